@@ -1,0 +1,48 @@
+# Everything a person or CI does here. `make` lists it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUNS ?= outputs
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint format types build hooks clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamps are newer than pyproject.toml once its dependencies are installed.
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+quickstart: $(VENV)/.installed  ## install, then run the main job on the embedded data (5 minutes)
+	$(BIN)/nasgan search
+	$(BIN)/nasgan leaderboard runs=$(RUNS) out=leaderboard.csv
+
+test: $(VENV)/.installed-dev  ## install, then run the tests
+	$(BIN)/python -m pytest --numprocesses=2
+
+lint: $(VENV)/.installed-dev  ## ruff: style and likely faults
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-dev  ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed-dev  ## mypy --strict
+	$(BIN)/mypy
+
+build: $(VENV)/.installed-dev  ## sdist and wheel into dist/
+	$(BIN)/python -m build --outdir dist .
+
+hooks: $(VENV)/.installed-dev  ## run the checks before each commit
+	$(BIN)/pre-commit install
+
+clean:  ## remove the environment, builds and caches; results in outputs/ stay
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,49 @@
+"""nasgan: benchmark neural architecture search for generative adversarial networks.
+
+The names below are imported when they are first used, so that ``import nasgan`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nasgan.architecture import Architecture, Decision
+    from nasgan.engine import LoadedRun, load
+    from nasgan.factory import load_architecture, make_search_space, make_strategy
+
+__all__ = [
+    "Architecture",
+    "Decision",
+    "LoadedRun",
+    "__version__",
+    "load",
+    "load_architecture",
+    "make_search_space",
+    "make_strategy",
+]
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "Architecture": "nasgan.architecture",
+    "Decision": "nasgan.architecture",
+    "LoadedRun": "nasgan.engine",
+    "load": "nasgan.engine",
+    "load_architecture": "nasgan.factory",
+    "make_search_space": "nasgan.factory",
+    "make_strategy": "nasgan.factory",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,264 @@
+"""From a configuration node to the object that it describes, checked before anything runs.
+
+A node is a mapping with a ``_target_``, the dotted path of a class or function, and the keyword
+arguments to call it with. Only targets that nasgan or an installed plugin defines are accepted, and
+the arguments are held against the target's signature and annotations first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import Any, TypeAlias
+
+from nasgan.errors import ConfigError, PluginError, nearest_names
+from nasgan.registry import plugin_packages
+from nasgan.values import convert
+
+__all__ = ["build_node", "check_node", "check_values"]
+
+TARGET = "_target_"
+
+_Target: TypeAlias = "type[Any] | types.FunctionType"
+_PUBLIC_PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
+
+
+def check_node(
+    node: Mapping[str, Any],
+    *,
+    where: str,
+    base: type | None = None,
+    supplied: Collection[str] = (),
+    ignore: Collection[str] = (),
+) -> None:
+    """Refuse ``node`` if `build_node` would, without building it.
+
+    Args:
+        node: the configuration node.
+        where: its place, for messages: ``"trainer"``.
+        base: the class that the target must be (a subclass of), or return.
+        supplied: names of the arguments that the caller of `build_node` will add.
+        ignore: keys of the node that are not arguments.
+
+    Raises:
+        ConfigError: the target is not allowed or does not exist, or an argument is unknown,
+            missing or of a wrong type.
+        PluginError: the target's module cannot be imported.
+    """
+    target = _locate(node, where, base)
+    _bind(target, _arguments(node, ignore), where, frozenset(supplied), build=False)
+
+
+def build_node(
+    node: Mapping[str, Any],
+    /,
+    *,
+    where: str,
+    base: type | None = None,
+    ignore: Collection[str] = (),
+    **supplied_values: Any,
+) -> Any:
+    """Check ``node`` and call its target.
+
+    Args:
+        node: the configuration node.
+        where: as in `check_node`.
+        base: as in `check_node`.
+        ignore: as in `check_node`.
+        supplied_values: arguments that the configuration does not hold, passed as they are.
+
+    Returns:
+        The target's instance or return value.
+
+    Raises:
+        ConfigError: as in `check_node`, or raised by the target itself.
+        PluginError: as in `check_node`.
+    """
+    target = _locate(node, where, base)
+    given = _arguments(node, ignore)
+    bound = _bind(target, given, where, frozenset(supplied_values), build=True)
+    made = target(**bound, **supplied_values)
+    if base is not None and not isinstance(made, base):
+        raise ConfigError(
+            f"{where}.{TARGET} gave a {type(made).__name__}, where a {base.__name__} is needed"
+        )
+    return made
+
+
+def check_values(values: Mapping[str, Any], settings: type, *, where: str = "") -> None:
+    """Hold ``values`` against the parameters of the class ``settings``; see `check_node`.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or its value is of a wrong type.
+    """
+    _bind(settings, dict(values), where, frozenset(), build=False)
+
+
+def _arguments(node: Mapping[str, Any], ignore: Collection[str]) -> dict[str, Any]:
+    return {str(key): value for key, value in node.items() if key not in {TARGET, *ignore}}
+
+
+# The target
+
+
+def _locate(node: object, where: str, base: type | None) -> _Target:
+    path = node.get(TARGET) if isinstance(node, Mapping) else None
+    if not isinstance(path, str):
+        raise ConfigError(f"{where} must be a mapping with a {TARGET}, got {node!r}")
+    if not _PUBLIC_PATH.fullmatch(path) or path.partition(".")[0] not in plugin_packages():
+        allowed = ", ".join(sorted(plugin_packages()))
+        raise ConfigError(
+            f"{where}.{TARGET}={path!r} is refused: a {TARGET} outside nasgan and installed "
+            f"plugins. It must be a public class or function of one of: {allowed}"
+        )
+    module_name, _, name = path.rpartition(".")
+    target = _attribute(_module(module_name, path, where), name, where)
+    if not isinstance(target, (type, types.FunctionType)) or not _is_own(target, path):
+        raise ConfigError(
+            f"{where}.{TARGET}={path!r} is refused: it must be a class or function that the "
+            f"package {path.partition('.')[0]} itself defines"
+        )
+    _check_base(target, path, where, base)
+    return target
+
+
+def _module(name: str, path: str, where: str) -> types.ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise ConfigError(f"{where}.{TARGET}={path!r}: there is no module {name!r}") from error
+        raise PluginError(_import_failed(path, where, error)) from error
+    except Exception as error:
+        raise PluginError(_import_failed(path, where, error)) from error
+
+
+def _import_failed(path: str, where: str, error: Exception) -> str:
+    return f"{where}.{TARGET}={path!r} cannot be imported: {type(error).__name__}: {error}"
+
+
+def _attribute(module: types.ModuleType, name: str, where: str) -> object:
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        near = nearest_names(name, [key for key in dir(module) if not key.startswith("_")])
+        raise ConfigError(
+            f"{where}.{TARGET}: {module.__name__} has no {name!r}.{_did_you_mean(near)}"
+        ) from error
+
+
+def _is_own(target: _Target, path: str) -> bool:
+    """Whether the target's package defines it: not re-exports of ``os``, ``sys`` and the like."""
+    return str(target.__module__).partition(".")[0] == path.partition(".")[0]
+
+
+def _check_base(target: _Target, path: str, where: str, base: type | None) -> None:
+    if base is None:
+        return
+    made = target if isinstance(target, type) else _hints(target).get("return")
+    # A function has to say what it returns: it is refused before it is called.
+    if not isinstance(made, type) or not issubclass(made, base):
+        raise ConfigError(f"{where}.{TARGET}={path!r} does not make a {base.__name__}")
+    if inspect.isabstract(made):
+        missing = ", ".join(sorted(getattr(made, "__abstractmethods__", ())))
+        raise ConfigError(f"{where}.{TARGET}={path!r} is abstract: it does not define {missing}")
+
+
+# Its arguments
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """Parameters by name (annotation, whether required); ``open_ended`` takes any others too."""
+
+    parameters: Mapping[str, tuple[Any, bool]]
+    open_ended: bool
+
+
+def _bind(
+    target: _Target, given: Mapping[str, Any], where: str, supplied: frozenset[str], *, build: bool
+) -> dict[str, Any]:
+    """The arguments ``given``, converted; instances of nested nodes only if ``build``."""
+    signature = _signature(target)
+    known = signature.parameters
+    at = f"{where}." if where else ""
+    for name in given:
+        if name in supplied:
+            raise ConfigError(f"{at}{name} is set by the run itself; remove it")
+        if name not in known and not signature.open_ended:
+            options = sorted(set(known) - supplied)
+            near = _did_you_mean([f"{at}{hit}" for hit in nearest_names(name, options)])
+            raise ConfigError(f"unknown setting {at}{name}.{near} Known: {_listed(options)}.")
+    if not signature.open_ended and not supplied <= set(known):
+        extra = ", ".join(sorted(supplied - set(known)))
+        raise PluginError(f"{where}: {target.__qualname__} does not take the argument(s) {extra}")
+    required = [name for name, (_, is_required) in known.items() if is_required]
+    missing = [f"{at}{name}" for name in required if name not in given and name not in supplied]
+    if missing:
+        raise ConfigError(f"missing: {', '.join(missing)} must be given ({target.__qualname__})")
+
+    def nested(mapping: Mapping[str, Any], wanted: type, place: str) -> Any:
+        return _nested(mapping, wanted, place, build=build)
+
+    anything = (Any, False)
+    return {
+        name: convert(value, known.get(name, anything)[0], f"{at}{name}", nested)
+        for name, value in given.items()
+    }
+
+
+def _nested(mapping: Mapping[str, Any], wanted: type, where: str, *, build: bool) -> Any:
+    """An instance of ``wanted``: from a node with a target, or of a dataclass from its fields."""
+    if TARGET in mapping:
+        if build:
+            return build_node(mapping, where=where, base=wanted)
+        return check_node(mapping, where=where, base=wanted)
+    if not is_dataclass(wanted):
+        raise ConfigError(f"{where} must be a {wanted.__name__}: a mapping with a {TARGET}")
+    bound = _bind(wanted, dict(mapping), where, frozenset(), build=build)
+    return wanted(**bound) if build else None
+
+
+def _signature(target: _Target) -> _Signature:
+    """The keyword parameters of ``target``; ``**kwargs`` of a class stand for its parents'."""
+    if isinstance(target, types.FunctionType):
+        makers = [target]
+    else:
+        own = [vars(owner).get("__init__") for owner in target.__mro__]
+        makers = [maker for maker in own if isinstance(maker, types.FunctionType)]
+    parameters: dict[str, tuple[Any, bool]] = {}
+    for maker in makers:
+        hints = _hints(maker)
+        open_ended = False
+        listed = list(inspect.signature(maker).parameters.values())
+        for parameter in listed[1:] if isinstance(target, type) else listed:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                open_ended = True
+            elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                annotation = hints.get(parameter.name, Any)
+                is_required = parameter.default is parameter.empty
+                parameters.setdefault(parameter.name, (annotation, is_required))
+        if not open_ended:
+            return _Signature(parameters, open_ended=False)
+    return _Signature(parameters, open_ended=bool(makers))
+
+
+def _hints(maker: types.FunctionType) -> dict[str, Any]:
+    """Evaluated annotations; none where a name exists for type checkers only (TYPE_CHECKING)."""
+    try:
+        return typing.get_type_hints(maker)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _did_you_mean(near: Collection[str]) -> str:
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(names) if names else "none"

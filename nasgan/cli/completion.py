@@ -1,0 +1,53 @@
+"""Tab completion: Hydra's, for a program whose first word is a verb.
+
+The shell function that Hydra installs calls ``nasgan -sc query=SHELL`` with the line typed so far
+in ``COMP_LINE``. The verb is completed here; what follows it is the verb's Hydra application's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+
+from nasgan.cli.console import say
+
+__all__ = ["run"]
+
+_HYDRA_VERBS = ("search", "train", "evaluate", "sample", "leaderboard")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Install, uninstall or query tab completion, as Hydra's ``-sc`` says."""
+    line = os.environ.get("COMP_LINE", "")
+    if not any(argument.startswith("query=") for argument in arguments):
+        return _hydra("search", arguments)
+    program, verb, rest = _split(line)
+    if rest is None:
+        say(*_verbs_like(verb))
+    elif verb == "list":
+        from nasgan.cli.listing import SECTIONS
+
+        say(*(name for name in SECTIONS if name.startswith(rest.split(" ")[-1])))
+    elif verb in _HYDRA_VERBS:
+        os.environ["COMP_LINE"] = f"{program} {rest}"
+        return _hydra(verb, arguments)
+    return 0
+
+
+def _hydra(verb: str, arguments: Sequence[str]) -> int:
+    module = importlib.import_module(f"nasgan.cli.{verb}")
+    return int(module.run(arguments))
+
+
+def _split(line: str) -> tuple[str, str, str | None]:
+    """Program, verb, and what follows the verb; None while the verb is still being typed."""
+    program, _, after = line.lstrip().partition(" ")
+    verb, gap, rest = after.lstrip().partition(" ")
+    return program, verb, rest.lstrip() if gap else None
+
+
+def _verbs_like(start: str) -> list[str]:
+    from nasgan.cli.main import VERBS
+
+    return [verb for verb in VERBS if verb.startswith(start)]

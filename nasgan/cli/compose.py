@@ -1,0 +1,77 @@
+"""Compose a verb's configuration from overrides, for the command line and for `nasgan.search`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nasgan.cli.configs import config_folder, register_plugin_configs
+from nasgan.cli.messages import explain
+from nasgan.cli.resolvers import experiment_name, register_resolvers, run_folder
+from nasgan.cli.schema import check_config, strip_foreign
+
+__all__ = ["VERSION_BASE", "compose", "compose_run", "resolved"]
+
+VERSION_BASE = "1.3"
+
+_RUN_VERBS = ("search", "train")
+
+
+def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The configuration of ``nasgan VERB OVERRIDES...`` as plain data, checked but for its nodes.
+
+    Args:
+        verb: ``"search"``, ``"train"``, ``"evaluate"``, ``"sample"`` or ``"leaderboard"``.
+        overrides: as on the command line: ``"strategy=random"``, ``"trainer.n_critic=2"``.
+
+    Raises:
+        ConfigError: an override is malformed or names something unknown.
+    """
+    return compose_run(verb, overrides)[0]
+
+
+def compose_run(verb: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Path]:
+    """`compose`, and the folder that the command line would give the run (``.`` if it has none).
+
+    Raises:
+        ConfigError: as `compose`.
+    """
+    register_plugin_configs()
+    register_resolvers()
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
+            config = hydra.compose(verb, overrides=list(overrides), return_hydra_config=True)
+        folder = run_folder(config, verb) if verb in _RUN_VERBS else "."
+        settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        return resolved(verb, settings, config.hydra), Path(folder)
+    except (HydraException, OmegaConfBaseException) as error:
+        logging.getLogger(__name__).debug("composition failed", exc_info=error)
+        raise explain(error, verb) from error
+
+
+def resolved(verb: str, settings: DictConfig, hydra_settings: DictConfig) -> dict[str, Any]:
+    """``settings`` as plain data: references resolved, nothing missing, checked.
+
+    Args:
+        verb: the verb.
+        settings: the composed configuration without Hydra's own part ...
+        hydra_settings: ... and that part, which knows the experiment's name.
+
+    Raises:
+        ConfigError: a value is missing or of a wrong type.
+        OmegaConfBaseException: a reference leads nowhere (see `nasgan.cli.messages.explain`).
+    """
+    plain = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    config = strip_foreign(verb, {str(key): value for key, value in plain.items()})
+    if verb in _RUN_VERBS:
+        config["experiment"] = experiment_name(hydra_settings)
+    check_config(verb, config)
+    return config

@@ -1,0 +1,44 @@
+"""``nasgan doctor``: what works on this machine, and how to get the rest."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from nasgan.cli import checkup
+from nasgan.cli.checkup import Finding
+from nasgan.cli.console import heading, say
+
+__all__ = ["run"]
+
+_MARKS = {"ok": "ok     ", "note": "note   ", "broken": "BROKEN "}
+
+_SECTIONS = (
+    ("environment", checkup.environment),
+    ("plugins", checkup.plugin_findings),
+    ("configurations", checkup.config_findings),
+    ("datasets", checkup.datasets),
+    ("metric features", checkup.features),
+    ("folders", checkup.folders),
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print all findings; 1 if something that the embedded default needs is broken, else 0."""
+    parser = argparse.ArgumentParser(
+        prog="nasgan doctor",
+        description="Check this machine: what works, and how to get what does not. "
+        "The exit code is 1 only if `nasgan search` without arguments cannot work.",
+    )
+    parser.parse_args(list(arguments))
+    broken: list[Finding] = []
+    for title, examine in _SECTIONS:
+        say(heading(title))
+        for finding in examine():
+            say(f"  {_MARKS[finding.state]}{finding.what}: {finding.detail}")
+            broken += [finding] if finding.state == "broken" else []
+    if broken:
+        say("", f"The embedded default cannot run: {', '.join(f.what for f in broken)}.")
+        return 1
+    say("", "The embedded default works: nasgan search")
+    return 0

@@ -1,0 +1,29 @@
+"""``nasgan evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nasgan.cli.console import say, table
+from nasgan.cli.hydra_app import run_app
+
+__all__ = ["run"]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb; see `nasgan.cli.hydra_app.run_app`."""
+    return run_app("evaluate", _evaluate, arguments)
+
+
+def _evaluate(config: dict[str, Any], _: Path) -> int:
+    from nasgan.engine import evaluate_run
+    from nasgan.metrics.protocol import display_name
+
+    result = evaluate_run(config)
+    protocol = str(result["protocol"])
+    scores = result["metrics"].items()
+    say(f"protocol {protocol}, latents of seed {result['seed']}")
+    say(*table((display_name(name, protocol), f"{value:.6g}") for name, value in scores))
+    return 0

@@ -1,0 +1,110 @@
+"""``nasgan list``: what there is to choose from. Nothing is imported to list it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from nasgan.cli.configs import ConfigOption, options
+from nasgan.cli.console import heading, say, table
+from nasgan.errors import UnknownNameError
+from nasgan.registry import ARCHITECTURES, SEARCH_SPACES, STRATEGIES, plugins
+
+__all__ = ["SECTIONS", "run"]
+
+_Rows: TypeAlias = list[tuple[str, ...]]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """List the sections named in ``arguments``, or all.
+
+    Raises:
+        UnknownNameError: there is no such section.
+    """
+    parser = argparse.ArgumentParser(
+        prog="nasgan list", description="List what there is to choose from."
+    )
+    names = ", ".join(SECTIONS)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{names}; none: all")
+    chosen = parser.parse_args(list(arguments)).sections or list(SECTIONS)
+    for name in chosen:
+        if name not in SECTIONS:
+            raise UnknownNameError("section", name, SECTIONS)
+    for i, name in enumerate(chosen):
+        usage, rows = SECTIONS[name]
+        found = rows() or [("(none)",)]
+        say(*([""] if i else []), f"{heading(name)}  ({usage})", *table(found))
+    return 0
+
+
+def _selectable(group: str, entry_points: str) -> _Rows:
+    """The options of a configuration group, and entry points that no option selects."""
+    rows = _option_rows(group)
+    known = {option.name for option in options(group)}
+    for plugin in plugins(entry_points):
+        if plugin.name not in known:
+            note = f"no configuration {group}/{plugin.name}.yaml; from Python only"
+            rows.append((plugin.name, f"{note}{_by(plugin.distribution)}"))
+    return sorted(rows)
+
+
+def _strategies() -> _Rows:
+    return _selectable("strategy", STRATEGIES)
+
+
+def _spaces() -> _Rows:
+    return _selectable("search_space", SEARCH_SPACES)
+
+
+def _datasets() -> _Rows:
+    return _option_rows("dataset")
+
+
+def _experiments() -> _Rows:
+    return _option_rows("experiment")
+
+
+def _architectures() -> _Rows:
+    return [
+        (plugin.name, f"{_module_folder(plugin.value)}{_by(plugin.distribution)}")
+        for plugin in plugins(ARCHITECTURES)
+    ]
+
+
+def _module_folder(value: str) -> str:
+    """``autogan`` of ``nasgan_search_spaces.autogan.published:AUTOGAN_A``: usually the space."""
+    return value.partition(":")[0].split(".")[-2]
+
+
+def _protocols() -> _Rows:
+    from nasgan.cli.protocols import default_protocols
+
+    return list(default_protocols())
+
+
+def _option_rows(group: str) -> _Rows:
+    return [(option.name, _description(option)) for option in _visible(options(group))]
+
+
+def _visible(found: Iterable[ConfigOption]) -> Iterable[ConfigOption]:
+    return (option for option in found if option.name != "auto")
+
+
+def _description(option: ConfigOption) -> str:
+    return option.summary + _by(option.owner)
+
+
+def _by(distribution: str) -> str:
+    return "" if distribution == "nasgan" else f"  [{distribution}]"
+
+
+SECTIONS: Mapping[str, tuple[str, Callable[[], _Rows]]] = {
+    "strategies": ("nasgan search strategy=NAME", _strategies),
+    "spaces": ("nasgan search search_space=NAME", _spaces),
+    "datasets": ("dataset=NAME", _datasets),
+    "architectures": ("nasgan train architecture=NAME", _architectures),
+    "protocols": ("nasgan leaderboard protocol=ID", _protocols),
+    "experiments": ("nasgan search +experiment=NAME", _experiments),
+}
+"""Name -> (how to use what is listed, the rows)."""

@@ -1,0 +1,119 @@
+"""``nasgan VERB ...``: finds the verb and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+from nasgan.cli.console import complain, heading, say, table
+from nasgan.errors import NasganError, StorageError, TrainingDiverged, UnknownNameError
+
+__all__ = ["VERBS", "main"]
+
+VERBS: Mapping[str, str] = {
+    "search": "search an architecture, retrain the best, score and record it",
+    "train": "train one architecture from scratch, score and record it",
+    "evaluate": "score the networks of a finished run",
+    "sample": "draw images from a finished run",
+    "leaderboard": "build the leaderboard from run records",
+    "list": "what there is: spaces, strategies, datasets, architectures, ...",
+    "doctor": "what works on this machine, and how to get the rest",
+}
+"""Every verb is the module of its name in this package, with a function ``run(arguments)``."""
+
+_MODULES: Mapping[str, str] = {"list": "listing"}
+
+_INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
+_RUN_FAILED = (StorageError, TrainingDiverged)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what follows ``nasgan``; by default the process's own.
+
+    Returns:
+        0 if all went well, 1 if a run failed, 2 for bad input, 130 when interrupted.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    is_debugging = "1" in (os.environ.get("NASGAN_DEBUG"), os.environ.get("HYDRA_FULL_ERROR"))
+    try:
+        return _dispatch(arguments)
+    except NasganError as error:
+        if is_debugging:
+            traceback.print_exc()
+        else:
+            complain(str(error))
+        return 1 if isinstance(error, _RUN_FAILED) or _is_sweep_failure(error) else 2
+    except KeyboardInterrupt:
+        complain("interrupted; the same command resumes")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; leave without a second error at the interpreter's exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments[:1] in (["-sc"], ["--shell-completion"]):
+        from nasgan.cli.completion import run as complete
+
+        return complete(arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        say(*_help())
+        return 0
+    verb, *rest = arguments
+    if verb == "--version" or "--version" in rest:
+        say(f"nasgan {_version()}")
+        return 0
+    if verb not in VERBS:
+        raise UnknownNameError("verb", verb, VERBS)
+    module = importlib.import_module(f"nasgan.cli.{_MODULES.get(verb, verb)}")
+    return int(module.run(rest))
+
+
+def _is_sweep_failure(error: NasganError) -> bool:
+    """By name: importing the class would import Hydra for every verb."""
+    return type(error).__name__ == "SweepFailed"
+
+
+def _help() -> list[str]:
+    return [
+        "Benchmark neural architecture search for generative adversarial networks.",
+        "",
+        "Usage: nasgan VERB [group=option ...] [key=value ...]",
+        "",
+        heading("Verbs"),
+        *table(VERBS.items()),
+        "",
+        heading("First steps"),
+        *table(
+            [
+                ("nasgan search", "the embedded default: minutes on a CPU, no download"),
+                ("nasgan leaderboard", "a table of all runs in outputs/"),
+                ("nasgan search --help", "settings and examples of a verb"),
+                ("nasgan doctor", "check this machine"),
+            ]
+        ),
+        "",
+        'Tab completion for bash: eval "$(nasgan -sc install=bash)"',
+    ]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("nasgan")
+    except metadata.PackageNotFoundError:
+        from nasgan.registry import STRATEGIES, plugins
+
+        own = [p.version for p in plugins(STRATEGIES) if p.distribution == "nasgan"]
+        return own[0] if own else "unknown (not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

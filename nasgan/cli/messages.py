@@ -1,0 +1,107 @@
+"""One clean message for each thing that Hydra can find wrong with a command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import (
+    ConfigKeyError,
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from nasgan.cli.configs import options
+from nasgan.errors import ConfigError, NasganError, UnknownNameError, nearest_names
+
+__all__ = ["explain"]
+
+_KEY = re.compile(r"Could not (?:override|append|delete) (?:from config\. )?'([^'@]+)")
+_PICKED_TWICE = re.compile(r"(\S+) appears more than once in the final defaults list")
+
+
+def explain(error: BaseException, verb: str) -> NasganError:
+    """``error``, raised by Hydra or OmegaConf for ``nasgan VERB``, as one that a user can act on."""
+    for cause in _chain(error):
+        if isinstance(cause, NasganError):
+            return cause
+        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+            group, _, name = str(cause.missing_cfg_file).partition("/")
+            known = [option.name for option in options(group)]
+            return UnknownNameError(group, name, known)
+        if isinstance(cause, OverrideParseException):
+            return _unreadable(cause)
+        if isinstance(cause, MissingMandatoryValue) and cause.full_key:
+            return ConfigError(f"{cause.full_key} must be given: {cause.full_key}=VALUE")
+        if isinstance(cause, InterpolationKeyError):
+            missing = _first_line(cause).removeprefix("Interpolation key ")
+            return ConfigError(f"{cause.full_key} refers to {missing}")
+        if isinstance(cause, ConfigKeyError) or type(cause).__name__ == "ConfigAttributeError":
+            return _unknown_key(cause, verb)
+    return _explain_text(str(error), verb)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _unreadable(error: OverrideParseException) -> ConfigError:
+    if "=" not in error.override:
+        return ConfigError(
+            f"cannot read {error.override!r}: a setting is written key=value, a group's option "
+            "group=option"
+        )
+    reason = _first_line(error).removeprefix("LexerNoViableAltException: ")
+    return ConfigError(
+        f"cannot read {error.override!r}: {reason}; put values with spaces or special "
+        "characters into quotes of their own: 'key=\"some value\"'"
+    )
+
+
+def _unknown_key(error: BaseException, verb: str) -> ConfigError:
+    key = str(getattr(error, "full_key", "") or getattr(error, "key", ""))
+    parent = getattr(error, "parent_node", None)
+    siblings = [str(name) for name in parent if name != "hydra"] if _is_mapping(parent) else []
+    prefix = key.rpartition(".")[0]
+    known = [f"{prefix}.{name}" if prefix else name for name in siblings]
+    last = {name.rpartition(".")[2]: name for name in known}
+    near = [last[hit] for hit in nearest_names(key.rpartition(".")[2], last)]
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    listed = f" Known: {', '.join(known)}." if known else ""
+    return ConfigError(f"nasgan {verb} has no setting {key!r}.{hint}{listed}")
+
+
+def _is_mapping(node: object) -> bool:
+    return isinstance(node, DictConfig) and not node._is_none() and not node._is_missing()
+
+
+def _explain_text(text: str, verb: str) -> ConfigError:
+    ambiguous = re.search(r"Ambiguous value for argument '(.+?)'\n", text)
+    if ambiguous:
+        key, _, values = ambiguous[1].partition("=")
+        return ConfigError(
+            f"{ambiguous[1]!r} gives several values: add -m to run one after the other (a sweep), "
+            f"or write {key}=[{values}] for a list"
+        )
+    twice = _PICKED_TWICE.search(text)
+    if twice:
+        return ConfigError(f"{twice[1]} is chosen already; write {twice[1]}=OPTION without the +")
+    key = _KEY.search(text)
+    if key and "No match in the defaults list" in text:
+        group = key[1]
+        if group == "experiment":
+            return ConfigError("an experiment is added: write +experiment=NAME")
+        return ConfigError(f"nasgan {verb} does not use the group {group!r}")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return ConfigError("; ".join(lines[:2]) if lines else "the configuration cannot be composed")
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error.msg) if isinstance(error, OmegaConfBaseException) else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,122 @@
+"""OmegaConf resolvers of nasgan's configurations: run folders and the groups that help lists."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from nasgan.cli.configs import options
+
+__all__ = ["experiment_name", "register_resolvers", "run_folder"]
+
+_LABEL = re.compile(r"[A-Za-z0-9_]+")
+
+# Settings that change where or how a run is done, but not what it finds.
+_BESIDE_THE_POINT = {
+    "checkpoint",
+    "device",
+    "logger",
+    "output_root",
+    "progress",
+    "retry_failed",
+    "run_dir",
+    "seed",
+    "threads",
+}
+
+
+def register_resolvers() -> None:
+    """Make the resolvers known to OmegaConf; registering again changes nothing."""
+    for name, resolver in (
+        ("nasgan.run_dir", lambda verb, *, _root_: run_folder(_root_, verb)),
+        ("nasgan.sweep_root", lambda verb, *, _root_: f"{_root_.output_root}/{verb}"),
+        ("nasgan.sweep_subdir", lambda verb, *, _root_: _sweep_subfolder(_root_, verb)),
+        ("nasgan.groups", lambda *groups, _root_: _groups(groups, _root_)),
+    ):
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def run_folder(config: DictConfig, verb: str) -> str:
+    """The folder of a run: as given, or stable in its choices, so that a rerun finds it again.
+
+    ``{output_root}/search/{strategy}-{space}-{dataset}[-{experiment}][-{tag}]/seed{seed}``, for a
+    training ``{architecture}-{dataset}``; the tag stands for all further overrides.
+    """
+    if config.run_dir is not None:
+        return str(config.run_dir)
+    return f"{config.output_root}/{verb}/{_stable_name(config, verb)}"
+
+
+def experiment_name(hydra_settings: DictConfig) -> str | None:
+    """The experiment chosen with ``+experiment=``; several are joined by ``+``."""
+    chosen = hydra_settings.runtime.choices.get("experiment")
+    if not chosen:
+        return None
+    return chosen if isinstance(chosen, str) else "+".join(chosen)
+
+
+def _sweep_subfolder(config: DictConfig, verb: str) -> str:
+    if config.run_dir is not None:
+        return str(Path(config.run_dir).absolute())
+    return _stable_name(config, verb)
+
+
+def _stable_name(config: DictConfig, verb: str) -> str:
+    choices = config.hydra.runtime.choices
+    named = {"experiment", "dataset"}
+    if verb == "train":
+        label, is_complete = _architecture_label(config.architecture)
+        parts = [label, choices.dataset]
+        named |= {"architecture"} if is_complete else set()
+    else:
+        parts = [choices.strategy, choices.search_space, choices.dataset]
+        named |= {"strategy", "search_space"}
+    experiment = experiment_name(config.hydra)
+    if experiment is not None:
+        parts.append(experiment.replace("/", "_"))
+    tag = _tag(list(config.hydra.overrides.task), named)
+    return "-".join([*map(str, parts), *([tag] if tag else [])]) + f"/seed{config.seed}"
+
+
+def _architecture_label(architecture: Any) -> tuple[str, bool]:
+    """A name for folders, and whether it says all."""
+    if isinstance(architecture, str) and _LABEL.fullmatch(architecture):
+        return architecture, True
+    if isinstance(architecture, str):
+        return re.sub(r"[^A-Za-z0-9_]+", "_", Path(architecture).stem) or "file", False
+    return "encoding", False
+
+
+def _tag(overrides: list[str], named: set[str]) -> str:
+    """Eight hexadecimal digits for the overrides that the folder's name does not show."""
+    kept = {}
+    parser = OverridesParser.create()
+    for text in overrides:
+        override = parser.parse_override(text)
+        key = override.get_key_element().lstrip("+")
+        if key not in named and key.partition(".")[0] not in _BESIDE_THE_POINT:
+            kept[key] = override.get_value_element_as_str()
+    if not kept:
+        return ""
+    return hashlib.sha256(json.dumps(sorted(kept.items())).encode("utf-8")).hexdigest()[:8]
+
+
+def _groups(groups: tuple[str, ...], config: DictConfig) -> str:
+    """One line per group: its options, where the one chosen now stands first in brackets."""
+    choices = config.hydra.runtime.choices
+    width = max(map(len, groups))
+    lines = []
+    for group in groups:
+        chosen = choices.get(group)
+        # The option `auto` means something only to the verbs that have it as their default.
+        names = [o.name for o in options(group) if o.name != "auto" or chosen == "auto"]
+        shown = ", ".join(f"[{name}]" if name == chosen else name for name in names)
+        prefix = "" if group in choices else "+"
+        lines.append(f"  {prefix + group:{width + 1}}  {shown}")
+    return "\n".join(lines)

@@ -1,0 +1,162 @@
+"""What a composed configuration must look like, without the classes that its nodes name.
+
+Needs no torch; `nasgan.engine` checks the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nasgan.binding import check_values
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.metrics.table import METRICS
+
+__all__ = ["check_config", "strip_foreign"]
+
+# An experiment may hold settings for a search and for a training; each verb takes its own.
+_FOREIGN: Mapping[str, frozenset[str]] = {
+    "search": frozenset({"architecture", "training"}),
+    "train": frozenset({"budget", "evaluator", "final", "strategy"}),
+}
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    every_seconds: float
+    keep: int
+
+
+@dataclass(frozen=True)
+class _Training:
+    generator_steps: int
+    eval_every: int | None
+    keep: Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class _Final(_Training):
+    top_k: int
+    random_architectures: int
+    generator_channels: int
+    discriminator_channels: int
+
+
+@dataclass(frozen=True)
+class _Run:
+    seed: int
+    device: str
+    threads: int | None
+    output_root: str
+    run_dir: str | None
+    objective: str
+    progress: bool
+    deterministic: bool
+    retry_failed: bool
+    experiment: str | None
+    checkpoint: _Checkpoint
+    search_space: dict[str, Any]
+    dataset: dict[str, Any]
+    trainer: dict[str, Any]
+    metrics: dict[str, Any]
+    logger: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Search(_Run):
+    strategy: dict[str, Any]
+    evaluator: dict[str, Any]
+    budget: dict[str, Any]
+    final: _Final
+
+
+@dataclass(frozen=True)
+class _Train(_Run):
+    architecture: str | list[Any] | dict[str, Any]
+    training: _Training
+
+
+@dataclass(frozen=True)
+class _Evaluate:
+    run: str
+    num_images: int | None
+    seed: int
+    device: str
+    threads: int | None
+    progress: bool
+    metrics: dict[str, Any]
+    dataset: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    run: str
+    num: int
+    seed: int
+    out: str | None
+    columns: int | None
+    device: str
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class _Leaderboard:
+    runs: str | list[str]
+    out: str
+    protocol: str | None
+    rank_by: str | None
+
+
+_SCHEMAS: Mapping[str, type] = {
+    "search": _Search,
+    "train": _Train,
+    "evaluate": _Evaluate,
+    "sample": _Sample,
+    "leaderboard": _Leaderboard,
+}
+
+# The smallest sensible value of numbers, by their last key.
+_LEAST: Mapping[str, float] = {
+    "columns": 1,
+    "every_seconds": 0,
+    "eval_every": 1,
+    "generator_steps": 1,
+    "keep": 1,
+    "num": 1,
+    "num_images": 2,
+    "random_architectures": 0,
+    "seed": 0,
+    "threads": 1,
+    "top_k": 1,
+}
+
+
+def strip_foreign(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` without what an experiment holds for other verbs."""
+    foreign = _FOREIGN.get(verb, frozenset())
+    return {key: value for key, value in config.items() if key not in foreign}
+
+
+def check_config(verb: str, config: Mapping[str, Any]) -> None:
+    """Check the settings outside the nodes that name a class: their names, types and ranges.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    check_values(config, _SCHEMAS[verb])
+    own = {k: v for k, v in config.items() if not (isinstance(v, dict) and "_target_" in v)}
+    for part in ("dataset", "search_space", "metrics"):
+        own.pop(part, None)
+    _check_least(own, "")
+    objective = config.get("objective")
+    if objective is not None and objective not in METRICS:
+        raise UnknownNameError("objective", objective, METRICS)
+
+
+def _check_least(values: Mapping[str, Any], prefix: str) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _check_least(value, f"{prefix}{key}.")
+        elif isinstance(value, (int, float)) and key in _LEAST and value < _LEAST[key]:
+            raise ConfigError(f"{prefix}{key} must be at least {_LEAST[key]}, got {value}")

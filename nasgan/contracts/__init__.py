@@ -1,0 +1,35 @@
+"""The contracts: everything that the author of a search space or a strategy imports."""
+
+from nasgan.architecture import Architecture, Decision, Part
+from nasgan.contracts.ask_tell import AskTellStrategy, Proposal
+from nasgan.contracts.budget import Budget, Cost, Ledger
+from nasgan.contracts.evaluation import Evaluation, EvaluationTask, Evaluator, Objective
+from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
+from nasgan.contracts.strategy import SearchRun, SearchStrategy, SharedWeights, StepReport
+from nasgan.contracts.supernet import Supernet, chosen_option, inherit_weights, mix_options
+
+__all__ = [
+    "Architecture",
+    "AskTellStrategy",
+    "Budget",
+    "Cost",
+    "Decision",
+    "Evaluation",
+    "EvaluationTask",
+    "Evaluator",
+    "HalfWeights",
+    "Ledger",
+    "NetworkSettings",
+    "Objective",
+    "Part",
+    "Proposal",
+    "SearchRun",
+    "SearchSpace",
+    "SearchStrategy",
+    "SharedWeights",
+    "StepReport",
+    "Supernet",
+    "chosen_option",
+    "inherit_weights",
+    "mix_options",
+]

@@ -1,0 +1,123 @@
+"""Budget and ledger: what a run may spend, and what it has spent, in units that compare methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from nasgan.errors import BudgetExhausted, ConfigError
+
+__all__ = ["Budget", "Cost", "Ledger"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An amount spent.
+
+    Attributes:
+        architectures: architectures evaluated.
+        generator_steps: generator updates.
+        images: images that passed through a network in training or scoring, real and generated.
+        device_seconds: wall-clock seconds of the device.
+    """
+
+    architectures: int = 0
+    generator_steps: int = 0
+    images: int = 0
+    device_seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            architectures=self.architectures + other.architectures,
+            generator_steps=self.generator_steps + other.generator_steps,
+            images=self.images + other.images,
+            device_seconds=self.device_seconds + other.device_seconds,
+        )
+
+    def to_json(self) -> dict[str, float]:
+        """The four amounts by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Cost:
+        """Read what `to_json` wrote."""
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of a search, in the units of `Cost`; ``None`` is no limit.
+
+    The search ends at the first limit it would pass. The final phase is not part of the budget: it
+    costs the same for every strategy and is recorded apart.
+
+    Raises:
+        ConfigError: a limit is not positive.
+    """
+
+    architectures: int | None = None
+    generator_steps: int | None = None
+    images: int | None = None
+    device_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            limit = getattr(self, field.name)
+            if limit is not None and (isinstance(limit, bool) or limit <= 0):
+                raise ConfigError(f"budget.{field.name} must be above 0 or null, got {limit!r}")
+
+    def to_json(self) -> dict[str, float | None]:
+        """The limits by unit."""
+        return asdict(self)
+
+
+class Ledger:
+    """What a run has spent, by phase; charges to the search phase are held against its budget.
+
+    Args:
+        budget: limits of the phase ``"search"``.
+    """
+
+    SEARCH = "search"
+    FINAL = "final"
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self._spent: dict[str, Cost] = {}
+
+    def spent(self, phase: str | None = None) -> Cost:
+        """What was spent in ``phase``, or in all phases."""
+        if phase is not None:
+            return self._spent.get(phase, Cost())
+        return sum(self._spent.values(), Cost())
+
+    def charge(self, cost: Cost, phase: str = SEARCH) -> None:
+        """Book ``cost``. Booking never fails: what was spent, was spent."""
+        self._spent[phase] = self.spent(phase) + cost
+
+    def remaining(self, unit: str, phase: str = SEARCH) -> float:
+        """What is left of ``unit`` in ``phase``; infinite without a limit."""
+        limit = getattr(self.budget, unit) if phase == self.SEARCH else None
+        if limit is None:
+            return float("inf")
+        return max(0.0, float(limit - getattr(self.spent(phase), unit)))
+
+    def allow(self, unit: str, amount: int, phase: str = SEARCH) -> int:
+        """How much of ``amount`` may still be spent: ask before the work, charge after it.
+
+        Raises:
+            BudgetExhausted: nothing of this unit is left, or the time limit is over.
+        """
+        for checked in (unit, "device_seconds"):
+            if self.remaining(checked, phase) <= 0:
+                raise BudgetExhausted(checked, getattr(self.budget, checked))
+        return int(min(amount, self.remaining(unit, phase)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The amounts by phase, as plain numbers."""
+        return {phase: cost.to_json() for phase, cost in self._spent.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self._spent = {phase: Cost.from_json(cost) for phase, cost in state.items()}

@@ -1,0 +1,148 @@
+"""How architectures are scored: objectives, evaluations, evaluators."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from nasgan.architecture import Architecture
+from nasgan.contracts.budget import Cost
+
+__all__ = ["Evaluation", "EvaluationTask", "Evaluator", "Objective"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric that a search optimises.
+
+    Attributes:
+        metric: a key of `nasgan.metrics.table.METRICS`, e.g. ``"fid"``.
+        direction: whether less or more of it is better.
+    """
+
+    metric: str
+    direction: Literal["min", "max"]
+
+    def reward(self, score: float | None) -> float:
+        """``score`` turned so that more is better; a failed candidate (None) is worst of all."""
+        if score is None or math.isnan(score):
+            return -math.inf
+        return score if self.direction == "max" else -score
+
+    def better(self, score: float | None, than: float | None) -> bool:
+        """Whether ``score`` beats ``than`` strictly."""
+        return self.reward(score) > self.reward(than)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The score of one architecture and what it cost.
+
+    Attributes:
+        architecture: what was scored.
+        metrics: the values by metric; empty if it failed.
+        score: the objective's value in its own unit; None if it failed.
+        fidelity: how it was scored: ``"shared"``, ``"scratch"``, ``"final"``, ``"table"``.
+        generator_steps: the training behind a ``scratch`` or ``final`` score; 0 otherwise.
+        cost: what it cost.
+        failure: why it failed; empty if it did not.
+    """
+
+    architecture: Architecture
+    metrics: Mapping[str, float]
+    score: float | None
+    fidelity: str
+    generator_steps: int = 0
+    cost: Cost = field(default_factory=Cost)
+    failure: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The evaluation as JSON data; `from_json` reads it back."""
+        return {
+            "architecture": self.architecture.to_json(),
+            "metrics": dict(self.metrics),
+            "score": self.score,
+            "fidelity": self.fidelity,
+            "generator_steps": self.generator_steps,
+            "cost": self.cost.to_json(),
+            "failure": self.failure,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Read what `to_json` wrote."""
+        return cls(
+            architecture=Architecture.from_json(data["architecture"], source="evaluation"),
+            metrics=dict(data["metrics"]),
+            score=data["score"],
+            fidelity=data["fidelity"],
+            generator_steps=data["generator_steps"],
+            cost=Cost.from_json(data["cost"]),
+            failure=data["failure"],
+        )
+
+
+class EvaluationTask(ABC):
+    """One candidate's evaluation in progress; advanced in small pieces that a checkpoint can part.
+
+    The task charges the run's ledger as it goes.
+    """
+
+    @abstractmethod
+    def advance(self) -> None:
+        """Do the next piece of work.
+
+        Raises:
+            BudgetExhausted: the search budget ran out; the task is dropped.
+        """
+
+    @property
+    @abstractmethod
+    def result(self) -> Evaluation | None:
+        """The evaluation, once there is nothing left to do."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers, texts and tensors from which `load_state_dict` continues exactly."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+
+
+class Evaluator(ABC):
+    """Scores architectures at a fidelity: with shared weights, or after a training from scratch.
+
+    Attributes:
+        fidelity: what its scores are called, see `Evaluation`.
+        needs_shared_weights: whether the strategy has to train the supernet first
+            (``run.shared_weights``).
+    """
+
+    fidelity: ClassVar[str]
+    needs_shared_weights: ClassVar[bool] = False
+
+    @abstractmethod
+    def begin(
+        self, architecture: Architecture, *, generator_steps: int | None = None
+    ) -> EvaluationTask:
+        """Start to score ``architecture``.
+
+        Args:
+            architecture: a valid one of the run's space.
+            generator_steps: length of the training behind the score, for evaluators that train:
+                a longer training of the same architecture continues the shorter one. Default: the
+                evaluator's own setting.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be kept between evaluations."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, got {sorted(state)}")

@@ -1,0 +1,320 @@
+"""What a search space is: decisions, and the networks that they describe."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nasgan.architecture import Architecture, Decision, Part
+from nasgan.contracts.supernet import Supernet
+from nasgan.errors import ArchitectureError, ConfigError
+
+__all__ = ["HalfWeights", "NetworkSettings", "SearchSpace"]
+
+SpaceT = TypeVar("SpaceT", bound="SearchSpace")
+
+
+class HalfWeights(NamedTuple):
+    """One 1-d weight vector per decision, for each network's half of the decisions."""
+
+    generator: list[Tensor]
+    discriminator: list[Tensor]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The settings that every space takes.
+
+    Attributes:
+        image_size: height and width of an image, pixels.
+        image_channels: 1 (grey) or 3 (RGB), or as the data has.
+        generator_channels: base width of the generator.
+        discriminator_channels: base width of the discriminator.
+        latent_dim: length of the latent vector z.
+        spectral_norm: whether the discriminator is spectrally normalised.
+        num_classes: classes of a class-conditional pair; 0 is unconditional.
+    """
+
+    image_size: int
+    image_channels: int = 3
+    generator_channels: int = 256
+    discriminator_channels: int = 128
+    latent_dim: int = 128
+    spectral_norm: bool = True
+    num_classes: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "spectral_norm":
+                if not isinstance(value, bool):
+                    raise ConfigError(f"spectral_norm must be true or false, got {value!r}")
+                continue
+            least = 0 if field.name == "num_classes" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(
+                    f"{field.name} must be a whole number of at least {least}, got {value!r}"
+                )
+
+
+class SearchSpace(ABC):
+    """A set of architectures and the networks they stand for. Subclass it to add a space.
+
+    A subclass sets ``name`` and ``version``, defines ``decisions`` and the three builders, and may
+    refine ``repair``. Settings of its own are keyword arguments of its ``__init__``, which passes
+    the rest to this one and returns its own from ``space_settings``. Everything else is given.
+    Increase ``version`` whenever an architecture of before would build another network.
+
+    Networks are built on the CPU with torch's global generator (the caller seeds it).
+
+    Args:
+        image_size: see `NetworkSettings` for this and the following.
+        image_channels: as there.
+        generator_channels: as there.
+        discriminator_channels: as there.
+        latent_dim: as there.
+        spectral_norm: as there.
+        num_classes: as there.
+
+    Raises:
+        ConfigError: a setting is impossible in this space.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        image_channels: int = 3,
+        generator_channels: int,
+        discriminator_channels: int,
+        latent_dim: int,
+        spectral_norm: bool = True,
+        num_classes: int = 0,
+    ) -> None:
+        self.network = NetworkSettings(
+            image_size=image_size,
+            image_channels=image_channels,
+            generator_channels=generator_channels,
+            discriminator_channels=discriminator_channels,
+            latent_dim=latent_dim,
+            spectral_norm=spectral_norm,
+            num_classes=num_classes,
+        )
+
+    # What a subclass defines
+
+    @property
+    @abstractmethod
+    def decisions(self) -> tuple[Decision, ...]:
+        """All decisions, in the order of the published integer encoding."""
+
+    @abstractmethod
+    def build_generator(self, architecture: Architecture) -> nn.Module:
+        """The generator of ``architecture``.
+
+        Its ``forward(z)`` maps latents (N, latent_dim) to images (N, image_channels, image_size,
+        image_size) in [-1, 1]; with classes, ``forward(z, labels=...)`` takes int64 (N,).
+        """
+
+    @abstractmethod
+    def build_discriminator(self, architecture: Architecture) -> nn.Module:
+        """The discriminator of ``architecture``.
+
+        Its ``forward(x)`` maps images to one logit each, (N, 1); with classes it takes ``labels``.
+        """
+
+    @abstractmethod
+    def build_supernet(self) -> Supernet:
+        """The weight-sharing pair that holds every option of every decision."""
+
+    def space_settings(self) -> dict[str, Any]:
+        """The keyword arguments that this space takes beyond the common ones, as JSON data."""
+        return {}
+
+    def repair(self, indices: tuple[int, ...]) -> tuple[int, ...]:
+        """The valid architecture nearest to ``indices``; all are valid unless overridden."""
+        return indices
+
+    # Stages of progressive search
+
+    @property
+    def num_stages(self) -> int:
+        """Number of stages of progressive search; 1 where the space has none."""
+        return 1 + max((decision.stage for decision in self.decisions), default=0)
+
+    def stage_image_size(self, stage: int) -> int:
+        """Side of the supernet's images at ``stage``; overridden by spaces whose networks grow."""
+        return self.network.image_size
+
+    # Given to every space
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All keyword arguments that rebuild this space, as JSON data."""
+        return {**asdict(self.network), **self.space_settings()}
+
+    def with_settings(self: SpaceT, **changes: Any) -> SpaceT:
+        """The same space with some settings changed, e.g. its widths."""
+        return type(self)(**{**self.settings, **changes})
+
+    @property
+    def size(self) -> int:
+        """Exact number of architectures before repair."""
+        return math.prod(len(decision.options) for decision in self.decisions)
+
+    def part_decisions(self, part: Part, *, stage: int | None = None) -> tuple[Decision, ...]:
+        """The decisions that shape ``part``, up to and including ``stage`` if that is given."""
+        return tuple(
+            decision
+            for decision in self.decisions
+            if decision.part == part and (stage is None or decision.stage <= stage)
+        )
+
+    def architecture(self, choices: object) -> Architecture:
+        """The architecture of ``choices``, checked.
+
+        Args:
+            choices: one option per decision, each by index or name, as a sequence in the order of
+                ``decisions`` (flat, or nested to any depth, as published), or a mapping from every
+                decision's name; or an `Architecture`.
+
+        Raises:
+            ArchitectureError: wrong length, unknown decision or option, or not reachable.
+        """
+        if isinstance(choices, Architecture):
+            self.validate(choices)
+            return choices
+        indices = self._indices(choices)
+        repaired = self.repair(indices)
+        if repaired != indices:
+            raise ArchitectureError(
+                f"{self.name}: {list(indices)} is not a valid architecture of this space; the "
+                f"nearest valid one is {list(repaired)}"
+            )
+        return self._from_indices(indices)
+
+    def validate(self, architecture: Architecture) -> None:
+        """Check that ``architecture`` belongs to this space and can be built.
+
+        Raises:
+            ArchitectureError: it is of another space or version, or has unknown parts.
+        """
+        if architecture.space != self.name:
+            raise ArchitectureError(
+                f"architecture {architecture.id} is of the search space {architecture.space!r}, "
+                f"not of {self.name!r}; choose search_space={architecture.space}"
+            )
+        if architecture.space_version != self.version:
+            raise ArchitectureError(
+                f"architecture {architecture.id} was made by version {architecture.space_version} "
+                f"of the space {self.name!r}; installed is version {self.version}"
+            )
+        names = tuple(name for name, _ in architecture)
+        expected = tuple(decision.name for decision in self.decisions)
+        if names != expected:
+            raise ArchitectureError(
+                f"architecture {architecture.id} decides {list(names)}; the space {self.name!r} "
+                f"has {list(expected)}"
+            )
+        self.architecture([option for _, option in architecture])
+
+    def encode(self, architecture: Architecture) -> tuple[int, ...]:
+        """The published integer encoding: the option's index for each decision."""
+        self.validate(architecture)
+        return tuple(
+            decision.index(option)
+            for decision, (_, option) in zip(self.decisions, architecture, strict=True)
+        )
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """Draw an architecture: each decision uniform, then repaired."""
+        indices = tuple(int(rng.integers(len(d.options))) for d in self.decisions)
+        return self._from_indices(self.repair(indices))
+
+    def mutate(
+        self, architecture: Architecture, rng: np.random.Generator, *, changes: int = 1
+    ) -> Architecture:
+        """Redraw ``changes`` decisions to other options, then repair."""
+        indices = list(self.encode(architecture))
+        free = [i for i, decision in enumerate(self.decisions) if len(decision.options) > 1]
+        for i in rng.choice(free, size=min(changes, len(free)), replace=False):
+            others = [k for k in range(len(self.decisions[i].options)) if k != indices[i]]
+            indices[i] = int(rng.choice(others))
+        return self._from_indices(self.repair(tuple(indices)))
+
+    def crossover(
+        self, first: Architecture, second: Architecture, rng: np.random.Generator
+    ) -> Architecture:
+        """Take each decision from one of two parents at random, then repair."""
+        parents = (self.encode(first), self.encode(second))
+        picks = rng.integers(2, size=len(self.decisions))
+        indices = tuple(parents[int(pick)][i] for i, pick in enumerate(picks))
+        return self._from_indices(self.repair(indices))
+
+    def one_hot(self, architecture: Architecture, *, stage: int | None = None) -> HalfWeights:
+        """The supernet weights that run exactly ``architecture`` (float32, on the CPU).
+
+        Kept on the CPU on purpose: the supernet reads which option is chosen, and reading from an
+        accelerator would make it wait.
+
+        Args:
+            architecture: of this space.
+            stage: only the decisions up to this stage, for a supernet that still grows.
+        """
+        chosen = dict(architecture.choices)
+        self.validate(architecture)
+
+        def half(part: Part) -> list[Tensor]:
+            return [
+                torch.eye(len(decision.options))[decision.index(chosen[decision.name])]
+                for decision in self.part_decisions(part, stage=stage)
+            ]
+
+        return HalfWeights(half("generator"), half("discriminator"))
+
+    def _from_indices(self, indices: Sequence[int]) -> Architecture:
+        pairs = zip(self.decisions, indices, strict=True)
+        return Architecture(
+            self.name, self.version, tuple((d.name, d.options[i]) for d, i in pairs)
+        )
+
+    def _indices(self, choices: object) -> tuple[int, ...]:
+        ordered = self._ordered(choices) if isinstance(choices, Mapping) else choices
+        values = list(_flatten(ordered))
+        if len(values) != len(self.decisions):
+            raise ArchitectureError(
+                f"{self.name}: an architecture has {len(self.decisions)} choices "
+                f"({', '.join(d.name for d in self.decisions)}), got {len(values)}"
+            )
+        return tuple(d.index(value) for d, value in zip(self.decisions, values, strict=True))
+
+    def _ordered(self, choices: Mapping[Any, Any]) -> list[Any]:
+        names = [decision.name for decision in self.decisions]
+        missing = [name for name in names if name not in choices]
+        unknown = [str(name) for name in choices if name not in names]
+        if missing or unknown:
+            raise ArchitectureError(
+                f"{self.name}: missing decisions {missing}, unknown decisions {unknown}"
+            )
+        return [choices[name] for name in names]
+
+
+def _flatten(choices: object) -> Iterable[Any]:
+    """The leaves of a nested sequence; numpy and torch integers become Python's."""
+    if isinstance(choices, (np.ndarray, Tensor)):
+        yield from _flatten(choices.tolist())
+    elif isinstance(choices, (str, bytes)) or not isinstance(choices, Iterable):
+        yield choices.item() if isinstance(choices, np.generic) else choices
+    else:
+        for choice in choices:
+            yield from _flatten(choice)

@@ -1,0 +1,159 @@
+"""What a search strategy is, and the run that it is handed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+
+from nasgan.architecture import Architecture
+from nasgan.contracts.budget import Ledger
+from nasgan.contracts.evaluation import Evaluation, Evaluator, Objective
+from nasgan.contracts.search_space import SearchSpace
+from nasgan.contracts.supernet import Supernet
+
+__all__ = ["SearchRun", "SearchStrategy", "SharedWeights", "StepReport"]
+
+
+class SharedWeights(Protocol):
+    """The supernet of a run and its adversarial training, owned and checkpointed by the engine."""
+
+    @property
+    def supernet(self) -> Supernet:
+        """The network pair, on the run's device."""
+
+    @property
+    def generator_steps(self) -> int:
+        """Generator steps trained so far."""
+
+    def train(
+        self,
+        sample_path: Callable[[], Architecture],
+        *,
+        generator_steps: int,
+        stage: int | None = None,
+    ) -> dict[str, float]:
+        """Train along sampled paths, one architecture per discriminator step.
+
+        Args:
+            sample_path: draws the next architecture.
+            generator_steps: how many; fewer are done where the budget ends before.
+            stage: how far the networks have grown, in spaces with stages.
+
+        Returns:
+            Mean losses of the call: ``loss_generator``, ``loss_discriminator``.
+
+        Raises:
+            BudgetExhausted: no generator step is left.
+            TrainingDiverged: the training broke down.
+        """
+
+
+class SearchRun(Protocol):
+    """What a strategy works with; made by the engine, and checkpointed by it.
+
+    A strategy keeps no random generator or training of its own: it takes them from here, and they
+    resume with the run.
+    """
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space."""
+
+    @property
+    def objective(self) -> Objective:
+        """The metric to optimise and its direction."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was spent, and the budget."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks live."""
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """Scores architectures, as configured (``evaluator=shared``, ``evaluator=scratch``)."""
+
+    @property
+    def shared_weights(self) -> SharedWeights:
+        """The supernet and its training; built on first use."""
+
+    def rng(self, name: str) -> np.random.Generator:
+        """The random stream ``name`` of this run; its position is part of the checkpoint."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did: shown as progress, and written to the history.
+
+    Attributes:
+        message: a few words for the progress line, e.g. ``"supernet 120/600"``.
+        progress: fraction of the search that is done, in [0, 1], if it can be told.
+        evaluations: evaluations that ended in this step; each becomes a line of the history.
+        values: further numbers for the history (losses, entropy, ...).
+    """
+
+    message: str
+    progress: float | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+class SearchStrategy(ABC):
+    """Searches an architecture. Subclass it (or `AskTellStrategy`) to add a strategy.
+
+    The engine owns the loop: it calls `setup` once, then `step` until `finished` or until the
+    budget ends, checkpointing between steps. Settings are keyword arguments of ``__init__``; all
+    else that a step changes must be in `state_dict`. A step should take seconds, not minutes.
+    """
+
+    name: ClassVar[str]
+
+    run: SearchRun
+
+    def setup(self, run: SearchRun) -> None:
+        """Take the run. Called once, before the first step or `load_state_dict`.
+
+        Raises:
+            ConfigError: the strategy cannot work with this space or evaluator; says why.
+        """
+        self.run = run
+
+    @abstractmethod
+    def step(self) -> StepReport:
+        """Do one unit of progress.
+
+        Raises:
+            BudgetExhausted: lets the engine end the search; state must still name an incumbent.
+        """
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether the strategy has nothing left to do."""
+
+    @abstractmethod
+    def incumbent(self) -> Architecture | None:
+        """The best architecture known; None before there is one."""
+
+    def finalists(self, count: int) -> list[Architecture]:
+        """The best ``count`` distinct architectures, best first, for the final phase.
+
+        By default the incumbent alone.
+        """
+        incumbent = self.incumbent()
+        return [incumbent] if incumbent is not None and count > 0 else []
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers, texts, lists, dicts and tensors from which the search continues."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly from `state_dict`."""

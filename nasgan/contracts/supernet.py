@@ -1,0 +1,90 @@
+"""The weight-sharing pair, and how a weight vector selects or mixes options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nasgan.errors import ArchitectureError
+
+__all__ = ["Supernet", "chosen_option", "inherit_weights", "mix_options"]
+
+
+class Supernet(nn.Module):
+    """A super-generator and a super-discriminator that hold every option of every decision.
+
+    Both take, beside their input, a sequence of one 1-d weight vector per decision of their half,
+    in the order of ``space.decisions``. A one-hot vector runs only the chosen option (path
+    sampling); any other mixes all options and carries gradients to the weights. Each option keeps
+    parameters of its natural shape under the name that the derived network gives them, so that
+    `inherit_weights` can copy them.
+
+    In a space with stages, ``stage=`` selects how far the networks have grown; without it the
+    generator goes by the number of weights and the discriminator by the size of the images.
+
+    Args:
+        generator: ``forward(z, weights, *, stage=None, labels=None)`` -> images in [-1, 1].
+        discriminator: ``forward(x, weights, *, stage=None, labels=None)`` -> logits (N, 1).
+    """
+
+    def __init__(self, generator: nn.Module, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+
+
+def chosen_option(weight: Tensor) -> int | None:
+    """The index of the only option that a one-hot ``weight`` (K,) selects, or None if it mixes.
+
+    A weight on an accelerator that requires gradients counts as a mixture without being read,
+    because reading it would stall the device.
+    """
+    if weight.requires_grad and weight.device.type != "cpu":
+        return None
+    values = weight.detach().tolist()
+    if sum(value != 0.0 for value in values) != 1 or 1.0 not in values:
+        return None
+    return values.index(1.0)
+
+
+def mix_options(weight: Tensor, options: Sequence[Callable[[], Tensor]]) -> Tensor:
+    """The weighted sum of the options' outputs; a one-hot weight evaluates only its option.
+
+    Args:
+        weight: (K,); moved to the device and type of the outputs.
+        options: K functions, each computing one option's output; all of one shape.
+
+    Raises:
+        ArchitectureError: the numbers of weights and options differ.
+    """
+    if weight.ndim != 1 or len(weight) != len(options):
+        raise ArchitectureError(
+            f"a decision of {len(options)} options needs a weight vector of that length, "
+            f"got shape {tuple(weight.shape)}"
+        )
+    chosen = chosen_option(weight)
+    if chosen is not None:
+        output = options[chosen]()
+        return output * weight[chosen].to(output) if weight.requires_grad else output
+    outputs = [option() for option in options]
+    mixed = weight.to(outputs[0])
+    return torch.stack([mixed[k] * output for k, output in enumerate(outputs)]).sum(0)
+
+
+def inherit_weights(derived: nn.Module, shared: nn.Module) -> None:
+    """Copy into ``derived`` the parameters and buffers of the same names in ``shared``.
+
+    Raises:
+        ArchitectureError: ``shared`` lacks one, or has it in another shape.
+    """
+    available = shared.state_dict()
+    wanted = derived.state_dict()
+    for name, value in wanted.items():
+        if name not in available or available[name].shape != value.shape:
+            found = tuple(available[name].shape) if name in available else "nothing"
+            raise ArchitectureError(
+                f"cannot inherit {name!r} of shape {tuple(value.shape)}: the supernet has {found}"
+            )
+    derived.load_state_dict({name: available[name].clone() for name in wanted})

@@ -1,0 +1,190 @@
+"""A set of real images, held whole in memory as uint8 and named by the checksum of its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from nasgan.errors import DatasetError
+
+__all__ = ["ImageSet", "Splits"]
+
+_HASHED_ROWS = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Square uint8 images and, where there are any, their class labels. Read-only by agreement.
+
+    32 to 64 px data fit into a device's memory whole (CIFAR-10: 154 MB), so that drawing a batch
+    is one indexing operation on the device and needs no worker processes.
+
+    Args:
+        name: the data's name, e.g. ``"cifar10"``.
+        images: uint8, (N, C, H, W) with H = W and N >= 2.
+        labels: integers (N,) in ``[0, num_classes)``, or None; kept as int64.
+        split: which part of the data this is: ``"train"``, ``"test"``, ...
+        checksum: SHA-256 (hexadecimal) over shape, pixels and labels; computed when empty.
+        num_classes: 0 without labels; with labels and 0, one more than the largest label.
+        published: True only for the unaltered images of a data set that its name alone identifies.
+
+    Raises:
+        DatasetError: the tensors are not what the above says.
+    """
+
+    name: str
+    images: Tensor = field(repr=False)
+    labels: Tensor | None = field(default=None, repr=False)
+    split: str = "train"
+    checksum: str = ""
+    num_classes: int = 0
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        where = f"data set {self.name!r} ({self.split})"
+        _check_images(self.images, where)
+        _set(self, "images", self.images.contiguous())
+        if self.labels is not None:
+            _set(self, "labels", _checked_labels(self.labels, self.images, where))
+        _set(self, "num_classes", _class_count(self.labels, self.num_classes, where))
+        if not self.checksum:
+            _set(self, "checksum", _checksum(self.images, self.labels))
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    @property
+    def image_size(self) -> int:
+        """Side of an image in pixels."""
+        return self.images.shape[2]
+
+    @property
+    def image_channels(self) -> int:
+        """Colour channels: 3 for RGB, 1 for grey."""
+        return self.images.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.device
+
+    @property
+    def identity(self) -> str:
+        """What a protocol id calls these data: two different sets never share it.
+
+        The name alone for a published set; otherwise the name and the first 8 digits of the
+        checksum, because a file or a folder of any name can hold any images.
+        """
+        return self.name if self.published else f"{self.name}@{self.checksum[:8]}"
+
+    def to(self, device: torch.device | str) -> ImageSet:
+        """The same set on ``device`` (itself if it is there already); not hashed again."""
+        images = self.images.to(device)
+        if images is self.images:
+            return self
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, images=images, labels=labels)
+
+    def subset(self, indices: Sequence[int] | Tensor) -> ImageSet:
+        """The images at ``indices`` in that order, as a set with a checksum of its own.
+
+        Raises:
+            DatasetError: an index is outside the set, or fewer than two are given.
+        """
+        index = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
+        if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < len(self):
+            raise DatasetError(
+                f"a subset of {self.name!r} asks for indices {int(index.min())} to "
+                f"{int(index.max())}, but the set has {len(self)} images"
+            )
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, images=self.images[index], labels=labels, checksum="", published=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The parts of one data set: what is trained on and, where there is one, what is held out.
+
+    Raises:
+        DatasetError: the two parts differ in image size or channels, or ``test`` has a class that
+            ``train`` lacks.
+    """
+
+    train: ImageSet
+    test: ImageSet | None = None
+
+    def __post_init__(self) -> None:
+        if self.test is None:
+            return
+        train, test = self.train.images.shape[1:], self.test.images.shape[1:]
+        if train != test:
+            raise DatasetError(
+                f"the train images of {self.train.name!r} are {tuple(train)} (C, H, W) but the "
+                f"test images {tuple(test)}; give both the same size and channels"
+            )
+        if self.train.labels is not None and self.test.num_classes > self.train.num_classes:
+            raise DatasetError(
+                f"the test images of {self.train.name!r} have {self.test.num_classes} classes but "
+                f"the train images {self.train.num_classes}; number the classes alike in both"
+            )
+
+
+def _set(image_set: ImageSet, name: str, value: object) -> None:
+    """Assign a derived field during construction (the dataclass is frozen)."""
+    object.__setattr__(image_set, name, value)
+
+
+def _check_images(images: Tensor, where: str) -> None:
+    shape = tuple(images.shape)
+    if images.dtype != torch.uint8:
+        raise DatasetError(f"{where}: images must be uint8 (0 to 255), not {images.dtype}")
+    if images.dim() != 4:
+        raise DatasetError(f"{where}: images must have the shape (N, C, H, W), not {shape}")
+    if shape[2] != shape[3] or 0 in shape[1:]:
+        raise DatasetError(
+            f"{where}: images must be square, not {shape[2]}x{shape[3]} with {shape[1]} channels; "
+            "crop them first"
+        )
+    if shape[0] < 2:
+        raise DatasetError(f"{where}: at least 2 images are needed, found {shape[0]}")
+
+
+def _checked_labels(labels: Tensor, images: Tensor, where: str) -> Tensor:
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise DatasetError(f"{where}: labels must be integers, not {labels.dtype}")
+    if labels.shape != images.shape[:1]:
+        raise DatasetError(
+            f"{where}: {images.shape[0]} images need labels of the shape ({images.shape[0]},), "
+            f"not {tuple(labels.shape)}"
+        )
+    return labels.to(device=images.device, dtype=torch.int64).contiguous()
+
+
+def _class_count(labels: Tensor | None, declared: int, where: str) -> int:
+    """The number of classes, checked against the labels."""
+    if labels is None:
+        if declared:
+            raise DatasetError(f"{where}: {declared} classes are declared but there are no labels")
+        return 0
+    low, high = int(labels.min()), int(labels.max())
+    count = declared or high + 1
+    if low < 0 or high >= count:
+        raise DatasetError(
+            f"{where}: labels must lie between 0 and {count - 1}, found {low} to {high}"
+        )
+    return count
+
+
+def _checksum(images: Tensor, labels: Tensor | None) -> str:
+    """SHA-256 of the content in (N, C, H, W) order, a slice at a time (no second copy)."""
+    digest = hashlib.sha256(f"uint8{tuple(images.shape)}".encode())
+    for rows in torch.split(images, _HASHED_ROWS):
+        digest.update(rows.cpu().numpy().data)
+    if labels is not None:
+        digest.update(b"int64 labels")
+        digest.update(labels.cpu().numpy().astype("<i8", copy=False).data)
+    return digest.hexdigest()

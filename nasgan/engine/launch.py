@@ -1,0 +1,343 @@
+"""Start, resume and end runs: what the command line's `search` and `train` call."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from nasgan import atomic
+from nasgan.binding import build_node
+from nasgan.contracts import Budget, Evaluator, Ledger, SearchStrategy
+from nasgan.engine.export import (
+    average_random,
+    describe_networks,
+    device_name,
+    peak_memory_bytes,
+    phase_costs,
+    write_networks,
+    write_samples,
+)
+from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, FinalSettings
+from nasgan.engine.loop import CheckpointSettings, RunLoop
+from nasgan.engine.progress import ProgressView, progress_view
+from nasgan.engine.run_directory import RunDirectory
+from nasgan.engine.search_job import EngineRun, SearchJob
+from nasgan.engine.training_job import TrainingJob
+from nasgan.engine.workbench import (
+    Workbench,
+    check_config,
+    choose_device,
+    find_architecture,
+    make_logger,
+    make_space,
+    open_workbench,
+    prepare_torch,
+)
+from nasgan.errors import RunDirectoryError, TrainingDiverged
+from nasgan.evaluation import EvaluationContext, TrainingPlan
+from nasgan.results.environment import collect_environment
+from nasgan.results.locking import RunLock
+from nasgan.results.loggers import RunLogger
+from nasgan.results.record import RunRecord, hash_config
+from nasgan.results.times import utc_now
+
+__all__ = ["Outcome", "run_search", "run_training"]
+
+_log = logging.getLogger(__name__)
+_AnyJob: TypeAlias = "SearchJob | TrainingJob"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: ``failed`` if it ended without a result.
+        run_dir: the run's folder.
+        summary_lines: for a person.
+    """
+
+    status: Literal["completed", "failed", "already_completed"]
+    run_dir: Path
+    summary_lines: list[str]
+
+
+def run_search(config: Mapping[str, Any], run_dir: Path) -> Outcome:
+    """Search an architecture and retrain the best; resumes what was begun in ``run_dir``.
+
+    Args:
+        config: the resolved configuration of ``nasgan search``.
+        run_dir: the run's folder.
+
+    Raises:
+        NasganError: bad input, before any compute; or a full disk, which a rerun resumes from.
+    """
+    return _Run("search", config, run_dir).run()
+
+
+def run_training(config: Mapping[str, Any], run_dir: Path) -> Outcome:
+    """Train one architecture from scratch; resumes what was begun in ``run_dir``.
+
+    Args:
+        config: the resolved configuration of ``nasgan train``.
+        run_dir: the run's folder.
+
+    Raises:
+        NasganError: as `run_search`.
+    """
+    return _Run("train", config, run_dir).run()
+
+
+class _Run:
+    """One call of `run_search` or `run_training`."""
+
+    def __init__(
+        self, kind: Literal["search", "train"], config: Mapping[str, Any], run_dir: Path
+    ) -> None:
+        self.kind = kind
+        self.config = config
+        self.directory = RunDirectory(run_dir)
+
+    def run(self) -> Outcome:
+        check_config(self.config)
+        device = choose_device(self.config["device"])
+        prepare_torch(self.config, device)
+        self.directory.path.mkdir(parents=True, exist_ok=True)
+        with RunLock(self.directory.path):
+            self.directory.claim(self.config)
+            record = self.directory.record()
+            if record is not None and record.status == "failed" and self.config["retry_failed"]:
+                self.directory.forget()
+                record = None
+            if record is not None:
+                return self._already(record)
+            with progress_view(self.config["progress"]) as view:
+                return self._work(device, view)
+
+    def _already(self, record: RunRecord) -> Outcome:
+        path = self.directory.path
+        if record.status == "failed":
+            lines = [
+                f"This run failed before: {record.failure}",
+                "Run it again with retry_failed=true, or change its settings.",
+            ]
+            return Outcome("failed", path, lines)
+        lines = ["This run is finished already.", *_summary(record, self.directory)]
+        return Outcome("already_completed", path, lines)
+
+    def _work(self, device: torch.device, view: ProgressView) -> Outcome:
+        identity = self._identity()
+        logger = make_logger(self.config)
+        bench = open_workbench(self.config, device)
+        view.say(
+            f"{len(bench.images)} images of {bench.images.identity} on {device_name(device)}, "
+            f"protocol {bench.harness.protocol.id}"
+        )
+        if bench.bound is not None:
+            view.say(
+                f"bound (the {bench.bound_images} test images against the training images): "
+                + _format_metrics(bench.bound)
+            )
+        job, name = self._make_job(bench)
+        settings = CheckpointSettings(**self.config["checkpoint"])
+        loop = RunLoop(job, self.directory, settings, view, logger)
+        logger.start(
+            {
+                "run_id": identity["run_id"],
+                "run_dir": str(self.directory.path),
+                "config": dict(self.config),
+            }
+        )
+        with loop.status_of_failure():
+            if loop.resume():
+                view.say(f"resuming from the last checkpoint in {self.directory.checkpoints}")
+            loop.write_status("running", "starting")
+            failure = ""
+            try:
+                loop.run()
+            except TrainingDiverged as error:
+                failure = str(error)
+            record = self._record(bench, job, loop, identity, failure, name)
+            self._leave_results(job, record, logger)
+            state = record.status
+            loop.write_status(state, record.failure or "done", progress=1.0)
+            loop.clear_checkpoints()
+            shutil.rmtree(self.directory.candidates, ignore_errors=True)
+        logger.finish(state)
+        if record.status == "failed":
+            lines = [f"The run failed: {record.failure}", f"record  {self.directory.record_file}"]
+            return Outcome("failed", self.directory.path, lines)
+        return Outcome("completed", self.directory.path, _summary(record, self.directory))
+
+    def _identity(self) -> dict[str, str]:
+        """The run's unique name and first start, kept over resumptions."""
+        file = self.directory.path / "run.json"
+        if not file.exists():
+            atomic.write_json(file, {"run_id": uuid.uuid4().hex, "started": utc_now()})
+        try:
+            identity = json.loads(file.read_text(encoding="utf-8"))
+            return {"run_id": str(identity["run_id"]), "started": str(identity["started"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunDirectoryError(f"{file}: unreadable; delete the file: {error}") from error
+
+    def _make_job(self, bench: Workbench) -> tuple[_AnyJob, str | None]:
+        if self.kind == "train":
+            return self._make_training(bench)
+        config = self.config
+        budget = build_node(config["budget"], where="budget", base=Budget)
+        final = FinalSettings(**config["final"])
+
+        def make_evaluator(context: EvaluationContext) -> Evaluator:
+            made = build_node(
+                config["evaluator"], where="evaluator", base=Evaluator, context=context
+            )
+            assert isinstance(made, Evaluator)
+            return made
+
+        run = EngineRun(
+            space=make_space(config, bench.images),
+            images=bench.images,
+            trainer=bench.trainer,
+            harness=bench.harness,
+            objective=bench.objective,
+            ledger=Ledger(budget),
+            seed=config["seed"],
+            device=bench.device,
+            folder=self.directory.candidates,
+            make_evaluator=make_evaluator,
+        )
+        strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
+        return SearchJob(run, strategy, final), None
+
+    def _make_training(self, bench: Workbench) -> tuple[TrainingJob, str | None]:
+        config = self.config
+        space, architecture = find_architecture(config, bench.images)
+        name = config["architecture"] if isinstance(config["architecture"], str) else None
+        plan = TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final")
+        context = EvaluationContext(
+            space=space,
+            images=bench.images,
+            trainer=bench.trainer,
+            harness=bench.harness,
+            objective=bench.objective,
+            ledger=Ledger(),
+            seed=config["seed"],
+            device=bench.device,
+            folder=self.directory.candidates,
+            shared_weights=_no_shared_weights,
+        )
+        return TrainingJob(context, space, architecture, plan), name
+
+    def _leave_results(self, job: _AnyJob, record: RunRecord, logger: RunLogger) -> None:
+        """Write the results, the record last: it is what says that a run has ended."""
+        final = job.final
+        best = final.best() if final is not None else None
+        if final is not None and best is not None and final.networks is not None:
+            best.architecture.save(self.directory.architecture)
+            write_networks(self.directory, final.networks)
+            write_samples(
+                self.directory,
+                job.final_space,
+                best.architecture,
+                final.networks["generator"],
+                seed=self.config["seed"],
+            )
+            logger.artifact(self.directory.architecture)
+            logger.image("samples", self.directory.samples / "final.png")
+        record.write(self.directory.record_file)
+
+    def _record(
+        self,
+        bench: Workbench,
+        job: _AnyJob,
+        loop: RunLoop,
+        identity: Mapping[str, str],
+        failure: str,
+        name: str | None,
+    ) -> RunRecord:
+        config = dict(self.config)
+        final = job.final
+        best = final.best() if final is not None else None
+        if best is None and not failure and final is not None:
+            reasons = {e.failure for e in final.results(FINALIST) + final.results(GIVEN)}
+            failure = "no final training ended well: " + "; ".join(sorted(reasons))
+        random = final.results(RANDOM) if final is not None else []
+        finalists = final.results(FINALIST) + final.results(GIVEN) if final is not None else []
+        networks: dict[str, Any] = {}
+        if best is not None:
+            networks = describe_networks(job.final_space, best.architecture)
+        bound = None
+        if bench.bound is not None:
+            bound = {"metrics": bench.bound, "num_images": bench.bound_images}
+        return RunRecord(
+            run_id=identity["run_id"],
+            kind=self.kind,
+            status="failed" if failure else "completed",
+            failure=failure,
+            strategy=job.strategy.name if isinstance(job, SearchJob) else "train",
+            search_space=job.final_space.name,
+            space_settings=job.final_space.settings,
+            dataset=bench.images.identity,
+            protocol=bench.harness.protocol.id,
+            seed=config["seed"],
+            architecture=best.architecture.to_json() if best is not None else None,
+            architecture_name=name,
+            metrics=dict(best.metrics) if best is not None else None,
+            objective={
+                "metric": bench.objective.metric,
+                "direction": bench.objective.direction,
+            },
+            finalists=[evaluation.to_json() for evaluation in finalists],
+            average_random=average_random(random),
+            bound=bound,
+            cost=phase_costs(job.ledger),
+            budget=job.ledger.budget.to_json(),
+            timers=loop.timers,
+            peak_memory_bytes=peak_memory_bytes(bench.device),
+            config=config,
+            config_hash=hash_config(config),
+            experiment=config.get("experiment"),
+            environment=collect_environment(device_name(bench.device)),
+            dataset_info={
+                "checksum": bench.images.checksum,
+                "num_images": len(bench.images),
+            },
+            started=identity["started"],
+            ended=utc_now(),
+            **networks,
+        )
+
+
+def _no_shared_weights() -> Any:
+    raise RunDirectoryError("a training of one architecture has no shared weights")
+
+
+def _format_metrics(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+
+
+def _summary(record: RunRecord, directory: RunDirectory) -> list[str]:
+    """What a person wants to know when a run has ended."""
+    lines = []
+    if record.metrics is not None:
+        lines.append(f"result        {_format_metrics(record.metrics)}")
+    if record.average_random is not None and record.average_random["metrics"]:
+        count = record.average_random["count"]
+        mean = _format_metrics(record.average_random["metrics"])
+        lines.append(f"random        {mean} (average of {count} random architectures)")
+    if record.bound is not None:
+        lines.append(f"bound         {_format_metrics(record.bound['metrics'])} (test images)")
+    lines += [
+        f"architecture  {directory.architecture}",
+        f"sample grid   {directory.samples / 'final.png'}",
+        f"record        {directory.record_file}",
+    ]
+    return lines

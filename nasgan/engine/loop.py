@@ -1,0 +1,176 @@
+"""The loop that drives a job to its end: progress, history, checkpoints, resume."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from nasgan.engine.checkpoints import Checkpoints
+from nasgan.engine.job import Job, JobReport
+from nasgan.engine.progress import ProgressView
+from nasgan.engine.run_directory import RunDirectory
+from nasgan.errors import ConfigError, StorageError
+from nasgan.results.history import HISTORY_FILE, History, finite
+from nasgan.results.loggers import RunLogger
+from nasgan.results.status import STATUS_FILE, Status
+
+__all__ = ["CheckpointSettings", "RunLoop"]
+
+_log = logging.getLogger(__name__)
+_STATUS_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """How often a run can be resumed from.
+
+    Attributes:
+        every_seconds: wall-clock seconds between checkpoints; 0: after every step.
+        keep: how many of the newest are kept, at least 2.
+    """
+
+    every_seconds: float = 30.0
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        if self.every_seconds < 0:
+            raise ConfigError("checkpoint.every_seconds must not be negative")
+        if self.keep < 2:
+            raise ConfigError(f"checkpoint.keep must be at least 2, got {self.keep}")
+
+
+class RunLoop:
+    """Drives ``job`` in its run's folder.
+
+    Args:
+        job: what to do.
+        directory: the run's folder, held by this process.
+        settings: of the checkpoints.
+        view: shows progress.
+        logger: outside logger.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        directory: RunDirectory,
+        settings: CheckpointSettings,
+        view: ProgressView,
+        logger: RunLogger,
+    ) -> None:
+        self.timers: dict[str, float] = {}
+        self._job = job
+        self._directory = directory
+        self._settings = settings
+        self._view = view
+        self._logger = logger
+        self._checkpoints = Checkpoints(directory.checkpoints, keep=settings.keep)
+        self._history = History(directory.path / HISTORY_FILE)
+        self._status = Status(phase="start", message="starting")
+        self._status_written = float("-inf")
+
+    def resume(self) -> bool:
+        """Continue from the newest whole checkpoint; False where there is none."""
+        state = self._checkpoints.load_newest()
+        if state is None:
+            self._history.truncate(0)
+            return False
+        self._job.load_state_dict(state["job"])
+        self._history.truncate(state["history_offset"])
+        self.timers = dict(state["timers"])
+        return True
+
+    def run(self) -> None:
+        """Step until the job is finished; a checkpoint holds the end.
+
+        Raises:
+            StorageError: a file could not be written; the last checkpoint is whole.
+        """
+        saved = time.monotonic()
+        while not self._job.finished:
+            started = time.monotonic()
+            report = self._job.step()
+            now = time.monotonic()
+            self.timers[report.phase] = self.timers.get(report.phase, 0.0) + now - started
+            self._publish(report)
+            if now - saved >= self._settings.every_seconds:
+                self._save()
+                saved = time.monotonic()
+        self._save()
+
+    def _publish(self, report: JobReport) -> None:
+        for line in report.lines:
+            index = self._history.append(finite(line))
+            self._logger.log(_numbers(line), index)
+        self._view.show(report)
+        self.write_status(
+            "running", report.message, phase=report.phase, progress=report.progress, throttled=True
+        )
+
+    def write_status(
+        self,
+        state: Any,
+        message: str,
+        *,
+        phase: str | None = None,
+        progress: float | None = None,
+        throttled: bool = False,
+    ) -> None:
+        """Tell watchers what the run is doing; ``throttled``: at most every two seconds."""
+        now = time.monotonic()
+        if throttled and now - self._status_written < _STATUS_SECONDS:
+            return
+        self._status_written = now
+        self._status = self._status.updated_with(
+            state=state, message=message, phase=phase or self._status.phase, progress=progress
+        )
+        self._status.write(self._directory.path / STATUS_FILE)
+
+    @contextmanager
+    def status_of_failure(self) -> Iterator[None]:
+        """Record in ``status.json`` how a run was stopped, and let the error through."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._last_words("interrupted", "interrupted; the same command resumes")
+            raise
+        except BaseException as error:
+            self._last_words("failed", f"{type(error).__name__}: {error}")
+            raise
+
+    def _last_words(self, state: Any, message: str) -> None:
+        try:
+            self.write_status(state, message)
+        except StorageError as error:
+            # The disk may be full: the first error is the one to report.
+            _log.warning("%s", error)
+        self._logger.finish(state)
+
+    def _save(self) -> None:
+        self._checkpoints.save(
+            {
+                "job": self._job.state_dict(),
+                "history_offset": self._history.offset,
+                "timers": self.timers,
+            }
+        )
+
+    def clear_checkpoints(self) -> None:
+        """Remove what only a resumption needs, once the results are written."""
+        self._checkpoints.clear()
+
+
+def _numbers(line: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of a history line under flat names, for loggers."""
+    found: dict[str, float] = {}
+    for key, value in line.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found.update(_numbers(value, f"{name}/"))
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[name] = float(value)
+    return found

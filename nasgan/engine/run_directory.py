@@ -1,0 +1,103 @@
+"""A run's folder: whose it is, and what is in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nasgan import atomic
+from nasgan.errors import RunDirectoryError
+from nasgan.results.record import RECORD_FILE, RunRecord
+
+__all__ = ["RunDirectory", "differences"]
+
+_CONFIG_FILE = "config.json"
+# These may change when a run is resumed: they do not change what it computes.
+_FREE = frozenset({"run_dir", "output_root", "progress", "logger", "checkpoint", "retry_failed"})
+
+
+class RunDirectory:
+    """Paths of one run's folder.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints and of the exported networks."""
+        return self.path / "checkpoints"
+
+    @property
+    def candidates(self) -> Path:
+        """Folder of files that evaluations keep until the run ends."""
+        return self.checkpoints / "candidates"
+
+    @property
+    def samples(self) -> Path:
+        """Folder of sample grids."""
+        return self.path / "samples"
+
+    @property
+    def architecture(self) -> Path:
+        """File of the resulting architecture."""
+        return self.path / "architecture.json"
+
+    @property
+    def record_file(self) -> Path:
+        """File of the run record."""
+        return self.path / RECORD_FILE
+
+    def record(self) -> RunRecord | None:
+        """The record of a run that has ended; None while there is none."""
+        return RunRecord.read(self.record_file) if self.record_file.exists() else None
+
+    def claim(self, config: Mapping[str, Any]) -> None:
+        """Make this the folder of the run of ``config``.
+
+        Raises:
+            RunDirectoryError: it already is the folder of another configuration.
+            StorageError: it cannot be written.
+        """
+        file = self.path / _CONFIG_FILE
+        ours = {key: value for key, value in config.items() if key not in _FREE}
+        if not file.exists():
+            atomic.write_json(file, dict(config))
+            return
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(
+                f"{file}: unreadable: {error}; choose another run_dir="
+            ) from error
+        theirs = {key: value for key, value in held.items() if key not in _FREE}
+        changed = list(differences(theirs, ours))
+        if changed:
+            shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
+            raise RunDirectoryError(
+                f"{self.path} holds a run of another configuration ({shown}). Choose another "
+                "run_dir=, or delete that folder to start anew"
+            )
+
+    def forget(self) -> None:
+        """Remove what a failed run left, so that it starts anew."""
+        for path in (self.checkpoints, self.samples):
+            shutil.rmtree(path, ignore_errors=True)
+        for name in (RECORD_FILE, "history.jsonl", "architecture.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def differences(held: Any, wanted: Any, where: str = "") -> Iterator[str]:
+    """``key: held -> wanted`` for each leaf in which two configurations differ."""
+    if isinstance(held, Mapping) and isinstance(wanted, Mapping):
+        for key in sorted({*held, *wanted}):
+            inner = f"{where}.{key}" if where else str(key)
+            yield from differences(held.get(key), wanted.get(key), inner)
+    elif held != wanted:
+        yield f"{where}: {held!r} -> {wanted!r}"

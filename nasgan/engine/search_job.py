@@ -1,0 +1,238 @@
+"""A search: the strategy up to its budget, then the final phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import (
+    Evaluator,
+    Ledger,
+    Objective,
+    SearchSpace,
+    SearchStrategy,
+    StepReport,
+)
+from nasgan.data import ImageSet
+from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSettings
+from nasgan.engine.job import JobReport
+from nasgan.errors import BudgetExhausted, NasganError
+from nasgan.evaluation import EvaluationContext
+from nasgan.metrics import MetricHarness
+from nasgan.randomness import RandomStreams, numpy_generator
+from nasgan.training import SupernetTraining, TrainerSettings
+
+__all__ = ["EngineRun", "SearchJob"]
+
+
+class EngineRun:
+    """The engine's implementation of `nasgan.contracts.SearchRun`.
+
+    Args:
+        space: the search space, at the widths of the search.
+        images: training images, on the device.
+        trainer: settings of every training.
+        harness: the metrics.
+        objective: what to optimise.
+        ledger: the budget and what is spent.
+        seed: of the run.
+        device: where networks live.
+        folder: for files kept between evaluations.
+        make_evaluator: builds the evaluator from the context.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        images: ImageSet,
+        trainer: TrainerSettings,
+        harness: MetricHarness,
+        objective: Objective,
+        ledger: Ledger,
+        seed: int,
+        device: torch.device,
+        folder: Path,
+        make_evaluator: Callable[[EvaluationContext], Evaluator],
+    ) -> None:
+        self.space = space
+        self.objective = objective
+        self.ledger = ledger
+        self.device = device
+        self.context = EvaluationContext(
+            space=space,
+            images=images,
+            trainer=trainer,
+            harness=harness,
+            objective=objective,
+            ledger=ledger,
+            seed=seed,
+            device=device,
+            folder=folder,
+            shared_weights=lambda: self.shared_weights,
+        )
+        self.evaluator = make_evaluator(self.context)
+        self._streams = RandomStreams(seed, "strategy")
+
+    @cached_property
+    def shared_weights(self) -> SupernetTraining:
+        """The supernet and its training; built on first use."""
+        context = self.context
+        return SupernetTraining(
+            context.space,
+            context.images,
+            context.trainer,
+            ledger=context.ledger,
+            seed=context.seed,
+            device=context.device,
+        )
+
+    def rng(self, name: str) -> np.random.Generator:
+        """See `nasgan.contracts.SearchRun.rng`."""
+        return self._streams[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random streams, evaluator, and the supernet if it was built."""
+        shared = self.__dict__.get("shared_weights")
+        return {
+            "streams": self._streams.state_dict(),
+            "evaluator": self.evaluator.state_dict(),
+            "shared_weights": shared.state_dict() if shared is not None else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self._streams.load_state_dict(state["streams"])
+        self.evaluator.load_state_dict(state["evaluator"])
+        if state["shared_weights"] is not None:
+            self.shared_weights.load_state_dict(state["shared_weights"])
+
+    def release_shared_weights(self) -> None:
+        """Free the supernet's memory; the final phase does not need it."""
+        self.__dict__.pop("shared_weights", None)
+
+
+class SearchJob:
+    """Runs a strategy until it is finished or the budget is spent, then the final phase.
+
+    Args:
+        run: what the strategy works with.
+        strategy: set up here.
+        final: settings of the final phase.
+
+    Raises:
+        ConfigError: the strategy cannot work with this run.
+    """
+
+    def __init__(self, run: EngineRun, strategy: SearchStrategy, final: FinalSettings) -> None:
+        self.run = run
+        self.ledger = run.ledger
+        self.strategy = strategy
+        self.final: FinalPhase | None = None
+        self.search_ended_by = ""
+        self._final_settings = final
+        self._final_space = run.space.with_settings(
+            generator_channels=final.generator_channels,
+            discriminator_channels=final.discriminator_channels,
+        )
+        strategy.setup(run)
+
+    @property
+    def final_space(self) -> SearchSpace:
+        """The space at the widths of the final phase."""
+        return self._final_space
+
+    @property
+    def finished(self) -> bool:
+        """Whether the final phase is over."""
+        return self.final is not None and self.final.finished
+
+    def step(self) -> JobReport:
+        """One step of the search or of the final phase."""
+        if self.final is not None:
+            return self.final.step()
+        if self.strategy.finished:
+            return self._begin_final("the strategy finished")
+        try:
+            report = self.strategy.step()
+        except BudgetExhausted as end:
+            return self._begin_final(str(end))
+        return JobReport(Ledger.SEARCH, report.message, report.progress, self._lines(report))
+
+    def _lines(self, report: StepReport) -> tuple[dict[str, Any], ...]:
+        spent = {"spent": self.ledger.spent(Ledger.SEARCH).to_json()}
+        lines: list[dict[str, Any]] = []
+        if report.values:
+            values = dict(report.values)
+            lines.append({"kind": "values", "phase": Ledger.SEARCH, "values": values, **spent})
+        incumbent = self.strategy.incumbent() if report.evaluations else None
+        lines.extend(
+            {
+                "kind": "evaluation",
+                "phase": Ledger.SEARCH,
+                **evaluation.to_json(),
+                "incumbent": incumbent.id if incumbent is not None else None,
+                **spent,
+            }
+            for evaluation in report.evaluations
+        )
+        return tuple(lines)
+
+    def _begin_final(self, ended_by: str) -> JobReport:
+        settings = self._final_settings
+        finalists = self.strategy.finalists(settings.top_k)
+        if not finalists:
+            raise NasganError(
+                f"the search ended without a result ({ended_by}): no architecture was scored; "
+                "raise the budget (budget=...) or lower the strategy's warm-up"
+            )
+        roles = [(FINALIST, architecture) for architecture in finalists]
+        roles += [(RANDOM, architecture) for architecture in self._random_architectures()]
+        self.search_ended_by = ended_by
+        self.final = FinalPhase(self.run.context, self._final_space, settings.plan(), roles)
+        self.run.release_shared_weights()
+        line = {
+            "kind": "finalists",
+            "phase": Ledger.FINAL,
+            "search_ended_by": ended_by,
+            "architectures": [architecture.id for architecture in finalists],
+        }
+        return JobReport(Ledger.FINAL, f"search over: {ended_by}", 0.0, (line,))
+
+    def _random_architectures(self) -> list[Architecture]:
+        """Drawn from the seed alone: every strategy of that seed is held against the same ones."""
+        rng = numpy_generator(self.run.context.seed, "random architectures")
+        wanted = min(self._final_settings.random_architectures, self.run.space.size)
+        drawn: dict[Architecture, None] = {}
+        for _ in range(100 * wanted):
+            if len(drawn) == wanted:
+                break
+            drawn[self.run.space.sample(rng)] = None
+        return list(drawn)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `nasgan.engine.job.Job`."""
+        return {
+            "ledger": self.ledger.state_dict(),
+            "run": self.run.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "search_ended_by": self.search_ended_by,
+            "final": self.final.state_dict() if self.final is not None else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `nasgan.engine.job.Job`."""
+        self.ledger.load_state_dict(state["ledger"])
+        self.run.load_state_dict(state["run"])
+        self.strategy.load_state_dict(state["strategy"])
+        self.search_ended_by = state["search_ended_by"]
+        if state["final"] is not None:
+            self.final = FinalPhase.from_state(
+                state["final"], self.run.context, self._final_space, self._final_settings.plan()
+            )

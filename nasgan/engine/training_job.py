@@ -1,0 +1,58 @@
+"""The training of one given architecture, from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import SearchSpace
+from nasgan.engine.final_phase import GIVEN, FinalPhase
+from nasgan.engine.job import JobReport
+from nasgan.evaluation import EvaluationContext, TrainingPlan
+
+__all__ = ["TrainingJob"]
+
+
+class TrainingJob:
+    """Trains one architecture exactly as the final phase of a search would.
+
+    Args:
+        context: the run's.
+        space: builds the networks.
+        architecture: of that space.
+        plan: length and scores.
+    """
+
+    def __init__(
+        self,
+        context: EvaluationContext,
+        space: SearchSpace,
+        architecture: Architecture,
+        plan: TrainingPlan,
+    ) -> None:
+        self.ledger = context.ledger
+        self.final_space = space
+        self.final = FinalPhase(context, space, plan, [(GIVEN, architecture)])
+        self._context = context
+        self._plan = plan
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training is over."""
+        return self.final.finished
+
+    def step(self) -> JobReport:
+        """Advance the training."""
+        return self.final.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `nasgan.engine.job.Job`."""
+        return {"ledger": self.ledger.state_dict(), "final": self.final.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `nasgan.engine.job.Job`."""
+        self.ledger.load_state_dict(state["ledger"])
+        self.final = FinalPhase.from_state(
+            state["final"], self._context, self.final_space, self._plan
+        )

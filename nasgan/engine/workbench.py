@@ -1,0 +1,246 @@
+"""From a resolved configuration to the parts of a run, each checked before any compute."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nasgan.architecture import Architecture
+from nasgan.binding import build_node, check_node, check_values
+from nasgan.contracts import Budget, Evaluator, Objective, SearchSpace, SearchStrategy
+from nasgan.data import ImageSet, Splits
+from nasgan.engine.final_phase import FinalSettings
+from nasgan.engine.loop import CheckpointSettings
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.evaluation import TrainingPlan
+from nasgan.factory import load_architecture, make_search_space
+from nasgan.metrics import METRICS, MetricHarness, build_harness
+from nasgan.metrics.settings import MetricSettings
+from nasgan.results.loggers import NullLogger, RunLogger, SafeLogger
+from nasgan.training import TrainerSettings
+
+__all__ = [
+    "Workbench",
+    "check_config",
+    "choose_device",
+    "find_architecture",
+    "load_splits",
+    "make_harness",
+    "make_logger",
+    "make_space",
+    "prepare_torch",
+]
+
+# Beside its own arguments a dataset's node says what suits it; other nodes refer to that.
+_NOT_OF_THE_LOADER = ("suggested",)
+_FROM_THE_DATA = ("image_size", "image_channels")
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What every kind of run needs.
+
+    Attributes:
+        device: where networks live.
+        splits: the data.
+        images: the training images, on the device.
+        harness: scores under the run's protocol.
+        trainer: settings of every training.
+        objective: the metric that decides.
+        bound: scores of the test split under the protocol, or None without one.
+        bound_images: number of its images.
+    """
+
+    device: torch.device
+    splits: Splits
+    images: ImageSet
+    harness: MetricHarness
+    trainer: TrainerSettings
+    objective: Objective
+    bound: dict[str, float] | None
+    bound_images: int
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that cannot run, before data are read or anything is computed.
+
+    Raises:
+        ConfigError: an unknown name, a wrong type or value; the message names the key.
+        PluginError: a plugin that is named cannot be loaded.
+    """
+    seed = config["seed"]
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"seed must be a whole number of at least 0, got {seed!r}")
+    threads = config["threads"]
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ConfigError(f"threads must be at least 1 or null, got {threads!r}")
+    check_node(config["dataset"], where="dataset", base=Splits, ignore=_NOT_OF_THE_LOADER)
+    build_node(config["trainer"], where="trainer", base=TrainerSettings)
+    metrics = build_node(config["metrics"], where="metrics", base=MetricSettings)
+    _objective(config, metrics)
+    check_values(config["checkpoint"], CheckpointSettings, where="checkpoint")
+    CheckpointSettings(**config["checkpoint"])
+    make_logger(config)
+    choose_device(config["device"])
+    space = config["search_space"]
+    if "_target_" in space:
+        supplied = [name for name in _FROM_THE_DATA if name not in space]
+        check_node(space, where="search_space", base=SearchSpace, supplied=supplied)
+    if "strategy" in config:
+        check_node(config["strategy"], where="strategy", base=SearchStrategy)
+        build_node(config["budget"], where="budget", base=Budget)
+        check_node(config["evaluator"], where="evaluator", base=Evaluator, supplied=("context",))
+        check_values(config["final"], FinalSettings, where="final")
+        FinalSettings(**config["final"])
+    else:
+        check_values(config["training"], TrainingPlan, where="training")
+        TrainingPlan(**config["training"])
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is the first CUDA device, or else the CPU.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device={name}: not a device; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device={name} is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"device={name}: torch sees {count} CUDA devices here; use device=auto")
+    return device
+
+
+def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
+    """Set torch's threads, and on CUDA the algorithms that give the same numbers each time."""
+    if config["threads"] is not None:
+        torch.set_num_threads(config["threads"])
+    if device.type == "cuda":
+        deterministic = bool(config["deterministic"])
+        if deterministic:
+            # cuBLAS reads it when it first starts.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        torch.backends.cudnn.benchmark = not deterministic
+
+
+def load_splits(node: Mapping[str, Any]) -> Splits:
+    """The data of a dataset node.
+
+    Raises:
+        DatasetError: missing, truncated or wrong; says how to get them.
+    """
+    splits = build_node(node, where="dataset", base=Splits, ignore=_NOT_OF_THE_LOADER)
+    assert isinstance(splits, Splits)
+    return splits
+
+
+def make_harness(node: Mapping[str, Any], train: ImageSet, device: torch.device) -> MetricHarness:
+    """The metrics of a metrics node against the training images."""
+    settings = build_node(node, where="metrics", base=MetricSettings)
+    return build_harness(
+        train,
+        settings.make_extractor(device),
+        num_images=settings.num_images,
+        metrics=settings.metrics,
+    )
+
+
+def open_workbench(config: Mapping[str, Any], device: torch.device) -> Workbench:
+    """Load what the configuration names; `check_config` has passed it."""
+    splits = load_splits(config["dataset"])
+    images = splits.train.to(device)
+    harness = make_harness(config["metrics"], images, device)
+    test = splits.test
+    used = 0 if test is None else min(len(test), harness.num_images)
+    return Workbench(
+        device=device,
+        splits=splits,
+        images=images,
+        harness=harness,
+        trainer=build_node(config["trainer"], where="trainer", base=TrainerSettings),
+        objective=_objective(
+            config, build_node(config["metrics"], where="metrics", base=MetricSettings)
+        ),
+        bound=None if test is None else harness.bound(test.images.to(device)),
+        bound_images=used,
+    )
+
+
+def make_space(config: Mapping[str, Any], images: ImageSet, name: str | None = None) -> SearchSpace:
+    """The search space of a configuration for ``images``.
+
+    Args:
+        config: its ``search_space`` node has a ``_target_``, or holds settings only.
+        images: give the size and the channels.
+        name: registered name, for a node without a ``_target_``.
+
+    Raises:
+        ConfigError: a setting is impossible, or contradicts the data.
+    """
+    node = dict(config["search_space"])
+    data = {"image_size": images.image_size, "image_channels": images.image_channels}
+    for key, value in data.items():
+        if node.setdefault(key, value) != value:
+            raise ConfigError(
+                f"search_space.{key}={node[key]} does not fit the images of {images.name} "
+                f"({key} {value}); leave it out"
+            )
+    if "_target_" in node:
+        space = build_node(node, where="search_space", base=SearchSpace)
+        assert isinstance(space, SearchSpace)
+        return space
+    assert name is not None
+    return make_search_space(name, **node)
+
+
+def find_architecture(
+    config: Mapping[str, Any], images: ImageSet
+) -> tuple[SearchSpace, Architecture]:
+    """The architecture that a training is asked for, and its space.
+
+    Raises:
+        ConfigError: no such architecture, or the space named is another.
+    """
+    wanted = config["architecture"]
+    if isinstance(wanted, str):
+        architecture = load_architecture(wanted)
+        space = make_space(config, images, architecture.space)
+        return space, space.architecture(architecture)
+    if "_target_" not in config["search_space"]:
+        raise ConfigError(
+            "architecture: an encoding needs the space it belongs to; add search_space=NAME"
+        )
+    space = make_space(config, images)
+    return space, space.architecture(wanted)
+
+
+def make_logger(config: Mapping[str, Any]) -> RunLogger:
+    """The outside logger; one that fails is switched off and never stops the run."""
+    node = config.get("logger")
+    if not node:
+        return NullLogger()
+    made: RunLogger = build_node(node, where="logger")
+    return SafeLogger(made)
+
+
+def _objective(config: Mapping[str, Any], metrics: MetricSettings) -> Objective:
+    name = config["objective"]
+    if name not in METRICS:
+        raise UnknownNameError("objective", name, metrics.metrics)
+    if name not in metrics.metrics:
+        raise ConfigError(
+            f"objective={name} is not among the metrics of this run "
+            f"({', '.join(metrics.metrics)}); add it to metrics.metrics"
+        )
+    return Objective(name, METRICS[name].direction)

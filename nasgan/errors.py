@@ -1,0 +1,104 @@
+"""The errors nasgan raises on purpose; each message says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ArchitectureError",
+    "BudgetExhausted",
+    "CheckpointError",
+    "ConfigError",
+    "DatasetError",
+    "MissingDependencyError",
+    "NasganError",
+    "PluginError",
+    "RunDirectoryError",
+    "StorageError",
+    "TrainingDiverged",
+    "UnknownNameError",
+    "nearest_names",
+]
+
+
+class NasganError(Exception):
+    """Base of every error that nasgan raises on purpose."""
+
+
+class ConfigError(NasganError, ValueError):
+    """A setting has a wrong name, type or value."""
+
+
+class ArchitectureError(NasganError, ValueError):
+    """An architecture does not fit its search space, or its file is malformed."""
+
+
+class DatasetError(NasganError):
+    """Images are missing, truncated, or not what they should be."""
+
+
+class CheckpointError(NasganError):
+    """A checkpoint cannot be used: unreadable, or written by another run."""
+
+
+class PluginError(NasganError):
+    """An installed plugin cannot be loaded."""
+
+
+class RunDirectoryError(NasganError):
+    """A run's folder belongs to another configuration or is in use."""
+
+
+class StorageError(NasganError, OSError):
+    """A file could not be written (a full disk, missing permission)."""
+
+
+class MissingDependencyError(NasganError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class BudgetExhausted(NasganError):  # noqa: N818 - an event, not a fault
+    """A search wanted to spend more than its budget has left.
+
+    Attributes:
+        unit: the unit that ran out, e.g. ``"generator_steps"``.
+    """
+
+    def __init__(self, unit: str, limit: float) -> None:
+        super().__init__(f"the search budget of {limit:g} {unit} is spent")
+        self.unit = unit
+
+
+class TrainingDiverged(NasganError):  # noqa: N818 - an outcome that runs record
+    """Adversarial training broke down; ``reason`` names how (see `nasgan.training.health`)."""
+
+    def __init__(self, reason: str, *, generator_step: int) -> None:
+        super().__init__(f"training diverged at generator step {generator_step}: {reason}")
+        self.reason = reason
+        self.generator_step = generator_step
+
+
+class UnknownNameError(ConfigError, LookupError):
+    """A name is not registered; the message lists the nearest names that are.
+
+    Args:
+        kind: what was looked up, in words: ``"search space"``.
+        name: the name that was not found.
+        known: the names that exist.
+    """
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        options = sorted(known)
+        near = nearest_names(str(name), options)
+        hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+        listed = ", ".join(options) if options else "none are installed"
+        super().__init__(f"unknown {kind} {str(name)!r}.{hint} Known: {listed}.")
+        self.kind = kind
+        self.name = str(name)
+        self.near = near
+
+
+def nearest_names(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
+    """Up to ``limit`` of the ``known`` names that look most like ``name``, best first."""
+    return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)

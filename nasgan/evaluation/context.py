@@ -1,0 +1,45 @@
+"""What evaluators need from the run; made by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nasgan.contracts import Ledger, Objective, SearchSpace
+from nasgan.data import ImageSet
+from nasgan.metrics import MetricHarness
+from nasgan.training import SupernetTraining, TrainerSettings
+
+__all__ = ["EvaluationContext"]
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """The parts of a run that score architectures.
+
+    Attributes:
+        space: the search space, at the widths of the search.
+        images: the training images.
+        trainer: settings of every training.
+        harness: scores images under the run's protocol.
+        objective: the metric to optimise.
+        ledger: charged for the work.
+        seed: of the run.
+        device: where networks live.
+        folder: for files that evaluations keep until the search ends.
+        shared_weights: gives the run's supernet (built on first use).
+    """
+
+    space: SearchSpace
+    images: ImageSet
+    trainer: TrainerSettings
+    harness: MetricHarness
+    objective: Objective
+    ledger: Ledger
+    seed: int
+    device: torch.device
+    folder: Path
+    shared_weights: Callable[[], SupernetTraining]

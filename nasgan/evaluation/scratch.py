@@ -1,0 +1,97 @@
+"""Scores after a training from scratch; a longer training continues a shorter one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import Evaluation, EvaluationTask, Evaluator
+from nasgan.errors import CheckpointError, ConfigError
+from nasgan.evaluation.context import EvaluationContext
+from nasgan.evaluation.training_task import TrainingPlan, TrainingTask
+from nasgan.state_files import load_state, save_state
+
+__all__ = ["ScratchEvaluator"]
+
+_log = logging.getLogger(__name__)
+
+
+class ScratchEvaluator(Evaluator):
+    """Trains each candidate on its own, without weight sharing, and scores the result.
+
+    The networks of a finished evaluation wait in a file until the search ends, so that successive
+    halving continues a survivor's training instead of repeating it.
+
+    Args:
+        context: the run's.
+        generator_steps: length of a training, where the strategy does not say.
+        num_images: generated images behind a score; null: the protocol's number.
+    """
+
+    fidelity = "scratch"
+
+    def __init__(
+        self,
+        context: EvaluationContext,
+        *,
+        generator_steps: int = 1000,
+        num_images: int | None = None,
+    ) -> None:
+        if generator_steps < 1:
+            raise ConfigError(
+                f"evaluator.generator_steps must be at least 1, got {generator_steps}"
+            )
+        self._context = context
+        self._generator_steps = generator_steps
+        self._num_images = num_images
+        # Steps already trained, and the file's name, by architecture id.
+        self._trained: dict[str, tuple[int, str]] = {}
+
+    def begin(
+        self, architecture: Architecture, *, generator_steps: int | None = None
+    ) -> EvaluationTask:
+        """See `Evaluator.begin`."""
+        plan = TrainingPlan(
+            generator_steps=generator_steps or self._generator_steps,
+            keep="last",
+            fidelity=self.fidelity,
+            num_images=self._num_images,
+        )
+        task = _ScratchTask(self, self._context, self._context.space, architecture, plan)
+        steps, file = self._trained.get(architecture.id, (0, ""))
+        if 0 < steps < plan.generator_steps:
+            try:
+                task.continue_from(load_state(self._context.folder / file))
+            except CheckpointError as error:
+                _log.warning("%s; this candidate is trained again from the start", error)
+        return task
+
+    def keep(self, task: TrainingTask) -> None:
+        """Keep the training of a finished ``task`` for a longer one."""
+        stem = f"{task.architecture.id}-{task.generator_steps}"
+        path = save_state(self._context.folder, stem, task.trainer.state_dict())
+        self._trained[task.architecture.id] = (task.generator_steps, path.name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Evaluator.state_dict`."""
+        return {"trained": {key: list(value) for key, value in self._trained.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `Evaluator.load_state_dict`."""
+        self._trained = {key: (steps, file) for key, (steps, file) in state["trained"].items()}
+
+
+class _ScratchTask(TrainingTask):
+    """A training whose networks are kept when it ends well."""
+
+    def __init__(self, evaluator: ScratchEvaluator, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._evaluator = evaluator
+
+    def advance(self) -> None:
+        super().advance()
+        result: Evaluation | None = self.result
+        if result is not None and not result.failure:
+            self._evaluator.keep(self)

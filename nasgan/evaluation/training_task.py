@@ -1,0 +1,267 @@
+"""Training of one architecture from scratch, in pieces, with scores along the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import Cost, Evaluation, EvaluationTask, SearchSpace
+from nasgan.errors import ConfigError, TrainingDiverged
+from nasgan.evaluation.context import EvaluationContext
+from nasgan.evaluation.sampling import evaluation_mode, image_sampler
+from nasgan.networks.initialise import initialise
+from nasgan.randomness import derive_seed, seeded
+from nasgan.training import AdversarialTrainer
+from nasgan.training.shared import affordable_steps
+
+__all__ = ["DerivedPair", "TrainingPlan", "TrainingTask"]
+
+# A piece of work between two possible checkpoints lasts about this long.
+_PIECE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long an architecture is trained and when it is scored.
+
+    Attributes:
+        generator_steps: length of the training.
+        eval_every: generator steps between scores; None: only at the end.
+        keep: ``best`` keeps the networks of the best score (published), ``last`` the final ones.
+        phase: phase of the ledger that pays.
+        fidelity: name of the score.
+        num_images: generated images behind a score; None: the protocol's number.
+    """
+
+    generator_steps: int
+    eval_every: int | None = None
+    keep: str = "best"
+    phase: str = "search"
+    fidelity: str = "scratch"
+    num_images: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.generator_steps < 1:
+            raise ConfigError(f"generator_steps must be at least 1, got {self.generator_steps}")
+        if self.eval_every is not None and self.eval_every < 1:
+            raise ConfigError(f"eval_every must be at least 1 or null, got {self.eval_every}")
+        if self.keep not in ("best", "last"):
+            raise ConfigError(f"keep must be best or last, got {self.keep!r}")
+
+    def next_score(self, done: int) -> int:
+        """The generator step of the next score after ``done`` steps."""
+        if self.eval_every is None:
+            return self.generator_steps
+        return min(self.generator_steps, (done // self.eval_every + 1) * self.eval_every)
+
+
+class DerivedPair(nn.Module):
+    """The stand-alone networks of one architecture, with initial values from a seed."""
+
+    def __init__(
+        self, space: SearchSpace, architecture: Architecture, *, seed: int, initialisation: str
+    ) -> None:
+        super().__init__()
+        with seeded(seed, "networks"):
+            self.generator = space.build_generator(architecture)
+            self.discriminator = space.build_discriminator(architecture)
+            initialise(self, initialisation)
+
+
+class TrainingTask(EvaluationTask):
+    """Trains one architecture and scores it under the run's protocol.
+
+    The result depends on the architecture, the plan and the seed alone, not on what ran before or
+    on where a checkpoint parted it.
+
+    Args:
+        context: the run's.
+        space: builds the networks (the final phase uses wider ones than the search).
+        architecture: of that space.
+        plan: length and scores.
+    """
+
+    def __init__(
+        self,
+        context: EvaluationContext,
+        space: SearchSpace,
+        architecture: Architecture,
+        plan: TrainingPlan,
+    ) -> None:
+        self.architecture = architecture
+        self.plan = plan
+        self.curve: list[dict[str, Any]] = []
+        self.kept: dict[str, Any] | None = None
+        self._context = context
+        self._space = space
+        self._trainer: AdversarialTrainer | None = None
+        self._cost = Cost()
+        self._failure = ""
+        self._done = False
+
+    @property
+    def trainer(self) -> AdversarialTrainer:
+        """The trainer; the networks are built on first use."""
+        if self._trainer is None:
+            context = self._context
+            seed = derive_seed(context.seed, self.plan.fidelity, self.architecture.id)
+            pair = DerivedPair(
+                self._space,
+                self.architecture,
+                seed=seed,
+                initialisation=context.trainer.initialisation,
+            )
+            self._trainer = AdversarialTrainer(
+                pair,
+                context.images,
+                context.trainer,
+                latent_dim=self._space.network.latent_dim,
+                num_classes=self._space.network.num_classes,
+                seed=seed,
+                device=context.device,
+                total_generator_steps=self.plan.generator_steps,
+            )
+        return self._trainer
+
+    @property
+    def generator_steps(self) -> int:
+        """Generator steps trained so far."""
+        return self._trainer.generator_steps if self._trainer is not None else 0
+
+    def advance(self) -> None:
+        """Train for a moment, or score; see `EvaluationTask.advance`."""
+        due = self.plan.next_score(self.generator_steps)
+        try:
+            self._train(due)
+            if self.generator_steps == due:
+                self.trainer.check_health()
+                self._score()
+        except TrainingDiverged as error:
+            self._failure = error.reason
+            self._done = True
+        if self._done:
+            self._charge(Cost(architectures=1))
+
+    def _train(self, until: int) -> None:
+        settings = self._context.trainer
+        wanted = until - self.generator_steps
+        ledger = self._context.ledger
+        allowed = affordable_steps(ledger, wanted, settings, self.plan.phase)
+        started = time.perf_counter()
+        before = self.generator_steps
+        try:
+            for _ in range(allowed):
+                self.trainer.iteration()
+                if time.perf_counter() - started > _PIECE_SECONDS:
+                    break
+        finally:
+            steps = self.generator_steps - before
+            self._charge(
+                Cost(
+                    generator_steps=steps,
+                    images=steps * settings.images_per_generator_step,
+                    device_seconds=time.perf_counter() - started,
+                )
+            )
+
+    def _score(self) -> None:
+        started = time.perf_counter()
+        metrics = self._metrics()
+        score = metrics[self._context.objective.metric]
+        better = self._context.objective.better
+        best = max(self.curve, key=self._reward, default=None)
+        if self.plan.keep == "last" or best is None or better(score, best["score"]):
+            self.kept = self._networks()
+        self.curve.append(
+            {"generator_steps": self.generator_steps, "score": score, "metrics": metrics}
+        )
+        self._done = self.generator_steps >= self.plan.generator_steps
+        count = self.plan.num_images or self._context.harness.num_images
+        self._charge(Cost(images=count, device_seconds=time.perf_counter() - started))
+
+    def _metrics(self) -> dict[str, float]:
+        generator = self.trainer.evaluated_generator
+
+        def generate(z: Tensor, labels: Tensor | None) -> Tensor:
+            images = generator(z) if labels is None else generator(z, labels=labels)
+            return torch.as_tensor(images)
+
+        network = self._space.network
+        sample = image_sampler(
+            generate,
+            latent_dim=network.latent_dim,
+            num_classes=network.num_classes,
+            seed=self._context.seed,
+            device=self._context.device,
+        )
+        with evaluation_mode(generator):
+            return self._context.harness.evaluate(sample, num_images=self.plan.num_images)
+
+    def _reward(self, point: Mapping[str, Any]) -> float:
+        return self._context.objective.reward(point["score"])
+
+    def _networks(self) -> dict[str, Any]:
+        trainer = self.trainer
+        networks = {
+            "generator": trainer.evaluated_generator,
+            "discriminator": trainer.discriminator,
+        }
+        return {
+            name: {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
+            for name, net in networks.items()
+        }
+
+    def _charge(self, cost: Cost) -> None:
+        self._cost = self._cost + cost
+        self._context.ledger.charge(cost, self.plan.phase)
+
+    @property
+    def result(self) -> Evaluation | None:
+        """The evaluation of the kept networks, once the training has ended or diverged."""
+        if not self._done:
+            return None
+        point: Mapping[str, Any] = {"metrics": {}, "score": None}
+        if not self._failure:
+            point = self.curve[-1]
+            if self.plan.keep == "best":
+                point = max(self.curve, key=self._reward)
+        return Evaluation(
+            architecture=self.architecture,
+            metrics=point["metrics"],
+            score=point["score"],
+            fidelity=self.plan.fidelity,
+            generator_steps=self.generator_steps,
+            cost=self._cost,
+            failure=self._failure,
+        )
+
+    def continue_from(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of a shorter training of the same architecture and fidelity."""
+        self.trainer.load_state_dict(state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `EvaluationTask.state_dict`."""
+        return {
+            "trainer": self._trainer.state_dict() if self._trainer is not None else None,
+            "curve": self.curve,
+            "kept": self.kept,
+            "cost": self._cost.to_json(),
+            "failure": self._failure,
+            "done": self._done,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `EvaluationTask.load_state_dict`."""
+        if state["trainer"] is not None:
+            self.trainer.load_state_dict(state["trainer"])
+        self.curve = list(state["curve"])
+        self.kept = state["kept"]
+        self._cost = Cost.from_json(state["cost"])
+        self._failure = state["failure"]
+        self._done = state["done"]

@@ -1,0 +1,113 @@
+"""Make search spaces, strategies and architectures by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nasgan.architecture import Architecture
+from nasgan.binding import check_values
+from nasgan.contracts import SearchSpace, SearchStrategy
+from nasgan.errors import ArchitectureError, PluginError, UnknownNameError
+from nasgan.registry import ARCHITECTURES, SEARCH_SPACES, STRATEGIES, load_plugin, plugins
+
+__all__ = ["load_architecture", "make_search_space", "make_strategy"]
+
+
+def make_search_space(
+    name: str,
+    *,
+    image_size: int,
+    image_channels: int = 3,
+    generator_channels: int,
+    discriminator_channels: int,
+    latent_dim: int,
+    spectral_norm: bool = True,
+    num_classes: int = 0,
+    **space_settings: Any,
+) -> SearchSpace:
+    """Make a registered search space.
+
+    Args:
+        name: e.g. ``"autogan"``; `nasgan list spaces` shows all.
+        image_size: see `nasgan.contracts.NetworkSettings` for this and the following.
+        image_channels: as there.
+        generator_channels: as there.
+        discriminator_channels: as there.
+        latent_dim: as there.
+        spectral_norm: as there.
+        num_classes: as there.
+        space_settings: what this space takes beyond the common settings.
+
+    Raises:
+        UnknownNameError: no such space; lists the nearest names.
+        ConfigError: a setting is unknown or impossible in this space.
+        PluginError: the package that registers it is broken.
+    """
+    space = _make(
+        SEARCH_SPACES,
+        name,
+        SearchSpace,
+        image_size=image_size,
+        image_channels=image_channels,
+        generator_channels=generator_channels,
+        discriminator_channels=discriminator_channels,
+        latent_dim=latent_dim,
+        spectral_norm=spectral_norm,
+        num_classes=num_classes,
+        **space_settings,
+    )
+    assert isinstance(space, SearchSpace)
+    return space
+
+
+def make_strategy(name: str, **settings: Any) -> SearchStrategy:
+    """Make a registered search strategy.
+
+    Args:
+        name: e.g. ``"random"``; `nasgan list strategies` shows all.
+        settings: its own, see its class.
+
+    Raises:
+        UnknownNameError: no such strategy; lists the nearest names.
+        ConfigError: a setting is unknown or out of range.
+        PluginError: the package that registers it is broken.
+    """
+    strategy = _make(STRATEGIES, name, SearchStrategy, **settings)
+    assert isinstance(strategy, SearchStrategy)
+    return strategy
+
+
+def load_architecture(name_or_path: str | Path) -> Architecture:
+    """An architecture by its registered name (``"autogan_a"``), or from a file.
+
+    A path may be an ``architecture.json`` or the folder of a run that holds one. A name without a
+    slash that is registered wins over a file of that name.
+
+    Raises:
+        UnknownNameError: neither a registered name nor an existing path.
+        ArchitectureError: the file is malformed.
+    """
+    text = str(name_or_path)
+    names = {plugin.name for plugin in plugins(ARCHITECTURES)}
+    if text in names:
+        architecture = load_plugin(ARCHITECTURES, text)
+        if not isinstance(architecture, Architecture):
+            raise PluginError(f"architecture {text!r} is registered as something else")
+        return architecture
+    path = Path(text)
+    if path.is_dir():
+        path = path / "architecture.json"
+    if path.exists():
+        return Architecture.load(path)
+    if path.suffix == ".json" or "/" in text:
+        raise ArchitectureError(f"{path}: there is no such architecture file")
+    raise UnknownNameError("architecture", text, names)
+
+
+def _make(group: str, name: str, base: type, /, **settings: Any) -> object:
+    made = load_plugin(group, name)
+    if not (isinstance(made, type) and issubclass(made, base)):
+        raise PluginError(f"{group} {name!r} is registered as {made!r}, not as a {base.__name__}")
+    check_values(settings, made, where=name)
+    return made(**settings)

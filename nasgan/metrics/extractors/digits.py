@@ -1,0 +1,88 @@
+"""Features of the shipped digits classifier: the embedded default, nothing to download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nasgan.errors import ConfigError
+from nasgan.metrics.extractor import FeatureExtractor
+from nasgan.metrics.extractors.digits_network import DigitsNetwork
+
+__all__ = ["WEIGHTS", "DigitsFeatures"]
+
+WEIGHTS = Path(__file__).parent.parent / "weights" / "digits_classifier.safetensors"
+_GET = "it is part of the package: reinstall nasgan, or run benchmarks/train_digits_classifier.py"
+_SIDE = 16
+# ITU-R BT.601 luma, which image libraries use to turn colour into grey.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+class DigitsFeatures(FeatureExtractor):
+    """64 features and 10 class logits of a small convolutional digits classifier.
+
+    Works in float64 throughout, which is cheap at this size and makes the features the same on
+    every device. Images of another size are resized (bilinear, antialiased), colour turns to grey.
+
+    Args:
+        device: where it computes.
+        batch_size: images in one pass.
+        weights: another file of weights for the same network.
+    """
+
+    name = "digits"
+    dim: ClassVar[int] = 64
+    num_logits: ClassVar[int] = 10
+
+    def __init__(
+        self,
+        *,
+        device: torch.device | str,
+        batch_size: int = 500,
+        weights: str | Path = WEIGHTS,
+    ) -> None:
+        network = DigitsNetwork()
+        _load(network, Path(weights))
+        self._network = network.double().requires_grad_(False).eval()
+        super().__init__(device=device, batch_size=batch_size)
+        self._network.to(self.device)
+
+    @staticmethod
+    def availability() -> tuple[bool, str]:
+        """See `nasgan.metrics.features.is_available`."""
+        return (True, str(WEIGHTS)) if WEIGHTS.is_file() else (False, f"{WEIGHTS} missing: {_GET}")
+
+    def _extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = images.double()
+        if pixels.shape[1] == 3:
+            luma = pixels.new_tensor(_LUMA).view(1, 3, 1, 1)
+            pixels = (pixels * luma).sum(dim=1, keepdim=True)
+        if pixels.shape[2:] != (_SIDE, _SIDE):
+            pixels = F.interpolate(
+                pixels, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False, antialias=True
+            )
+        features, logits = self._network(pixels / 127.5 - 1.0)
+        return features, logits
+
+    def _weights(self) -> Mapping[str, Tensor]:
+        state: Mapping[str, Tensor] = self._network.state_dict()
+        return state
+
+    def _preprocessing(self) -> str:
+        return f"luma, bilinear antialias {_SIDE}, x/127.5-1, float64"
+
+
+def _load(network: DigitsNetwork, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ConfigError(
+            f"the digits classifier's weights {path} are missing or damaged ({error}); {_GET}"
+        ) from error

@@ -1,0 +1,49 @@
+"""The `metrics` part of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.metrics.table import COMPUTED_METRICS
+
+if TYPE_CHECKING:
+    from nasgan.metrics.extractor import FeatureExtractor
+
+__all__ = ["MetricSettings"]
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """Which features and which scores.
+
+    Attributes:
+        features: ``name`` of the extractor and its settings, see `nasgan.metrics.make_features`.
+        num_images: generated images of an evaluation under the protocol.
+        metrics: names of the scores.
+
+    Raises:
+        ConfigError: no name, an unknown score, or fewer than two images.
+    """
+
+    features: Mapping[str, Any]
+    num_images: int
+    metrics: tuple[str, ...] = COMPUTED_METRICS
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.features.get("name"), str):
+            raise ConfigError("metrics.features.name must name a feature extractor")
+        if self.num_images < 2:
+            raise ConfigError(f"metrics.num_images must be at least 2, got {self.num_images}")
+        for name in self.metrics:
+            if name not in COMPUTED_METRICS:
+                raise UnknownNameError("metric", name, COMPUTED_METRICS)
+
+    def make_extractor(self, device: Any) -> FeatureExtractor:
+        """Load the extractor on ``device``; see `nasgan.metrics.make_features`."""
+        from nasgan.metrics.features import make_features
+
+        settings = {key: value for key, value in self.features.items() if key != "name"}
+        return make_features(self.features["name"], device=device, **settings)

@@ -1,0 +1,1 @@
+"""Layers and fixed networks that several search spaces use."""

@@ -1,0 +1,113 @@
+"""Resampling next to convolutions, rearranged into cheaper operations of equal value.
+
+All rearrangements are exact up to rounding. A module that uses one has an attribute
+``published_order``; setting it (`set_published_order`) runs the operations as published, which
+`nasgan.networks.cost.count_macs` and comparisons use.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasgan.errors import UnknownNameError
+
+__all__ = [
+    "PooledConv2d",
+    "pooled_conv2d",
+    "set_published_order",
+    "upsample",
+    "upsample_conv",
+]
+
+_ALIGN_CORNERS = {"bilinear": False, "nearest": None}
+
+# Below this side, the strided kernel of a small map costs more than the arithmetic it saves
+# (benchmarks/training_step_networks.py).
+_LEAST_SIDE_FOR_TRANSPOSED = 16
+
+
+def upsample(x: Tensor, mode: str, factor: int = 2) -> Tensor:
+    """Enlarge (N, C, H, W) by a whole ``factor``.
+
+    Args:
+        x: the maps.
+        mode: ``"nearest"``, or ``"bilinear"`` (without aligned corners).
+        factor: how many times larger each side becomes.
+
+    Raises:
+        UnknownNameError: no such mode.
+    """
+    if mode not in _ALIGN_CORNERS:
+        raise UnknownNameError("interpolation", mode, _ALIGN_CORNERS)
+    return F.interpolate(x, scale_factor=factor, mode=mode, align_corners=_ALIGN_CORNERS[mode])
+
+
+def upsample_conv(
+    x: Tensor,
+    conv: nn.Conv2d,
+    mode: str,
+    factor: int = 2,
+    *,
+    published_order: bool = False,
+) -> Tensor:
+    """``conv(upsample(x, mode, factor))`` at less cost.
+
+    A 1x1 convolution commutes with interpolation (its weights at each pixel add up to 1, so the
+    bias does too): it runs on the small map. Nearest doubling followed by a 3x3 convolution is one
+    transposed 4x4 convolution of stride 2, with 4 instead of 9 products an output.
+    """
+    if not published_order and conv.kernel_size == (1, 1):
+        return upsample(conv(x), mode, factor)
+    cheaper = mode == "nearest" and factor == 2 and min(x.shape[2:]) >= _LEAST_SIDE_FOR_TRANSPOSED
+    if not published_order and cheaper and conv.kernel_size == (3, 3):
+        kernel = 4 * _average_windows(conv.weight.flip(2, 3)).transpose(0, 1)
+        return F.conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
+    y: Tensor = conv(upsample(x, mode, factor))
+    return y
+
+
+def pooled_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, published_order: bool = False
+) -> Tensor:
+    """A "same" convolution followed by 2x2 average pooling, at less cost.
+
+    A 1x1 convolution commutes with the pooling. With a 3x3 kernel the pair is one 4x4 convolution
+    of stride 2: 4 instead of 9 products a pixel of the input.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (O, C, k, k), k odd.
+        bias: (O,) or None.
+        published_order: convolve, then pool.
+    """
+    side = weight.shape[-1]
+    if not published_order and side == 1:
+        return F.conv2d(F.avg_pool2d(x, 2), weight, bias)
+    if not published_order and side == 3:
+        return F.conv2d(x, _average_windows(weight), bias, stride=2, padding=1)
+    return F.avg_pool2d(F.conv2d(x, weight, bias, padding=side // 2), 2)
+
+
+class PooledConv2d(nn.Conv2d):
+    """A "same" convolution followed by 2x2 average pooling; see `pooled_conv2d`."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        self.published_order = False
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Conv2d
+        """Map (N, in_channels, H, W) to (N, out_channels, H // 2, W // 2)."""
+        return pooled_conv2d(input, self.weight, self.bias, published_order=self.published_order)
+
+
+def set_published_order(network: nn.Module, enabled: bool = True) -> None:
+    """Run the operations of ``network`` as published (costlier), or rearranged."""
+    for module in network.modules():
+        if hasattr(module, "published_order"):
+            setattr(module, "published_order", enabled)  # noqa: B010 - declared by the module
+
+
+def _average_windows(kernel: Tensor) -> Tensor:
+    """The kernel (O, I, 4, 4) of a 3x3 kernel followed by an average over 2x2 windows."""
+    return F.avg_pool2d(F.pad(kernel, (1, 1, 1, 1)), 2, stride=1)

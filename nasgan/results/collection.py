@@ -1,0 +1,282 @@
+"""Finding run records on disk, and what the leaderboard keeps of each: thousands fit in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+from nasgan.errors import ConfigError, RunDirectoryError
+from nasgan.results.record import RECORD_FILE, RunRecord, hash_config
+from nasgan.results.status import STATUS_FILE, Status
+
+__all__ = ["Problem", "RandomArchitecture", "RunSummary", "find_records", "iter_record_files"]
+
+# Settings of the search alone: the final training of an architecture does not depend on them.
+_SEARCH_ONLY = ("strategy", "evaluator", "budget", "objective", "experiment")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a reader of the leaderboard has to know about its sources.
+
+    Attributes:
+        source: the file, folder or run at fault.
+        message: what is wrong with it, and what became of it.
+    """
+
+    source: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class RandomArchitecture:
+    """One of the random architectures that a run trained beside its finalists.
+
+    Attributes:
+        architecture: its id.
+        metrics: its scores; empty if its training failed.
+        failed: whether it failed.
+        generator_steps: what its training and scoring cost, as the next two.
+        images: as above.
+        device_seconds: as above.
+    """
+
+    architecture: str
+    metrics: Mapping[str, float]
+    failed: bool
+    generator_steps: int
+    images: int
+    device_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What the leaderboard reads of a record; the whole is ``RunRecord.read(summary.path)``.
+
+    Attributes not named here are those of `RunRecord`.
+
+    Attributes:
+        path: the record's file; None if it was not read from one.
+        architecture: for the training of a given architecture its name, or its id.
+        generator_parameters: number of parameters, as ``discriminator_parameters``.
+        dataset_checksum: of the images trained on.
+        hardware: the device; on the CPU its model.
+        versions: of nasgan and the packages that move numbers.
+        commit: of nasgan's checkout, with ``+dirty`` if it had changes; empty if unknown.
+        random_architectures: those of the record's ``average_random``.
+        final_hash: hash of the configuration without what concerns the search alone.
+    """
+
+    path: Path | None
+    run_id: str
+    kind: str
+    status: str
+    failure: str
+    strategy: str
+    search_space: str
+    architecture: str
+    dataset: str
+    dataset_checksum: str
+    protocol: str
+    seed: int
+    metrics: Mapping[str, float] | None
+    objective: str
+    generator_parameters: int | None
+    discriminator_parameters: int | None
+    macs: int | None
+    search_cost: Mapping[str, float]
+    final_cost: Mapping[str, float]
+    config_hash: str
+    final_hash: str
+    hardware: str
+    versions: str
+    commit: str
+    tuning_budget: str
+    started: str
+    ended: str
+    random_architectures: tuple[RandomArchitecture, ...]
+
+    @classmethod
+    def of(cls, record: RunRecord, path: Path | None = None) -> RunSummary:
+        """The summary of ``record``."""
+        parameters = record.parameters or {}
+        return cls(
+            path=path,
+            run_id=record.run_id,
+            kind=intern(record.kind),
+            status=intern(record.status),
+            failure=record.failure,
+            strategy=intern(record.strategy),
+            search_space=intern(record.search_space),
+            architecture=_architecture_label(record),
+            dataset=intern(record.dataset),
+            dataset_checksum=intern(record.dataset_info["checksum"]),
+            protocol=intern(record.protocol),
+            seed=record.seed,
+            metrics=record.metrics,
+            objective=intern(record.objective["metric"]),
+            generator_parameters=parameters.get("generator"),
+            discriminator_parameters=parameters.get("discriminator"),
+            macs=record.macs,
+            search_cost=record.cost["search"],
+            final_cost=record.cost["final"],
+            config_hash=intern(record.config_hash),
+            final_hash=_final_hash(record),
+            hardware=intern(_hardware(record.environment)),
+            versions=intern(_versions(record.environment)),
+            commit=intern(_commit(record.environment)),
+            tuning_budget=intern(record.tuning_budget or ""),
+            started=record.started,
+            ended=record.ended,
+            random_architectures=_random_architectures(record),
+        )
+
+
+def find_records(roots: Sequence[str | Path]) -> tuple[list[RunSummary], list[Problem]]:
+    """Read all records below ``roots``, sorted by path.
+
+    Args:
+        roots: folders, searched through links and all depths, or record files.
+
+    Returns:
+        Summaries of the records, and what could not be counted: unreadable records and folders,
+        and runs that have a status but no record yet.
+
+    Raises:
+        ConfigError: a root does not exist.
+    """
+    records: list[RunSummary] = []
+    problems: list[Problem] = []
+    for path in sorted(iter_record_files(roots, problems)):
+        try:
+            records.append(RunSummary.of(RunRecord.read(path), path))
+        except ConfigError as error:
+            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+    return records, problems
+
+
+def iter_record_files(
+    roots: Iterable[str | Path], problems: list[Problem] | None = None
+) -> Iterator[Path]:
+    """The record files below ``roots``, each once however many links and roots lead to it.
+
+    Args:
+        roots: folders or record files.
+        problems: takes up folders that cannot be read and runs without a record.
+
+    Raises:
+        ConfigError: a root does not exist.
+    """
+    problems = [] if problems is None else problems
+    visited: set[tuple[int, int]] = set()
+    for root in map(Path, roots):
+        if root.is_file():
+            if _first_visit(root, visited):
+                yield root
+            continue
+        if not root.is_dir():
+            raise ConfigError(f"{root}: there is no such results folder; give one with runs=")
+        yield from _walk(root, visited, problems)
+
+
+def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        problems.append(Problem(str(error.filename), f"cannot be read: {error.strerror}"))
+
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=unreadable):
+        # A link to a folder above, or a second link to the same one, ends here.
+        if not _first_visit(Path(folder), visited):
+            subfolders.clear()
+            continue
+        if RECORD_FILE in files:
+            path = Path(folder, RECORD_FILE)
+            if not path.exists():
+                problems.append(Problem(str(path), "is a link that leads nowhere"))
+            elif _first_visit(path, visited):
+                yield path
+        elif STATUS_FILE in files:
+            problems.append(Problem(folder, _unfinished(Path(folder, STATUS_FILE))))
+
+
+def _first_visit(path: Path, visited: set[tuple[int, int]]) -> bool:
+    try:
+        stat = path.stat()
+    except OSError:
+        # It vanished, or may not be entered: reading it will say so.
+        return True
+    key = (stat.st_dev, stat.st_ino)
+    if key in visited:
+        return False
+    visited.add(key)
+    return True
+
+
+def _unfinished(path: Path) -> str:
+    try:
+        state: str = Status.read(path).state
+    except RunDirectoryError:
+        state = "unreadable"
+    return f"has no record yet (its last status is {state!r}), so it is not counted"
+
+
+def _architecture_label(record: RunRecord) -> str:
+    if record.kind != "train":
+        return ""
+    if record.architecture_name:
+        return intern(record.architecture_name)
+    return "" if record.architecture is None else intern(str(record.architecture.get("id", "")))
+
+
+def _final_hash(record: RunRecord) -> str:
+    if record.average_random is None:
+        return ""
+    return intern(hash_config(record.config, ignore=_SEARCH_ONLY))
+
+
+def _random_architectures(record: RunRecord) -> tuple[RandomArchitecture, ...]:
+    if record.average_random is None:
+        return ()
+    return tuple(
+        RandomArchitecture(
+            architecture=str(evaluation["architecture"].get("id")),
+            metrics=evaluation["metrics"],
+            failed=bool(evaluation["failure"]),
+            generator_steps=evaluation["cost"]["generator_steps"],
+            images=evaluation["cost"]["images"],
+            device_seconds=evaluation["cost"]["device_seconds"],
+        )
+        for evaluation in record.average_random["evaluations"]
+    )
+
+
+def _hardware(environment: Mapping[str, Any]) -> str:
+    device = str(environment.get("device") or "")
+    cpu = str(environment.get("cpu") or "")
+    return f"{cpu} ({environment.get('cores')} cores)" if device in ("", "cpu") and cpu else device
+
+
+def _versions(environment: Mapping[str, Any]) -> str:
+    named = {"nasgan": _part(environment, "nasgan").get("version")}
+    named["python"] = environment.get("python")
+    packages = _part(environment, "packages")
+    named.update({name: packages.get(name) for name in ("torch", "numpy", "torch-fidelity")})
+    named.update(_part(environment, "plugins"))
+    return ", ".join(f"{name} {version}" for name, version in named.items() if version)
+
+
+def _commit(environment: Mapping[str, Any]) -> str:
+    nasgan = _part(environment, "nasgan")
+    commit = str(nasgan.get("commit") or "")
+    return f"{commit}+dirty" if commit and nasgan.get("dirty") else commit
+
+
+def _part(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = environment.get(name)
+    return value if isinstance(value, Mapping) else {}

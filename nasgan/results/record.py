@@ -1,0 +1,306 @@
+"""The run record: all that the leaderboard and the report know of a run, in one JSON file.
+
+Imports no torch. Costs and evaluations are held as the JSON data that `nasgan.contracts` writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from nasgan import atomic
+from nasgan.architecture import Architecture
+from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.results.checks import (
+    Check,
+    instance,
+    integer,
+    json_value,
+    list_of,
+    mapping_of,
+    number,
+    one_of,
+    optional,
+    text,
+    utc_time,
+)
+
+__all__ = ["RECORD_FILE", "RunRecord", "hash_config"]
+
+RECORD_FILE = "record.json"
+
+_FORMAT = "nasgan-record"
+_VERSION = 1
+_MAX_FILE_BYTES = 50_000_000
+
+# What may differ between two runs of one experiment: where and how it runs, not what it computes.
+_NOT_HASHED = frozenset(
+    {"seed", "run_dir", "output_root", "progress", "logger", "device", "threads", "checkpoint"}
+)
+
+
+def hash_config(config: Mapping[str, Any], *, ignore: Sequence[str] = ()) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of a resolved configuration.
+
+    Equal for the seeds of one experiment: the seed, paths, the device, the loggers, and how often
+    a checkpoint is made are left out.
+
+    Args:
+        config: the resolved configuration as JSON data.
+        ignore: further top-level keys to leave out.
+    """
+    left_out = _NOT_HASHED.union(ignore)
+    content = {key: value for key, value in config.items() if key not in left_out}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished run: what was run, on what, at what cost, and what came of it.
+
+    Attributes:
+        run_id: unique name of the run.
+        kind: a search, or the training of one given architecture.
+        status: ``"failed"`` if the run ended without a result; failures are results too.
+        failure: why it failed; empty if it did not.
+        strategy: registered name of the strategy; ``"train"`` for that kind.
+        search_space: registered name of the space.
+        space_settings: what rebuilds the space at the widths of the result's networks.
+        dataset: identity of the image set.
+        protocol: id of the protocol that the metrics were taken under.
+        seed: the run's seed.
+        architecture: the result, as `Architecture.to_json` gives it; null if there is none.
+        architecture_name: the name it was asked for by, e.g. ``"autogan_a"``.
+        metrics: the result's scores by metric.
+        objective: ``{"metric", "direction"}`` that the search optimised.
+        parameters: number of parameters, ``{"generator", "discriminator"}``.
+        macs: multiply-adds of the generator for one image.
+        finalists: evaluations of the retrained candidates, as `Evaluation.to_json` gives them.
+        average_random: ``{"count", "failed", "metrics", "evaluations"}`` of random architectures
+            trained like the finalists: how many, how many of them failed, the mean over the
+            others, and the evaluation of each.
+        bound: ``{"metrics", "num_images"}`` of the test split scored against the train split.
+        cost: what was spent in the phases ``"search"`` and ``"final"``, as `Cost.to_json` gives it.
+        budget: the limits, as `Budget.to_json` gives them.
+        timers: wall-clock seconds by phase.
+        peak_memory_bytes: most memory that the device (on the CPU: the process) held.
+        config: the resolved configuration.
+        config_hash: see `hash_config`.
+        experiment: name of the experiment preset.
+        environment: see `nasgan.results.environment.collect_environment`.
+        dataset_info: ``{"checksum", "num_images"}`` of the images trained on.
+        tuning_budget: in words, what was spent on tuning the settings before.
+        started: ISO 8601 time in UTC.
+        ended: ISO 8601 time in UTC.
+
+    Raises:
+        ConfigError: a field has a wrong type or value, or two fields contradict each other.
+    """
+
+    run_id: str
+    kind: Literal["search", "train"]
+    status: Literal["completed", "failed"]
+    strategy: str
+    search_space: str
+    space_settings: Mapping[str, Any]
+    dataset: str
+    protocol: str
+    seed: int
+    objective: Mapping[str, str]
+    cost: Mapping[str, Mapping[str, float]]
+    budget: Mapping[str, float | None]
+    config: Mapping[str, Any]
+    config_hash: str
+    environment: Mapping[str, Any]
+    dataset_info: Mapping[str, Any]
+    started: str
+    ended: str
+    failure: str = ""
+    architecture: Mapping[str, Any] | None = None
+    architecture_name: str | None = None
+    metrics: Mapping[str, float] | None = None
+    parameters: Mapping[str, int] | None = None
+    macs: int | None = None
+    finalists: Sequence[Mapping[str, Any]] = ()
+    average_random: Mapping[str, Any] | None = None
+    bound: Mapping[str, Any] | None = None
+    timers: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+    experiment: str | None = None
+    tuning_budget: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, check in _FIELDS.items():
+            check(getattr(self, name), name)
+        _check_consistency(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON data; `from_json` reads it back."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values["finalists"] = list(self.finalists)
+        return {"format": _FORMAT, "version": _VERSION, **values}
+
+    @classmethod
+    def from_json(cls, data: object, *, source: str = "record") -> RunRecord:
+        """Read what `to_json` wrote. ``source`` names the origin in error messages.
+
+        Raises:
+            ConfigError: foreign, of another version, or malformed; names the field.
+        """
+        if not isinstance(data, Mapping) or data.get("format") != _FORMAT:
+            raise ConfigError(
+                f"{source}: not a run record (expected a JSON object with "
+                f'"format": "{_FORMAT}", as in the record.json of a run)'
+            )
+        if data.get("version") != _VERSION:
+            raise ConfigError(
+                f"{source}: version {data.get('version')!r} is not the {_VERSION} that this "
+                "nasgan reads; update nasgan"
+            )
+        values = {key: value for key, value in data.items() if key not in ("format", "version")}
+        try:
+            _EXACTLY_THE_FIELDS(values, "the record")
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from error
+
+    def write(self, path: str | Path) -> None:
+        """Write the record atomically.
+
+        Raises:
+            StorageError: the disk is full or the folder is not writable.
+        """
+        atomic.write_json(Path(path), self.to_json())
+
+    @classmethod
+    def read(cls, path: str | Path) -> RunRecord:
+        """Read a record file.
+
+        Raises:
+            ConfigError: the file is missing, too large, not JSON, or malformed.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as stream:
+                raw = stream.read(_MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot read this record: {error.strerror}") from error
+        if len(raw) > _MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: too large to be a run record")
+        try:
+            data = json.loads(raw, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path}: not JSON: {error}") from error
+        return cls.from_json(data, source=str(path))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _architecture(value: Any, where: str) -> None:
+    # A record's reader then has one kind of error to handle.
+    try:
+        Architecture.from_json(value, source=where)
+    except ArchitectureError as error:
+        raise ConfigError(str(error)) from error
+
+
+_COST = instance(
+    {
+        "architectures": integer(),
+        "generator_steps": integer(),
+        "images": integer(),
+        "device_seconds": number(least=0),
+    }
+)
+_LIMIT = optional(number(least=0))
+_BUDGET = instance(
+    dict.fromkeys(("architectures", "generator_steps", "images", "device_seconds"), _LIMIT)
+)
+_EVALUATION = instance(
+    {
+        "architecture": _architecture,
+        "metrics": mapping_of(number()),
+        "score": optional(number()),
+        "fidelity": text(),
+        "generator_steps": integer(),
+        "cost": _COST,
+        "failure": text(empty=True),
+    }
+)
+_FIELDS: dict[str, Check] = {
+    "run_id": text(),
+    "kind": one_of("search", "train"),
+    "status": one_of("completed", "failed"),
+    "failure": text(empty=True),
+    "strategy": text(),
+    "search_space": text(),
+    "space_settings": mapping_of(json_value),
+    "dataset": text(),
+    "protocol": text(),
+    "seed": integer(),
+    "architecture": optional(_architecture),
+    "architecture_name": optional(text()),
+    "metrics": optional(mapping_of(number())),
+    "objective": instance({"metric": text(), "direction": one_of("min", "max")}),
+    "parameters": optional(instance({"generator": integer(), "discriminator": integer()})),
+    "macs": optional(integer()),
+    "finalists": list_of(_EVALUATION),
+    "average_random": optional(
+        instance(
+            {
+                "count": integer(),
+                "failed": integer(),
+                "metrics": mapping_of(number()),
+                "evaluations": list_of(_EVALUATION),
+            }
+        )
+    ),
+    "bound": optional(instance({"metrics": mapping_of(number()), "num_images": integer()})),
+    "cost": instance({"search": _COST, "final": _COST}),
+    "budget": _BUDGET,
+    "timers": mapping_of(number(least=0)),
+    "peak_memory_bytes": integer(),
+    "config": mapping_of(json_value),
+    "config_hash": text(),
+    "experiment": optional(text()),
+    "environment": mapping_of(json_value),
+    "dataset_info": instance({"checksum": text(), "num_images": integer()}, others=True),
+    "tuning_budget": optional(text()),
+    "started": utc_time,
+    "ended": utc_time,
+}
+_EXACTLY_THE_FIELDS = instance(_FIELDS)
+
+
+def _check_consistency(record: RunRecord) -> None:
+    failed = record.status == "failed"
+    if failed != bool(record.failure):
+        raise ConfigError(
+            "failure must give the reason of a failed run and be empty for a completed one, "
+            f"got {record.failure!r} with status {record.status!r}"
+        )
+    if not failed and record.architecture is None:
+        raise ConfigError("architecture must not be null in a completed run")
+    if (record.kind == "train") != (record.strategy == "train"):
+        raise ConfigError(
+            f"strategy must be 'train' exactly for kind 'train', got {record.strategy!r} with "
+            f"kind {record.kind!r}"
+        )
+    if record.ended < record.started:
+        raise ConfigError(f"ended ({record.ended}) must not lie before started ({record.started})")
+    average = record.average_random
+    if average is not None:
+        evaluations = average["evaluations"]
+        failures = sum(bool(evaluation["failure"]) for evaluation in evaluations)
+        if (average["count"], average["failed"]) != (len(evaluations), failures):
+            raise ConfigError(
+                f"average_random.count and .failed must be {len(evaluations)} and {failures}, as "
+                f"its evaluations are, got {average['count']} and {average['failed']}"
+            )

@@ -1,0 +1,5 @@
+"""Conformance suites that built-ins and plugins both run."""
+
+from nasgan.testing.search_space import check_search_space
+
+__all__ = ["check_search_space"]

@@ -1,0 +1,119 @@
+"""Settings of the adversarial trainer; the defaults are AutoGAN's published ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nasgan.errors import ConfigError
+from nasgan.training.losses import LOSSES
+
+__all__ = ["HealthSettings", "TrainerSettings"]
+
+
+@dataclass(frozen=True)
+class HealthSettings:
+    """When a training counts as broken down.
+
+    Attributes:
+        check_every: generator steps between looks at the numbers (each look waits for the device).
+        max_loss: a loss beyond this in absolute value has exploded.
+        min_loss: a discriminator loss below this in absolute value has vanished ...
+        min_variation: generated images whose standard deviation over the batch, averaged over the
+            pixels of images in [-1, 1], is below this have collapsed into one ...
+        patience: ... once that has held for this many generator steps on end.
+    """
+
+    check_every: int = 25
+    max_loss: float = 1e4
+    min_loss: float = 1e-5
+    min_variation: float = 1e-3
+    patience: int = 200
+
+    def __post_init__(self) -> None:
+        if self.check_every < 1 or self.patience < 1:
+            raise ConfigError("trainer.health: check_every and patience must be at least 1")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How a generator and a discriminator are trained against each other.
+
+    Attributes:
+        loss: ``hinge`` (published), ``non_saturating``, ``least_squares`` or ``wasserstein_gp``.
+        gradient_penalty: weight of the penalty of ``wasserstein_gp`` (Gulrajani et al. 2017).
+        n_critic: discriminator steps per generator step.
+        generator_batch_size: latents of a generator step.
+        discriminator_batch_size: real images, and as many generated ones, of a discriminator step.
+        lr_generator: Adam's learning rate.
+        lr_discriminator: Adam's learning rate.
+        beta1: Adam's, for both networks.
+        beta2: Adam's, for both networks.
+        lr_decay: ``none`` (published) or ``linear``, down to 0 at the end of the training.
+        ema_decay: decay of the generator's averaged parameters per generator step; null for none.
+        ema_buffers: ``live`` evaluates averaged parameters with the running statistics of the
+            generator in training (published); ``averaged`` averages these too.
+        initialisation: of convolutions, see `nasgan.networks.initialise`.
+        horizontal_flip: mirror half of the real images (not published).
+        precision: ``float32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA devices that have it.
+        tf32: allow TF32 in float32 matrix products and convolutions on CUDA.
+        channels_last: memory format; null: yes.
+        compile: ``off`` or the mode of ``torch.compile`` (``reduce-overhead`` uses CUDA graphs).
+            A supernet on sampled paths is never compiled: each path would be its own graph.
+        joint_discriminator_pass: real and generated images through the discriminator as one batch;
+            null: where that is exact (no batch norm, nasgan's own spectral norm).
+        health: see `HealthSettings`.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    loss: Literal["hinge", "non_saturating", "least_squares", "wasserstein_gp"] = "hinge"
+    gradient_penalty: float = 10.0
+    n_critic: int = 5
+    generator_batch_size: int = 128
+    discriminator_batch_size: int = 64
+    lr_generator: float = 2e-4
+    lr_discriminator: float = 2e-4
+    beta1: float = 0.0
+    beta2: float = 0.9
+    lr_decay: Literal["none", "linear"] = "none"
+    ema_decay: float | None = 0.999
+    ema_buffers: Literal["live", "averaged"] = "live"
+    initialisation: Literal["xavier_uniform", "normal", "orthogonal", "default"] = "xavier_uniform"
+    horizontal_flip: bool = False
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    tf32: bool = True
+    channels_last: bool | None = None
+    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
+    joint_discriminator_pass: bool | None = None
+    health: HealthSettings = field(default_factory=HealthSettings)
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ConfigError(f"trainer.loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
+        self._at_least(1, "n_critic")
+        # One image has no variance over the batch: batch norm and the health check need two.
+        self._at_least(2, "generator_batch_size", "discriminator_batch_size")
+        for name in ("lr_generator", "lr_discriminator"):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name} must be between 0 and 1")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)!r}")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"trainer.ema_decay must be in [0, 1), got {self.ema_decay!r}")
+        if self.gradient_penalty < 0:
+            raise ConfigError("trainer.gradient_penalty must not be negative")
+
+    @property
+    def images_per_generator_step(self) -> int:
+        """Images that pass through a network in one generator step and its critic steps."""
+        return 2 * self.n_critic * self.discriminator_batch_size + self.generator_batch_size
+
+    def _at_least(self, least: int, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"trainer.{name} must be at least {least}, got {getattr(self, name)!r}"
+                )

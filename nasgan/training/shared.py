@@ -1,0 +1,121 @@
+"""Training of a supernet along sampled paths: the run's shared weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import Cost, HalfWeights, Ledger, SearchSpace, Supernet
+from nasgan.data import ImageSet
+from nasgan.networks.initialise import initialise
+from nasgan.randomness import derive_seed, seeded
+from nasgan.training.settings import TrainerSettings
+from nasgan.training.trainer import AdversarialTrainer
+
+__all__ = ["SupernetTraining", "affordable_steps"]
+
+
+def affordable_steps(ledger: Ledger, wanted: int, settings: TrainerSettings, phase: str) -> int:
+    """How many of the ``wanted`` generator steps the budget still allows.
+
+    Raises:
+        BudgetExhausted: none.
+    """
+    steps = ledger.allow("generator_steps", wanted, phase)
+    per_step = settings.images_per_generator_step
+    # An image limit that is no multiple of a step's images ends with the step that passes it.
+    images = ledger.allow("images", steps * per_step, phase)
+    return -(-images // per_step)
+
+
+class SupernetTraining:
+    """The supernet of a run and its trainer; implements `nasgan.contracts.SharedWeights`.
+
+    The published searches evaluate the generator in training, not an averaged one, so there is no
+    average here whatever the settings say.
+
+    Args:
+        space: builds the supernet.
+        images: the training images.
+        settings: of the trainer.
+        ledger: charged for every step (phase ``"search"``).
+        seed: of the run.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        images: ImageSet,
+        settings: TrainerSettings,
+        *,
+        ledger: Ledger,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        with seeded(seed, "supernet"):
+            self.supernet: Supernet = space.build_supernet()
+            initialise(self.supernet, settings.initialisation)
+        self._space = space
+        self._ledger = ledger
+        self.trainer = AdversarialTrainer(
+            self.supernet,
+            images,
+            replace(settings, ema_decay=None, lr_decay="none"),
+            latent_dim=space.network.latent_dim,
+            num_classes=space.network.num_classes,
+            seed=derive_seed(seed, "supernet"),
+            device=device,
+            compile_networks=False,
+        )
+
+    @property
+    def generator_steps(self) -> int:
+        """Generator steps trained so far."""
+        return self.trainer.generator_steps
+
+    def train(
+        self,
+        sample_path: Callable[[], Architecture],
+        *,
+        generator_steps: int,
+        stage: int | None = None,
+    ) -> dict[str, float]:
+        """Train along sampled paths; see `nasgan.contracts.SharedWeights.train`."""
+        trainer = self.trainer
+        steps = affordable_steps(self._ledger, generator_steps, trainer.settings, Ledger.SEARCH)
+        size = None if stage is None else self._space.stage_image_size(stage)
+
+        def path() -> HalfWeights:
+            return self._space.one_hot(sample_path(), stage=stage)
+
+        started = time.perf_counter()
+        sums = torch.zeros(2, device=trainer.device)
+        try:
+            for _ in range(steps):
+                losses = trainer.iteration(path, stage=stage, image_size=size)
+                sums += torch.stack(losses)
+            # Reading the losses also waits for the device, so that the time below is real.
+            discriminator, generator = (sums / steps).tolist()
+        finally:
+            self._ledger.charge(
+                Cost(
+                    generator_steps=steps,
+                    images=steps * trainer.settings.images_per_generator_step,
+                    device_seconds=time.perf_counter() - started,
+                )
+            )
+        return {"loss_discriminator": discriminator, "loss_generator": generator}
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `AdversarialTrainer.state_dict`."""
+        return self.trainer.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.trainer.load_state_dict(state)

@@ -1,0 +1,337 @@
+"""The one adversarial trainer: of supernets and of single networks, with or without classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasgan.contracts import HalfWeights
+from nasgan.data import ImageSet, ShuffledBatches
+from nasgan.errors import ConfigError
+from nasgan.networks.spectral_norm import joint_pass_is_exact, sample_groups
+from nasgan.randomness import derive_seed, torch_generator
+from nasgan.training.averaging import AveragedGenerator
+from nasgan.training.health import HealthMonitor
+from nasgan.training.losses import LOSSES, gradient_penalty
+from nasgan.training.settings import TrainerSettings
+
+__all__ = ["AdversarialTrainer", "NetworkPair", "uses_bf16"]
+
+
+class NetworkPair(Protocol):
+    """A generator and a discriminator: a `Supernet`, or the two networks of an architecture."""
+
+    @property
+    def generator(self) -> nn.Module:
+        """See `SearchSpace.build_generator`, or `Supernet`."""
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """See `SearchSpace.build_discriminator`, or `Supernet`."""
+
+
+def uses_bf16(settings: TrainerSettings, device: torch.device) -> bool:
+    """Whether networks run under bf16 autocast (on these CPUs it measured three times slower)."""
+    if settings.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return settings.precision == "bf16"
+
+
+class AdversarialTrainer:
+    """Trains a pair of networks by alternating steps, as AutoGAN's code does.
+
+    One iteration is one generator step and its ``n_critic`` discriminator steps, in the published
+    order: one discriminator step, the generator step, the remaining discriminator steps. All random
+    numbers come from ``seed``; `state_dict` continues bit for bit on the CPU.
+
+    Args:
+        pair: the networks; they are moved to ``device`` (give them initial values before).
+        images: the real images.
+        settings: see `TrainerSettings`.
+        latent_dim: length of z.
+        num_classes: classes of a class-conditional pair (labels are passed on), or 0.
+        seed: of this training.
+        device: where it runs.
+        total_generator_steps: the planned length; needed for ``lr_decay="linear"``.
+        compile_networks: whether ``settings.compile`` applies (not to a supernet on paths).
+
+    Raises:
+        ConfigError: the settings do not fit together.
+    """
+
+    def __init__(
+        self,
+        pair: NetworkPair,
+        images: ImageSet,
+        settings: TrainerSettings,
+        *,
+        latent_dim: int,
+        num_classes: int = 0,
+        seed: int,
+        device: torch.device,
+        total_generator_steps: int | None = None,
+        compile_networks: bool = True,
+    ) -> None:
+        if settings.lr_decay == "linear" and not total_generator_steps:
+            raise ConfigError("trainer.lr_decay=linear needs a training of known length")
+        if num_classes and images.num_classes != num_classes:
+            raise ConfigError(
+                f"class-conditional training with {num_classes} classes needs as many in the data; "
+                f"{images.name} has {images.num_classes}"
+            )
+        self.settings = settings
+        self.device = device
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+        self.generator_steps = 0
+        self._total = total_generator_steps
+        self._loss = LOSSES[settings.loss]
+        self._bf16 = uses_bf16(settings, device)
+        self._place(pair, compile_networks)
+        self._optimisers = (
+            _adam(pair.generator, settings.lr_generator, settings),
+            _adam(pair.discriminator, settings.lr_discriminator, settings),
+        )
+        self._health = HealthMonitor(settings.health)
+        self._latents = torch_generator(seed, "latents", device=device)
+        self._batches = ShuffledBatches(
+            images,
+            settings.discriminator_batch_size,
+            seed=derive_seed(seed, "data order"),
+            device=device,
+            channels_last=self._channels_last,
+            horizontal_flip=settings.horizontal_flip,
+        )
+
+    def _place(self, pair: NetworkPair, compile_networks: bool) -> None:
+        settings = self.settings
+        self._channels_last = settings.channels_last is not False
+        layout = torch.channels_last if self._channels_last else torch.preserve_format
+        self.generator = pair.generator.to(self.device).to(memory_format=layout).train()
+        self.discriminator = pair.discriminator.to(self.device).to(memory_format=layout).train()
+        if self.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = settings.tf32
+            torch.backends.cudnn.allow_tf32 = settings.tf32
+        self._joint = settings.joint_discriminator_pass
+        if self._joint is None:
+            self._joint = joint_pass_is_exact(self.discriminator)
+        self._run_generator: Callable[..., Tensor] = self.generator
+        self._run_discriminator: Callable[..., Tensor] = self.discriminator
+        if compile_networks and settings.compile != "off":
+            mode = settings.compile
+            self._run_generator = torch.compile(self.generator, mode=mode, dynamic=False)
+            self._run_discriminator = torch.compile(self.discriminator, mode=mode, dynamic=False)
+        self.average = None
+        if settings.ema_decay is not None:
+            self.average = AveragedGenerator(
+                self.generator, decay=settings.ema_decay, buffers=settings.ema_buffers
+            )
+
+    @property
+    def evaluated_generator(self) -> nn.Module:
+        """The generator that is scored and kept: the averaged one, where there is one."""
+        return self.average.module if self.average is not None else self.generator
+
+    def iteration(
+        self,
+        path: Callable[[], HalfWeights] | None = None,
+        *,
+        stage: int | None = None,
+        image_size: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Do one generator step and its ``n_critic`` discriminator steps.
+
+        Args:
+            path: for supernets: draws the weights of each discriminator step; the generator step
+                takes those of the discriminator step before it.
+            stage: for supernets that grow.
+            image_size: of the images at that stage, if smaller than the data's.
+
+        Returns:
+            Mean discriminator loss and generator loss, scalars on the device.
+
+        Raises:
+            TrainingDiverged: the training broke down; see `nasgan.training.health`.
+        """
+        self._set_learning_rates()
+        losses = []
+        loss_generator, variation = torch.zeros(()), torch.zeros(())
+        for critic_step in range(self.settings.n_critic):
+            weights = path() if path is not None else None
+            losses.append(self._discriminator_step(weights, stage, image_size))
+            if critic_step == 0:
+                loss_generator, variation = self._generator_step(weights, stage)
+        self.generator_steps += 1
+        loss_discriminator = torch.stack(losses).mean()
+        self._health.observe(self.generator_steps, loss_discriminator, loss_generator, variation)
+        return loss_discriminator, loss_generator
+
+    def _discriminator_step(
+        self, weights: HalfWeights | None, stage: int | None, image_size: int | None
+    ) -> Tensor:
+        batch = self._batches.next()
+        real = batch.images if image_size is None else _resize(batch.images, image_size)
+        labels = batch.labels if self.num_classes else None
+        z, fake_labels = self._draw(len(real))
+        self._mark_step()
+        with torch.no_grad(), self._autocast():
+            fake = self._generate(z, fake_labels, weights, stage)
+        fake = fake.to(real.dtype)
+        with self._autocast():
+            on_real, on_fake = self._judge_both(real, fake, labels, fake_labels, weights, stage)
+        loss = self._loss.discriminator(on_real.float(), on_fake.float())
+        if self.settings.loss == "wasserstein_gp" and self.settings.gradient_penalty:
+            mix = torch.rand(
+                (len(real), 1, 1, 1), generator=self._latents, device=self.device, dtype=real.dtype
+            )
+            penalty = gradient_penalty(
+                lambda x: self._judge(x, labels, weights, stage), real, fake, mix
+            )
+            loss = loss + self.settings.gradient_penalty * penalty
+        optimiser = self._optimisers[1]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return loss.detach()
+
+    def _generator_step(
+        self, weights: HalfWeights | None, stage: int | None
+    ) -> tuple[Tensor, Tensor]:
+        z, labels = self._draw(self.settings.generator_batch_size)
+        self._mark_step()
+        # The discriminator's weight gradients are a third of this step's work, and unused.
+        self.discriminator.requires_grad_(False)
+        with self._autocast():
+            fake = self._generate(z, labels, weights, stage)
+            logits = self._judge(fake, labels, weights, stage)
+        loss = self._loss.generator(logits.float())
+        optimiser = self._optimisers[0]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        self.discriminator.requires_grad_(True)
+        if self.average is not None:
+            self.average.update(self.generator)
+        return loss.detach(), fake.detach().float().std(dim=0).mean()
+
+    def _judge_both(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None,
+        fake_labels: Tensor | None,
+        weights: HalfWeights | None,
+        stage: int | None,
+    ) -> Sequence[Tensor]:
+        """Logits on real and on generated images, in one pass where that is the same."""
+        if not self._joint:
+            on_real = self._judge(real, labels, weights, stage)
+            return on_real, self._judge(fake, fake_labels, weights, stage)
+        both_labels = None
+        if labels is not None and fake_labels is not None:
+            both_labels = torch.cat([labels, fake_labels])
+        sizes = (len(real), len(fake))
+        with sample_groups(self.discriminator, sizes):
+            logits = self._judge(torch.cat([real, fake]), both_labels, weights, stage)
+        return torch.split(logits, sizes)
+
+    def _generate(
+        self, z: Tensor, labels: Tensor | None, weights: HalfWeights | None, stage: int | None
+    ) -> Tensor:
+        half = weights.generator if weights is not None else None
+        return self._run_generator(z, **_arguments(half, labels, stage))
+
+    def _judge(
+        self, x: Tensor, labels: Tensor | None, weights: HalfWeights | None, stage: int | None
+    ) -> Tensor:
+        half = weights.discriminator if weights is not None else None
+        return self._run_discriminator(x, **_arguments(half, labels, stage))
+
+    def _draw(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """Latents (count, latent_dim), and classes (count,) of a conditional pair."""
+        z = torch.randn((count, self.latent_dim), generator=self._latents, device=self.device)
+        if not self.num_classes:
+            return z, None
+        labels = torch.randint(
+            self.num_classes, (count,), generator=self._latents, device=self.device
+        )
+        return z, labels
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if not self._bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _mark_step(self) -> None:
+        # CUDA graphs reuse their output memory: tell them that the last step's is free again.
+        if self.settings.compile == "reduce-overhead":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+
+    def _set_learning_rates(self) -> None:
+        if self.settings.lr_decay != "linear" or self._total is None:
+            return
+        share = max(0.0, 1 - self.generator_steps / self._total)
+        rates = (self.settings.lr_generator, self.settings.lr_discriminator)
+        for optimiser, rate in zip(self._optimisers, rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * share
+
+    def check_health(self) -> None:
+        """Look at the steps since the last regular look; call when the training ends.
+
+        Raises:
+            TrainingDiverged: as `iteration`.
+        """
+        self._health.check(self.generator_steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the training continues from."""
+        return {
+            "generator_steps": self.generator_steps,
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "average": self.average.module.state_dict() if self.average is not None else None,
+            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
+            "health": self._health.state_dict(),
+            "latents": self._latents.get_state(),
+            "batches": self._batches.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.generator_steps = state["generator_steps"]
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        if self.average is not None:
+            self.average.module.load_state_dict(state["average"])
+        for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self._health.load_state_dict(state["health"])
+        self._latents.set_state(state["latents"].cpu())
+        self._batches.load_state_dict(state["batches"])
+
+
+def _arguments(
+    weights: Sequence[Tensor] | None, labels: Tensor | None, stage: int | None
+) -> dict[str, Any]:
+    """Only what is there: a single network knows neither weights nor stages."""
+    given = {"weights": weights, "labels": labels, "stage": stage}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    """Smaller real images for a growing supernet (bilinear with antialiasing, as PIL resizes)."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+
+
+def _adam(network: nn.Module, rate: float, settings: TrainerSettings) -> torch.optim.Optimizer:
+    return torch.optim.Adam(
+        network.parameters(), lr=rate, betas=(settings.beta1, settings.beta2), fused=True
+    )

@@ -1,0 +1,1 @@
+"""The built-in search spaces, registered by entry points like those of any other package."""

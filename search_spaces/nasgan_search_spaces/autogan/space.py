@@ -1,0 +1,117 @@
+"""The search space of AutoGAN (Gong et al. 2019, section 3.1)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from nasgan.architecture import Architecture, Decision
+from nasgan.contracts import SearchSpace, Supernet
+from nasgan.errors import ConfigError
+from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
+from nasgan_search_spaces.autogan.decisions import CELLS, DECISIONS, NAME, VERSION
+from nasgan_search_spaces.autogan.networks import (
+    DerivedGenerator,
+    SuperDiscriminator,
+    SuperGenerator,
+)
+
+__all__ = ["AutoGANSpace"]
+
+_ENLARGEMENT = 2 ** len(CELLS)
+_LEAST_BOTTOM = 2
+
+
+class AutoGANSpace(SearchSpace):
+    """373,248 generators of three cells, decided in three stages; a fixed discriminator.
+
+    The discriminator is AutoGAN's own, which grows with the stages.
+
+    Args:
+        image_size: 8 x the bottom width, which is at least 2 pixels: 16, 24, 32 (the paper's
+            CIFAR-10, bottom 4), 40, 48 (its STL-10, bottom 6), ...
+        image_channels: see `nasgan.contracts.NetworkSettings` for this and the following.
+        generator_channels: as there; the paper searches with 128 and trains with 256.
+        discriminator_channels: as there; the paper searches with 64 and trains with 128.
+        latent_dim: as there; the paper's is 128.
+        spectral_norm: as there.
+        num_classes: 0.
+
+    Raises:
+        ConfigError: no such image size, or classes are asked for.
+    """
+
+    name = NAME
+    version = VERSION
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        image_channels: int = 3,
+        generator_channels: int = 256,
+        discriminator_channels: int = 128,
+        latent_dim: int = 128,
+        spectral_norm: bool = True,
+        num_classes: int = 0,
+    ) -> None:
+        super().__init__(
+            image_size=image_size,
+            image_channels=image_channels,
+            generator_channels=generator_channels,
+            discriminator_channels=discriminator_channels,
+            latent_dim=latent_dim,
+            spectral_norm=spectral_norm,
+            num_classes=num_classes,
+        )
+        _check_image_size(image_size)
+        if num_classes > 0:
+            raise ConfigError(
+                f"class-conditional networks are not available in the search space 'autogan' yet; "
+                f"set num_classes=0 (got {num_classes})"
+            )
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The 14 decisions in published order; all shape the generator."""
+        return DECISIONS
+
+    def stage_image_size(self, stage: int) -> int:
+        """A quarter, a half and all of the image size at stages 0, 1 and 2."""
+        return self.network.image_size >> (len(CELLS) - 1 - stage)
+
+    def build_generator(self, architecture: Architecture) -> nn.Module:
+        """The generator of ``architecture``."""
+        self.validate(architecture)
+        return DerivedGenerator(self.network, architecture)
+
+    def build_discriminator(self, architecture: Architecture) -> nn.Module:
+        """AutoGAN's discriminator, the same for every ``architecture``."""
+        self.validate(architecture)
+        return AutoGANDiscriminator(
+            image_size=self.network.image_size,
+            image_channels=self.network.image_channels,
+            channels=self.network.discriminator_channels,
+            spectral_norm=self.network.spectral_norm,
+        )
+
+    def build_supernet(self) -> Supernet:
+        """The weight-sharing pair; both halves grow with the stages."""
+        discriminator = SuperDiscriminator(
+            image_size=self.network.image_size,
+            image_channels=self.network.image_channels,
+            channels=self.network.discriminator_channels,
+            spectral_norm=self.network.spectral_norm,
+        )
+        return Supernet(SuperGenerator(self.network), discriminator)
+
+
+def _check_image_size(image_size: int) -> None:
+    bottom, rest = divmod(image_size, _ENLARGEMENT)
+    if rest == 0 and bottom >= _LEAST_BOTTOM:
+        return
+    below = max(bottom, _LEAST_BOTTOM) * _ENLARGEMENT
+    near = f"{below} or {below + _ENLARGEMENT}" if bottom >= _LEAST_BOTTOM else f"{below}"
+    raise ConfigError(
+        f"image_size must be 8 x the bottom width, which is at least 2 (16, 24, 32, 40, 48, ...), "
+        f"got {image_size}; the nearest is {near}"
+    )

@@ -1,0 +1,1 @@
+"""Hand-crafted pairs as a search space of their own: DCGAN and SNGAN."""

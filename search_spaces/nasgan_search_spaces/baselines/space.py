@@ -1,0 +1,149 @@
+"""A tiny search space over hand-crafted networks, usable wherever an architecture is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from torch import Tensor, nn
+
+from nasgan.architecture import Architecture, Decision
+from nasgan.contracts import SearchSpace, Supernet, mix_options
+from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from nasgan.networks.sizes import bottom_and_doublings
+from nasgan.networks.sngan import SNGANDiscriminator, SNGANGenerator
+from nasgan_search_spaces.baselines.decisions import DECISIONS, NAME, VERSION
+
+__all__ = ["BaselinesSpace"]
+
+_GENERATORS = {"dcgan": DCGANGenerator, "sngan": SNGANGenerator}
+_DISCRIMINATORS = {"dcgan": DCGANDiscriminator, "sngan": SNGANDiscriminator}
+
+
+class _Derived(nn.ModuleDict):
+    """One network under its name, which is how the supernet names its parameters too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (network,) = self.values()
+        output: Tensor = network(x)
+        return output
+
+
+class _Shared(nn.ModuleDict):
+    """One half of the supernet: both networks, of which one runs or whose outputs mix."""
+
+    def forward(
+        self,
+        x: Tensor,
+        weights: Sequence[Tensor],
+        *,
+        stage: int | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Run the chosen network on latents or images, or mix the outputs of both.
+
+        Args:
+            x: latents (N, latent_dim) or images (N, image_channels, S, S).
+            weights: one vector over (dcgan, sngan).
+            stage: None or 0; there are no stages.
+            labels: none; the space has no class-conditional networks.
+
+        Raises:
+            ArchitectureError: not exactly one weight vector of two entries.
+            ConfigError: another stage, or labels were given.
+        """
+        if stage not in (None, 0) or labels is not None:
+            raise ConfigError("the baselines have one stage and take no labels")
+        if len(weights) != 1:
+            raise ArchitectureError(
+                f"each half of the baselines has one decision, got {len(weights)} weights"
+            )
+        return mix_options(weights[0], [partial(network, x) for network in self.values()])
+
+
+class BaselinesSpace(SearchSpace):
+    """DCGAN's or SNGAN's generator against DCGAN's or SNGAN's discriminator.
+
+    Args:
+        image_size: a bottom width of 4 to 7 pixels doubled once or more: 8, 10, 12, 14, 16, 20,
+            24, 28, 32, 40, 48, 56, 64, ...
+        image_channels: see `nasgan.contracts.NetworkSettings` for this and the following.
+        generator_channels: as there; width of SNGAN, and of DCGAN at the bottom.
+        discriminator_channels: as there; width of SNGAN, and of DCGAN's last convolution.
+        latent_dim: as there.
+        spectral_norm: as there; without it DCGAN's discriminator has batch norm.
+        num_classes: 0.
+
+    Raises:
+        ConfigError: no such image size, or classes are asked for.
+    """
+
+    name = NAME
+    version = VERSION
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        image_channels: int = 3,
+        generator_channels: int = 256,
+        discriminator_channels: int = 128,
+        latent_dim: int = 128,
+        spectral_norm: bool = True,
+        num_classes: int = 0,
+    ) -> None:
+        super().__init__(
+            image_size=image_size,
+            image_channels=image_channels,
+            generator_channels=generator_channels,
+            discriminator_channels=discriminator_channels,
+            latent_dim=latent_dim,
+            spectral_norm=spectral_norm,
+            num_classes=num_classes,
+        )
+        bottom_and_doublings(image_size)
+        if num_classes > 0:
+            raise ConfigError(
+                f"class-conditional networks are not available in the search space 'baselines' "
+                f"yet; set num_classes=0 (got {num_classes})"
+            )
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Which pair's generator, and which pair's discriminator."""
+        return DECISIONS
+
+    def build_generator(self, architecture: Architecture) -> nn.Module:
+        """The generator of ``architecture``."""
+        self.validate(architecture)
+        name = architecture["generator"]
+        return _Derived({name: self._generator(name)})
+
+    def build_discriminator(self, architecture: Architecture) -> nn.Module:
+        """The discriminator of ``architecture``."""
+        self.validate(architecture)
+        name = architecture["discriminator"]
+        return _Derived({name: self._discriminator(name)})
+
+    def build_supernet(self) -> Supernet:
+        """Both networks of each half, side by side: they share no weights."""
+        generators = {name: self._generator(name) for name in _GENERATORS}
+        discriminators = {name: self._discriminator(name) for name in _DISCRIMINATORS}
+        return Supernet(_Shared(generators), _Shared(discriminators))
+
+    def _generator(self, name: str) -> nn.Module:
+        return _GENERATORS[name](
+            image_size=self.network.image_size,
+            image_channels=self.network.image_channels,
+            channels=self.network.generator_channels,
+            latent_dim=self.network.latent_dim,
+        )
+
+    def _discriminator(self, name: str) -> nn.Module:
+        return _DISCRIMINATORS[name](
+            image_size=self.network.image_size,
+            image_channels=self.network.image_channels,
+            channels=self.network.discriminator_channels,
+            spectral_norm=self.network.spectral_norm,
+        )

@@ -1,0 +1,1 @@
+"""nasgan's own search strategies, registered by entry points like anybody else's."""

@@ -1,0 +1,1 @@
+"""Random search, with and without weight sharing."""

@@ -1,0 +1,171 @@
+"""Random search in its two kinds (AutoGAN, section 4.3.5, after Li and Talwalkar 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import AskTellStrategy, Evaluation, Proposal, SearchRun, StepReport
+from nasgan.errors import ConfigError
+from nasgan_strategies.random.halving import HalvingSchedule
+
+__all__ = ["RandomSearch"]
+
+# Supernet steps between two possible checkpoints.
+_PIECE_STEPS = 10
+
+
+class RandomSearch(AskTellStrategy):
+    """Draws architectures uniformly and keeps the best.
+
+    With ``evaluator=shared`` a supernet is trained along uniformly drawn paths first, then the
+    candidates are scored with its weights. With ``evaluator=scratch`` every candidate is trained
+    on its own, and bad ones are stopped early by successive halving.
+
+    Args:
+        num_candidates: architectures to score.
+        supernet_steps: generator steps of the supernet's training; null: all that the budget has.
+        halving_factor: with ``scratch``: share of survivors is 1 / this; null: no early stopping.
+        min_steps: with ``scratch``: generator steps before the first selection.
+        max_steps: with ``scratch``: generator steps of the candidates that survive to the end.
+    """
+
+    name: ClassVar[str] = "random"
+
+    def __init__(
+        self,
+        *,
+        num_candidates: int = 32,
+        supernet_steps: int | None = None,
+        halving_factor: float | None = 3.0,
+        min_steps: int = 100,
+        max_steps: int = 900,
+    ) -> None:
+        super().__init__()
+        if supernet_steps is not None and supernet_steps < 1:
+            raise ConfigError(f"strategy.supernet_steps must be at least 1, got {supernet_steps}")
+        if halving_factor is None:
+            min_steps, halving_factor = max_steps, 2.0
+        self._schedule = HalvingSchedule(num_candidates, min_steps, max_steps, halving_factor)
+        self._given_supernet_steps = supernet_steps
+        self._supernet_steps = 0
+        self._rung = 0
+        self._queue: list[Architecture] | None = None
+        self._scored: list[Evaluation] = []
+
+    def setup(self, run: SearchRun) -> None:
+        """Plan the supernet's training; see `SearchStrategy.setup`."""
+        super().setup(run)
+        if not run.evaluator.needs_shared_weights:
+            return
+        budget = run.ledger.budget.generator_steps
+        if self._given_supernet_steps is None and budget is None:
+            raise ConfigError(
+                "random search with shared weights needs the length of the supernet's training: "
+                "set budget.generator_steps or strategy.supernet_steps"
+            )
+        wanted = self._given_supernet_steps or math.inf
+        self._supernet_steps = int(min(wanted, budget if budget is not None else math.inf))
+
+    @property
+    def _rungs(self) -> list[tuple[int, int | None]]:
+        if self.run.evaluator.needs_shared_weights:
+            return [(self._schedule.candidates, None)]
+        return list(self._schedule.rungs)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last rung is over."""
+        return self._rung >= len(self._rungs)
+
+    def step(self) -> StepReport:
+        """Train the supernet a little, then score candidates."""
+        if not self.run.evaluator.needs_shared_weights:
+            return super().step()
+        missing = self._supernet_steps - self.run.shared_weights.generator_steps
+        if missing <= 0:
+            return super().step()
+        losses = self.run.shared_weights.train(
+            lambda: self.run.space.sample(self.run.rng("paths")),
+            generator_steps=min(_PIECE_STEPS, missing),
+        )
+        return StepReport(self.progress_message(), self.progress(), values=losses)
+
+    def ask(self) -> Proposal:
+        """The next candidate of the rung."""
+        if self._queue is None:
+            self._queue = self._draw_candidates()
+        return Proposal(self._queue[len(self._scored)], self._rungs[self._rung][1])
+
+    def tell(self, evaluation: Evaluation) -> None:
+        """Count the candidate; at the end of a rung, promote the best."""
+        self._scored.append(evaluation)
+        assert self._queue is not None
+        if len(self._scored) < len(self._queue):
+            return
+        self._rung += 1
+        if not self.finished:
+            reward = self.run.objective.reward
+            alive = [scored for scored in self._scored if scored.score is not None]
+            alive.sort(key=lambda scored: -reward(scored.score))
+            self._queue = [scored.architecture for scored in alive[: self._rungs[self._rung][0]]]
+            if not self._queue:
+                self._rung = len(self._rungs)
+        self._scored = []
+
+    def _draw_candidates(self) -> list[Architecture]:
+        """Distinct random architectures, or the whole of a space that has no more."""
+        space, rng = self.run.space, self.run.rng("candidates")
+        wanted = min(self._schedule.candidates, space.size)
+        drawn: dict[Architecture, None] = {}
+        # After repair a space may hold fewer distinct architectures than its size says.
+        for _ in range(100 * wanted):
+            if len(drawn) == wanted:
+                break
+            drawn[space.sample(rng)] = None
+        return list(drawn)
+
+    def progress(self) -> float | None:
+        """Share of the candidates' and the supernet's work, counted in generator steps."""
+        if self.run.evaluator.needs_shared_weights:
+            trained = self.run.shared_weights.generator_steps / max(1, self._supernet_steps)
+            scored = len(self.evaluations) / self._schedule.candidates
+            return 0.7 * min(1.0, trained) + 0.3 * scored
+        spent = self.run.ledger.spent("search").generator_steps
+        return min(1.0, spent / self._schedule.generator_steps)
+
+    def progress_message(self) -> str:
+        """See `AskTellStrategy.progress_message`."""
+        if self.run.evaluator.needs_shared_weights:
+            trained = self.run.shared_weights.generator_steps
+            if trained < self._supernet_steps:
+                return f"supernet step {trained}/{self._supernet_steps}"
+            return f"candidate {len(self.evaluations)}/{self._schedule.candidates}"
+        rungs = self._rungs
+        rung = min(self._rung, len(rungs) - 1)
+        return (
+            f"rung {rung + 1}/{len(rungs)} ({rungs[rung][1]} steps), "
+            f"candidate {len(self._scored)}/{len(self._queue or ())}"
+        )
+
+    def proposer_state(self) -> dict[str, Any]:
+        """See `AskTellStrategy.proposer_state`."""
+        queue = self._queue
+        return {
+            "rung": self._rung,
+            "queue": None if queue is None else [a.to_json() for a in queue],
+            "scored": [evaluation.to_json() for evaluation in self._scored],
+        }
+
+    def load_proposer_state(self, state: Mapping[str, Any]) -> None:
+        """See `AskTellStrategy.load_proposer_state`."""
+        queue = state["queue"]
+        self._rung = state["rung"]
+        self._queue = (
+            None
+            if queue is None
+            else [Architecture.from_json(a, source="checkpoint") for a in queue]
+        )
+        self._scored = [Evaluation.from_json(item) for item in state["scored"]]

@@ -1,0 +1,179 @@
+"""The harness on real digits: sanity of every score, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from nasgan.data import Splits, load_digits
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.metrics.extractor import FeatureExtractor, Features
+from nasgan.metrics.features import make_features
+from nasgan.metrics.harness import MetricHarness, build_harness
+from nasgan.metrics.images import MetricError
+from nasgan.metrics.protocol import Protocol
+from nasgan.metrics.reference import ScoreSettings
+from nasgan.metrics.table import METRICS
+
+
+class Replay:
+    """Gives stored images in order, from the start again when they are used up."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+        self.position = 0
+        self.asked: list[int] = []
+
+    def __call__(self, count: int) -> Tensor:
+        self.asked.append(count)
+        indices = torch.arange(self.position, self.position + count) % len(self.images)
+        self.position += count
+        return self.images[indices]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Splits:
+    return load_digits()
+
+
+@pytest.fixture(scope="module")
+def extractor() -> FeatureExtractor:
+    return make_features("digits", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def harness(
+    digits: Splits, extractor: FeatureExtractor, tmp_path_factory: pytest.TempPathFactory
+) -> MetricHarness:
+    folder = tmp_path_factory.mktemp("cache")
+    return build_harness(digits.train, extractor, num_images=len(digits.train), cache_dir=folder)
+
+
+def test_the_protocol_names_data_images_and_features(harness: MetricHarness) -> None:
+    assert harness.protocol.id == "digits-train-1438-digits-v1"
+
+
+def test_the_reference_against_itself_is_perfect(harness: MetricHarness, digits: Splits) -> None:
+    scores = harness.evaluate(Replay(digits.train.images))
+    assert list(scores) == list(METRICS)
+    assert scores["fid"] == pytest.approx(0.0, abs=1e-6)
+    assert scores["precision"] == scores["recall"] == scores["coverage"] == 1.0
+    assert scores["is"] > 8.0
+    assert scores["kid"] < 0.0 or scores["kid"] < scores["kid_std"]
+
+
+def test_a_constant_generator_is_precise_without_recall(
+    harness: MetricHarness, digits: Splits
+) -> None:
+    scores = harness.evaluate(Replay(digits.train.images[5:6]))
+    assert scores["precision"] == 1.0
+    assert scores["recall"] < 0.01
+    assert scores["coverage"] < 0.05
+    assert scores["is"] == pytest.approx(1.0)
+
+
+def test_scores_order_test_images_before_damaged_ones_before_noise(
+    harness: MetricHarness, digits: Splits
+) -> None:
+    assert digits.test is not None
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, digits.test.images.shape, dtype=torch.uint8, generator=generator)
+    damaged = torch.where(noise < 64, noise, digits.test.images)
+    bound = harness.bound(digits.test.images)
+    scores = [bound, harness.bound(damaged), harness.bound(noise)]
+    for name in ("fid", "kid"):
+        assert scores[0][name] < scores[1][name] < scores[2][name]
+    for name in ("precision", "density", "coverage"):
+        assert scores[0][name] > scores[1][name] >= scores[2][name]
+    assert scores[0]["recall"] > 0.5 > scores[2]["recall"]
+
+
+def test_evaluation_is_deterministic_and_draws_what_it_needs(
+    harness: MetricHarness, digits: Splits
+) -> None:
+    first, second = Replay(digits.train.images), Replay(digits.train.images)
+    assert harness.evaluate(first, num_images=612) == harness.evaluate(second, num_images=612)
+    assert first.asked == [500, 112]
+
+
+def test_candidates_can_share_one_feature_pass(
+    harness: MetricHarness, digits: Splits, extractor: FeatureExtractor
+) -> None:
+    features = extractor(digits.train.images[:600])
+    alone = harness.evaluate(Replay(digits.train.images[300:600]), num_images=300)
+    assert harness.score(features[300:600]) == pytest.approx(alone, rel=1e-6, abs=1e-7)
+
+
+def test_only_the_metrics_asked_for_are_computed(
+    harness: MetricHarness, digits: Splits, extractor: FeatureExtractor
+) -> None:
+    features = extractor(digits.train.images[:300])
+    every = harness.score(features)
+    for metrics, names in (
+        (("fid",), ["fid"]),
+        (("kid", "is"), ["is", "is_std", "kid", "kid_std"]),
+        (("coverage", "precision"), ["precision", "coverage"]),
+    ):
+        some = MetricHarness(
+            extractor,
+            harness.reference,
+            num_images=harness.num_images,
+            metrics=metrics,
+            protocol=harness.protocol,
+        ).score(features)
+        assert some == {name: every[name] for name in names}
+
+
+def test_a_cached_reference_gives_the_same_scores(
+    digits: Splits, extractor: FeatureExtractor, tmp_path: Path
+) -> None:
+    subset = digits.train.subset(range(200))
+    features = extractor(digits.train.images[200:400])
+    scores = [
+        build_harness(subset, extractor, num_images=200, cache_dir=tmp_path).score(features)
+        for _ in range(2)
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_unusual_settings_mark_the_protocol(
+    digits: Splits, extractor: FeatureExtractor, tmp_path: Path
+) -> None:
+    settings = ScoreSettings(inception_splits=5)
+    subset = digits.train.subset(range(100))
+    marked = build_harness(subset, extractor, num_images=100, settings=settings, cache_dir=tmp_path)
+    assert marked.protocol.features.startswith("digits+")
+    assert Protocol.parse(marked.protocol.id) == marked.protocol
+
+
+def test_wrong_parts_are_refused(harness: MetricHarness, extractor: FeatureExtractor) -> None:
+    def rebuilt(**changes: object) -> MetricHarness:
+        arguments: dict[str, object] = {
+            "num_images": harness.num_images,
+            "metrics": ("fid",),
+            "protocol": harness.protocol,
+        }
+        return MetricHarness(extractor, harness.reference, **(arguments | changes))  # type: ignore[arg-type]
+
+    with pytest.raises(UnknownNameError, match="'fid'"):
+        rebuilt(metrics=("fids",))
+    with pytest.raises(ConfigError, match="at least one"):
+        rebuilt(metrics=())
+    with pytest.raises(ConfigError, match="does not describe 7 images"):
+        rebuilt(num_images=7)
+
+
+def test_bad_samples_and_features_give_an_error_not_a_score(harness: MetricHarness) -> None:
+    with pytest.raises(MetricError, match="gave 3 images where 500"):
+        harness.evaluate(lambda count: torch.zeros(3, 1, 16, 16, dtype=torch.uint8))
+    with pytest.raises(MetricError, match="to_uint8"):
+        harness.evaluate(lambda count: torch.zeros(count, 1, 16, 16))
+    with pytest.raises(MetricError, match="rows hold NaN"):
+        harness.score(Features(torch.full((50, 64), float("nan")), torch.zeros(50, 10)))
+    with pytest.raises(MetricError, match="7-dimensional"):
+        harness.score(Features(torch.zeros(50, 7), torch.zeros(50, 10)))
+    with pytest.raises(ConfigError, match="at least 1"):
+        harness.evaluate(lambda count: torch.zeros(count, 1, 16, 16), num_images=0)
