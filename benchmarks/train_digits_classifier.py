@@ -48,7 +48,7 @@ def train(images: Tensor, labels: Tensor, *, epochs: int, seed: int) -> DigitsNe
     for _ in range(epochs):
         for batch in torch.split(torch.randperm(len(images), generator=generator), _BATCH):
             _, logits = network(augment(images[batch], generator))
-            loss = F.cross_entropy(logits, labels[batch], label_smoothing=0.05)
+            loss = F.cross_entropy(logits, labels[batch])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,10 +36,10 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise storage_error(path, error) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
 
 
@@ -81,6 +82,12 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     else:
         advice = "check the folder and run the same command again"
     return StorageError(error.errno, f"cannot write {path}: {error.strerror}: {advice}")
+
+
+def _discard(temporary: Path) -> None:
+    # Whatever stopped the write is the error to report: it may be that there is no such folder.
+    with suppress(OSError):
+        temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

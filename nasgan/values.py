@@ -103,8 +103,8 @@ def _convert_plain(value: Any, annotation: Any, where: str, nested: Nested, expe
         made = Path(value) if fits else None
     elif annotation in (int, bool, str):
         fits, made = type(value) is annotation, value
-    elif isinstance(annotation, type) and annotation is not object:
-        if isinstance(value, Mapping) and not isinstance(value, annotation):
+    elif isinstance(annotation, type) and annotation not in (Any, object):
+        if isinstance(value, Mapping) and not _is_instance(value, annotation):
             return nested(value, annotation, where)
         fits, made = _is_instance(value, annotation), value
     else:

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _GROUPS = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}
+_KINDS = {STRATEGIES: "strategy", SEARCH_SPACES: "space", ARCHITECTURES: "architecture"}
 _NEEDED = {STRATEGIES: "random", SEARCH_SPACES: "autogan"}
 _LOW_DISK_BYTES = 2 * 10**9
 
@@ -96,7 +97,7 @@ def _devices() -> Iterator[Finding]:
 def plugin_findings() -> Iterator[Finding]:
     """Whether every registered strategy, space and architecture can be loaded."""
     for group in (STRATEGIES, SEARCH_SPACES, ARCHITECTURES):
-        kind = group.removeprefix("nasgan.").removesuffix("s").replace("_", " ")
+        kind = _KINDS[group]
         twice = set(duplicate_names(group))
         for plugin in plugins(group):
             if plugin.name in twice:

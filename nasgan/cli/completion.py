@@ -14,25 +14,37 @@ from nasgan.cli.console import say
 
 __all__ = ["run"]
 
+_EXPERIMENT = "+experiment="
 _HYDRA_VERBS = ("search", "train", "evaluate", "sample", "leaderboard")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Install, uninstall or query tab completion, as Hydra's ``-sc`` says."""
-    line = os.environ.get("COMP_LINE", "")
     if not any(argument.startswith("query=") for argument in arguments):
         return _hydra("search", arguments)
-    program, verb, rest = _split(line)
+    program, verb, rest = _split(os.environ.get("COMP_LINE", ""))
     if rest is None:
         say(*_verbs_like(verb))
-    elif verb == "list":
+        return 0
+    word = rest.split(" ")[-1]
+    if verb == "list":
         from nasgan.cli.listing import SECTIONS
 
-        say(*(name for name in SECTIONS if name.startswith(rest.split(" ")[-1])))
+        say(*(name for name in SECTIONS if name.startswith(word)))
+    elif verb in _HYDRA_VERBS and word.startswith(_EXPERIMENT):
+        say(*_experiments_like(word))
     elif verb in _HYDRA_VERBS:
         os.environ["COMP_LINE"] = f"{program} {rest}"
         return _hydra(verb, arguments)
     return 0
+
+
+def _experiments_like(word: str) -> list[str]:
+    """Hydra does not complete options in the subfolders of a group, where most of these are."""
+    from nasgan.cli.configs import options
+
+    words = [f"{_EXPERIMENT}{option.name}" for option in options("experiment")]
+    return [found for found in words if found.startswith(word)]
 
 
 def _hydra(verb: str, arguments: Sequence[str]) -> int:

@@ -16,6 +16,8 @@ from nasgan.cli.configs import config_folder, register_plugin_configs
 from nasgan.cli.messages import explain
 from nasgan.cli.resolvers import experiment_name, register_resolvers, run_folder
 from nasgan.cli.schema import check_config, strip_foreign
+from nasgan.errors import ConfigError
+from nasgan.registry import plugin_packages
 
 __all__ = ["VERSION_BASE", "compose", "compose_run", "resolved"]
 
@@ -48,15 +50,27 @@ def compose_run(verb: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
             config = hydra.compose(verb, overrides=list(overrides), return_hydra_config=True)
+        _check_callbacks(config.hydra)
         folder = run_folder(config, verb) if verb in _RUN_VERBS else "."
-        settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         return resolved(verb, settings, config.hydra), Path(folder)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         logging.getLogger(__name__).debug("composition failed", exc_info=error)
         raise explain(error, verb) from error
 
 
-def resolved(verb: str, settings: DictConfig, hydra_settings: DictConfig) -> dict[str, Any]:
+def _check_callbacks(hydra_settings: Any) -> None:
+    """Hydra instantiates its callbacks itself, from any package: hold them to nasgan's rule."""
+    for name, node in (hydra_settings.callbacks or {}).items():
+        target = str(node.get("_target_"))
+        if target.partition(".")[0] not in plugin_packages():
+            raise ConfigError(
+                f"hydra.callbacks.{name}._target_={target!r} is refused: a _target_ outside nasgan "
+                "and installed plugins"
+            )
+
+
+def resolved(verb: str, settings: DictConfig, hydra_settings: Any) -> dict[str, Any]:
     """``settings`` as plain data: references resolved, nothing missing, checked.
 
     Args:

@@ -81,7 +81,7 @@ def plugin_folder(plugin: Plugin) -> Path:
 
 
 def options(group: str) -> list[ConfigOption]:
-    """The options of ``group``, sorted by name; of equal names the first found wins, as in Hydra."""
+    """The options of ``group``, sorted by name; of equal names the first wins, as in Hydra."""
     found: dict[str, ConfigOption] = {}
     for owner, folder in config_sources():
         for path in sorted((folder / group).rglob("*.yaml")):

@@ -25,15 +25,17 @@ from nasgan.cli.messages import explain
 from nasgan.cli.resolvers import register_resolvers
 from nasgan.errors import ConfigError, NasganError
 
-__all__ = ["SweepFailed", "Work", "run_app"]
+__all__ = ["SweepError", "Work", "run_app"]
 
 Work: TypeAlias = Callable[[dict[str, Any], Path], int]
 """What a verb does with its configuration and folder; returns the exit code."""
 
 _log = logging.getLogger(__name__)
 
+_SEE_ABOVE = "runs of the sweep failed, see above"
 
-class SweepFailed(NasganError):
+
+class SweepError(NasganError):
     """A job of a sweep failed; what happened was shown when it did."""
 
 
@@ -50,7 +52,7 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
 
     Raises:
         ConfigError: something is wrong with the arguments.
-        SweepFailed: a job of a sweep failed.
+        SweepError: a job of a sweep failed.
         SystemExit: by Hydra, after printing help or a configuration.
     """
     _check_before_start(verb, arguments)
@@ -61,12 +63,10 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
     with _command_line(arguments), _errors_raised():
         try:
             main(job)()
-        except (HydraException, OmegaConfBaseException) as error:
+        except SweepError:
+            raise
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise explain(error, verb) from error
-        except ValueError as error:  # Hydra's own complaints about its flags
-            if isinstance(error, NasganError):
-                raise
-            raise ConfigError(str(error)) from error
     if job.error is not None:
         raise job.error
     return job.exit_code
@@ -97,14 +97,14 @@ class _Job:
                 self.error = error
                 return
             _log.error("%s", error, exc_info=not isinstance(error, NasganError))
-            raise SweepFailed(str(error)) from error
+            raise SweepError(_SEE_ABOVE) from error
         if is_sweep and self.exit_code:
-            raise SweepFailed("the run failed")
+            raise SweepError(_SEE_ABOVE)
 
     def _run(self, settings: DictConfig) -> int:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            config = resolved(self.verb, settings, HydraConfig.instance().cfg.hydra)
+            config = resolved(self.verb, settings, HydraConfig.get())
         except OmegaConfBaseException as error:
             raise explain(error, self.verb) from error
         if folder != Path.cwd():
@@ -116,7 +116,7 @@ def _keep_composition(folder: Path, settings: DictConfig) -> None:
     """Write ``.hydra`` as Hydra would, but never over that of a run that is there already."""
     parts = {
         "config": settings,
-        "hydra": OmegaConf.masked_copy(HydraConfig.instance().cfg, "hydra"),
+        "hydra": OmegaConf.create({"hydra": HydraConfig.get()}),
         "overrides": HydraConfig.get().overrides.task,
     }
     for name, part in parts.items():
@@ -133,13 +133,19 @@ def _check_before_start(verb: str, arguments: Sequence[str]) -> None:
     shows = flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion
     alters = flags.config_dir or flags.config_path or flags.config_name
     modes = any(override.startswith(("hydra.mode", "+hydra.mode")) for override in flags.overrides)
-    if unknown or shows or alters or flags.multirun or modes:
+    if unknown:
+        raise ConfigError(f"unknown flag {unknown[0]}; see nasgan {verb} --help")
+    if shows or alters or flags.multirun or modes:
         return
     config, _ = compose_run(verb, flags.overrides)
     if verb in ("search", "train"):
         from nasgan.engine.workbench import check_config
 
         check_config(config)
+    if verb == "train" and isinstance(config["architecture"], str):
+        from nasgan.factory import load_architecture
+
+        load_architecture(config["architecture"])
 
 
 @contextmanager

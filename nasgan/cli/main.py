@@ -79,7 +79,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _is_sweep_failure(error: NasganError) -> bool:
     """By name: importing the class would import Hydra for every verb."""
-    return type(error).__name__ == "SweepFailed"
+    return type(error).__name__ == "SweepError"
 
 
 def _help() -> list[str]:

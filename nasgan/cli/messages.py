@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
@@ -20,11 +21,12 @@ from nasgan.errors import ConfigError, NasganError, UnknownNameError, nearest_na
 __all__ = ["explain"]
 
 _KEY = re.compile(r"Could not (?:override|append|delete) (?:from config\. )?'([^'@]+)")
+_CHOICES = "hydra.runtime.choices."
 _PICKED_TWICE = re.compile(r"(\S+) appears more than once in the final defaults list")
 
 
 def explain(error: BaseException, verb: str) -> NasganError:
-    """``error``, raised by Hydra or OmegaConf for ``nasgan VERB``, as one that a user can act on."""
+    """``error``, raised by Hydra or OmegaConf for ``nasgan VERB``, as one to act on."""
     for cause in _chain(error):
         if isinstance(cause, NasganError):
             return cause
@@ -67,17 +69,19 @@ def _unreadable(error: OverrideParseException) -> ConfigError:
 def _unknown_key(error: BaseException, verb: str) -> ConfigError:
     key = str(getattr(error, "full_key", "") or getattr(error, "key", ""))
     parent = getattr(error, "parent_node", None)
-    siblings = [str(name) for name in parent if name != "hydra"] if _is_mapping(parent) else []
-    prefix = key.rpartition(".")[0]
-    known = [f"{prefix}.{name}" if prefix else name for name in siblings]
-    last = {name.rpartition(".")[2]: name for name in known}
-    near = [last[hit] for hit in nearest_names(key.rpartition(".")[2], last)]
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    listed = f" Known: {', '.join(known)}." if known else ""
+    if key.startswith(_CHOICES):
+        return ConfigError(f"nasgan {verb} needs a {key.removeprefix(_CHOICES)}=OPTION")
+    siblings = [str(name) for name in parent] if _is_mapping(parent) else []
+    prefix, _, last = key.rpartition(".")
+    known = [name for name in siblings if name not in ("hydra", "_target_")]
+    dotted = [f"{prefix}.{name}" if prefix else name for name in nearest_names(last, known)]
+    hint = f" Did you mean {' or '.join(dotted)}?" if dotted else ""
+    within = f" in {prefix}" if prefix else ""
+    listed = f" Known{within}: {', '.join(known)}." if known else ""
     return ConfigError(f"nasgan {verb} has no setting {key!r}.{hint}{listed}")
 
 
-def _is_mapping(node: object) -> bool:
+def _is_mapping(node: object) -> TypeGuard[DictConfig]:
     return isinstance(node, DictConfig) and not node._is_none() and not node._is_missing()
 
 
@@ -95,8 +99,9 @@ def _explain_text(text: str, verb: str) -> ConfigError:
     key = _KEY.search(text)
     if key and "No match in the defaults list" in text:
         group = key[1]
-        if group == "experiment":
-            return ConfigError("an experiment is added: write +experiment=NAME")
+        added = re.search(r"use (\+experiment=\S+)", text)
+        if added:
+            return ConfigError(f"an experiment is added to the defaults: write {added[1]}")
         return ConfigError(f"nasgan {verb} does not use the group {group!r}")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return ConfigError("; ".join(lines[:2]) if lines else "the configuration cannot be composed")

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from nasgan.cli.compose import compose
 from nasgan.cli.configs import options
-from nasgan.errors import ConfigError
 from nasgan.metrics.protocol import Protocol
 
 __all__ = ["default_protocols"]
 
-# Data sets whose name says what they are; files and folders add a checksum.
-_PUBLISHED = ("digits", "cifar10", "stl10")
+# Data sets whose name says what they are; the identity of files and folders has a checksum.
+_PUBLISHED = ("cifar10", "digits", "stl10")
 
 
 def default_protocols() -> Iterator[tuple[str, str]]:
-    """``(protocol id, how to get it)`` for the published data sets and every choice of metrics."""
-    for dataset in (option.name for option in options("dataset")):
-        if dataset not in _PUBLISHED:
-            continue
+    """``(protocol id, how to get it)`` for the published data sets and every choice of metrics.
+
+    Raises:
+        ConfigError: a data set's configuration does not compose.
+    """
+    choices = {option.name: OmegaConf.load(option.path) for option in options("metrics")}
+    nodes: dict[str, Any] = {name: node for name, node in choices.items() if "features" in node}
+    for dataset in _PUBLISHED:
         own = compose("search", [f"dataset={dataset}"])["metrics"]
-        for metrics in (option.name for option in options("metrics")):
-            if metrics == "auto":
-                continue
-            node = compose("search", [f"dataset={dataset}", f"metrics={metrics}"])["metrics"]
-            features = str(node["features"]["name"])
-            protocol = Protocol(dataset, "train", node["num_images"], features)
-            how = f"dataset={dataset}" if node == own else f"dataset={dataset} metrics={metrics}"
-            yield protocol.id, how
+        default = _protocol(dataset, own).id
+        yield default, f"dataset={dataset}"
+        for metrics, node in nodes.items():
+            protocol = _protocol(dataset, node).id
+            if protocol != default:
+                yield protocol, f"dataset={dataset} metrics={metrics}"
+
+
+def _protocol(dataset: str, metrics: Mapping[str, Any]) -> Protocol:
+    return Protocol(dataset, "train", metrics["num_images"], str(metrics["features"]["name"]))

@@ -53,7 +53,7 @@ def run_folder(config: DictConfig, verb: str) -> str:
     return f"{config.output_root}/{verb}/{_stable_name(config, verb)}"
 
 
-def experiment_name(hydra_settings: DictConfig) -> str | None:
+def experiment_name(hydra_settings: Any) -> str | None:
     """The experiment chosen with ``+experiment=``; several are joined by ``+``."""
     chosen = hydra_settings.runtime.choices.get("experiment")
     if not chosen:

@@ -22,7 +22,7 @@ _POWER_ITERATIONS = 15
 @torch.no_grad()
 def initialise(
     module: nn.Module,
-    scheme: Scheme,
+    scheme: Scheme | str,
     *,
     include_spectral_norm: bool = False,
     generator: torch.Generator | None = None,

@@ -6,7 +6,7 @@ A check takes a value and the path of its field and returns None, or raises `Con
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from nasgan.errors import ConfigError
 
 __all__ = [
     "Check",
+    "check_keys",
     "instance",
     "integer",
     "json_value",
@@ -121,32 +122,45 @@ def instance(checks: Mapping[str, Check], *, others: bool = False) -> Check:
     """An object with exactly the fields of ``checks``, or with ``others`` beside them."""
 
     def check_instance(value: Any, where: str) -> None:
-        if not isinstance(value, Mapping):
-            raise refuse(where, "an object", value)
-        missing = [key for key in checks if key not in value]
-        unknown = [] if others else [key for key in value if key not in checks]
-        if missing or unknown:
-            parts = ["lacks " + ", ".join(missing)] if missing else []
-            parts += ["has the unknown " + ", ".join(map(str, unknown))] if unknown else []
-            raise ConfigError(f"{where} {' and '.join(parts)}")
+        check_keys(value, where, checks, others=others)
         for key, check in checks.items():
             check(value[key], f"{where}.{key}")
 
     return check_instance
 
 
+def check_keys(value: Any, where: str, expected: Collection[str], *, others: bool = False) -> None:
+    """Refuse what is no object with the keys ``expected``, or with ``others`` beside them."""
+    if not isinstance(value, Mapping):
+        raise refuse(where, "an object", value)
+    missing = [key for key in expected if key not in value]
+    unknown = [] if others else [key for key in value if key not in expected]
+    if missing or unknown:
+        parts = ["lacks " + ", ".join(missing)] if missing else []
+        parts += ["has the unknown " + ", ".join(map(str, unknown))] if unknown else []
+        raise ConfigError(f"{where} {' and '.join(parts)}")
+
+
 def json_value(value: Any, where: str) -> None:
     """Anything that JSON can hold; NaN and infinity it cannot."""
-    if value is None or isinstance(value, str | bool | int):
+    # Settings are large and nearly always right: the path to a fault is made only if there is one.
+    if _is_json(value):
         return
-    if isinstance(value, float):
-        number()(value, where)
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         mapping_of(json_value)(value, where)
     elif isinstance(value, list | tuple):
         list_of(json_value)(value, where)
-    else:
-        raise refuse(where, "JSON data", value)
+    raise refuse(where, "JSON data (no NaN or infinity)", value)
+
+
+def _is_json(value: Any) -> bool:
+    if value is None or isinstance(value, str | int):
+        return True
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_json, value.values()))
+    return isinstance(value, list | tuple) and all(map(_is_json, value))
 
 
 def utc_time(value: Any, where: str) -> None:

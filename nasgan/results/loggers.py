@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,6 +18,9 @@ from nasgan.errors import ConfigError, MissingDependencyError
 __all__ = ["NullLogger", "RunLogger", "SafeLogger", "TensorBoardLogger", "WandbLogger"]
 
 logger = logging.getLogger(__name__)
+
+# Weights & Biases takes no slashes, colons or the like in a run's id.
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class RunLogger(Protocol):
@@ -167,7 +171,7 @@ class WandbLogger:
             group=self.group,
             tags=list(self.tags) or None,
             mode=self.mode,
-            id=str(info["run_id"]),
+            id=_NOT_IN_IDS.sub("-", str(info["run_id"])),
             name=str(info["run_id"]),
             # Offline files are of one process each; they meet under the id when they are synced.
             resume="allow" if self.mode == "online" else None,

@@ -17,6 +17,7 @@ from nasgan.architecture import Architecture
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.results.checks import (
     Check,
+    check_keys,
     instance,
     integer,
     json_value,
@@ -164,7 +165,7 @@ class RunRecord:
             )
         values = {key: value for key, value in data.items() if key not in ("format", "version")}
         try:
-            _EXACTLY_THE_FIELDS(values, "the record")
+            check_keys(values, "the record", _FIELDS)
             return cls(**values)
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from error
@@ -234,6 +235,13 @@ _EVALUATION = instance(
         "failure": text(empty=True),
     }
 )
+
+
+def _json_object(value: Any, where: str) -> None:
+    instance({}, others=True)(value, where)
+    json_value(value, where)
+
+
 _FIELDS: dict[str, Check] = {
     "run_id": text(),
     "kind": one_of("search", "train"),
@@ -241,7 +249,7 @@ _FIELDS: dict[str, Check] = {
     "failure": text(empty=True),
     "strategy": text(),
     "search_space": text(),
-    "space_settings": mapping_of(json_value),
+    "space_settings": _json_object,
     "dataset": text(),
     "protocol": text(),
     "seed": integer(),
@@ -267,16 +275,15 @@ _FIELDS: dict[str, Check] = {
     "budget": _BUDGET,
     "timers": mapping_of(number(least=0)),
     "peak_memory_bytes": integer(),
-    "config": mapping_of(json_value),
+    "config": _json_object,
     "config_hash": text(),
     "experiment": optional(text()),
-    "environment": mapping_of(json_value),
+    "environment": _json_object,
     "dataset_info": instance({"checksum": text(), "num_images": integer()}, others=True),
     "tuning_budget": optional(text()),
     "started": utc_time,
     "ended": utc_time,
 }
-_EXACTLY_THE_FIELDS = instance(_FIELDS)
 
 
 def _check_consistency(record: RunRecord) -> None:

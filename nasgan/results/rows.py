@@ -241,7 +241,11 @@ def _summaries(scores: Sequence[Mapping[str, float]]) -> dict[str, Summary]:
     """Statistics by metric, over the seeds that have it."""
     names = sorted({name for metrics in scores for name in metrics})
     return {
-        name: summarise([metrics[name] for metrics in scores if name in metrics]) for name in names
+        name: summarise(
+            [metrics[name] for metrics in scores if name in metrics],
+            interval=name not in METRICS or METRICS[name].companion_of is None,
+        )
+        for name in names
     }
 
 
@@ -251,7 +255,13 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _mean_metrics(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: summary.mean for name, summary in _summaries(scores).items()}
+    names = sorted({name for metrics in scores for name in metrics})
+    return {
+        name: summarise(
+            [metrics[name] for metrics in scores if name in metrics], interval=False
+        ).mean
+        for name in names
+    }
 
 
 def _mean_cost(costs: Sequence[Mapping[str, float]], units: Sequence[str]) -> dict[str, float]:

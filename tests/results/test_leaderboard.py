@@ -20,6 +20,7 @@ from record_samples import (
 )
 
 from nasgan.errors import ConfigError
+from nasgan.results import collection
 from nasgan.results.leaderboard import Leaderboard, build_leaderboard, find_records
 from nasgan.results.record import RunRecord
 from nasgan.results.rows import AVERAGE_RANDOM, Row
@@ -295,6 +296,18 @@ def test_records_are_found_at_any_depth_and_once_each(tmp_path: Path) -> None:
     found, problems = find_records([tmp_path, tmp_path / "a", tmp_path / "record.json"])
     assert sorted(run.seed for run in found) == [0, 1]
     assert problems == []
+
+
+def test_a_looping_link_is_walked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    visits: list[Path] = []
+    first_visit = collection._first_visit
+    monkeypatch.setattr(
+        collection, "_first_visit", lambda p, v: visits.append(p) or first_visit(p, v)
+    )
+    find_records([tmp_path])
+    assert visits == [tmp_path, tmp_path / "a", tmp_path / "a" / "loop"]
 
 
 def test_links_out_of_the_folder_are_followed(tmp_path: Path) -> None:

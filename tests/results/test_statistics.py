@@ -54,6 +54,16 @@ def test_the_interval_equals_a_plain_bootstrap_on_the_same_resamples(n: int) -> 
     )
 
 
+@pytest.mark.parametrize("few", [0, 1000])
+def test_order_statistics_are_those_of_the_repeated_values(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_FEW", few)
+    values, weights = np.array([3.0, -1.0, 2.0]), np.array([2, 1, 4])
+    found = statistics._order_statistics(values, weights, np.arange(7))
+    assert found == [-1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0]
+
+
 def test_the_same_values_give_the_same_digits_in_any_order() -> None:
     values = [random.Random(3).gauss(20, 2) for _ in range(9)]
     first = summarise(values)

@@ -1,0 +1,59 @@
+"""Stable run folders: the same task gives the same folder, another task another one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nasgan.cli.compose import compose_run
+
+
+def folder(verb: str, *overrides: str) -> str:
+    return compose_run(verb, list(overrides))[1].as_posix()
+
+
+def test_the_default_folder_names_the_choices() -> None:
+    assert folder("search") == "outputs/search/random-autogan-digits/seed0"
+    chosen = folder("search", "strategy=random_scratch", "search_space=baselines", "seed=4")
+    assert chosen == "outputs/search/random_scratch-baselines-digits/seed4"
+    assert folder("train", "architecture=sngan") == "outputs/train/sngan-digits/seed0"
+    tiny = folder("search", "+experiment=debug/tiny")
+    assert tiny == "outputs/search/random-autogan-digits-debug_tiny/seed0"
+
+
+def test_further_overrides_become_a_tag_in_whatever_order_they_come() -> None:
+    first = folder("search", "trainer.n_critic=2", "budget=unlimited")
+    assert re.fullmatch(r"outputs/search/random-autogan-digits-[0-9a-f]{8}/seed0", first)
+    assert folder("search", "budget=unlimited", "trainer.n_critic=2") == first
+    assert folder("search", "budget=unlimited", "trainer.n_critic=3") != first
+    assert folder("search", "trainer.n_critic=1", "trainer.n_critic=2", "budget=unlimited") == first
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["device=cpu", "progress=false", "threads=1", "logger=wandb", "checkpoint.keep=3"],
+)
+def test_what_does_not_change_the_result_does_not_change_the_folder(override: str) -> None:
+    assert folder("search", override) == folder("search")
+
+
+def test_a_user_names_the_folder() -> None:
+    assert folder("search", "run_dir=a/b", "seed=3", "trainer.n_critic=2") == "a/b"
+    assert folder("search", "output_root=x") == "x/search/random-autogan-digits/seed0"
+
+
+def test_an_architecture_file_and_an_encoding_get_folders_of_their_own() -> None:
+    one = folder("train", "architecture=a/architecture.json")
+    other = folder("train", "architecture=b/architecture.json")
+    assert re.fullmatch(r"outputs/train/architecture-digits-[0-9a-f]{8}/seed0", one)
+    assert one != other
+    encoding = folder("train", "search_space=autogan", "architecture=[0,1,0]")
+    assert re.fullmatch(r"outputs/train/encoding-digits-[0-9a-f]{8}/seed0", encoding)
+
+
+def test_composing_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder("search")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,108 @@
+"""Kill -9 at random moments, resume, and end bit-identical to a run that was never killed.
+
+NASGAN_KILLS sets how often each run is killed (the record of the project: 20).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_comparison import fingerprint
+
+from nasgan.engine import run_search, run_training
+
+KILLS = int(os.environ.get("NASGAN_KILLS", "3"))
+
+# Longer than the tiny preset, so that there are many moments to be killed at; a checkpoint after
+# every step, so that many of them fall into the writing of one.
+LONGER = {
+    "search": [
+        "checkpoint.every_seconds=0",
+        "budget.generator_steps=120",
+        "budget.architectures=12",
+        "strategy.num_candidates=12",
+        "final.generator_steps=40",
+        "final.eval_every=10",
+    ],
+    "scratch": [
+        "strategy=random_scratch",
+        "checkpoint.every_seconds=0",
+        "budget=unlimited",
+        "strategy.num_candidates=6",
+        "strategy.min_steps=8",
+        "strategy.max_steps=24",
+        "final.generator_steps=24",
+        "final.eval_every=8",
+    ],
+    "train": [
+        "architecture=autogan_c",
+        "checkpoint.every_seconds=0",
+        "training.generator_steps=160",
+        "training.eval_every=20",
+    ],
+}
+
+
+def _run(verb: str, config: dict[str, Any], run_dir: str) -> None:
+    outcome = (run_training if verb == "train" else run_search)(config, Path(run_dir))
+    assert outcome.status in ("completed", "already_completed")
+
+
+def _start(verb: str, config: dict[str, Any], run_dir: Path) -> BaseProcess:
+    # The fork server has torch imported already: each resumption starts in a moment.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nasgan.engine", "nasgan.cli.compose"])
+    process = context.Process(target=_run, args=(verb, config, str(run_dir)))
+    process.start()
+    return process
+
+
+def _phase(run_dir: Path) -> str:
+    history = run_dir / "history.jsonl"
+    if not history.exists():
+        return "start"
+    return "final" if '"phase":"final"' in history.read_text(errors="replace") else "search"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["search", "scratch", "train"])
+def test_a_run_killed_at_random_moments_ends_bit_identical(
+    case: str, tiny: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    verb = "train" if case == "train" else "search"
+    config = tiny(verb, *LONGER[case])
+    moments = random.Random(20260101)
+
+    whole = _start(verb, config, tmp_path / "whole")
+    whole.join()
+    assert whole.exitcode == 0
+
+    killed = tmp_path / "killed"
+    seen: list[str] = []
+    while len(seen) < KILLS:
+        process = _start(verb, config, killed)
+        process.join(timeout=moments.uniform(1.0, 4.0))
+        if not process.is_alive():
+            assert process.exitcode == 0
+            break
+        seen.append(_phase(killed))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert seen, "the run ended before it could be killed once: make it longer"
+
+    started = time.monotonic()
+    last = _start(verb, config, killed)
+    last.join()
+    assert last.exitcode == 0
+    assert fingerprint(killed) == fingerprint(tmp_path / "whole")
+    print(f"{case}: killed {len(seen)} times in {seen}, end {time.monotonic() - started:.1f} s")

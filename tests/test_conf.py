@@ -1,0 +1,161 @@
+"""Every option of every group, and every experiment, makes a configuration that can run."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from nasgan.cli.compose import compose
+from nasgan.cli.configs import ConfigOption, config_folder, options
+from nasgan.engine.workbench import check_config
+from nasgan.registry import SEARCH_SPACES, STRATEGIES, plugins
+
+GROUPS = {
+    "search": [
+        "strategy",
+        "search_space",
+        "dataset",
+        "trainer",
+        "metrics",
+        "evaluator",
+        "budget",
+        "logger",
+    ],
+    "train": ["search_space", "dataset", "trainer", "metrics", "logger"],
+}
+GIVEN = {"search": ["budget=quick"], "train": ["architecture=autogan_a"]}
+# Data that have no home until a path is given.
+NEEDED = {"dataset=npz": ["dataset.path=x.npz"], "dataset=image_folder": ["dataset.path=x"]}
+
+
+def choices() -> list[tuple[str, str]]:
+    return [
+        (verb, f"{group}={option.name}")
+        for verb, groups in GROUPS.items()
+        for group in groups
+        for option in options(group)
+        if option.name != "auto" or (verb, group) == ("train", "search_space")
+    ]
+
+
+@pytest.mark.parametrize(("verb", "choice"), choices())
+def test_every_option_composes_and_passes_the_checks(verb: str, choice: str) -> None:
+    check_config(compose(verb, [*GIVEN[verb], choice, *NEEDED.get(choice, [])]))
+
+
+@pytest.mark.parametrize("experiment", [option.name for option in options("experiment")])
+def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> None:
+    check_config(compose("search", [f"+experiment={experiment}"]))
+
+
+@pytest.mark.parametrize("strategy", [option.name for option in options("strategy")])
+@pytest.mark.parametrize("space", [o.name for o in options("search_space") if o.name != "auto"])
+def test_tiny_shrinks_any_search(strategy: str, space: str) -> None:
+    config = compose(
+        "search", ["+experiment=debug/tiny", f"strategy={strategy}", f"search_space={space}"]
+    )
+    check_config(config)
+    assert config["budget"]["generator_steps"] <= 20
+    assert config["search_space"]["generator_channels"] <= 8
+    assert config["final"]["generator_steps"] <= 10
+    assert config["experiment"] == "debug/tiny"
+
+
+def test_tiny_shrinks_a_training_and_leaves_no_search_settings_in_it() -> None:
+    config = compose("train", ["+experiment=debug/tiny", "architecture=sngan"])
+    check_config(config)
+    assert config["training"]["generator_steps"] <= 10
+    assert config["search_space"]["generator_channels"] <= 8
+    assert not {"budget", "final", "strategy", "evaluator"} & set(config)
+
+
+@pytest.mark.parametrize(
+    ("verb", "overrides"),
+    [
+        ("evaluate", ["run=x"]),
+        ("evaluate", ["run=x", "metrics=lite0"]),
+        ("evaluate", ["run=x", "dataset=cifar10"]),
+        ("sample", ["run=x"]),
+        ("leaderboard", []),
+        ("leaderboard", ["runs=[a,b]"]),
+    ],
+)
+def test_the_other_verbs_compose(verb: str, overrides: list[str]) -> None:
+    compose(verb, overrides)
+
+
+def test_a_data_set_chooses_its_metrics_and_a_user_overrules_it() -> None:
+    assert compose("search", [])["metrics"]["features"]["name"] == "digits"
+    assert compose("search", ["dataset=cifar10"])["metrics"]["features"]["name"] == "inceptionv3"
+    chosen = compose("search", ["dataset=cifar10", "metrics=lite0"])
+    assert chosen["metrics"]["features"]["name"] == "lite0"
+    evaluated = compose("evaluate", ["run=x"])
+    assert (evaluated["metrics"], evaluated["dataset"]) == ({}, {}), "those of the run"
+
+
+def test_a_strategy_chooses_its_evaluator_and_a_user_overrules_it() -> None:
+    scratch = "nasgan.evaluation.ScratchEvaluator"
+    assert compose("search", ["strategy=random_scratch"])["evaluator"]["_target_"] == scratch
+    shared = compose("search", ["strategy=random_scratch", "evaluator=shared"])
+    assert shared["evaluator"]["_target_"] != scratch
+
+
+def test_trainings_are_wider_than_searches_where_the_paper_says_so() -> None:
+    search = compose("search", ["dataset=cifar10"])
+    train = compose("train", ["dataset=cifar10", "architecture=autogan_a"])
+    assert search["search_space"]["generator_channels"] == 128
+    assert search["search_space"]["discriminator_channels"] == 64
+    assert search["final"]["generator_channels"] == 256
+    assert train["search_space"]["generator_channels"] == 256
+    assert train["search_space"]["discriminator_channels"] == 128
+
+
+def test_every_trainer_setting_stands_in_the_configuration_with_its_default() -> None:
+    from nasgan.training import TrainerSettings
+
+    node = dict(compose("search", [])["trainer"])
+    del node["_target_"]
+    assert set(node) == {field.name for field in fields(TrainerSettings)}
+    health = node.pop("health")
+    defaults = TrainerSettings()
+    assert node == {name: getattr(defaults, name) for name in node}
+    assert health == {name: getattr(defaults.health, name) for name in health}
+
+
+@pytest.mark.parametrize("group", ["strategy", "search_space"])
+def test_every_entry_point_has_an_option_of_its_name(group: str) -> None:
+    groups = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}
+    targets = {o.name: OmegaConf.load(o.path).get("_target_") for o in options(group)}
+    for plugin in plugins(groups[group]):
+        if plugin.distribution == "nasgan":
+            assert targets.get(plugin.name) == plugin.value.replace(":", ".")
+
+
+@pytest.mark.parametrize("option", options("strategy"), ids=lambda o: o.name)
+def test_every_strategy_setting_stands_in_its_configuration(option: ConfigOption) -> None:
+    from nasgan.registry import load_plugin
+
+    content = OmegaConf.load(option.path)
+    name = next(
+        p.name for p in plugins(STRATEGIES) if p.value.replace(":", ".") == content._target_
+    )
+    wanted = set(inspect.signature(load_plugin(STRATEGIES, name)).parameters)
+    assert wanted <= set(content) | {"defaults"}
+
+
+def test_every_option_says_what_it_is() -> None:
+    for group in GROUPS["search"] + ["experiment"]:
+        for option in options(group):
+            assert option.summary, option.path
+
+
+def test_no_file_is_left_outside_the_groups() -> None:
+    folder = config_folder()
+    known = {*GROUPS["search"], "experiment", "hydra"}
+    strays = [p for p in folder.iterdir() if p.is_dir() and p.name not in known | {"__pycache__"}]
+    assert strays == []
+    assert Path(folder, "__init__.py").is_file(), "Hydra reads pkg:// folders only with it"
