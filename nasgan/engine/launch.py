@@ -148,7 +148,9 @@ class _Run:
             )
         job, name = self._make_job(bench)
         settings = CheckpointSettings(**self.config["checkpoint"])
-        loop = RunLoop(job, self.directory, settings, view, logger)
+        loop = RunLoop(
+            job, self.directory, settings, view, logger, run_id=identity["run_id"]
+        )
         logger.start(
             {
                 "run_id": identity["run_id"],

@@ -13,7 +13,7 @@ from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import Job, JobReport
 from nasgan.engine.progress import ProgressView
 from nasgan.engine.run_directory import RunDirectory
-from nasgan.errors import ConfigError, StorageError
+from nasgan.errors import CheckpointError, ConfigError, StorageError
 from nasgan.results.history import HISTORY_FILE, History, finite
 from nasgan.results.loggers import RunLogger
 from nasgan.results.status import STATUS_FILE, Status
@@ -52,6 +52,7 @@ class RunLoop:
         settings: of the checkpoints.
         view: shows progress.
         logger: outside logger.
+        run_id: the run's; a checkpoint of another run is refused.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class RunLoop:
         settings: CheckpointSettings,
         view: ProgressView,
         logger: RunLogger,
+        *,
+        run_id: str,
     ) -> None:
         self.timers: dict[str, float] = {}
         self._job = job
@@ -68,17 +71,27 @@ class RunLoop:
         self._settings = settings
         self._view = view
         self._logger = logger
+        self._run_id = run_id
         self._checkpoints = Checkpoints(directory.checkpoints, keep=settings.keep)
         self._history = History(directory.path / HISTORY_FILE)
         self._status = Status(phase="start", message="starting")
         self._status_written = float("-inf")
 
     def resume(self) -> bool:
-        """Continue from the newest whole checkpoint; False where there is none."""
+        """Continue from the newest whole checkpoint; False where there is none.
+
+        Raises:
+            CheckpointError: it is another run's.
+        """
         state = self._checkpoints.load_newest()
         if state is None:
             self._history.truncate(0)
             return False
+        if state["run_id"] != self._run_id:
+            raise CheckpointError(
+                f"{self._directory.checkpoints} holds checkpoints of another run "
+                f"({state['run_id']}); delete them to start anew"
+            )
         self._job.load_state_dict(state["job"])
         self._history.truncate(state["history_offset"])
         self.timers = dict(state["timers"])
@@ -153,6 +166,7 @@ class RunLoop:
     def _save(self) -> None:
         self._checkpoints.save(
             {
+                "run_id": self._run_id,
                 "job": self._job.state_dict(),
                 "history_offset": self._history.offset,
                 "timers": self.timers,

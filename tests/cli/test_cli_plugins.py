@@ -63,6 +63,8 @@ def test_a_plugins_options_are_found_without_importing_it(
 
 def test_a_plugin_cannot_replace_an_option_of_nasgan(acme: Path) -> None:
     assert "nasgan_strategies" in compose("search", [])["strategy"]["_target_"]
+    owners = {option.name: option.owner for option in configs.options("strategy")}
+    assert (owners["random"], owners["acme"]) == ("nasgan", "acme")
     findings = {finding.what: finding for finding in checkup.config_findings()}
     assert findings["option strategy/random"].state == "note"
     assert "that of nasgan is used" in findings["option strategy/random"].detail

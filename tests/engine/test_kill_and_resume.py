@@ -36,7 +36,8 @@ LONGER = {
     "scratch": [
         "strategy=random_scratch",
         "checkpoint.every_seconds=0",
-        "budget=unlimited",
+        "budget.generator_steps=null",
+        "budget.architectures=null",
         "strategy.num_candidates=6",
         "strategy.min_steps=8",
         "strategy.max_steps=24",

@@ -256,12 +256,11 @@ def test_a_checkpoint_of_another_space_is_refused(
 ) -> None:
     config = tiny("search", "checkpoint.every_seconds=0")
     other = tiny("search", "checkpoint.every_seconds=0", "search_space=baselines")
-    with monkeypatch.context() as patch:
-        _stop_after(3, patch)
-        for folder, settings in (("a", config), ("b", other)):
+    for folder, settings in (("a", config), ("b", other)):
+        with monkeypatch.context() as patch:
+            _stop_after(3, patch)
             with pytest.raises(Stopped):
                 run_search(settings, tmp_path / folder)
-            _stop_after(3, patch)
     shutil.rmtree(tmp_path / "a" / "checkpoints")
     shutil.copytree(tmp_path / "b" / "checkpoints", tmp_path / "a" / "checkpoints")
     with pytest.raises(CheckpointError, match="another run"):
@@ -301,7 +300,8 @@ def test_successive_halving_runs_through_the_engine(tiny: Tiny, tmp_path: Path) 
     config = tiny(
         "search",
         "strategy=random_scratch",
-        "budget=unlimited",
+        "budget.generator_steps=null",
+        "budget.architectures=null",
         "strategy.num_candidates=4",
         "strategy.halving_factor=2",
         "strategy.min_steps=2",
