@@ -125,6 +125,14 @@ class SearchStrategy(ABC):
         """
         self.run = run
 
+    @property
+    def label(self) -> str:
+        """What records and tables call this strategy as it is set.
+
+        Override it where settings make another method of it: methods must not share a row.
+        """
+        return self.name
+
     @abstractmethod
     def step(self) -> StepReport:
         """Do one unit of progress.

@@ -14,8 +14,10 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from nasgan import atomic
+from nasgan.architecture import Architecture
 from nasgan.binding import build_node
-from nasgan.contracts import Budget, Evaluator, Ledger, SearchStrategy
+from nasgan.contracts import Budget, Evaluator, Ledger, SearchSpace, SearchStrategy
+from nasgan.data import ImageSet
 from nasgan.engine.export import (
     average_random,
     describe_networks,
@@ -30,12 +32,14 @@ from nasgan.engine.loop import CheckpointSettings, RunLoop
 from nasgan.engine.progress import ProgressView, progress_view
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import EngineRun, SearchJob
+from nasgan.engine.summary import score_table
 from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.workbench import (
     Workbench,
     check_config,
     choose_device,
     find_architecture,
+    load_splits,
     make_logger,
     make_space,
     open_workbench,
@@ -136,21 +140,23 @@ class _Run:
     def _work(self, device: torch.device, view: ProgressView) -> Outcome:
         identity = self._identity()
         logger = make_logger(self.config)
-        bench = open_workbench(self.config, device)
+        splits = load_splits(self.config["dataset"])
+        # Impossible networks are refused before the metrics' reference is computed.
+        self._space_and_architecture(splits.train)
+        bench = open_workbench(self.config, device, splits)
         view.say(
             f"{len(bench.images)} images of {bench.images.identity} on {device_name(device)}, "
             f"protocol {bench.harness.protocol.id}"
         )
         if bench.bound is not None:
+            metric = bench.objective.metric
             view.say(
-                f"bound (the {bench.bound_images} test images against the training images): "
-                + _format_metrics(bench.bound)
+                f"bound: the {bench.bound_images} test images have {metric} "
+                f"{bench.bound[metric]:.4g} against the training images"
             )
         job, name = self._make_job(bench)
         settings = CheckpointSettings(**self.config["checkpoint"])
-        loop = RunLoop(
-            job, self.directory, settings, view, logger, run_id=identity["run_id"]
-        )
+        loop = RunLoop(job, self.directory, settings, view, logger, run_id=identity["run_id"])
         logger.start(
             {
                 "run_id": identity["run_id"],
@@ -190,6 +196,11 @@ class _Run:
         except (ValueError, KeyError, TypeError) as error:
             raise RunDirectoryError(f"{file}: unreadable; delete the file: {error}") from error
 
+    def _space_and_architecture(self, images: ImageSet) -> tuple[SearchSpace, Architecture | None]:
+        if self.kind == "train":
+            return find_architecture(self.config, images)
+        return make_space(self.config, images), None
+
     def _make_job(self, bench: Workbench) -> tuple[_AnyJob, str | None]:
         if self.kind == "train":
             return self._make_training(bench)
@@ -205,7 +216,7 @@ class _Run:
             return made
 
         run = EngineRun(
-            space=make_space(config, bench.images),
+            space=self._space_and_architecture(bench.images)[0],
             images=bench.images,
             trainer=bench.trainer,
             harness=bench.harness,
@@ -221,7 +232,8 @@ class _Run:
 
     def _make_training(self, bench: Workbench) -> tuple[TrainingJob, str | None]:
         config = self.config
-        space, architecture = find_architecture(config, bench.images)
+        space, architecture = self._space_and_architecture(bench.images)
+        assert architecture is not None
         name = config["architecture"] if isinstance(config["architecture"], str) else None
         plan = TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final")
         context = EvaluationContext(
@@ -284,7 +296,7 @@ class _Run:
             kind=self.kind,
             status="failed" if failure else "completed",
             failure=failure,
-            strategy=job.strategy.name if isinstance(job, SearchJob) else "train",
+            strategy=job.strategy.label if isinstance(job, SearchJob) else "train",
             search_space=job.final_space.name,
             space_settings=job.final_space.settings,
             dataset=bench.images.identity,
@@ -322,24 +334,19 @@ def _no_shared_weights() -> Any:
     raise RunDirectoryError("a training of one architecture has no shared weights")
 
 
-def _format_metrics(metrics: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-
-
 def _summary(record: RunRecord, directory: RunDirectory) -> list[str]:
     """What a person wants to know when a run has ended."""
-    lines = []
-    if record.metrics is not None:
-        lines.append(f"result        {_format_metrics(record.metrics)}")
-    if record.average_random is not None and record.average_random["metrics"]:
-        count = record.average_random["count"]
-        mean = _format_metrics(record.average_random["metrics"])
-        lines.append(f"random        {mean} (average of {count} random architectures)")
+    rows: dict[str, Mapping[str, float] | None] = {"result": record.metrics}
+    if record.average_random is not None:
+        rows[f"average of {record.average_random['count']} random"] = record.average_random[
+            "metrics"
+        ]
     if record.bound is not None:
-        lines.append(f"bound         {_format_metrics(record.bound['metrics'])} (test images)")
-    lines += [
+        rows[f"bound: {record.bound['num_images']} test images"] = record.bound["metrics"]
+    return [
+        *score_table({name: scores for name, scores in rows.items() if scores}, record.protocol),
+        "",
         f"architecture  {directory.architecture}",
         f"sample grid   {directory.samples / 'final.png'}",
         f"record        {directory.record_file}",
     ]
-    return lines

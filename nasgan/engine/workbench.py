@@ -97,6 +97,10 @@ def check_config(config: Mapping[str, Any]) -> None:
         check_values(config["final"], FinalSettings, where="final")
         FinalSettings(**config["final"])
     else:
+        if not isinstance(config["architecture"], str) and "_target_" not in space:
+            raise ConfigError(
+                "architecture: an encoding needs the space it belongs to; add search_space=NAME"
+            )
         check_values(config["training"], TrainingPlan, where="training")
         TrainingPlan(**config["training"])
 
@@ -156,9 +160,8 @@ def make_harness(node: Mapping[str, Any], train: ImageSet, device: torch.device)
     )
 
 
-def open_workbench(config: Mapping[str, Any], device: torch.device) -> Workbench:
-    """Load what the configuration names; `check_config` has passed it."""
-    splits = load_splits(config["dataset"])
+def open_workbench(config: Mapping[str, Any], device: torch.device, splits: Splits) -> Workbench:
+    """Put on ``device`` what the configuration names; `check_config` has passed it."""
     images = splits.train.to(device)
     harness = make_harness(config["metrics"], images, device)
     test = splits.test
@@ -217,10 +220,6 @@ def find_architecture(
         architecture = load_architecture(wanted)
         space = make_space(config, images, architecture.space)
         return space, space.architecture(architecture)
-    if "_target_" not in config["search_space"]:
-        raise ConfigError(
-            "architecture: an encoding needs the space it belongs to; add search_space=NAME"
-        )
     space = make_space(config, images)
     return space, space.architecture(wanted)
 

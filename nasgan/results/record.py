@@ -40,7 +40,17 @@ _MAX_FILE_BYTES = 50_000_000
 
 # What may differ between two runs of one experiment: where and how it runs, not what it computes.
 _NOT_HASHED = frozenset(
-    {"seed", "run_dir", "output_root", "progress", "logger", "device", "threads", "checkpoint"}
+    {
+        "seed",
+        "run_dir",
+        "output_root",
+        "progress",
+        "logger",
+        "device",
+        "threads",
+        "checkpoint",
+        "retry_failed",
+    }
 )
 
 

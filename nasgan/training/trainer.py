@@ -238,7 +238,7 @@ class AdversarialTrainer:
         sizes = (len(real), len(fake))
         with sample_groups(self.discriminator, sizes):
             logits = self._judge(torch.cat([real, fake]), both_labels, weights, stage)
-        return torch.split(logits, sizes)
+        return torch.split(logits, list(sizes))
 
     def _generate(
         self, z: Tensor, labels: Tensor | None, weights: HalfWeights | None, stage: int | None

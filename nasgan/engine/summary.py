@@ -1,0 +1,53 @@
+"""Scores as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nasgan.metrics import METRICS, display_name
+
+__all__ = ["score_table"]
+
+
+def score_table(rows: Mapping[str, Mapping[str, float]], protocol: str) -> list[str]:
+    """Lines of a table of scores under one protocol.
+
+    Args:
+        rows: scores by metric, by the row's title.
+        protocol: its id.
+
+    Returns:
+        The protocol, a line of headings with an arrow where better lies, and a line for each row.
+        A spread (``is_std``) stands behind its score.
+    """
+    shown = [
+        name
+        for name, info in METRICS.items()
+        if info.companion_of is None and any(name in scores for scores in rows.values())
+    ]
+    spreads = {info.companion_of: name for name, info in METRICS.items() if info.companion_of}
+    arrows = {"min": "\u2193", "max": "\u2191"}
+    table = [["", *(f"{METRICS[name].label} {arrows[METRICS[name].direction]}" for name in shown)]]
+    for title, scores in rows.items():
+        cells = [_cell(scores.get(name), scores.get(spreads.get(name, ""))) for name in shown]
+        table.append([title, *cells])
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for row in table
+    ]
+    note = ""
+    if shown and display_name(shown[0], protocol) != METRICS[shown[0]].label:
+        note = " (not Inception's features: no number here is a published FID or IS)"
+    return [f"protocol {protocol}{note}", *lines]
+
+
+def _cell(score: float | None, spread: float | None) -> str:
+    if score is None:
+        return "-"
+    if spread is None:
+        return f"{score:.3g}" if abs(score) < 100 else f"{score:.0f}"
+    return f"{score:.3g} \u00b1 {spread:.2g}"
