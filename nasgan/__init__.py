@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nasgan.architecture import Architecture, Decision
+    from nasgan.api import search, train
     from nasgan.engine import LoadedRun, load
     from nasgan.factory import load_architecture, make_search_space, make_strategy
 
@@ -22,6 +23,8 @@ __all__ = [
     "load_architecture",
     "make_search_space",
     "make_strategy",
+    "search",
+    "train",
 ]
 
 __version__ = "0.1.0"
@@ -34,6 +37,8 @@ _MODULE_OF = {
     "load_architecture": "nasgan.factory",
     "make_search_space": "nasgan.factory",
     "make_strategy": "nasgan.factory",
+    "search": "nasgan.api",
+    "train": "nasgan.api",
 }
 
 

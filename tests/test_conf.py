@@ -117,7 +117,7 @@ def test_trainings_are_wider_than_searches_where_the_paper_says_so() -> None:
 def test_every_trainer_setting_stands_in_the_configuration_with_its_default() -> None:
     from nasgan.training import TrainerSettings
 
-    node = dict(compose("search", [])["trainer"])
+    node = dict(compose("search", ["trainer=default"])["trainer"])
     del node["_target_"]
     assert set(node) == {field.name for field in fields(TrainerSettings)}
     health = node.pop("health")

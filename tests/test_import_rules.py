@@ -36,6 +36,7 @@ FLOORS = {
     "engine": 4,
     "testing": 5,
     "cli": 5,
+    "api": 6,  # `nasgan.search(...)`: what the command line does, from Python
 }
 
 # On one floor, what stands on what. Floor 1 is an order of small modules; on floor 3 evaluators
