@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasgan.architecture import Architecture, Decision
     from nasgan.api import search, train
+    from nasgan.architecture import Architecture, Decision
     from nasgan.engine import LoadedRun, load
     from nasgan.factory import load_architecture, make_search_space, make_strategy
 

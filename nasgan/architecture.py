@@ -130,9 +130,10 @@ class Architecture:
                 f"{source}: not a nasgan architecture (expected a JSON object with "
                 f'"format": "{_FORMAT}", as in the architecture.json of a run)'
             )
-        if data.get("format_version") != _FORMAT_VERSION:
+        version = data.get("format_version")
+        if type(version) is not int or version != _FORMAT_VERSION:  # 1.0 and true are equal to 1
             raise ArchitectureError(
-                f"{source}: format_version {data.get('format_version')!r} is not the "
+                f"{source}: format_version {version!r} is not the "
                 f"{_FORMAT_VERSION} that this nasgan reads; update nasgan or export it again"
             )
         architecture = cls(
@@ -162,9 +163,10 @@ class Architecture:
         try:
             with path.open("rb") as stream:
                 raw = stream.read(_MAX_FILE_BYTES + 1)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no path at all, it holds a null byte
+            reason = getattr(error, "strerror", None) or error
             raise ArchitectureError(
-                f"{path}: cannot read this architecture file: {error.strerror}"
+                f"{path}: cannot read this architecture file: {reason}"
             ) from error
         if len(raw) > _MAX_FILE_BYTES:
             raise ArchitectureError(f"{path}: too large to be an architecture file")

@@ -59,7 +59,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append ``line`` and a newline in one write, and flush it to disk.
+    """Append ``line`` and a newline in one write where there is room, and flush it to disk.
 
     Raises:
         StorageError: the line could not be written.
@@ -67,7 +67,9 @@ def append_line(path: Path, line: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as stream:
-            stream.write(line.encode("utf-8") + b"\n")
+            left = memoryview(line.encode("utf-8") + b"\n")
+            while left:  # a disk that is nearly full takes a part first, and fails after that
+                left = left[stream.write(left) :]
             os.fsync(stream.fileno())
     except OSError as error:
         raise storage_error(path, error) from error

@@ -11,7 +11,7 @@ from nasgan.contracts import SearchSpace, SearchStrategy
 from nasgan.errors import ArchitectureError, PluginError, UnknownNameError
 from nasgan.registry import ARCHITECTURES, SEARCH_SPACES, STRATEGIES, load_plugin, plugins
 
-__all__ = ["load_architecture", "make_search_space", "make_strategy"]
+__all__ = ["load_architecture", "make_search_space", "make_strategy", "settings_for"]
 
 
 def make_search_space(
@@ -61,6 +61,21 @@ def make_search_space(
     return space
 
 
+def settings_for(architecture: Architecture) -> dict[str, Any]:
+    """The settings of its search space that ``architecture`` calls for.
+
+    Give them to `make_search_space` for what you do not set yourself.
+
+    Raises:
+        UnknownNameError: its space is not registered.
+        PluginError: the package that registers it is broken.
+    """
+    space = load_plugin(SEARCH_SPACES, architecture.space)
+    if not (isinstance(space, type) and issubclass(space, SearchSpace)):
+        raise PluginError(f"search space {architecture.space!r} is registered as {space!r}")
+    return space.settings_for(architecture)
+
+
 def make_strategy(name: str, **settings: Any) -> SearchStrategy:
     """Make a registered search strategy.
 
@@ -96,9 +111,13 @@ def load_architecture(name_or_path: str | Path) -> Architecture:
             raise PluginError(f"architecture {text!r} is registered as something else")
         return architecture
     path = Path(text)
-    if path.is_dir():
-        path = path / "architecture.json"
-    if path.exists():
+    try:
+        if path.is_dir():
+            path = path / "architecture.json"
+        exists = path.exists()
+    except OSError as error:  # a text too long for a path, a folder that may not be entered
+        raise ArchitectureError(f"{path}: cannot look for this file: {error.strerror}") from error
+    if exists:
         return Architecture.load(path)
     if path.suffix == ".json" or "/" in text:
         raise ArchitectureError(f"{path}: there is no such architecture file")

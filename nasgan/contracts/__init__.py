@@ -7,6 +7,7 @@ from nasgan.contracts.evaluation import Evaluation, EvaluationTask, Evaluator, O
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
 from nasgan.contracts.strategy import SearchRun, SearchStrategy, SharedWeights, StepReport
 from nasgan.contracts.supernet import Supernet, chosen_option, inherit_weights, mix_options
+from nasgan.contracts.training import DrawnWeights, PairWeights, RealImages, TrainingSteps
 
 __all__ = [
     "Architecture",
@@ -14,6 +15,7 @@ __all__ = [
     "Budget",
     "Cost",
     "Decision",
+    "DrawnWeights",
     "Evaluation",
     "EvaluationTask",
     "Evaluator",
@@ -21,14 +23,17 @@ __all__ = [
     "Ledger",
     "NetworkSettings",
     "Objective",
+    "PairWeights",
     "Part",
     "Proposal",
+    "RealImages",
     "SearchRun",
     "SearchSpace",
     "SearchStrategy",
     "SharedWeights",
     "StepReport",
     "Supernet",
+    "TrainingSteps",
     "chosen_option",
     "inherit_weights",
     "mix_options",

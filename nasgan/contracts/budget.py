@@ -64,7 +64,7 @@ class Budget:
     def __post_init__(self) -> None:
         for field in fields(self):
             limit = getattr(self, field.name)
-            if limit is not None and (isinstance(limit, bool) or limit <= 0):
+            if limit is not None and (isinstance(limit, bool) or not limit > 0):
                 raise ConfigError(f"budget.{field.name} must be above 0 or null, got {limit!r}")
 
     def to_json(self) -> dict[str, float | None]:

@@ -141,6 +141,14 @@ class SearchSpace(ABC):
         """The keyword arguments that this space takes beyond the common ones, as JSON data."""
         return {}
 
+    @classmethod
+    def settings_for(cls, architecture: Architecture) -> dict[str, Any]:
+        """The settings that ``architecture`` calls for, for those that nobody has set.
+
+        None by default; for spaces in which a setting decides which decisions there are.
+        """
+        return {}
+
     def repair(self, indices: tuple[int, ...]) -> tuple[int, ...]:
         """The valid architecture nearest to ``indices``; all are valid unless overridden."""
         return indices
@@ -240,6 +248,38 @@ class SearchSpace(ABC):
         """Draw an architecture: each decision uniform, then repaired."""
         indices = tuple(int(rng.integers(len(d.options))) for d in self.decisions)
         return self._from_indices(self.repair(indices))
+
+    def derive(self, scores: Sequence[Sequence[float]]) -> Architecture:
+        """The architecture that the options' probabilities single out.
+
+        Takes the most probable option of each decision (the first of equals), then repairs. A space
+        whose published repair goes by the probabilities overrides this, so a strategy that learns
+        probabilities hands them over here and does not repair by itself.
+
+        Args:
+            scores: for each decision, in the order of ``decisions``, the probabilities of its
+                options (not their logits: overriding spaces compare them between decisions).
+
+        Raises:
+            ArchitectureError: wrong number of decisions or options, or a score is not a number.
+        """
+        checked = self._checked_scores(scores)
+        return self._from_indices(self.repair(tuple(int(np.argmax(row)) for row in checked)))
+
+    def _checked_scores(self, scores: Sequence[Sequence[float]]) -> list[list[float]]:
+        rows = [[float(score) for score in row] for row in scores]
+        wanted = [len(decision.options) for decision in self.decisions]
+        if [len(row) for row in rows] != wanted:
+            raise ArchitectureError(
+                f"{self.name}: an architecture is derived from one score per option of each "
+                f"decision, {wanted} of them; got {[len(row) for row in rows]}"
+            )
+        for decision, row in zip(self.decisions, rows, strict=True):
+            if not all(math.isfinite(score) for score in row):
+                raise ArchitectureError(
+                    f"{self.name}: the scores of decision {decision.name!r} are not finite: {row}"
+                )
+        return rows
 
     def mutate(
         self, architecture: Architecture, rng: np.random.Generator, *, changes: int = 1

@@ -15,6 +15,7 @@ from nasgan.contracts.budget import Ledger
 from nasgan.contracts.evaluation import Evaluation, Evaluator, Objective
 from nasgan.contracts.search_space import SearchSpace
 from nasgan.contracts.supernet import Supernet
+from nasgan.contracts.training import TrainingSteps
 
 __all__ = ["SearchRun", "SearchStrategy", "SharedWeights", "StepReport"]
 
@@ -29,6 +30,10 @@ class SharedWeights(Protocol):
     @property
     def generator_steps(self) -> int:
         """Generator steps trained so far."""
+
+    @property
+    def real_batch_size(self) -> int:
+        """Real images of a discriminator step."""
 
     def train(
         self,
@@ -46,6 +51,25 @@ class SharedWeights(Protocol):
 
         Returns:
             Mean losses of the call: ``loss_generator``, ``loss_discriminator``.
+
+        Raises:
+            BudgetExhausted: no generator step is left.
+            TrainingDiverged: the training broke down.
+        """
+
+    def train_by(
+        self, iteration: Callable[[TrainingSteps], None], *, generator_steps: int
+    ) -> dict[str, float]:
+        """Train by an iteration of the strategy's own, for searches by gradient.
+
+        Every loss asked for is charged by the images that pass through the networks.
+
+        Args:
+            iteration: does the steps of one iteration, of which exactly one is a generator step.
+            generator_steps: how many iterations; fewer are done where the budget ends before.
+
+        Returns:
+            As `train`; only losses by which a network was updated count.
 
         Raises:
             BudgetExhausted: no generator step is left.

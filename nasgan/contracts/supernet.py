@@ -38,10 +38,10 @@ class Supernet(nn.Module):
 def chosen_option(weight: Tensor) -> int | None:
     """The index of the only option that a one-hot ``weight`` (K,) selects, or None if it mixes.
 
-    A weight on an accelerator that requires gradients counts as a mixture without being read,
-    because reading it would stall the device.
+    A weight on an accelerator counts as a mixture without being read, because reading it would
+    stall the device: weights that select are kept on the CPU, also those that carry gradients.
     """
-    if weight.requires_grad and weight.device.type != "cpu":
+    if weight.device.type != "cpu":
         return None
     values = weight.detach().tolist()
     if sum(value != 0.0 for value in values) != 1 or 1.0 not in values:

@@ -143,11 +143,13 @@ class _Run:
         splits = load_splits(self.config["dataset"])
         # Impossible networks are refused before the metrics' reference is computed.
         self._space_and_architecture(splits.train)
-        bench = open_workbench(self.config, device, splits)
+        features = self.config["metrics"]["features"]["name"]
         view.say(
-            f"{len(bench.images)} images of {bench.images.identity} on {device_name(device)}, "
-            f"protocol {bench.harness.protocol.id}"
+            f"reference: {features} features of {len(splits.train)} images of "
+            f"{splits.train.identity} (made once, then cached)"
         )
+        bench = open_workbench(self.config, device, splits)
+        view.say(f"protocol {bench.harness.protocol.id}, on {device_name(device)}")
         if bench.bound is not None:
             metric = bench.objective.metric
             view.say(

@@ -17,7 +17,7 @@ from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.evaluation import TrainingPlan
-from nasgan.factory import load_architecture, make_search_space
+from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import METRICS, MetricHarness, build_harness
 from nasgan.metrics.settings import MetricSettings
 from nasgan.results.loggers import NullLogger, RunLogger, SafeLogger
@@ -180,13 +180,16 @@ def open_workbench(config: Mapping[str, Any], device: torch.device, splits: Spli
     )
 
 
-def make_space(config: Mapping[str, Any], images: ImageSet, name: str | None = None) -> SearchSpace:
+def make_space(
+    config: Mapping[str, Any], images: ImageSet, architecture: Architecture | None = None
+) -> SearchSpace:
     """The search space of a configuration for ``images``.
 
     Args:
         config: its ``search_space`` node has a ``_target_``, or holds settings only.
         images: give the size and the channels.
-        name: registered name, for a node without a ``_target_``.
+        architecture: names the space of a node without a ``_target_``, and the settings that it
+            calls for where the node does not set them.
 
     Raises:
         ConfigError: a setting is impossible, or contradicts the data.
@@ -203,8 +206,8 @@ def make_space(config: Mapping[str, Any], images: ImageSet, name: str | None = N
         space = build_node(node, where="search_space", base=SearchSpace)
         assert isinstance(space, SearchSpace)
         return space
-    assert name is not None
-    return make_search_space(name, **node)
+    assert architecture is not None
+    return make_search_space(architecture.space, **{**settings_for(architecture), **node})
 
 
 def find_architecture(
@@ -218,7 +221,7 @@ def find_architecture(
     wanted = config["architecture"]
     if isinstance(wanted, str):
         architecture = load_architecture(wanted)
-        space = make_space(config, images, architecture.space)
+        space = make_space(config, images, architecture)
         return space, space.architecture(architecture)
     space = make_space(config, images)
     return space, space.architecture(wanted)

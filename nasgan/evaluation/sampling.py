@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from nasgan.errors import TrainingDiverged
 from nasgan.metrics import to_uint8
 from nasgan.randomness import torch_generator
 
-__all__ = ["evaluation_mode", "image_sampler"]
+__all__ = ["evaluation_mode", "finite_images", "image_sampler"]
 
 
 def image_sampler(
@@ -45,6 +46,17 @@ def image_sampler(
             return to_uint8(generate(z, labels).float())
 
     return sample
+
+
+def finite_images(images: Tensor, *, generator_step: int) -> Tensor:
+    """``images`` as they are: what an update broke shows here first, before the next loss.
+
+    Raises:
+        TrainingDiverged: a pixel is not finite.
+    """
+    if not bool(images.isfinite().all()):
+        raise TrainingDiverged("the generated images are not finite", generator_step=generator_step)
+    return images
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from nasgan.architecture import Architecture
@@ -22,7 +23,8 @@ class ScratchEvaluator(Evaluator):
     """Trains each candidate on its own, without weight sharing, and scores the result.
 
     The networks of a finished evaluation wait in a file until the search ends, so that successive
-    halving continues a survivor's training instead of repeating it.
+    halving continues a survivor's training instead of repeating it. Learning rates stay constant
+    here whatever the settings say: nobody knows yet how long a candidate will be trained.
 
     Args:
         context: the run's.
@@ -43,7 +45,7 @@ class ScratchEvaluator(Evaluator):
             raise ConfigError(
                 f"evaluator.generator_steps must be at least 1, got {generator_steps}"
             )
-        self._context = context
+        self._context = replace(context, trainer=replace(context.trainer, lr_decay="none"))
         self._generator_steps = generator_steps
         self._num_images = num_images
         # Steps already trained, and the file's name, by architecture id.

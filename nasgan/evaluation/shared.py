@@ -6,14 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.evaluation.context import EvaluationContext
-from nasgan.evaluation.sampling import evaluation_mode, image_sampler
+from nasgan.evaluation.sampling import evaluation_mode, finite_images, image_sampler
 
 __all__ = ["SharedEvaluator"]
 
@@ -61,14 +60,15 @@ class SharedEvaluator(Evaluator):
         """
         context = self._context
         context.ledger.allow("architectures", 1)
-        generator = context.shared_weights().supernet.generator
+        shared = context.shared_weights()
+        generator = shared.supernet.generator
         weights = context.space.one_hot(architecture).generator
 
         def generate(z: Tensor, labels: Tensor | None) -> Tensor:
             images = (
                 generator(z, weights) if labels is None else generator(z, weights, labels=labels)
             )
-            return torch.as_tensor(images)
+            return finite_images(images, generator_step=shared.generator_steps)
 
         started = time.perf_counter()
         network = context.space.network
@@ -79,16 +79,21 @@ class SharedEvaluator(Evaluator):
             seed=context.seed,
             device=context.device,
         )
-        with evaluation_mode(generator, batch_statistics=self._batch_statistics):
-            metrics = context.harness.evaluate(sample, num_images=self._num_images)
+        metrics: dict[str, float] = {}
+        score, failure = None, ""
+        try:
+            with evaluation_mode(generator, batch_statistics=self._batch_statistics):
+                metrics = context.harness.evaluate(sample, num_images=self._num_images)
+            score = metrics[context.objective.metric]
+        except TrainingDiverged as error:
+            failure = error.reason
         cost = Cost(
             architectures=1,
             images=self._num_images,
             device_seconds=time.perf_counter() - started,
         )
         context.ledger.charge(cost)
-        score = metrics[context.objective.metric]
-        return Evaluation(architecture, metrics, score, self.fidelity, cost=cost)
+        return Evaluation(architecture, metrics, score, self.fidelity, cost=cost, failure=failure)
 
 
 class _SharedTask(EvaluationTask):

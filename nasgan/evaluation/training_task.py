@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation, EvaluationTask, SearchSpace
 from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.evaluation.context import EvaluationContext
-from nasgan.evaluation.sampling import evaluation_mode, image_sampler
+from nasgan.evaluation.sampling import evaluation_mode, finite_images, image_sampler
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded
 from nasgan.training import AdversarialTrainer
@@ -190,7 +189,7 @@ class TrainingTask(EvaluationTask):
 
         def generate(z: Tensor, labels: Tensor | None) -> Tensor:
             images = generator(z) if labels is None else generator(z, labels=labels)
-            return torch.as_tensor(images)
+            return finite_images(images, generator_step=self.generator_steps)
 
         network = self._space.network
         sample = image_sampler(

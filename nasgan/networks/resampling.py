@@ -22,8 +22,11 @@ __all__ = [
 
 _ALIGN_CORNERS = {"bilinear": False, "nearest": None}
 
-# On smaller maps, strided 4x4 kernels cost a CPU more time than the arithmetic that they save.
-_LEAST_SIDE_FOR_STRIDED = 16
+# A strided 4x4 kernel is made anew from the 3x3 one at each pass. That, forward and backward, costs
+# a CPU more than the arithmetic saved unless the small maps of the batch have this many pixels per
+# channel together (measured at 32 to 256 channels).
+_LEAST_PIXELS_WHEN_ENLARGING = 4
+_LEAST_PIXELS_WHEN_POOLING = 1
 
 
 def upsample(x: Tensor, mode: str, factor: int = 2) -> Tensor:
@@ -55,12 +58,14 @@ def upsample_conv(
     A 1x1 convolution commutes with interpolation (its weights at each pixel add up to 1, so the
     bias does too): it runs on the small map. Nearest doubling followed by a 3x3 convolution is one
     transposed 4x4 convolution of stride 2, with 4 instead of 9 products an output; used where the
-    map is large enough to gain.
+    maps are large enough to gain.
     """
     if not published_order and conv.kernel_size == (1, 1):
         return upsample(conv(x), mode, factor)
     doubles = mode == "nearest" and factor == 2 and conv.kernel_size == (3, 3)
-    if not published_order and doubles and _pays_to_stride(x):
+    pixels = x.shape[0] * x.shape[2] * x.shape[3]
+    pays = pixels > _LEAST_PIXELS_WHEN_ENLARGING * x.shape[1]
+    if not published_order and doubles and pays:
         kernel = 4 * _average_windows(conv.weight.flip(2, 3)).transpose(0, 1)
         return F.conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
     y: Tensor = conv(upsample(x, mode, factor))
@@ -73,7 +78,7 @@ def pooled_conv2d(
     """A "same" convolution followed by 2x2 average pooling, at less cost.
 
     A 1x1 convolution commutes with the pooling. With a 3x3 kernel the pair is one 4x4 convolution
-    of stride 2, with 4 instead of 9 products a pixel of the input; used where the map is large
+    of stride 2, with 4 instead of 9 products a pixel of the input; used where the maps are large
     enough to gain.
 
     Args:
@@ -83,9 +88,11 @@ def pooled_conv2d(
         published_order: convolve, then pool.
     """
     side = weight.shape[-1]
+    pixels = x.shape[0] * (x.shape[2] // 2) * (x.shape[3] // 2)
+    pays = pixels > _LEAST_PIXELS_WHEN_POOLING * x.shape[1]
     if not published_order and side == 1:
         return F.conv2d(F.avg_pool2d(x, 2), weight, bias)
-    if not published_order and side == 3 and _pays_to_stride(x):
+    if not published_order and side == 3 and pays:
         return F.conv2d(x, _average_windows(weight), bias, stride=2, padding=1)
     return F.avg_pool2d(F.conv2d(x, weight, bias, padding=side // 2), 2)
 
@@ -107,10 +114,6 @@ def set_published_order(network: nn.Module, enabled: bool = True) -> None:
     for module in network.modules():
         if hasattr(module, "published_order"):
             setattr(module, "published_order", enabled)  # noqa: B010 - declared by the module
-
-
-def _pays_to_stride(x: Tensor) -> bool:
-    return min(x.shape[2:]) >= _LEAST_SIDE_FOR_STRIDED
 
 
 def _average_windows(kernel: Tensor) -> Tensor:

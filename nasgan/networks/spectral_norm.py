@@ -83,7 +83,7 @@ class SpectralNormLayer(nn.Module):
         return self.weight_orig / reference, torch.cat(factors)
 
     def _sigmas(self, passes: int) -> list[Tensor]:
-        with _full_precision(self.weight_orig.device):
+        with full_precision(self.weight_orig.device):
             matrix = self.weight_orig.flatten(1)
             if self.training:
                 with torch.no_grad():
@@ -105,12 +105,13 @@ class SpectralNormLayer(nn.Module):
         return pairs
 
     def _finish(self, output: Tensor, factor: Tensor) -> Tensor:
-        """Apply the factor per sample, then the bias, in one operation."""
+        """Apply the factor per sample, then the bias."""
         ones = (1,) * (output.ndim - 2)
         factor = factor.to(output.dtype).view(-1, 1, *ones)
         if self.bias is None:
             return output * factor
-        return torch.addcmul(self.bias.to(output.dtype).view(1, -1, *ones), output, factor)
+        # Not addcmul: its backward reads the maps once more than these two operations do.
+        return (output * factor).add_(self.bias.to(output.dtype).view(1, -1, *ones))
 
 
 class SNConv2d(SpectralNormLayer):
@@ -122,9 +123,10 @@ class SNConv2d(SpectralNormLayer):
         kernel_size: side of the kernel, pixels.
         stride: step of the kernel, pixels.
         padding: zeros around the input, pixels; by default those that keep its size.
+        dilation: distance of the kernel's taps, pixels.
         bias: whether to add one.
-        pool: average the output over 2x2 windows, computed as in `pooled_conv2d`; for stride 1,
-            odd kernels and the default padding.
+        pool: average the output over 2x2 windows, computed as in `pooled_conv2d`; for stride and
+            dilation 1, odd kernels and the default padding.
     """
 
     def __init__(
@@ -135,19 +137,23 @@ class SNConv2d(SpectralNormLayer):
         *,
         stride: int = 1,
         padding: int | None = None,
+        dilation: int = 1,
         bias: bool = True,
         pool: bool = False,
     ) -> None:
-        if pool and (stride != 1 or padding is not None or kernel_size % 2 == 0):
+        plain_kernel = stride == dilation == 1 and padding is None and kernel_size % 2 == 1
+        if pool and not plain_kernel:
             raise ConfigError(
-                "SNConv2d(pool=True) needs an odd kernel, stride 1 and the default padding"
+                "SNConv2d(pool=True) needs an odd kernel, stride 1, dilation 1 and the default "
+                "padding"
             )
-        padding = kernel_size // 2 if padding is None else padding
+        padding = dilation * (kernel_size // 2) if padding is None else padding
         plain = nn.Conv2d(in_channels, out_channels, kernel_size, bias=bias)
         super().__init__(*_weight_and_bias(plain))
         self.pool = pool
         self.stride = stride
         self.padding = padding
+        self.dilation = dilation
         self.published_order = False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -157,7 +163,7 @@ class SNConv2d(SpectralNormLayer):
         if self.pool:
             y = pooled_conv2d(x, weight, bias, published_order=self.published_order)
         else:
-            y = F.conv2d(x, weight, bias, stride=self.stride, padding=self.padding)
+            y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation)
         return y if factor is None else self._finish(y, factor)
 
 
@@ -239,7 +245,7 @@ def _weight_and_bias(plain: nn.Module) -> tuple[nn.Parameter, nn.Parameter | Non
     return parameters["weight"], parameters.get("bias")
 
 
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Autocast off: a power iteration in bfloat16 does not converge."""
     if device.type == "meta":
         return nullcontext()

@@ -33,6 +33,8 @@ class HealthSettings:
     def __post_init__(self) -> None:
         if self.check_every < 1 or self.patience < 1:
             raise ConfigError("trainer.health: check_every and patience must be at least 1")
+        if not self.max_loss > 0:
+            raise ConfigError(f"trainer.health: max_loss must be above 0, got {self.max_loss!r}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class TrainerSettings:
         compile: ``off`` or the mode of ``torch.compile`` (``reduce-overhead`` uses CUDA graphs).
             A supernet on sampled paths is never compiled: each path would be its own graph.
         joint_discriminator_pass: real and generated images through the discriminator as one batch;
-            null: where that is exact (no batch norm, nasgan's own spectral norm).
+            null: where that is exact (no batch norm, nasgan's own spectral norm) and faster (on
+            accelerators, and compiled).
         health: see `HealthSettings`.
 
     Raises:
@@ -103,7 +106,7 @@ class TrainerSettings:
                 raise ConfigError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)!r}")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise ConfigError(f"trainer.ema_decay must be in [0, 1), got {self.ema_decay!r}")
-        if self.gradient_penalty < 0:
+        if not self.gradient_penalty >= 0:
             raise ConfigError("trainer.gradient_penalty must not be negative")
 
     @property

@@ -1,4 +1,4 @@
-"""Training of a supernet along sampled paths: the run's shared weights."""
+"""Training of a supernet along sampled paths or by gradient: the run's shared weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from typing import Any
 import torch
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Cost, HalfWeights, Ledger, SearchSpace, Supernet
+from nasgan.contracts import (
+    Cost,
+    HalfWeights,
+    Ledger,
+    SearchSpace,
+    Supernet,
+    TrainingSteps,
+)
 from nasgan.data import ImageSet
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded
 from nasgan.training.settings import TrainerSettings
+from nasgan.training.steps import IterationSteps
 from nasgan.training.trainer import AdversarialTrainer
 
 __all__ = ["SupernetTraining", "affordable_steps"]
@@ -79,6 +87,11 @@ class SupernetTraining:
         """Generator steps trained so far."""
         return self.trainer.generator_steps
 
+    @property
+    def real_batch_size(self) -> int:
+        """Real images of a discriminator step."""
+        return self.trainer.settings.discriminator_batch_size
+
     def train(
         self,
         sample_path: Callable[[], Architecture],
@@ -94,7 +107,7 @@ class SupernetTraining:
         def path() -> HalfWeights:
             return self._space.one_hot(sample_path(), stage=stage)
 
-        started = time.perf_counter()
+        started, before = time.perf_counter(), trainer.generator_steps
         sums = torch.zeros(2, device=trainer.device)
         try:
             for _ in range(steps):
@@ -103,10 +116,39 @@ class SupernetTraining:
             # Reading the losses also waits for the device, so that the time below is real.
             discriminator, generator = (sums / steps).tolist()
         finally:
+            done = trainer.generator_steps - before
             self._ledger.charge(
                 Cost(
-                    generator_steps=steps,
-                    images=steps * trainer.settings.images_per_generator_step,
+                    generator_steps=done,
+                    images=done * trainer.settings.images_per_generator_step,
+                    device_seconds=time.perf_counter() - started,
+                )
+            )
+        return {"loss_discriminator": discriminator, "loss_generator": generator}
+
+    def train_by(
+        self, iteration: Callable[[TrainingSteps], None], *, generator_steps: int
+    ) -> dict[str, float]:
+        """Train by the strategy's iteration; see `nasgan.contracts.SharedWeights.train_by`."""
+        wanted = self._ledger.allow("generator_steps", generator_steps)
+        # As with paths, an image limit ends with the iteration that passes it.
+        self._ledger.allow("images", 1)
+        images_left = self._ledger.remaining("images")
+        started = time.perf_counter()
+        sums = torch.zeros(2, device=self.trainer.device)
+        done = images = 0
+        try:
+            while done < wanted and images < images_left:
+                steps = IterationSteps(self.trainer)
+                iteration(steps)
+                done, images = done + 1, images + steps.images
+                sums += steps.end()
+            discriminator, generator = (sums / done).tolist()
+        finally:
+            self._ledger.charge(
+                Cost(
+                    generator_steps=done,
+                    images=images,
                     device_seconds=time.perf_counter() - started,
                 )
             )

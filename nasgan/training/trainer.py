@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasgan.contracts import HalfWeights
-from nasgan.data import ImageSet, ShuffledBatches
+from nasgan.contracts import DrawnWeights, HalfWeights, PairWeights, RealImages
+from nasgan.data import Batch, ImageSet, ShuffledBatches
 from nasgan.errors import ConfigError
 from nasgan.networks.spectral_norm import joint_pass_is_exact, sample_groups
 from nasgan.randomness import derive_seed, torch_generator
 from nasgan.training.averaging import AveragedGenerator
+from nasgan.training.gradients import descend, without_gradients
 from nasgan.training.health import HealthMonitor
 from nasgan.training.losses import LOSSES, gradient_penalty
 from nasgan.training.settings import TrainerSettings
@@ -104,6 +105,7 @@ class AdversarialTrainer:
             settings.discriminator_batch_size,
             seed=derive_seed(seed, "data order"),
             device=device,
+            dtype=self._dtype,
             channels_last=self._channels_last,
             horizontal_flip=settings.horizontal_flip,
         )
@@ -114,12 +116,17 @@ class AdversarialTrainer:
         layout = torch.channels_last if self._channels_last else torch.preserve_format
         self.generator = pair.generator.to(self.device).to(memory_format=layout).train()
         self.discriminator = pair.discriminator.to(self.device).to(memory_format=layout).train()
+        # Networks in float64 are trained in float64.
+        self._dtype = next(self.discriminator.parameters()).dtype
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = settings.tf32
             torch.backends.cudnn.allow_tf32 = settings.tf32
         self._joint = settings.joint_discriminator_pass
         if self._joint is None:
-            self._joint = joint_pass_is_exact(self.discriminator)
+            # Eager, the joint pass makes maps that a CPU's cache no longer holds, and scales them
+            # in operations of their own: measured slower there than two passes.
+            gains = self.device.type != "cpu" or (compile_networks and settings.compile != "off")
+            self._joint = gains and joint_pass_is_exact(self.discriminator)
         self._run_generator: Callable[..., Tensor] = self.generator
         self._run_discriminator: Callable[..., Tensor] = self.discriminator
         if compile_networks and settings.compile != "off":
@@ -163,20 +170,46 @@ class AdversarialTrainer:
         loss_generator, variation = torch.zeros(()), torch.zeros(())
         for critic_step in range(self.settings.n_critic):
             weights = path() if path is not None else None
-            losses.append(self._discriminator_step(weights, stage, image_size))
+            loss = self.discriminator_loss(self.real_batch(image_size), weights, stage=stage)
+            self.update_discriminator(loss)
+            losses.append(loss.detach())
             if critic_step == 0:
-                loss_generator, variation = self._generator_step(weights, stage)
-        self.generator_steps += 1
+                loss, variation = self.generator_loss(weights, stage=stage)
+                self.update_generator(loss)
+                loss_generator = loss.detach()
         loss_discriminator = torch.stack(losses).mean()
-        self._health.observe(self.generator_steps, loss_discriminator, loss_generator, variation)
+        self.end_iteration(loss_discriminator, loss_generator, variation)
         return loss_discriminator, loss_generator
 
-    def _discriminator_step(
-        self, weights: HalfWeights | None, stage: int | None, image_size: int | None
-    ) -> Tensor:
+    def end_iteration(
+        self, loss_discriminator: Tensor, loss_generator: Tensor, variation: Tensor
+    ) -> None:
+        """Count a generator step and hold its numbers (scalars) against the health limits.
+
+        Raises:
+            TrainingDiverged: as `iteration`.
+        """
+        self.generator_steps += 1
+        self._health.observe(self.generator_steps, loss_discriminator, loss_generator, variation)
+
+    def real_batch(self, image_size: int | None = None) -> Batch:
+        """The next real images, reduced to ``image_size`` if that is given."""
         batch = self._batches.next()
-        real = batch.images if image_size is None else _resize(batch.images, image_size)
-        labels = batch.labels if self.num_classes else None
+        if image_size is None:
+            return batch
+        return Batch(_resize(batch.images, image_size), batch.labels)
+
+    def discriminator_loss(
+        self, batch: RealImages, weights: PairWeights | None = None, *, stage: int | None = None
+    ) -> Tensor:
+        """The discriminator's loss (a scalar) on real images and on as many generated ones.
+
+        Args:
+            batch: real images, and their labels where the data have some.
+            weights: for supernets; each pass through a network reads its half anew.
+            stage: for supernets that grow.
+        """
+        real, labels = batch.images, batch.labels if self.num_classes else None
         z, fake_labels = self._draw(len(real))
         self._mark_step()
         with torch.no_grad(), self._autocast():
@@ -184,40 +217,45 @@ class AdversarialTrainer:
         fake = fake.to(real.dtype)
         with self._autocast():
             on_real, on_fake = self._judge_both(real, fake, labels, fake_labels, weights, stage)
-        loss = self._loss.discriminator(on_real.float(), on_fake.float())
+        loss = self._loss.discriminator(_widened(on_real), _widened(on_fake))
         if self.settings.loss == "wasserstein_gp" and self.settings.gradient_penalty:
             mix = torch.rand(
                 (len(real), 1, 1, 1), generator=self._latents, device=self.device, dtype=real.dtype
             )
+            # Eager: torch.compile cannot differentiate a gradient.
             penalty = gradient_penalty(
-                lambda x: self._judge(x, labels, weights, stage), real, fake, mix
+                lambda x: self._judge(x, labels, weights, stage, eager=True), real, fake, mix
             )
             loss = loss + self.settings.gradient_penalty * penalty
-        optimiser = self._optimisers[1]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        return loss.detach()
+        return loss
 
-    def _generator_step(
-        self, weights: HalfWeights | None, stage: int | None
+    def update_discriminator(self, loss: Tensor) -> None:
+        """One step of the discriminator's parameters down ``loss``."""
+        descend(self._optimisers[1], loss)
+
+    def generator_loss(
+        self, weights: PairWeights | None = None, *, stage: int | None = None
     ) -> tuple[Tensor, Tensor]:
+        """The generator's loss on a batch of its own, and the variation of the images (scalars).
+
+        Args:
+            weights: as for `discriminator_loss`.
+            stage: for supernets that grow.
+        """
         z, labels = self._draw(self.settings.generator_batch_size)
         self._mark_step()
         # The discriminator's weight gradients are a third of this step's work, and unused.
-        self.discriminator.requires_grad_(False)
-        with self._autocast():
+        with without_gradients(self.discriminator), self._autocast():
             fake = self._generate(z, labels, weights, stage)
             logits = self._judge(fake, labels, weights, stage)
-        loss = self._loss.generator(logits.float())
-        optimiser = self._optimisers[0]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        self.discriminator.requires_grad_(True)
+        loss = self._loss.generator(_widened(logits))
+        return loss, _widened(fake.detach()).std(dim=0).mean()
+
+    def update_generator(self, loss: Tensor) -> None:
+        """One step of the generator's parameters down ``loss``, then of their average."""
+        descend(self._optimisers[0], loss)
         if self.average is not None:
             self.average.update(self.generator)
-        return loss.detach(), fake.detach().float().std(dim=0).mean()
 
     def _judge_both(
         self,
@@ -225,11 +263,13 @@ class AdversarialTrainer:
         fake: Tensor,
         labels: Tensor | None,
         fake_labels: Tensor | None,
-        weights: HalfWeights | None,
+        weights: PairWeights | None,
         stage: int | None,
     ) -> Sequence[Tensor]:
         """Logits on real and on generated images, in one pass where that is the same."""
-        if not self._joint:
+        # What is drawn anew for each pass differs between the real and the generated images.
+        redrawn = isinstance(weights, DrawnWeights) and "discriminator" in weights.parts
+        if redrawn or not self._joint:
             on_real = self._judge(real, labels, weights, stage)
             return on_real, self._judge(fake, fake_labels, weights, stage)
         both_labels = None
@@ -241,20 +281,28 @@ class AdversarialTrainer:
         return torch.split(logits, list(sizes))
 
     def _generate(
-        self, z: Tensor, labels: Tensor | None, weights: HalfWeights | None, stage: int | None
+        self, z: Tensor, labels: Tensor | None, weights: PairWeights | None, stage: int | None
     ) -> Tensor:
         half = weights.generator if weights is not None else None
         return self._run_generator(z, **_arguments(half, labels, stage))
 
     def _judge(
-        self, x: Tensor, labels: Tensor | None, weights: HalfWeights | None, stage: int | None
+        self,
+        x: Tensor,
+        labels: Tensor | None,
+        weights: PairWeights | None,
+        stage: int | None,
+        *,
+        eager: bool = False,
     ) -> Tensor:
         half = weights.discriminator if weights is not None else None
-        return self._run_discriminator(x, **_arguments(half, labels, stage))
+        run: Callable[..., Tensor] = self.discriminator if eager else self._run_discriminator
+        return run(x, **_arguments(half, labels, stage))
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor | None]:
         """Latents (count, latent_dim), and classes (count,) of a conditional pair."""
-        z = torch.randn((count, self.latent_dim), generator=self._latents, device=self.device)
+        shape = (count, self.latent_dim)
+        z = torch.randn(shape, generator=self._latents, device=self.device, dtype=self._dtype)
         if not self.num_classes:
             return z, None
         labels = torch.randint(
@@ -322,6 +370,11 @@ def _arguments(
     """Only what is there: a single network knows neither weights nor stages."""
     given = {"weights": weights, "labels": labels, "stage": stage}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _widened(x: Tensor) -> Tensor:
+    """In float32 at least: losses are not for bfloat16."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _resize(images: Tensor, size: int) -> Tensor:

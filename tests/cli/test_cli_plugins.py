@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,7 +59,8 @@ def test_a_plugins_options_are_found_without_importing_it(
     assert "The search of ACME  [acme]" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["search", "--help"])
-    assert "acme, [random], random_scratch" in capsys.readouterr().out
+    (offered,) = re.findall(r"strategy +(.*)", capsys.readouterr().out)[:1]
+    assert {"acme", "[random]", "random_scratch"} <= set(offered.split(", "))
 
 
 def test_a_plugin_cannot_replace_an_option_of_nasgan(acme: Path) -> None:

@@ -8,6 +8,7 @@ from run_comparison import TINY
 
 from nasgan.cli.compose import compose
 
+
 @pytest.fixture
 def tiny() -> Callable[..., dict[str, Any]]:
     """The configuration of a run that ends in seconds: ``tiny("search", "seed=3")``."""

@@ -103,9 +103,10 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
     assert fingerprint(tmp_path / "again") == fingerprint(finished)
     run_search(tiny("search", "seed=1"), tmp_path / "other")
     other = fingerprint(tmp_path / "other")
-    assert other["files"]["generator.safetensors"] != fingerprint(finished)["files"][
-        "generator.safetensors"
-    ]
+    assert (
+        other["files"]["generator.safetensors"]
+        != fingerprint(finished)["files"]["generator.safetensors"]
+    )
 
 
 def test_a_finished_run_says_so_and_computes_nothing(

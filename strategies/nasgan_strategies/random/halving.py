@@ -47,7 +47,8 @@ class HalvingSchedule:
         while count > 1 and round(steps) < self.max_steps:
             rungs.append((count, round(steps)))
             count = max(1, int(count / self.factor))
-            steps *= self.factor
+            # At least one step more: a rung of the same length would train for nothing.
+            steps = max(steps * self.factor, round(steps) + 1)
         rungs.append((count, self.max_steps))
         return rungs
 

@@ -1,0 +1,361 @@
+"""The conformance suite of search strategies: built-in ones and plugins run the same checks."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasgan.contracts import Architecture, Budget, SearchSpace, SearchStrategy, StepReport
+from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.testing.toy_run import ToyRun, require_valid
+from nasgan.testing.toy_space import ToySpace
+
+__all__ = ["check_strategy"]
+
+_EVALUATORS = ("shared", "scratch")
+# Training the supernet costs time here; trainings from scratch are only counted.
+_BUDGETS = {
+    "shared": Budget(architectures=16, generator_steps=24),
+    "scratch": Budget(architectures=48, generator_steps=20_000),
+}
+_PLAIN = (type(None), bool, int, float, str)
+_FINALISTS = 3
+
+
+def check_strategy(
+    factory: Callable[[], SearchStrategy],
+    *,
+    evaluators: Sequence[str] = _EVALUATORS,
+    space: SearchSpace | None = None,
+    max_steps: int = 1000,
+    seed: int = 0,
+) -> None:
+    """Check that a strategy keeps the contract of `nasgan.contracts.SearchStrategy`.
+
+    It runs on the CPU in seconds: in a space of tiny networks whose supernet is really trained, and
+    whose architectures are scored by their distance to a known best one. A test of a plugin is one
+    line::
+
+        def test_conformance():
+            check_strategy(lambda: MyStrategy(population=4))
+
+    Args:
+        factory: makes a new instance with the same settings each time; small ones, so that the
+            search takes some dozen evaluations.
+        evaluators: the kinds it works with, of ``shared`` (it trains the supernet, then scores
+            with its weights) and ``scratch`` (every candidate is trained on its own).
+        space: where it searches; a toy space by default.
+        max_steps: a search that has not ended after this many calls of `step` counts as endless.
+        seed: of the runs.
+
+    Raises:
+        AssertionError: a check failed; says what the strategy's author should change.
+    """
+    _expect(
+        len(evaluators) > 0 and set(evaluators) <= set(_EVALUATORS),
+        f"evaluators must be of {_EVALUATORS}, got {tuple(evaluators)}",
+    )
+    for kind in evaluators:
+        case = _Case(factory, kind, space or ToySpace(), max_steps, seed)
+        _check_search(case)
+        _check_small_budgets(case)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One kind of run in which the strategy is tried."""
+
+    factory: Callable[[], SearchStrategy]
+    kind: str
+    space: SearchSpace
+    max_steps: int
+    seed: int
+
+
+class _Session:
+    """A strategy and its run in one process; `resumed` is the same in the next one."""
+
+    def __init__(self, case: _Case, budget: Budget) -> None:
+        self._case = case
+        self._budget = budget
+        self.run = ToyRun(case.space, budget, shared=case.kind == "shared", seed=case.seed)
+        with _own_randomness_only("`__init__` or `setup`"):
+            self.strategy = case.factory()
+            self.strategy.setup(self.run)
+
+    def step(self) -> dict[str, Any] | None:
+        """Do one step and check its report; None when the budget ended the search."""
+        trace, before = self.run.trace, self.run.ledger.spent()
+        begun, completed = len(trace.events), len(trace.completed)
+        try:
+            with _own_randomness_only("`step`"):
+                report = self.strategy.step()
+        except BudgetExhausted:
+            return None
+        _expect(
+            not trace.refused or self.strategy.finished,
+            "the budget is spent and `step` goes on: let BudgetExhausted through",
+        )
+        spent = self.run.ledger.spent()
+        _expect(
+            spent.generator_steps >= before.generator_steps
+            and spent.architectures >= before.architectures,
+            "`step` took charges back: only add to `run.ledger`",
+        )
+        paid = spent.architectures - before.architectures
+        _check_report(report, trace.completed[completed:], paid)
+        return {
+            "asked": trace.events[begun:],
+            "evaluations": [evaluation.to_json() for evaluation in report.evaluations],
+            "values": dict(report.values),
+            "spent": (spent.architectures, spent.generator_steps, spent.images),
+            **self.answers(),
+        }
+
+    def answers(self) -> dict[str, Any]:
+        """What the strategy says of its results, checked."""
+        incumbent = self.strategy.incumbent()
+        finalists = self.strategy.finalists(_FINALISTS)
+        _check_finalists(self.run.space, incumbent, finalists)
+        return {
+            "incumbent": incumbent.id if incumbent is not None else None,
+            "finalists": [architecture.id for architecture in finalists],
+            "finished": self.strategy.finished,
+        }
+
+    def resumed(self) -> _Session:
+        """A fresh instance that continues from this one's state, through a file."""
+        with _own_randomness_only("`state_dict`"):
+            state = self.strategy.state_dict()
+        _check_plain(state, "state_dict()")
+        buffer = io.BytesIO()
+        torch.save({"run": self.run.state_dict(), "strategy": state}, buffer)
+        buffer.seek(0)
+        stored = torch.load(buffer, weights_only=True)
+        other = _Session(self._case, self._budget)
+        other.run.load_state_dict(stored["run"])
+        with _own_randomness_only("`load_state_dict`"):
+            other.strategy.load_state_dict(stored["strategy"])
+        return other
+
+
+def _check_search(case: _Case) -> None:
+    """One whole search, repeated, and repeated with interruptions."""
+    budget = _BUDGETS[case.kind]
+    session = _session(case, budget)
+    _check_start(session)
+    expected = _drive(case, session, cuts=())
+    _check_end(session)
+    again = _drive(case, _session(case, budget), cuts=())
+    _expect_same(
+        again,
+        expected,
+        "two runs of one seed differ: draw random numbers from `self.run.rng(...)` only, and share "
+        "nothing between instances",
+    )
+    # A hand-over after each step loses all that is not in the state; a single one also shows
+    # what a loaded instance does wrong only later.
+    count = len(expected)
+    for cuts in (range(count), (count // 2,)):
+        found = _drive(case, _session(case, budget), cuts=cuts)
+        where = "each step" if len(cuts) > 1 else f"step {cuts[0]}"
+        _expect_same(
+            found,
+            expected,
+            f"a search that is saved and loaded before {where} goes on differently: whatever a "
+            f"step changes must be in `state_dict` and come back by `load_state_dict`",
+        )
+
+
+def _check_small_budgets(case: _Case) -> None:
+    """Budgets that end the search early, in the middle of something."""
+    for limits in ({"architectures": 2}, {"generator_steps": 7}):
+        budget = replace(_BUDGETS[case.kind], **limits)
+        try:
+            session = _Session(case, budget)
+        except ConfigError:
+            continue  # refusing a budget that is too small before any work is right too
+        _drive(case, session, cuts=())
+        for unit, limit in limits.items():
+            spent = getattr(session.run.ledger.spent(), unit)
+            _expect(
+                spent <= limit,
+                f"spent {spent} {unit} of a budget of {limit}: ask `run.ledger.allow` before work",
+            )
+        answers = session.answers()
+        _expect(
+            session.resumed().answers() == answers,
+            "after the budget ended the search, a loaded state names other finalists",
+        )
+
+
+def _session(case: _Case, budget: Budget) -> _Session:
+    try:
+        return _Session(case, budget)
+    except ConfigError as error:
+        raise AssertionError(
+            f"`setup` refuses evaluator={case.kind}: {error}; if that is meant, name the others in "
+            f"check_strategy(..., evaluators=...)"
+        ) from error
+
+
+def _drive(case: _Case, session: _Session, *, cuts: Sequence[int]) -> list[dict[str, Any]]:
+    """Step until the search ends; before the steps ``cuts`` a fresh instance takes over."""
+    records: list[dict[str, Any]] = []
+    while not session.strategy.finished:
+        _expect(
+            len(records) < case.max_steps,
+            f"the search has not ended after {case.max_steps} steps: set `finished`, or spend the "
+            f"budget (work that neither the evaluator nor `run.shared_weights` does has to be "
+            f"charged: `run.ledger.allow` before it, `run.ledger.charge` after)",
+        )
+        if len(records) in cuts:
+            session = session.resumed()
+        record = session.step()
+        if record is None:
+            records.append({"ended by the budget": True, **session.answers()})
+            break
+        records.append(record)
+    return records
+
+
+def _check_start(session: _Session) -> None:
+    strategy = session.strategy
+    _expect(isinstance(strategy, SearchStrategy), "the factory must make a SearchStrategy")
+    name = getattr(type(strategy), "name", None)
+    _expect(isinstance(name, str) and bool(name), "set the class attribute `name`")
+    _expect(not strategy.finished, "`finished` before the first step")
+    _expect(
+        strategy.incumbent() is None and strategy.finalists(_FINALISTS) == [],
+        "`incumbent` or `finalists` name an architecture before the first step: return None and []",
+    )
+
+
+def _check_end(session: _Session) -> None:
+    """After a whole search there is a result, and the finalists are in order."""
+    run, strategy = session.run, session.strategy
+    spent = run.ledger.spent()
+    _expect(
+        spent.architectures + spent.generator_steps + spent.images > 0,
+        "the search spent nothing: work of the strategy's own has to be charged to `run.ledger`",
+    )
+    finalists = strategy.finalists(_FINALISTS)
+    _expect(bool(finalists), "the search ended without an incumbent: return what scored best")
+    _expect(strategy.finalists(0) == [], "`finalists(0)` must be empty")
+    _expect(strategy.finalists(1) == finalists[:1], "`finalists(1)` must be the first of more")
+    length = {e.architecture: e.generator_steps for e in run.trace.completed}
+    known = [a for a in finalists if a in length]
+    for architecture in known:
+        _expect(
+            not run.scores.fails(architecture),
+            f"the finalist {architecture.id} failed: evaluations with score None are no results",
+        )
+    for first, second in pairwise(known):
+        scores = (run.scores(first, length[first]), run.scores(second, length[second]))
+        _expect(
+            length[first] != length[second] or not run.objective.better(scores[1], scores[0]),
+            f"`finalists` are not best first: {first.id} has the score {scores[0]}, {second.id} "
+            f"{scores[1]} ({run.objective.direction} is better: compare `run.objective.reward`)",
+        )
+
+
+def _check_report(report: object, completed: Sequence[object], paid: int) -> None:
+    _expect(isinstance(report, StepReport), f"`step` must return a StepReport, got {report!r}")
+    assert isinstance(report, StepReport)
+    _expect(isinstance(report.message, str), "StepReport.message must be a text")
+    progress = report.progress
+    _expect(
+        progress is None or 0 <= progress <= 1,
+        f"StepReport.progress must be in [0, 1] or None, got {progress}",
+    )
+    for key, value in report.values.items():
+        _expect(
+            type(value) in (int, float),
+            f"StepReport.values[{key!r}] must be a plain number, got {type(value).__name__}",
+        )
+    for evaluation in completed:
+        _expect(
+            evaluation in report.evaluations,
+            "an evaluation ended in this step and is not in StepReport.evaluations: the history "
+            "would lack it",
+        )
+    _expect(
+        len(report.evaluations) <= paid,
+        "evaluations are reported that nobody paid for: charge Cost(architectures=1) for each",
+    )
+
+
+def _check_finalists(
+    space: SearchSpace, incumbent: Architecture | None, finalists: Sequence[Architecture]
+) -> None:
+    for architecture in finalists:
+        require_valid(space, architecture, "`finalists` names")
+    _expect(
+        len(finalists) <= _FINALISTS,
+        f"`finalists({_FINALISTS})` gives {len(finalists)} architectures",
+    )
+    _expect(len(set(finalists)) == len(finalists), "`finalists` names an architecture twice")
+    _expect(
+        incumbent == next(iter(finalists), None),
+        "`incumbent` is not the first of `finalists`: both mean the best architecture known",
+    )
+
+
+def _check_plain(value: object, where: str) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _expect(type(key) in (str, int), f"{where} has the key {key!r}: use texts or ints")
+            _check_plain(item, f"{where}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        for k, item in enumerate(value):
+            _check_plain(item, f"{where}[{k}]")
+    else:
+        _expect(
+            isinstance(value, Tensor) or type(value) in _PLAIN,
+            f"{where} is a {type(value).__module__}.{type(value).__name__}: keep plain numbers, "
+            f"texts, lists, dicts and tensors only (an Architecture or Evaluation as `to_json()`)",
+        )
+
+
+@contextmanager
+def _own_randomness_only(what: str) -> Iterator[None]:
+    """Fail if the block draws from a global random generator."""
+    before = _global_randomness()
+    yield
+    for name, state in _global_randomness().items():
+        _expect(
+            state == before[name],
+            f"{what} drew from the global generator of {name}: draw from `self.run.rng(...)`",
+        )
+
+
+def _global_randomness() -> dict[str, object]:
+    kind, keys, position, *_ = np.random.get_state(legacy=True)
+    return {
+        "python's random": random.getstate(),
+        "numpy": (kind, np.asarray(keys).tobytes(), position),
+        "torch": torch.random.get_rng_state().numpy().tobytes(),
+    }
+
+
+def _expect_same(
+    found: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]], message: str
+) -> None:
+    for k, (a, b) in enumerate(zip(found, expected, strict=False)):
+        differing = sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
+        _expect(not differing, f"{message} (first difference in step {k}: {', '.join(differing)})")
+    _expect(len(found) == len(expected), f"{message} ({len(found)} steps, not {len(expected)})")
+
+
+def _expect(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)

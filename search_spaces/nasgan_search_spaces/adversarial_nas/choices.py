@@ -1,0 +1,86 @@
+"""What the weights of a supernet select: a path of single operations, or a mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nasgan.architecture import Decision
+from nasgan.contracts import chosen_option
+from nasgan.errors import ArchitectureError, ConfigError
+from nasgan_search_spaces.adversarial_nas.decisions import running
+
+__all__ = ["Chosen", "Path", "path_of", "refuse_stage_and_labels", "selected_path", "weight_rows"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The one operation of an edge that runs.
+
+    Attributes:
+        option: its name.
+        factor: a scalar that its output is multiplied by, where the weight carries gradients.
+    """
+
+    option: str
+    factor: Tensor | None = None
+
+    def scale(self, output: Tensor) -> Tensor:
+        """Apply the factor."""
+        return output if self.factor is None else output * self.factor.to(output)
+
+
+#: The operations that run, by decision; edges that are none or that nothing reads are absent.
+Path = Mapping[str, Chosen]
+
+
+def path_of(options: Mapping[str, str]) -> Path:
+    """The path of an architecture's options."""
+    return {name: Chosen(options[name]) for name in running(options)}
+
+
+def selected_path(decisions: Sequence[Decision], weights: Sequence[Tensor]) -> Path | None:
+    """The path that one-hot ``weights`` select; None if any of them mixes.
+
+    Raises:
+        ArchitectureError: the weights do not fit the decisions.
+    """
+    if len(weights) != len(decisions):
+        raise ArchitectureError(
+            f"{len(decisions)} decisions need as many weight vectors, got {len(weights)}"
+        )
+    for decision, weight in zip(decisions, weights, strict=True):
+        if weight.shape != (len(decision.options),):
+            raise ArchitectureError(
+                f"decision {decision.name!r} has {len(decision.options)} options and needs a "
+                f"weight vector of that length, got shape {tuple(weight.shape)}"
+            )
+    chosen: dict[str, Chosen] = {}
+    for decision, weight in zip(decisions, weights, strict=True):
+        index = chosen_option(weight)
+        if index is None:
+            return None
+        factor = weight[index] if weight.requires_grad else None
+        chosen[decision.name] = Chosen(decision.options[index], factor)
+    names = running({name: choice.option for name, choice in chosen.items()})
+    return {name: chosen[name] for name in names}
+
+
+def weight_rows(weights: Mapping[str, Tensor], names: Sequence[str], like: Tensor) -> Tensor:
+    """The weight vectors of decisions with equal options, (decisions, options), typed as ``like``."""
+    return torch.stack([weights[name] for name in names]).to(like)
+
+
+def refuse_stage_and_labels(stage: int | None, labels: Tensor | None) -> None:
+    """The space has one stage and no class-conditional networks.
+
+    Raises:
+        ConfigError: another stage, or labels were given.
+    """
+    if stage not in (None, 0):
+        raise ConfigError(f"AdversarialNAS' networks have one stage, 0; got stage {stage}")
+    if labels is not None:
+        raise ConfigError("these AdversarialNAS networks are unconditional and take no labels")

@@ -1,0 +1,244 @@
+"""AdversarialNAS' discriminators: derived, shared, and the fixed ones that can replace them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nasgan.contracts import NetworkSettings
+from nasgan.errors import ArchitectureError
+from nasgan.networks.blocks import linear, sum_pool
+from nasgan.networks.spectral_norm import SpectralNormLayer, sample_groups
+from nasgan_search_spaces.adversarial_nas.choices import (
+    Path,
+    path_of,
+    refuse_stage_and_labels,
+    selected_path,
+    weight_rows,
+)
+from nasgan_search_spaces.adversarial_nas.decisions import (
+    AVERAGE_POOL,
+    CONVOLUTIONS,
+    DOWN_OPTIONS,
+    IDENTITY,
+    MAX_POOL,
+    NORMAL_OPTIONS,
+    discriminator_decisions,
+    down_cells,
+    edge_of,
+    running,
+)
+from nasgan_search_spaces.adversarial_nas.down_cell import DownCell, DownMixture
+from nasgan_search_spaces.adversarial_nas.mixture import EdgeGroup, MergedEdges, StackedEdges
+
+__all__ = ["DerivedDiscriminator", "FixedDiscriminator", "SuperDiscriminator"]
+
+_FROM_INPUT = ("0-1", "0-2", "0-3")
+_FROM_FIRST = ("1-2", "1-3")
+_TO_OUTPUT = ("2-4", "3-4")
+
+
+class _Discriminator(nn.Module):
+    """A chain of down-cells, sum over the pixels, one logit.
+
+    Args:
+        network: sizes.
+        cells: number of down-cells.
+        options: per decision, the options to hold; only decisions that run.
+    """
+
+    def __init__(
+        self, network: NetworkSettings, cells: int, options: Mapping[str, Sequence[str]]
+    ) -> None:
+        super().__init__()
+        channels = network.discriminator_channels
+        self.cells = nn.ModuleDict()
+        for k, cell in enumerate(down_cells(cells)):
+            held = {edge_of(name)[1]: o for name, o in options.items() if edge_of(name)[0] == cell}
+            self.cells[cell] = DownCell(
+                cell,
+                channels if k else network.image_channels,
+                channels,
+                held,
+                reads_image=k == 0,
+                spectral_norm=network.spectral_norm,
+            )
+        self.linear = linear(channels, 1, spectral_norm=network.spectral_norm, bias=False)
+
+    def _run(self, x: Tensor, path: Path) -> Tensor:
+        for cell in self.cells.values():
+            assert isinstance(cell, DownCell)
+            x = cell.run(x, path)
+        logits: Tensor = self.linear(sum_pool(x))
+        return logits
+
+
+class DerivedDiscriminator(_Discriminator):
+    """The discriminator of one architecture (the original code never builds one).
+
+    Args:
+        network: sizes; see `AdversarialNASSpace`.
+        cells: number of down-cells.
+        options: the option of each decision of the discriminator.
+    """
+
+    def __init__(self, network: NetworkSettings, cells: int, options: Mapping[str, str]) -> None:
+        super().__init__(network, cells, {name: (options[name],) for name in running(options)})
+        self.path = path_of(options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, image_channels, S, S) to logits (N, 1)."""
+        return self._run(x, self.path)
+
+
+class SuperDiscriminator(_Discriminator):
+    """The discriminator that holds every operation of every edge.
+
+    Under `nasgan.networks.spectral_norm.sample_groups` a mixture runs once per part of the batch,
+    because merged kernels differ with the spectral norms of each pass; that is exact, and cheaper
+    than passes of their own.
+
+    Args:
+        network: sizes; see `AdversarialNASSpace`.
+        cells: number of down-cells.
+    """
+
+    def __init__(self, network: NetworkSettings, cells: int) -> None:
+        self.decisions = discriminator_decisions(cells)
+        super().__init__(network, cells, {d.name: d.options for d in self.decisions})
+
+    def forward(
+        self,
+        x: Tensor,
+        weights: Sequence[Tensor],
+        *,
+        stage: int | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Map images to logits (N, 1) along a path, or through a mixture.
+
+        Args:
+            x: (N, image_channels, S, S).
+            weights: one vector per decision, as for `SuperGenerator`. They need not add up to 1
+                (the published code cuts those of the first cell's first edges from longer ones).
+            stage: None or 0.
+            labels: none.
+
+        Raises:
+            ArchitectureError: the weights do not fit the decisions.
+            ConfigError: another stage, or labels were given.
+        """
+        refuse_stage_and_labels(stage, labels)
+        path = selected_path(self.decisions, weights)
+        if path is not None:
+            return self._run(x, path)
+        named = dict(zip((d.name for d in self.decisions), weights, strict=True))
+        groups = self._groups_of(named)
+        stacked, scales = StackedEdges(groups), self._scales(groups)
+        outputs = []
+        for part in torch.split(x, list(self._sample_groups() or [len(x)])):
+            with sample_groups(self, [len(part)]):
+                outputs.append(self._mix(part, self._mixtures(stacked.merge(), scales)))
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+    def _sample_groups(self) -> tuple[int, ...] | None:
+        layer = self.linear
+        return layer.groups if isinstance(layer, SpectralNormLayer) and self.training else None
+
+    def _mix(self, x: Tensor, mixtures: Sequence[DownMixture]) -> Tensor:
+        for cell, mixture in zip(self.cells.values(), mixtures, strict=True):
+            assert isinstance(cell, DownCell)
+            x = cell.mix(x, mixture)
+        logits: Tensor = self.linear(sum_pool(x))
+        return logits
+
+    def _groups_of(self, weights: Mapping[str, Tensor]) -> list[EdgeGroup]:
+        """The whole network's edges at once: many edges, few operations."""
+        first = next(iter(self.cells))
+        normal = [
+            f"{cell}.{edge}"
+            for cell in self.cells
+            for edge in (_FROM_FIRST if cell == first else _FROM_INPUT + _FROM_FIRST)
+        ]
+        return [
+            self._group([f"{first}.{edge}" for edge in _FROM_INPUT], CONVOLUTIONS, weights),
+            self._group(normal, NORMAL_OPTIONS, weights),
+            self._group(
+                [f"{cell}.{edge}" for cell in self.cells for edge in _TO_OUTPUT],
+                DOWN_OPTIONS,
+                weights,
+            ),
+        ]
+
+    def _scales(self, groups: Sequence[EdgeGroup]) -> list[dict[tuple[str, str], Tensor]]:
+        """Of each cell, the weights of the operations without parameters."""
+        identities = iter(groups[1].weights_of(IDENTITY))
+        pools = {option: iter(groups[2].weights_of(option)) for option in (AVERAGE_POOL, MAX_POOL)}
+        scales: list[dict[tuple[str, str], Tensor]] = []
+        for k in range(len(self.cells)):
+            edges = _FROM_INPUT + _FROM_FIRST if k else _FROM_FIRST
+            scales.append({(edge, IDENTITY): next(identities) for edge in edges})
+            for edge in _TO_OUTPUT:
+                scales[-1] |= {(edge, option): next(rest) for option, rest in pools.items()}
+        return scales
+
+    def _mixtures(
+        self, merged: Sequence[MergedEdges], scales: Sequence[Mapping[tuple[str, str], Tensor]]
+    ) -> list[DownMixture]:
+        """Hand each cell its part."""
+        from_image, from_nodes, to_output = merged
+        cells = len(self.cells)
+        parts = from_nodes.split([2] + [3, 2] * (cells - 1))
+        halving = to_output.split([1] * 2 * cells)
+        return [
+            DownMixture(
+                next(parts) if k else from_image, next(parts), next(halving), next(halving), of_cell
+            )
+            for k, of_cell in enumerate(scales)
+        ]
+
+    def _group(
+        self, names: Sequence[str], options: tuple[str, ...], weights: Mapping[str, Tensor]
+    ) -> EdgeGroup:
+        edges = []
+        for name in names:
+            cell, edge = edge_of(name)
+            edges.append(self.cells[cell].edges[edge])  # type: ignore[index,union-attr]
+        like = next(self.parameters())
+        return EdgeGroup(edges, options, weight_rows(weights, names, like))
+
+
+class FixedDiscriminator(nn.Module):
+    """A discriminator without decisions, alone or as half of the supernet.
+
+    Args:
+        network: the network itself.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        x: Tensor,
+        weights: Sequence[Tensor] = (),
+        *,
+        stage: int | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Map images to logits (N, 1); ``weights`` is empty.
+
+        Raises:
+            ArchitectureError: weights were given.
+            ConfigError: another stage, or labels were given.
+        """
+        refuse_stage_and_labels(stage, labels)
+        if len(weights) > 0:
+            raise ArchitectureError(
+                f"a fixed discriminator has no decisions, got {len(weights)} weights"
+            )
+        logits: Tensor = self.network(x)
+        return logits

@@ -1,0 +1,142 @@
+"""AdversarialNAS' generators, derived and shared (Gao et al. 2020, section 3.2 and its code)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nasgan.contracts import NetworkSettings
+from nasgan_search_spaces.adversarial_nas.choices import (
+    path_of,
+    refuse_stage_and_labels,
+    selected_path,
+)
+from nasgan_search_spaces.adversarial_nas.decisions import (
+    UP_CELLS,
+    edge_of,
+    generator_decisions,
+    running,
+)
+from nasgan_search_spaces.adversarial_nas.up_cell import UpCell
+
+__all__ = ["DerivedGenerator", "SuperGenerator"]
+
+_CellRunner = Callable[[UpCell, Tensor, dict[str, Tensor | None]], tuple[Tensor | None, Tensor]]
+
+
+class _Generator(nn.Module):
+    """Three up-cells of one width, fed with parts of the latent; BN, ReLU, conv 3x3 and tanh.
+
+    The latent is cut into ``latent_scales`` parts, as equal as can be. A linear layer turns the
+    first into the input of the first cell; the others are added to the inputs of the next cells.
+    (The paper is silent about that; its code does so.)
+
+    Args:
+        network: sizes; images of 8 x the bottom width.
+        latent_scales: 2 or 3.
+        options: per decision, the options to hold; only decisions that run.
+    """
+
+    def __init__(
+        self,
+        network: NetworkSettings,
+        latent_scales: int,
+        options: Mapping[str, Sequence[str]],
+    ) -> None:
+        super().__init__()
+        channels = network.generator_channels
+        self.bottom = network.image_size // 2 ** len(UP_CELLS)
+        least, larger = divmod(network.latent_dim, latent_scales)
+        self.parts = [least + (k < larger) for k in range(latent_scales)]
+        self.linears = nn.ModuleList(
+            nn.Linear(part, channels * (self.bottom << k) ** 2) for k, part in enumerate(self.parts)
+        )
+        self.cells = nn.ModuleDict()
+        for k, cell in enumerate(UP_CELLS):
+            held = {edge_of(name)[1]: o for name, o in options.items() if edge_of(name)[0] == cell}
+            reads_skips = any(edge.endswith("-3") for edge in held)
+            skips = {UP_CELLS[j]: 2 ** (k - j) for j in range(k)} if reads_skips else {}
+            mode = "bilinear" if k == 1 else "nearest"
+            self.cells[cell] = UpCell(cell, channels, held, skips, mode)
+        self.head = nn.Sequential(
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, network.image_channels, 3, padding=1),
+        )
+
+    def _generate(self, z: Tensor, run_cell: _CellRunner) -> Tensor:
+        earlier: dict[str, Tensor | None] = {}
+        h: Tensor | None = None
+        parts = [*torch.split(z, self.parts, dim=1)]
+        for k, (name, cell) in enumerate(self.cells.items()):
+            if k < len(parts):
+                side = self.bottom << k
+                added = self.linears[k](parts[k]).view(z.shape[0], -1, side, side)
+                h = added if h is None else h + added
+            assert h is not None and isinstance(cell, UpCell)
+            earlier[name], h = run_cell(cell, h, earlier)
+        return torch.tanh(self.head(h))
+
+
+class DerivedGenerator(_Generator):
+    """The generator of one architecture.
+
+    Args:
+        network: sizes; see `AdversarialNASSpace`.
+        latent_scales: as there.
+        options: the option of each decision of the generator.
+    """
+
+    def __init__(
+        self, network: NetworkSettings, latent_scales: int, options: Mapping[str, str]
+    ) -> None:
+        held = {name: (options[name],) for name in running(options)}
+        super().__init__(network, latent_scales, held)
+        self.path = path_of(options)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1]."""
+        return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, self.path))
+
+
+class SuperGenerator(_Generator):
+    """The generator that holds every operation of every edge.
+
+    Args:
+        network: sizes; see `AdversarialNASSpace`.
+        latent_scales: as there.
+    """
+
+    def __init__(self, network: NetworkSettings, latent_scales: int) -> None:
+        self.decisions = generator_decisions()
+        super().__init__(network, latent_scales, {d.name: d.options for d in self.decisions})
+
+    def forward(
+        self,
+        z: Tensor,
+        weights: Sequence[Tensor],
+        *,
+        stage: int | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Map latents to images along a path, or through a mixture.
+
+        Args:
+            z: (N, latent_dim).
+            weights: one vector per decision. One-hot ones on the CPU run the chosen operations
+                alone; if any mixes or lies on an accelerator, all operations of all edges run.
+            stage: None or 0.
+            labels: none.
+
+        Raises:
+            ArchitectureError: the weights do not fit the decisions.
+            ConfigError: another stage, or labels were given.
+        """
+        refuse_stage_and_labels(stage, labels)
+        path = selected_path(self.decisions, weights)
+        if path is not None:
+            return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, path))
+        named = dict(zip((d.name for d in self.decisions), weights, strict=True))
+        return self._generate(z, lambda cell, x, earlier: cell.mix(x, earlier, named))

@@ -1,0 +1,176 @@
+"""The soft mixture of an edge's operations, computed as one convolution and a few scaled sums.
+
+The convolutions of an edge read the same map, so their weighted sum is a convolution with the
+weighted sum of their kernels (`nasgan.networks.merged_convolution`); spectral norms divide each
+kernel before that. Edges that read one node are one convolution with stacked outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nasgan.networks.batched_spectral_norm import batched_spectral_norms
+from nasgan.networks.merged_convolution import (
+    MergedKernels,
+    merge_kernels,
+    merged_conv2d,
+    stack_kernels,
+)
+from nasgan.networks.spectral_norm import SpectralNormLayer
+from nasgan_search_spaces.adversarial_nas.edges import GRIDS, Edge
+
+__all__ = ["EdgeGroup", "MergedEdges", "StackedEdges", "add_scaled"]
+
+
+@dataclass(frozen=True)
+class EdgeGroup:
+    """Edges of equal options and widths, and how their operations are weighted.
+
+    Attributes:
+        edges: E of them, those that read one node side by side.
+        options: the K operations that all of them have.
+        weights: (E, K).
+    """
+
+    edges: Sequence[Edge]
+    options: tuple[str, ...]
+    weights: Tensor
+
+    @cached_property
+    def convolutions(self) -> list[str]:
+        """Those of the options that are convolutions, in the order in which they are merged."""
+        return [name for name in GRIDS if name in self.options]
+
+    def layers(self, option: str) -> list[nn.Module]:
+        """The convolution ``option`` of each edge."""
+        return [edge[option] for edge in self.edges]
+
+    @cached_property
+    def columns(self) -> dict[str, Tensor]:
+        """The weights (E,) of each option."""
+        return dict(zip(self.options, self.weights.unbind(1), strict=True))
+
+    @cached_property
+    def of_convolutions(self) -> Tensor:
+        """The weights (convolutions, E) of the convolutions."""
+        # Not by an index list: that would be copied to the device, which CUDA graphs cannot hold.
+        return torch.stack([self.columns[name] for name in self.convolutions])
+
+    def weights_of(self, option: str) -> list[Tensor]:
+        """The weight of ``option`` on each edge, scalars."""
+        return list(self.columns[option].unbind())
+
+    def merged_bias(self) -> Tensor:
+        """(E * O,)."""
+        biases = stack_kernels([_bias(m) for name in self.convolutions for m in self.layers(name)])
+        of_edges = biases.view(*self.of_convolutions.shape, -1)
+        return (of_edges * self.of_convolutions.unsqueeze(2)).sum(0).flatten()
+
+
+class MergedEdges(NamedTuple):
+    """Edges that read one node, ready to run.
+
+    Attributes:
+        count: how many.
+        kernels: of all of them.
+        bias: (count * O,).
+    """
+
+    count: int
+    kernels: MergedKernels
+    bias: Tensor
+
+    def split(self, counts: Sequence[int]) -> Iterator[MergedEdges]:
+        """Parts of successive edges."""
+        channels = len(self.bias) // self.count
+        outputs = [count * channels for count in counts]
+        kernels, biases = self.kernels.split(outputs), torch.split(self.bias, outputs)
+        for part in zip(counts, kernels, biases, strict=True):
+            yield MergedEdges(*part)
+
+    def __call__(self, x: Tensor, *, stride: int = 1, rectify: bool = True) -> tuple[Tensor, ...]:
+        """Convolve (N, C, H, W): the output of each edge."""
+        outputs = merged_conv2d(x, self.kernels, self.bias, stride=stride, rectify=rectify)
+        return outputs.chunk(self.count, 1) if self.count > 1 else (outputs,)
+
+
+class StackedEdges:
+    """The parameters of groups of edges, stacked once for several passes.
+
+    Args:
+        groups: all spectrally normalised, or none.
+    """
+
+    def __init__(self, groups: Sequence[EdgeGroup]) -> None:
+        self._groups = groups
+        self._blocks = [group.layers(name) for group in groups for name in group.convolutions]
+        self._normalised = isinstance(self._blocks[0][0], SpectralNormLayer)
+        self._by_shape: list[tuple[list[int], Tensor]] = []
+        self._stacks: list[Tensor] = [torch.empty(0)] * len(self._blocks)
+        for members in self._shapes():
+            layers = [layer for k in members for layer in self._blocks[k]]
+            stacked = stack_kernels([_weight(layer) for layer in layers])
+            self._by_shape.append((members, stacked))
+            parts = [stacked]
+            if len(members) > 1:
+                parts = list(torch.split(stacked, [len(self._blocks[k]) for k in members]))
+            for k, part in zip(members, parts, strict=True):
+                self._stacks[k] = part
+        self._biases = [group.merged_bias() for group in groups]
+
+    def merge(self) -> list[MergedEdges]:
+        """Merge the convolutions of each group; spectral norms advance by one pass."""
+        sigmas = self._sigmas() if self._normalised else None
+        merged, start = [], 0
+        for group, bias in zip(self._groups, self._biases, strict=True):
+            end = start + len(group.convolutions)
+            coefficients = group.of_convolutions
+            if sigmas is not None:
+                coefficients = coefficients / torch.stack(sigmas[start:end])
+            grids = [GRIDS[name] for name in group.convolutions]
+            kernels = merge_kernels(coefficients, grids, self._stacks[start:end])
+            merged.append(MergedEdges(len(group.edges), kernels, bias))
+            start = end
+        return merged
+
+    def _shapes(self) -> list[list[int]]:
+        """The blocks that are stacked together: by shape, where that batches spectral norms."""
+        if not self._normalised:
+            return [[k] for k in range(len(self._blocks))]
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for k, layers in enumerate(self._blocks):
+            by_shape.setdefault(tuple(_weight(layers[0]).shape), []).append(k)
+        return list(by_shape.values())
+
+    def _sigmas(self) -> list[Tensor]:
+        found = [torch.empty(0)] * len(self._blocks)
+        for members, stacked in self._by_shape:
+            layers = [m for k in members for m in self._blocks[k]]
+            normalised = [layer for layer in layers if isinstance(layer, SpectralNormLayer)]
+            sigmas = batched_spectral_norms(normalised, stacked)
+            parts = torch.split(sigmas, [len(self._blocks[k]) for k in members])
+            for k, part in zip(members, parts, strict=True):
+                found[k] = part
+        return found
+
+
+def add_scaled(y: Tensor, x: Tensor, scale: Tensor) -> Tensor:
+    """``y + scale * x`` for a scalar ``scale``."""
+    return torch.addcmul(y, x, scale.to(y.dtype))
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    weight = layer.weight_orig if isinstance(layer, SpectralNormLayer) else layer.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def _bias(layer: nn.Module) -> Tensor:
+    assert isinstance(layer.bias, Tensor)
+    return layer.bias

@@ -1,0 +1,1 @@
+"""AdversarialNAS: search of both networks' architectures by gradient (Gao et al. 2020)."""

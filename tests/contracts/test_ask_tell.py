@@ -1,0 +1,136 @@
+"""The base of strategies that only propose: ranking, state, and resuming a task under way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nasgan.contracts import AskTellStrategy, Budget, Evaluation, Proposal
+from nasgan.errors import BudgetExhausted
+from nasgan.testing.toy_run import ToyRun
+
+
+class Listed(AskTellStrategy):
+    """Proposes the architectures of a list."""
+
+    name = "listed"
+
+    def __init__(self, choices, steps=10):
+        super().__init__()
+        self.choices = choices
+        self.steps = steps
+        self.told = []
+
+    def ask(self):
+        choice = self.choices[len(self.evaluations)]
+        return Proposal(self.run.space.architecture(choice), self.steps)
+
+    def tell(self, evaluation):
+        assert self.evaluations[-1] is evaluation
+        self.told.append(evaluation)
+
+    @property
+    def finished(self):
+        return len(self.evaluations) == len(self.choices)
+
+
+CHOICES = [[0, 0, 0, 0], [1, 2, 0, 1], [2, 1, 1, 0]]
+
+
+@pytest.fixture
+def strategy(space):
+    made = Listed(CHOICES)
+    made.setup(ToyRun(space, Budget(), shared=False, seed=0))
+    return made
+
+
+def scored(space, choices, score, steps=10):
+    failure = "it failed" if score is None else ""
+    return Evaluation(
+        space.architecture(choices), {}, score, "table", generator_steps=steps, failure=failure
+    )
+
+
+def test_a_step_is_a_piece_of_an_evaluation_and_reports_each_once(strategy):
+    reports = []
+    while not strategy.finished:
+        reports.append(strategy.step())
+    assert [len(report.evaluations) for report in reports] == [0, 1] * 3
+    assert strategy.told == strategy.evaluations
+    assert reports[-1].message == "3 architectures evaluated"
+
+
+def test_best_first_in_the_objectives_direction(strategy, space):
+    a, b, c = (space.architecture(choice) for choice in CHOICES)
+    strategy.evaluations = [
+        scored(space, x, s) for x, s in zip(CHOICES, (2.0, 1.0, 3.0), strict=True)
+    ]
+    assert strategy.finalists(5) == [b, a, c]
+    assert strategy.finalists(2) == [b, a]
+    assert strategy.incumbent() == b
+    strategy.run = ToyRun(space, Budget(), shared=True, seed=0)
+    assert strategy.run.objective.direction == "max"
+    assert strategy.finalists(5) == [c, a, b]
+
+
+def test_longer_trainings_come_first_and_failures_are_no_finalists(strategy, space):
+    strategy.evaluations = [
+        scored(space, CHOICES[0], 9.0, steps=10),
+        scored(space, CHOICES[1], 1.0, steps=10),
+        scored(space, CHOICES[2], 0.5, steps=10),
+        scored(space, CHOICES[0], 8.0, steps=30),
+        scored(space, CHOICES[2], None, steps=30),
+    ]
+    ranked = [(list(space.encode(e.architecture)), e.score) for e in strategy.ranking()]
+    assert ranked == [(CHOICES[0], 8.0), (CHOICES[1], 1.0), (CHOICES[2], None)]
+    assert strategy.finalists(5) == [space.architecture(c) for c in (CHOICES[0], CHOICES[1])]
+
+
+def test_ties_keep_the_order_of_evaluation(strategy, space):
+    strategy.evaluations = [scored(space, choice, 1.0) for choice in reversed(CHOICES)]
+    assert strategy.finalists(3) == [space.architecture(c) for c in reversed(CHOICES)]
+
+
+def test_before_any_score_there_is_no_incumbent(strategy, space):
+    assert strategy.incumbent() is None
+    strategy.evaluations = [scored(space, CHOICES[0], None)]
+    assert strategy.incumbent() is None
+    assert strategy.finalists(2) == []
+
+
+@pytest.mark.parametrize("steps_before", range(6))
+def test_a_task_under_way_is_continued_not_begun_again(space, strategy, steps_before):
+    for _ in range(steps_before):
+        strategy.step()
+    state = json.loads(json.dumps(strategy.state_dict()))
+    run_state = strategy.run.state_dict()
+    assert (state["under_way"] is not None) == (steps_before % 2 == 1)
+    resumed = Listed(CHOICES)
+    resumed.setup(ToyRun(space, Budget(), shared=False, seed=0))
+    resumed.run.load_state_dict(run_state)
+    resumed.load_state_dict(state)
+    while not strategy.finished:
+        a, b = strategy.step(), resumed.step()
+        assert a == b
+    assert resumed.finished
+    assert resumed.evaluations == strategy.evaluations
+    assert resumed.run.ledger.spent() == strategy.run.ledger.spent()
+
+
+def test_loading_drops_the_task_that_was_under_way(space, strategy):
+    fresh = strategy.state_dict()
+    strategy.step()
+    strategy.load_state_dict(fresh)
+    assert strategy.state_dict() == fresh
+
+
+def test_the_end_of_the_budget_goes_through_to_the_engine(space):
+    strategy = Listed(CHOICES)
+    strategy.setup(ToyRun(space, Budget(generator_steps=13), shared=False, seed=0))
+    for _ in range(3):
+        strategy.step()
+    with pytest.raises(BudgetExhausted):
+        strategy.step()
+    assert len(strategy.evaluations) == 1
+    assert strategy.incumbent() == strategy.evaluations[0].architecture

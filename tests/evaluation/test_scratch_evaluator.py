@@ -1,0 +1,113 @@
+"""Trainings from scratch that wait in files to be continued."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from nasgan.errors import ConfigError
+from nasgan.evaluation import ScratchEvaluator
+from nasgan.training import HealthSettings
+
+CHOICES = [[0, 1, 2, 0], [1, 1, 0, 1]]
+
+
+def run(task):
+    while task.result is None:
+        task.advance()
+    return task.result
+
+
+@pytest.fixture
+def evaluator(make_context):
+    return ScratchEvaluator(make_context(), generator_steps=3, num_images=10)
+
+
+def test_a_continued_training_equals_one_long_training(make_context, space, assert_same):
+    architecture, other = (space.architecture(choices) for choices in CHOICES)
+    context = make_context()
+    halving = ScratchEvaluator(context, num_images=10)
+    run(halving.begin(architecture, generator_steps=2))
+    run(halving.begin(other, generator_steps=2))
+    continued = halving.begin(architecture, generator_steps=7)
+    assert continued.generator_steps == 2
+    result = run(continued)
+    at_once = ScratchEvaluator(make_context(), num_images=10).begin(architecture, generator_steps=7)
+    expected = run(at_once)
+    assert_same(continued.trainer.state_dict(), at_once.trainer.state_dict())
+    assert_same(continued.kept, at_once.kept)
+    assert (result.score, result.generator_steps) == (expected.score, 7)
+    assert result.cost.generator_steps == 5
+    assert context.ledger.spent().generator_steps == 2 + 2 + 5
+    assert context.ledger.spent().architectures == 3
+
+
+def test_the_length_is_the_evaluators_unless_the_strategy_says(evaluator, space):
+    architecture = space.architecture(CHOICES[0])
+    assert run(evaluator.begin(architecture)).generator_steps == 3
+    assert run(evaluator.begin(architecture, generator_steps=4)).generator_steps == 4
+    assert evaluator.fidelity == "scratch"
+    assert not evaluator.needs_shared_weights
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "empty"])
+def test_a_damaged_file_means_training_again_with_a_warning(
+    make_context, space, caplog, damage, assert_same
+):
+    context = make_context()
+    evaluator = ScratchEvaluator(context, num_images=10)
+    architecture = space.architecture(CHOICES[0])
+    run(evaluator.begin(architecture, generator_steps=2))
+    (path,) = context.folder.glob(f"{architecture.id}-2.*.pt")
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:300] if damage == "truncated" else b"")
+    with caplog.at_level(logging.WARNING):
+        task = evaluator.begin(architecture, generator_steps=5)
+    assert "trained again from the start" in caplog.text
+    assert path.name in caplog.text
+    assert task.generator_steps == 0
+    result = run(task)
+    fresh = ScratchEvaluator(make_context(), num_images=10).begin(architecture, generator_steps=5)
+    assert result.score == run(fresh).score
+    assert_same(task.trainer.state_dict(), fresh.trainer.state_dict())
+
+
+def test_what_was_trained_survives_in_the_state(make_context, space):
+    context = make_context()
+    first = ScratchEvaluator(context, num_images=10)
+    architecture = space.architecture(CHOICES[0])
+    run(first.begin(architecture, generator_steps=2))
+    second = ScratchEvaluator(context, num_images=10)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert second.begin(architecture, generator_steps=5).generator_steps == 2
+    assert second.state_dict() == first.state_dict()
+
+
+def test_a_task_under_way_that_continued_another_resumes(make_context, space, assert_same):
+    context = make_context()
+    evaluator = ScratchEvaluator(context, num_images=10)
+    architecture = space.architecture(CHOICES[0])
+    run(evaluator.begin(architecture, generator_steps=2))
+    task = evaluator.begin(architecture, generator_steps=6)
+    resumed = evaluator.begin(architecture, generator_steps=6)
+    resumed.load_state_dict(task.state_dict())
+    assert resumed.generator_steps == 2
+    assert run(resumed).score == run(task).score
+
+
+def test_failed_trainings_are_not_kept(make_context, space):
+    health = HealthSettings(check_every=1, max_loss=1e-6)
+    context = make_context(trainer={"health": health})
+    evaluator = ScratchEvaluator(context, num_images=10)
+    assert run(evaluator.begin(space.architecture(CHOICES[0]), generator_steps=2)).failure
+    assert evaluator.state_dict() == {"trained": {}}
+    assert list(context.folder.iterdir()) == []
+
+
+def test_a_training_of_no_steps_is_refused(make_context):
+    with pytest.raises(ConfigError, match=r"evaluator\.generator_steps"):
+        ScratchEvaluator(make_context(), generator_steps=0)

@@ -1,0 +1,184 @@
+"""Scores with shared weights leave no trace in the supernet."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from nasgan.contracts import inherit_weights
+from nasgan.data import ImageSet
+from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.evaluation import SharedEvaluator
+from nasgan.evaluation.sampling import evaluation_mode, image_sampler
+from nasgan.metrics import to_uint8
+from nasgan.randomness import numpy_generator, torch_generator
+from nasgan_search_spaces.autogan.space import AutoGANSpace
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def autogan():
+    """A space whose cells have batch norms."""
+    return AutoGANSpace(
+        image_size=16,
+        image_channels=1,
+        generator_channels=4,
+        discriminator_channels=4,
+        latent_dim=4,
+    )
+
+
+@pytest.fixture
+def context(make_context, autogan):
+    pixels = torch.randint(256, (20, 1, 16, 16), generator=torch.Generator().manual_seed(0))
+    made = make_context(space=autogan, images=ImageSet("noise", pixels.to(torch.uint8)))
+    rng = numpy_generator(0, "paths")
+    made.shared_weights().train(lambda: autogan.sample(rng), generator_steps=2)
+    return made
+
+
+@pytest.fixture
+def architecture(autogan):
+    rng = numpy_generator(1, "candidates")
+    drawn = (autogan.sample(rng) for _ in range(100))
+    return next(a for a in drawn if a["cell2.norm"] == "batch")
+
+
+def snapshot(network):
+    modes = [module.training for module in network.modules()]
+    tracked = [getattr(module, "track_running_stats", None) for module in network.modules()]
+    return modes, tracked, copy.deepcopy(network.state_dict())
+
+
+@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_the_supernet_is_left_untouched(context, architecture, assert_same, batch_norm, mode):
+    generator = context.shared_weights().supernet.generator
+    getattr(generator, mode)()
+    before = snapshot(generator)
+    evaluation = SharedEvaluator(context, num_images=20, batch_norm=batch_norm).evaluate(
+        architecture
+    )
+    assert evaluation.fidelity == "shared"
+    assert_same(snapshot(generator), before)
+
+
+def derived(context, architecture):
+    network = context.space.build_generator(architecture)
+    inherit_weights(network, context.shared_weights().supernet.generator)
+    return network
+
+
+def latents(count):
+    return torch.randn((count, 4), generator=torch_generator(0, "evaluation latents"))
+
+
+def test_running_statistics_score_what_the_derived_network_generates(context, architecture):
+    SharedEvaluator(context, num_images=8).evaluate(architecture)
+    with torch.no_grad():
+        expected = to_uint8(derived(context, architecture).eval()(latents(8)))
+    found = context.harness.drawn[-1]
+    assert (found.int() - expected.int()).abs().max() <= 1
+
+
+def test_batch_statistics_are_those_of_the_batch(context, architecture):
+    SharedEvaluator(context, num_images=8, batch_norm="batch").evaluate(architecture)
+    with torch.no_grad():
+        network = derived(context, architecture)
+        expected = to_uint8(network.train()(latents(8)))
+        running = to_uint8(network.eval()(latents(8)))
+    found = context.harness.drawn[-1]
+    assert (found.int() - expected.int()).abs().max() <= 1
+    assert not torch.equal(found, running)
+
+
+def test_a_score_is_charged_and_repeats_exactly(context, architecture):
+    before = context.ledger.spent()
+    evaluator = SharedEvaluator(context, num_images=20)
+    task = evaluator.begin(architecture)
+    assert task.result is None
+    task.advance()
+    spent = context.ledger.spent()
+    assert spent.architectures == before.architectures + 1
+    assert spent.images == before.images + 20
+    assert spent.generator_steps == before.generator_steps
+    assert task.result.score == task.result.metrics["fid"] == evaluator.evaluate(architecture).score
+    assert torch.equal(*context.harness.drawn[-2:])
+
+
+def test_no_score_beyond_the_budget(make_context, space):
+    context = make_context(architectures=1)
+    evaluator = SharedEvaluator(context, num_images=4)
+    evaluator.evaluate(space.architecture([0, 0, 0, 0]))
+    with pytest.raises(BudgetExhausted):
+        evaluator.evaluate(space.architecture([0, 0, 0, 0]))
+    assert len(context.harness.drawn) == 1
+
+
+def test_a_path_that_is_not_finite_is_a_failed_evaluation(make_context, space):
+    context = make_context()
+    generator = context.shared_weights().supernet.generator
+    with torch.no_grad():
+        generator.layers["layer1"]["pointwise"].weight.fill_(torch.nan)
+    evaluator = SharedEvaluator(context, num_images=4)
+    broken = evaluator.evaluate(space.architecture(["pointwise", 0, 0, 0]))
+    assert (broken.score, broken.metrics) == (None, {})
+    assert broken.failure == "the generated images are not finite"
+    assert context.ledger.spent().architectures == 1
+    assert all(module.training for module in generator.modules())
+    assert evaluator.evaluate(space.architecture(["convolution", 0, 0, 0])).score is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [({"num_images": 1}, "num_images"), ({"batch_norm": "both"}, "batch_norm")],
+)
+def test_impossible_settings_are_refused(make_context, settings, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        SharedEvaluator(make_context(), **settings)
+
+
+def test_a_length_of_training_makes_no_sense_here(make_context, space):
+    with pytest.raises(ConfigError, match="needs evaluator=scratch"):
+        SharedEvaluator(make_context()).begin(space.architecture([0] * 4), generator_steps=5)
+
+
+def test_all_candidates_of_a_seed_see_the_same_latents_and_classes():
+    def draw(seed, sizes, classes=5):
+        seen = []
+
+        def generate(z, labels):
+            seen.append((z, labels))
+            return torch.zeros(len(z), 1, 2, 2)
+
+        sample = image_sampler(generate, latent_dim=3, num_classes=classes, seed=seed, device=CPU)
+        images = [sample(size) for size in sizes]
+        assert all(part.dtype == torch.uint8 for part in images)
+        return seen
+
+    torch.manual_seed(0)
+    first = draw(0, [4, 2])
+    torch.manual_seed(1)
+    for (z, labels), (other_z, other_labels) in zip(first, draw(0, [4, 2]), strict=True):
+        assert torch.equal(z, other_z)
+        assert torch.equal(labels, other_labels)
+    assert not torch.equal(first[0][0], draw(1, [4, 2])[0][0])
+    assert draw(0, [4], classes=0)[0][1] is None
+
+
+def test_evaluation_mode_puts_everything_back_after_an_error():
+    network = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(2, track_running_stats=False))
+    network[1].eval()
+    before = snapshot(network)[:2]
+
+    def failing():
+        with evaluation_mode(network, batch_statistics=True):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    assert snapshot(network)[:2] == before

@@ -1,0 +1,124 @@
+"""Random search with shared weights and from scratch."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from nasgan.contracts import Evaluation
+from nasgan.errors import ConfigError
+from nasgan.testing.toy_space import ToySpace
+from nasgan_strategies.random.strategy import RandomSearch
+
+
+def test_shared_trains_the_supernet_first_then_scores_distinct_candidates(toy_run, search):
+    run = toy_run("shared", generator_steps=25)
+    evaluations = search(RandomSearch(num_candidates=12), run)
+    kinds = [event[0] for event in run.trace.events]
+    assert kinds == ["path"] * 25 + ["score"] * 12
+    assert len({e.architecture for e in evaluations}) == 12
+    assert run.ledger.spent().generator_steps == 25
+    assert run.ledger.spent().architectures == 12
+
+
+def test_paths_are_uniform_over_the_options(toy_run, search):
+    run = toy_run("shared", generator_steps=300)
+    search(RandomSearch(num_candidates=1), run)
+    paths = {identifier for kind, identifier, _ in run.trace.events if kind == "path"}
+    assert len(paths) > 50  # 300 draws from 54 architectures reach nearly all
+
+
+def test_supernet_steps_limit_the_training_below_the_budget(toy_run, search):
+    run = toy_run("shared", generator_steps=100)
+    search(RandomSearch(num_candidates=2, supernet_steps=13), run)
+    assert run.ledger.spent().generator_steps == 13
+
+
+def test_shared_needs_to_know_how_long_the_supernet_trains(toy_run):
+    with pytest.raises(ConfigError, match=r"budget\.generator_steps or strategy\.supernet_steps"):
+        RandomSearch().setup(toy_run("shared", architectures=5))
+    RandomSearch(supernet_steps=5).setup(toy_run("shared", architectures=5))
+
+
+def test_scratch_promotes_the_best_of_each_rung(toy_run, search):
+    run = toy_run("scratch")
+    strategy = RandomSearch(num_candidates=18, min_steps=10, max_steps=90, halving_factor=3)
+    evaluations = search(strategy, run)
+    rungs = [[e for e in evaluations if e.generator_steps == steps] for steps in (10, 30, 90)]
+    assert [len(rung) for rung in rungs] == [18, 6, 2]
+    for rung, following in pairwise(rungs):
+        alive = sorted((e for e in rung if e.score is not None), key=lambda e: e.score)
+        best = {e.architecture for e in alive[: len(following)]}
+        assert {e.architecture for e in following} == best
+    assert strategy.incumbent() == min(rungs[-1], key=lambda e: e.score).architecture
+    # A survivor's training goes on where it was: 18 x 10 + 6 x 20 + 2 x 60.
+    assert run.ledger.spent().generator_steps == 420
+    assert strategy.progress() == 1.0
+
+
+def test_finalists_beyond_the_last_rung_come_from_the_rung_before(toy_run, search):
+    strategy = RandomSearch(num_candidates=18, min_steps=10, max_steps=90, halving_factor=3)
+    evaluations = search(strategy, toy_run("scratch"))
+    longest = {e.architecture: e for e in evaluations}
+    lengths = [longest[a].generator_steps for a in strategy.finalists(8)]
+    assert lengths == [90] * 2 + [30] * 4 + [10] * 2
+
+
+def test_without_early_stopping_everyone_is_trained_to_the_end(toy_run, search):
+    run = toy_run("scratch")
+    evaluations = search(RandomSearch(num_candidates=5, halving_factor=None, max_steps=40), run)
+    assert [e.generator_steps for e in evaluations] == [40] * 5
+
+
+def test_a_space_smaller_than_the_number_of_candidates_is_searched_whole(toy_run, search):
+    run = toy_run("scratch")
+    strategy = RandomSearch(num_candidates=500, min_steps=1, max_steps=3)
+    evaluations = search(strategy, run)
+    first = [e.architecture for e in evaluations if e.generator_steps == 1]
+    assert len(first) == len(set(first)) == ToySpace().size
+    assert strategy.incumbent() == run.scores.best
+
+
+def test_the_incumbent_is_the_best_when_the_budget_ends_the_search(toy_run, search):
+    run = toy_run("scratch", architectures=7)
+    strategy = RandomSearch(num_candidates=20, min_steps=10, max_steps=90)
+    evaluations = search(strategy, run)
+    assert len(evaluations) == 7
+    alive = [e for e in evaluations if e.score is not None]
+    assert strategy.incumbent() == min(alive, key=lambda e: e.score).architecture
+    assert run.ledger.spent().architectures == 7
+
+
+def test_a_budget_of_generator_steps_ends_in_the_middle_of_a_training(toy_run, search):
+    run = toy_run("scratch", generator_steps=25)
+    evaluations = search(RandomSearch(num_candidates=20, min_steps=10, max_steps=90), run)
+    assert len(evaluations) == 2
+    assert run.ledger.spent().generator_steps == 25
+
+
+def test_a_search_whose_candidates_all_fail_ends_without_an_incumbent(toy_run, search):
+    run = toy_run("scratch")
+    run.scores.fails = lambda architecture: True
+    strategy = RandomSearch(num_candidates=6, min_steps=1, max_steps=9)
+    evaluations = search(strategy, run)
+    assert len(evaluations) == 6
+    assert strategy.finished
+    assert strategy.incumbent() is None
+    assert strategy.finalists(3) == []
+
+
+def test_another_seed_draws_other_candidates(toy_run, search):
+    def drawn(seed: int) -> list[Evaluation]:
+        run = toy_run("scratch", seed=seed)
+        return [e.architecture for e in search(RandomSearch(num_candidates=6), run)]
+
+    assert drawn(0) == drawn(0) != drawn(1)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"num_candidates": 0}, {"supernet_steps": 0}, {"min_steps": 5, "max_steps": 4}]
+)
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(ConfigError, match="strategy"):
+        RandomSearch(**settings)

@@ -1,0 +1,84 @@
+"""The presets of AdversarialNAS: published numbers, and widths that give the named sizes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from nasgan.cli.compose import compose
+from nasgan.engine.workbench import check_config
+from nasgan.factory import load_architecture, make_search_space, settings_for
+
+TRAININGS = ["train_cifar10", "train_stl10", "scale_1m", "scale_5m", "scale_10m", "scale_25m"]
+
+
+def _train(preset: str, architecture: str | None = None) -> dict[str, object]:
+    chosen = [f"architecture={architecture}"] if architecture else []
+    return compose("train", [f"+experiment=adversarial_nas/{preset}", *chosen])
+
+
+@pytest.mark.parametrize("preset", TRAININGS)
+def test_a_training_preset_is_one_of_nasgan_train(preset: str) -> None:
+    config = _train(preset)
+    check_config(config)
+    assert config["architecture"] == "adversarialnas"
+
+
+@pytest.mark.parametrize("architecture", ["adversarialnas", "autogan_a", "sngan"])
+@pytest.mark.parametrize("millions", [1, 5, 10, 25])
+def test_scaled_generators_have_the_size_in_their_name(architecture: str, millions: int) -> None:
+    config = _train(f"scale_{millions}m", architecture)
+    check_config(config)
+    made = load_architecture(architecture)
+    space = make_search_space(
+        made.space,
+        image_size=32,
+        **{**settings_for(made), **config["search_space"]},
+    )
+    with torch.device("meta"):
+        generator = space.build_generator(made)
+    count = sum(math.prod(p.shape) for p in generator.parameters())
+    assert count == pytest.approx(millions * 1e6, rel=0.01)
+    assert space.network.discriminator_channels == 128
+
+
+def test_the_search_preset_takes_the_published_numbers() -> None:
+    config = compose("search", ["+experiment=adversarial_nas/search"])
+    assert config["budget"]["generator_steps"] == 2002
+    assert config["trainer"]["discriminator_batch_size"] == 120
+    assert config["trainer"]["generator_batch_size"] == 120
+    space = config["search_space"]
+    assert (space["generator_channels"], space["discriminator_channels"]) == (160, 80)
+    assert (space["latent_dim"], space["discriminator"]) == (120, "searched")
+    assert config["strategy"]["relaxation"] == "gumbel_probabilities"
+    assert (config["strategy"]["tau_max"], config["strategy"]["tau_min"]) == (5.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("preset", "discriminator", "searched"),
+    [("sngan", "sngan", True), ("autogan", "autogan", True), ("super", "searched", False)],
+)
+def test_table_3_searches_the_generator_alone(
+    preset: str, discriminator: str, searched: bool
+) -> None:
+    config = compose("search", [f"+experiment=adversarial_nas/singal_{preset}"])
+    check_config(config)
+    assert config["search_space"]["discriminator"] == discriminator
+    assert config["strategy"]["search_discriminator"] is searched
+    assert config["budget"]["generator_steps"] == 2002
+
+
+def test_random_search_has_the_same_budget() -> None:
+    config = compose("search", ["+experiment=adversarial_nas/random_search"])
+    check_config(config)
+    assert config["strategy"]["_target_"].endswith("RandomSearch")
+    assert config["budget"]["generator_steps"] == 2002
+
+
+def test_the_stl10_training_is_the_wider_variant_with_two_latent_scales() -> None:
+    config = _train("train_stl10")
+    assert config["search_space"]["generator_channels"] == 270
+    assert config["search_space"]["latent_scales"] == 2
+    assert config["training"]["generator_steps"] == 98520

@@ -1,0 +1,129 @@
+"""Every loss against an independent formula in float64."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nasgan.training.losses import LOSSES, gradient_penalty
+
+REAL = np.array([-3.0, -1.0, 0.2, 1.0, 1.7, 40.0])
+FAKE = np.array([-50.0, -1.2, -1.0, 0.0, 0.9, 4.0])
+
+
+def log1p_exp(x):
+    return np.array([max(v, 0.0) + math.log1p(math.exp(-abs(v))) for v in x])
+
+
+FORMULAS = {
+    "hinge": (
+        lambda r, f: np.maximum(0, 1 - r).mean() + np.maximum(0, 1 + f).mean(),
+        lambda f: -f.mean(),
+    ),
+    "non_saturating": (  # -log D(x) - log(1 - D(G(z))) and -log D(G(z)), D = 1 / (1 + exp(-logit))
+        lambda r, f: log1p_exp(-r).mean() + log1p_exp(f).mean(),
+        lambda f: log1p_exp(-f).mean(),
+    ),
+    "least_squares": (
+        lambda r, f: 0.5 * np.square(r - 1).mean() + 0.5 * np.square(f).mean(),
+        lambda f: 0.5 * np.square(f - 1).mean(),
+    ),
+    "wasserstein_gp": (lambda r, f: f.mean() - r.mean(), lambda f: -f.mean()),
+}
+
+
+def column(values):
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_losses_equal_their_formulas(name):
+    discriminator, generator = FORMULAS[name]
+    loss = LOSSES[name]
+    assert loss.discriminator(column(REAL), column(FAKE)).item() == pytest.approx(
+        discriminator(REAL, FAKE), rel=1e-14
+    )
+    assert loss.generator(column(FAKE)).item() == pytest.approx(generator(FAKE), rel=1e-14)
+
+
+def test_every_loss_has_a_formula_here():
+    assert set(FORMULAS) == set(LOSSES)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_gradients_equal_finite_differences(name):
+    real, fake = column(REAL[2:]).requires_grad_(), column([-1.2, -0.4, 0.9]).requires_grad_()
+    real = (real.detach() + 0.013).requires_grad_()  # off the hinge's corner
+    loss = LOSSES[name]
+    assert torch.autograd.gradcheck(loss.discriminator, (real, fake))
+    assert torch.autograd.gradcheck(loss.generator, (fake,))
+
+
+def test_the_hinge_ignores_what_is_already_right():
+    real, fake = column([1.5, 0.5]).requires_grad_(), column([-1.5, -0.5]).requires_grad_()
+    LOSSES["hinge"].discriminator(real, fake).backward()
+    assert real.grad.flatten().tolist() == [0.0, -0.5]
+    assert fake.grad.flatten().tolist() == [0.0, 0.5]
+
+
+@pytest.fixture
+def critic():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(48, 1)
+    ).double()
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    real, fake = (torch.randn(5, 1, 4, 4, generator=generator).double() for _ in range(2))
+    return real, fake, torch.rand(5, 1, 1, 1, generator=generator).double()
+
+
+def numeric_penalty(critic, real, fake, mix, step=1e-5):
+    """Slopes by central differences, pixel by pixel."""
+    penalties = []
+    for r, f, share in zip(real, fake, mix, strict=True):
+        x = share * r + (1 - share) * f
+        slope = []
+        for k in range(x.numel()):
+            shift = torch.zeros(x.numel(), dtype=torch.float64)
+            shift[k] = step
+            shift = shift.reshape(x.shape)
+            with torch.no_grad():
+                rise = critic((x + shift)[None]) - critic((x - shift)[None])
+            slope.append(rise.item() / (2 * step))
+        penalties.append((math.sqrt(sum(s**2 for s in slope)) - 1) ** 2)
+    return sum(penalties) / len(penalties)
+
+
+def test_the_gradient_penalty_equals_finite_differences(critic, batch):
+    found = gradient_penalty(critic, *batch).item()
+    assert found == pytest.approx(numeric_penalty(critic, *batch), rel=1e-7)
+
+
+def test_the_penaltys_own_gradient_equals_finite_differences(critic, batch):
+    gradient_penalty(critic, *batch).backward()
+    weight = critic[0].weight
+    expected = weight.grad.flatten()[4].item()
+    values = []
+    for shift in (1e-5, -1e-5):
+        with torch.no_grad():
+            weight.flatten()[4].add_(shift)
+        values.append(gradient_penalty(critic, *batch).item())
+        with torch.no_grad():
+            weight.flatten()[4].sub_(shift)
+    assert expected == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-5)
+
+
+def test_a_critic_of_slope_one_costs_nothing():
+    def slope_one(x):
+        return x.flatten(1).sum(1, keepdim=True) / 4  # 16 pixels: |gradient| = sqrt(16) / 4
+
+    real, fake = torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)
+    assert gradient_penalty(slope_one, real, fake, torch.zeros(2, 1, 1, 1)).item() == 0.0
