@@ -8,6 +8,7 @@ from torch import nn
 
 from nasgan.contracts import Supernet
 from nasgan.testing import check_search_space
+from nasgan_search_spaces.adversarial_nas.space import AdversarialNASSpace
 from nasgan_search_spaces.autogan.space import AutoGANSpace
 from nasgan_search_spaces.baselines.space import BaselinesSpace
 
@@ -15,17 +16,27 @@ SMALL = {"generator_channels": 6, "discriminator_channels": 5, "latent_dim": 7}
 
 
 @pytest.mark.parametrize("spectral_norm", [True, False])
-@pytest.mark.parametrize(("space", "image_size"), [(AutoGANSpace, 16), (BaselinesSpace, 16)])
+@pytest.mark.parametrize(
+    ("space", "image_size"), [(AdversarialNASSpace, 16), (AutoGANSpace, 16), (BaselinesSpace, 16)]
+)
 def test_space_conforms(space, image_size, spectral_norm):
     check_search_space(
         space(image_size=image_size, image_channels=1, spectral_norm=spectral_norm, **SMALL)
     )
 
 
-@pytest.mark.parametrize("space", [AutoGANSpace, BaselinesSpace])
+@pytest.mark.parametrize("space", [AdversarialNASSpace, AutoGANSpace, BaselinesSpace])
 @pytest.mark.parametrize("image_size", [32, 48, 64])
 def test_space_conforms_at_larger_images(space, image_size):
     check_search_space(space(image_size=image_size, **SMALL), architectures=2)
+
+
+@pytest.mark.parametrize("discriminator", ["autogan", "sngan"])
+def test_adversarial_nas_conforms_with_a_fixed_discriminator(discriminator):
+    check_search_space(
+        AdversarialNASSpace(image_size=16, discriminator=discriminator, latent_scales=2, **SMALL),
+        architectures=2,
+    )
 
 
 class OutOfRange(BaselinesSpace):

@@ -131,9 +131,7 @@ class UpEdge(nn.ModuleDict):
             return upsample_conv(
                 node.rectified, conv, "nearest", published_order=self.published_order
             )
-        output: Tensor = self[option](
-            node.enlarged if option == "bilinear" else node.rectified
-        )
+        output: Tensor = self[option](node.enlarged if option == "bilinear" else node.rectified)
         return output
 
 
