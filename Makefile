@@ -12,6 +12,7 @@ help:  ## list the targets
 
 # The stamps are newer than pyproject.toml once its dependencies are installed.
 $(VENV)/.installed: pyproject.toml
+	@echo "installing nasgan and what it needs into $(VENV): several minutes, about 6 GB"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@

@@ -6,10 +6,11 @@ Runs on the parameters of nasgan's own supernet, so that both can be compared. U
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from nasgan.contracts import Supernet
 from nasgan_search_spaces.adversarial_nas.decisions import (
@@ -30,40 +31,42 @@ class NaivePair:
 
     def __init__(self, supernet: Supernet) -> None:
         self.supernet = supernet
-        self.generator_names = [d.name for d in supernet.generator.decisions]  # type: ignore
-        self.discriminator_names = [d.name for d in supernet.discriminator.decisions]  # type: ignore
+        halves: tuple[Any, Any] = (supernet.generator, supernet.discriminator)
+        self.generator_names, self.discriminator_names = (
+            [decision.name for decision in half.decisions] for half in halves
+        )
 
     def generate(self, z: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Images."""
-        network = self.supernet.generator
+        network: Any = self.supernet.generator
         named = dict(zip(self.generator_names, weights, strict=True))
         h: Tensor | None = None
         middles: dict[str, Tensor] = {}
-        for k, (name, cell) in enumerate(network.cells.items()):  # type: ignore
-            part = torch.split(z, network.parts, dim=1)[k]  # type: ignore
-            side = network.bottom << k  # type: ignore
-            added = network.linears[k](part).view(len(z), -1, side, side)  # type: ignore
+        for k, (name, cell) in enumerate(network.cells.items()):
+            part = torch.split(z, network.parts, dim=1)[k]
+            side = network.bottom << k
+            added = network.linears[k](part).view(len(z), -1, side, side)
             h = added if h is None else h + added
             middles[name], h = _up_cell(cell, h, middles, _mixture(cell, named, UP_CELL))
-        return torch.tanh(network.head(h))  # type: ignore
+        return torch.tanh(network.head(h))
 
     def judge(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Logits."""
-        network = self.supernet.discriminator
+        network: Any = self.supernet.discriminator
         named = dict(zip(self.discriminator_names, weights, strict=True))
-        for cell in network.cells.values():  # type: ignore
+        for cell in network.cells.values():
             x = _down_cell(x, _mixture(cell, named, DOWN_CELL))
-        logits: Tensor = network.linear(F.relu(x).sum((2, 3)))  # type: ignore
+        logits: Tensor = network.linear(F.relu(x).sum((2, 3)))
         return logits
 
 
 def _up_cell(
-    cell: nn.Module, x: Tensor, middles: dict[str, Tensor], mix: Mixture
+    cell: Any, x: Tensor, middles: dict[str, Tensor], mix: Mixture
 ) -> tuple[Tensor, Tensor]:
     first, second = mix("0-1", x), mix("0-2", x)
     middle = mix("1-3", first) + mix("2-3", second)
-    for source, conv in cell.skips.items():  # type: ignore
-        resized = F.interpolate(middles[source], size=middle.shape[2:], mode=cell.skip_mode)  # type: ignore
+    for source, conv in cell.skips.items():
+        resized = F.interpolate(middles[source], size=middle.shape[2:], mode=cell.skip_mode)
         middle = middle + conv(resized)
     return middle, mix("1-4", first) + mix("2-4", second) + mix("3-4", middle)
 
@@ -75,12 +78,12 @@ def _down_cell(x: Tensor, mix: Mixture) -> Tensor:
     return mix("2-4", second) + mix("3-4", third)
 
 
-def _mixture(cell: nn.Module, named: dict[str, Tensor], columns: object) -> Mixture:
+def _mixture(cell: Any, named: dict[str, Tensor], columns: object) -> Mixture:
     def mix(edge: str, x: Tensor) -> Tensor:
         weight = named[f"{cell.name}.{edge}"]
-        held = cell.edges[edge]  # type: ignore
+        held = cell.edges[edge]
         reads_image = bool(getattr(cell, "reads_image", False)) and edge.startswith("0-")
-        options = NORMAL_OPTIONS
+        options: tuple[str, ...] = NORMAL_OPTIONS
         if "nearest" in held:
             options = UP_OPTIONS
         elif edge.endswith("-4") and hasattr(cell, "reads_image"):
@@ -93,7 +96,7 @@ def _mixture(cell: nn.Module, named: dict[str, Tensor], columns: object) -> Mixt
     return mix
 
 
-def _candidate(edge: nn.ModuleDict, option: str, x: Tensor, reads_image: bool) -> Tensor:
+def _candidate(edge: Any, option: str, x: Tensor, reads_image: bool) -> Tensor:
     if option == "none":
         return x * 0
     if option == "skip_connect":

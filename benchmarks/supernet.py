@@ -21,15 +21,16 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from naive_supernet import NaivePair
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.naive_supernet import NaivePair
 from nasgan.contracts import Supernet
 from nasgan.networks.spectral_norm import sample_groups
 from nasgan.randomness import seeded
@@ -129,7 +130,8 @@ class Search:
             return self._judge(self.real, weights), self._judge(fake, weights)
         sizes = [len(self.real), len(fake)]
         with sample_groups(self.supernet.discriminator, sizes):
-            return torch.split(self._judge(torch.cat([self.real, fake]), weights), sizes)
+            logits = self._judge(torch.cat([self.real, fake]), weights)
+        return list(torch.split(logits, sizes))
 
     def _judge(self, x: Tensor, weights: list[Tensor]) -> Tensor:
         if self.naive is not None:
@@ -155,10 +157,12 @@ class Search:
         return {name: value for name, value in found.items() if value is not None}
 
 
-class OperatorCounter(TorchDispatchMode):
+class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what reaches the dispatcher."""
 
-    count = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count and pass on."""
@@ -241,7 +245,8 @@ def largest_differences() -> dict[str, float]:
 
 def counted(search: Search, sub_step: str) -> int:
     """Dispatched operators of a sub-step."""
-    with OperatorCounter() as counter:
+    counter = OperatorCounter()
+    with counter:
         search.run(sub_step)
     return counter.count
 
@@ -257,7 +262,7 @@ def saved_mib(search: Search, sub_step: str) -> tuple[float, float]:
 
 def as_graph(search: Search, sub_step: str) -> Callable[[], object]:
     """The sub-step as one CUDA graph."""
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
@@ -294,8 +299,8 @@ def print_times(options: argparse.Namespace) -> None:
     for sub_step in SUB_STEPS:
         runs: list[Callable[[], object]] = []
         for search in searches:
-            step = (lambda s=search: s.run(sub_step)) if not options.cuda_graphs else None
-            runs.append(step or as_graph(search, sub_step))
+            graphed = options.cuda_graphs
+            runs.append(as_graph(search, sub_step) if graphed else partial(search.run, sub_step))
         seconds: list[list[float]] = [[], []]
         for turn in range(options.rounds + 1):
             for run, times in zip(runs, seconds, strict=True):

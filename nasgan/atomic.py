@@ -13,7 +13,15 @@ from typing import Any, BinaryIO
 
 from nasgan.errors import StorageError
 
-__all__ = ["append_line", "storage_error", "write_bytes", "write_file", "write_json", "write_text"]
+__all__ = [
+    "append_line",
+    "remove_leftovers",
+    "storage_error",
+    "write_bytes",
+    "write_file",
+    "write_json",
+    "write_text",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -41,6 +49,12 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         _discard(temporary)
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes were writing below ``folder``, when none writes there now."""
+    for leftover in folder.rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

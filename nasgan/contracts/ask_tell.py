@@ -10,6 +10,7 @@ from typing import Any
 from nasgan.architecture import Architecture
 from nasgan.contracts.evaluation import Evaluation, EvaluationTask
 from nasgan.contracts.strategy import SearchStrategy, StepReport
+from nasgan.errors import BudgetExhausted
 
 __all__ = ["AskTellStrategy", "Proposal"]
 
@@ -58,7 +59,12 @@ class AskTellStrategy(SearchStrategy):
         if self._task is None or self._proposal is None:
             self._proposal = self.ask()
             self._task = self._begin(self._proposal)
-        self._task.advance()
+        try:
+            self._task.advance()
+        except BudgetExhausted:
+            # The search is over: networks half trained need no memory and no place in checkpoints.
+            self._task = self._proposal = None
+            raise
         evaluation = self._task.result
         if evaluation is None:
             return StepReport(self.progress_message(), self.progress())

@@ -116,6 +116,7 @@ class _Run:
         prepare_torch(self.config, device)
         self.directory.path.mkdir(parents=True, exist_ok=True)
         with RunLock(self.directory.path):
+            atomic.remove_leftovers(self.directory.path)
             self.directory.claim(self.config)
             record = self.directory.record()
             if record is not None and record.status == "failed" and self.config["retry_failed"]:

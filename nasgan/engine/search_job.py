@@ -22,7 +22,7 @@ from nasgan.contracts import (
 from nasgan.data import ImageSet
 from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSettings
 from nasgan.engine.job import JobReport
-from nasgan.errors import BudgetExhausted, NasganError
+from nasgan.errors import BudgetExhausted, NasganError, TrainingDiverged
 from nasgan.evaluation import EvaluationContext
 from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams, numpy_generator
@@ -136,6 +136,7 @@ class SearchJob:
         self.strategy = strategy
         self.final: FinalPhase | None = None
         self.search_ended_by = ""
+        self._failures: list[str] = []
         self._final_settings = final
         self._final_space = run.space.with_settings(
             generator_channels=final.generator_channels,
@@ -154,7 +155,12 @@ class SearchJob:
         return self.final is not None and self.final.finished
 
     def step(self) -> JobReport:
-        """One step of the search or of the final phase."""
+        """One step of the search or of the final phase.
+
+        Raises:
+            TrainingDiverged: the supernet broke down, or every architecture scored did.
+            NasganError: the budget ended before any architecture was scored.
+        """
         if self.final is not None:
             return self.final.step()
         if self.strategy.finished:
@@ -163,6 +169,7 @@ class SearchJob:
             report = self.strategy.step()
         except BudgetExhausted as end:
             return self._begin_final(str(end))
+        self._failures += [made.failure for made in report.evaluations if made.failure]
         return JobReport(Ledger.SEARCH, report.message, report.progress, self._lines(report))
 
     def _lines(self, report: StepReport) -> tuple[dict[str, Any], ...]:
@@ -187,6 +194,12 @@ class SearchJob:
     def _begin_final(self, ended_by: str) -> JobReport:
         settings = self._final_settings
         finalists = self.strategy.finalists(settings.top_k)
+        if not finalists and self._failures:
+            reasons = "; ".join(sorted(set(self._failures)))
+            raise TrainingDiverged(
+                f"none of the {len(self._failures)} architectures scored has a score: {reasons}",
+                generator_step=self.ledger.spent(Ledger.SEARCH).generator_steps,
+            )
         if not finalists:
             raise NasganError(
                 f"the search ended without a result ({ended_by}): no architecture was scored; "
@@ -223,6 +236,7 @@ class SearchJob:
             "run": self.run.state_dict(),
             "strategy": self.strategy.state_dict(),
             "search_ended_by": self.search_ended_by,
+            "failures": self._failures,
             "final": self.final.state_dict() if self.final is not None else None,
         }
 
@@ -232,6 +246,7 @@ class SearchJob:
         self.run.load_state_dict(state["run"])
         self.strategy.load_state_dict(state["strategy"])
         self.search_ended_by = state["search_ended_by"]
+        self._failures = list(state["failures"])
         if state["final"] is not None:
             self.final = FinalPhase.from_state(
                 state["final"], self.run.context, self._final_space, self._final_settings.plan()

@@ -60,6 +60,8 @@ class SharedEvaluator(Evaluator):
         """
         context = self._context
         context.ledger.allow("architectures", 1)
+        # As in a training, an image limit ends with the score that passes it.
+        context.ledger.allow("images", self._num_images)
         shared = context.shared_weights()
         generator = shared.supernet.generator
         weights = context.space.one_hot(architecture).generator

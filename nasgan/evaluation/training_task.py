@@ -151,6 +151,7 @@ class TrainingTask(EvaluationTask):
         settings = self._context.trainer
         wanted = until - self.generator_steps
         ledger = self._context.ledger
+        ledger.allow("architectures", 1, self.plan.phase)
         allowed = affordable_steps(ledger, wanted, settings, self.plan.phase)
         started = time.perf_counter()
         before = self.generator_steps

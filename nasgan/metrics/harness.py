@@ -94,6 +94,7 @@ class MetricHarness:
         self.num_images = num_images
         self.metrics = metrics
         self.protocol = protocol
+        self._sums: dict[int, Tensor] = {}
 
     def evaluate(
         self, sample: Callable[[int], Tensor], *, num_images: int | None = None
@@ -165,7 +166,7 @@ class MetricHarness:
         kernel: KernelDistance | None = None
         neighbourhoods: NeighbourhoodScores | None = None
         if "kid" in self.metrics:
-            sums = self.reference.for_num_generated(len(generated)).kernel_sums
+            sums = self._kernel_sums(len(generated))
             kernel = KernelDistance(generated, real, settings.kernel, sums)
         if any(name in self.metrics for name in _NEIGHBOURHOODS):
             neighbourhoods = NeighbourhoodScores(
@@ -181,6 +182,13 @@ class MetricHarness:
             result = neighbourhoods.result()
             scores.update({name: result[name] for name in _NEIGHBOURHOODS if name in self.metrics})
         return scores
+
+    def _kernel_sums(self, num_generated: int) -> Tensor:
+        """The real part of KID; a search asks for the same number of images many times."""
+        if num_generated not in self._sums:
+            reference = self.reference.for_num_generated(num_generated)
+            self._sums[num_generated] = reference.kernel_sums
+        return self._sums[num_generated]
 
     def _draw(self, sample: Callable[[int], Tensor], count: int) -> Iterator[Tensor]:
         """Batches of generated images, each as large as one feature pass."""

@@ -47,7 +47,8 @@ def batched_spectral_norms(layers: Sequence[SpectralNormLayer], stacked: Tensor)
 
 def _normalised(rows: Tensor) -> Tensor:
     """As `torch.nn.functional.normalize`: (G, 1, n) rows of length 1."""
-    return rows / torch.linalg.vector_norm(rows, dim=2, keepdim=True).clamp_min_(_LEAST_LENGTH)
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=2, keepdim=True)
+    return rows / lengths.clamp_min_(_LEAST_LENGTH)
 
 
 def _store(layers: Sequence[SpectralNormLayer], u: Tensor, v: Tensor, shape: Sequence[int]) -> None:

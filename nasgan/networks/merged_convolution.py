@@ -206,14 +206,14 @@ class _MergedConv(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, *kernels = ctx.saved_tensors
+        x, dense, rows, columns = ctx.saved_tensors
         stride, rectify, split_ring = ctx.options
         rectified = F.relu(x) if rectify else x
         gradient, for_input = gradients[0], None
         needs_x, *needs_kernels, needs_bias = ctx.needs_input_grad[:5]
         for_bias = None
         parts: list[Tensor | None] = []
-        for kernel, padding, dilation in _convolutions(*kernels, _side(x), split_ring):
+        for kernel, padding, dilation in _convolutions(dense, rows, columns, _side(x), split_ring):
             takes_bias = needs_bias and not parts
             from_input, from_kernel, from_bias = torch.ops.aten.convolution_backward(
                 gradient, rectified, kernel, [kernel.shape[0]], [stride] * 2, list(padding),
@@ -225,7 +225,7 @@ class _MergedConv(torch.autograd.Function):
             parts.append(from_kernel if any(needs_kernels) else None)
         if for_input is not None and rectify:
             for_input = torch.ops.aten.threshold_backward(for_input, rectified, 0)
-        return for_input, *_kernel_gradients(parts, kernels), for_bias, None, None, None
+        return for_input, *_kernel_gradients(parts, dense), for_bias, None, None, None
 
 
 def _factors(coefficients: Tensor) -> tuple[Tensor, ...]:
@@ -247,8 +247,8 @@ def _taps_of(grid: TapGrid, dense: Tensor, rows: Tensor, columns: Tensor) -> Ten
     inner = _inside(dense, grid)
     if grid.reach < _REACH:
         return inner
-    left, right = columns.split(1, dim=3)
-    top, bottom = rows.split(1, dim=2)
+    left, right = torch.split(columns, 1, dim=3)
+    top, bottom = torch.split(rows, 1, dim=2)
     return torch.cat([top, torch.cat([left, inner, right], dim=3), bottom], dim=2)
 
 
@@ -273,10 +273,10 @@ def _convolutions(
     return [square, (ring, (4, 4), (2, 2))]
 
 
-def _kernel_gradients(parts: Sequence[Tensor | None], kernels: Sequence[Tensor]) -> list[Any]:
+def _kernel_gradients(parts: Sequence[Tensor | None], kernel: Tensor) -> list[Tensor | None]:
     """The gradients of dense, rows and columns from those of `_convolutions`; None where unused."""
     dense = parts[0]
-    if dense is not None and dense.shape != kernels[0].shape:
+    if dense is not None and dense.shape != kernel.shape:
         dense = F.pad(dense, (1, 1, 1, 1))
     if len(parts) == 2 and parts[1] is not None:
         return [dense, parts[1][..., ::4, :], parts[1][..., 1:4, ::4]]

@@ -50,7 +50,8 @@ class SpectralNormLayer(nn.Module):
         self.register_buffer("weight_u", F.normalize(torch.randn(rows), dim=0))
         self.register_buffer("weight_v", F.normalize(torch.randn(columns), dim=0))
         self.groups: tuple[int, ...] | None = None
-        self.update_singular_pair(_START_ITERATIONS)
+        if not weight.is_meta:
+            self.update_singular_pair(_START_ITERATIONS)
 
     @torch.no_grad()
     def update_singular_pair(self, iterations: int) -> None:

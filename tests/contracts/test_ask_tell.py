@@ -134,3 +134,4 @@ def test_the_end_of_the_budget_goes_through_to_the_engine(space):
         strategy.step()
     assert len(strategy.evaluations) == 1
     assert strategy.incumbent() == strategy.evaluations[0].architecture
+    assert strategy.state_dict()["under_way"] is None

@@ -297,6 +297,32 @@ def test_a_search_whose_budget_allows_no_score_says_what_to_do(tiny: Tiny, tmp_p
         run_search(config, tmp_path)
 
 
+def test_a_search_in_which_every_candidate_fails_is_recorded_as_failed(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    config = tiny("search", "strategy=random_scratch", "trainer.health.max_loss=0.0001")
+    outcome = run_search(config, tmp_path)
+    assert outcome.status == "failed"
+    record = RunRecord.read(tmp_path / "record.json")
+    assert "none of the 3 architectures scored has a score: the" in record.failure
+    assert "loss exploded" in record.failure
+    assert record.cost["search"]["architectures"] == 3
+
+
+def test_a_search_from_scratch_ends_with_its_budget_of_architectures(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    config = tiny(
+        "search",
+        "strategy=random_scratch",
+        "budget.architectures=2",
+        "budget.generator_steps=null",
+    )
+    run_search(config, tmp_path)
+    record = RunRecord.read(tmp_path / "record.json")
+    assert record.cost["search"]["architectures"] == 2
+
+
 def test_successive_halving_runs_through_the_engine(tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         "search",
@@ -412,6 +438,14 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
         checkpoints.save({"number": number})
     assert len(list(tmp_path.iterdir())) == 3
     assert checkpoints.load_newest() == {"number": 6}
+
+
+def test_what_a_killed_write_left_is_removed(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save({"number": 0})
+    (tmp_path / ".resume-00000002.abc.pt.1234.5678.tmp").write_bytes(b"half a checkpoint")
+    assert checkpoints.load_newest() == {"number": 0}
+    assert [path.suffix for path in tmp_path.iterdir()] == [".pt"]
 
 
 def test_the_record_is_written_last(

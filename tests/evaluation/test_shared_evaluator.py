@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from nasgan.contracts import inherit_weights
+from nasgan.contracts import Budget, Ledger, inherit_weights
 from nasgan.data import ImageSet
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation import SharedEvaluator
@@ -110,8 +111,9 @@ def test_a_score_is_charged_and_repeats_exactly(context, architecture):
     assert torch.equal(*context.harness.drawn[-2:])
 
 
-def test_no_score_beyond_the_budget(make_context, space):
-    context = make_context(architectures=1)
+@pytest.mark.parametrize("limit", [Budget(architectures=1), Budget(images=3)])
+def test_no_score_beyond_the_budget(make_context, space, limit):
+    context = replace(make_context(), ledger=Ledger(limit))
     evaluator = SharedEvaluator(context, num_images=4)
     evaluator.evaluate(space.architecture([0, 0, 0, 0]))
     with pytest.raises(BudgetExhausted):

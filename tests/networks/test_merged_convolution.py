@@ -114,7 +114,7 @@ def test_autocast_computes_in_its_type():
 
 
 def test_kernels_that_do_not_fit_are_refused():
-    x, coefficients, weights, _ = make_case(4)
+    _, coefficients, weights, _ = make_case(4)
     stacks = [stack_kernels(row) for row in weights]
     with pytest.raises(ConfigError, match="first grid"):
         merge_kernels(coefficients, GRIDS[1:], stacks[1:])

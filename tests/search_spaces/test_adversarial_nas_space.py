@@ -108,7 +108,7 @@ def test_an_architecture_of_the_other_kind_is_told_which_setting_fits(fixed, joi
         joint.validate(ADVERSARIALNAS)
     with pytest.raises(ArchitectureError, match="stand_alone_discriminator=autogan"):
         fixed.validate(both)
-    with pytest.raises(ArchitectureError, match="28 edges .*the space has 21"):
+    with pytest.raises(ArchitectureError, match=r"28 edges .*the space has 21"):
         AdversarialNASSpace(image_size=16).validate(both)
     newer = Architecture(both.space, 99, both.choices)
     with pytest.raises(ArchitectureError, match="version 99"):

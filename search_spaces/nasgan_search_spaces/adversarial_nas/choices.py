@@ -70,7 +70,7 @@ def selected_path(decisions: Sequence[Decision], weights: Sequence[Tensor]) -> P
 
 
 def weight_rows(weights: Mapping[str, Tensor], names: Sequence[str], like: Tensor) -> Tensor:
-    """The weight vectors of decisions with equal options, (decisions, options), typed as ``like``."""
+    """The weight vectors of decisions with equal options: (decisions, options), as ``like``."""
     return torch.stack([weights[name] for name in names]).to(like)
 
 

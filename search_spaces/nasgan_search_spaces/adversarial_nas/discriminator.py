@@ -31,6 +31,7 @@ from nasgan_search_spaces.adversarial_nas.decisions import (
     running,
 )
 from nasgan_search_spaces.adversarial_nas.down_cell import DownCell, DownMixture
+from nasgan_search_spaces.adversarial_nas.edges import Edge
 from nasgan_search_spaces.adversarial_nas.mixture import EdgeGroup, MergedEdges, StackedEdges
 
 __all__ = ["DerivedDiscriminator", "FixedDiscriminator", "SuperDiscriminator"]
@@ -205,7 +206,11 @@ class SuperDiscriminator(_Discriminator):
         edges = []
         for name in names:
             cell, edge = edge_of(name)
-            edges.append(self.cells[cell].edges[edge])  # type: ignore[index,union-attr]
+            held = self.cells[cell].edges
+            assert isinstance(held, nn.ModuleDict)
+            module = held[edge]
+            assert isinstance(module, Edge)
+            edges.append(module)
         like = next(self.parameters())
         return EdgeGroup(edges, options, weight_rows(weights, names, like))
 

@@ -75,7 +75,8 @@ class _Generator(nn.Module):
                 side = self.bottom << k
                 added = self.linears[k](parts[k]).view(z.shape[0], -1, side, side)
                 h = added if h is None else h + added
-            assert h is not None and isinstance(cell, UpCell)
+            assert h is not None
+            assert isinstance(cell, UpCell)
             earlier[name], h = run_cell(cell, h, earlier)
         return torch.tanh(self.head(h))
 

@@ -77,18 +77,18 @@ class MergedEdges(NamedTuple):
     """Edges that read one node, ready to run.
 
     Attributes:
-        count: how many.
+        edges: how many.
         kernels: of all of them.
-        bias: (count * O,).
+        bias: (edges * O,).
     """
 
-    count: int
+    edges: int
     kernels: MergedKernels
     bias: Tensor
 
     def split(self, counts: Sequence[int]) -> Iterator[MergedEdges]:
         """Parts of successive edges."""
-        channels = len(self.bias) // self.count
+        channels = len(self.bias) // self.edges
         outputs = [count * channels for count in counts]
         kernels, biases = self.kernels.split(outputs), torch.split(self.bias, outputs)
         for part in zip(counts, kernels, biases, strict=True):
@@ -97,7 +97,7 @@ class MergedEdges(NamedTuple):
     def __call__(self, x: Tensor, *, stride: int = 1, rectify: bool = True) -> tuple[Tensor, ...]:
         """Convolve (N, C, H, W): the output of each edge."""
         outputs = merged_conv2d(x, self.kernels, self.bias, stride=stride, rectify=rectify)
-        return outputs.chunk(self.count, 1) if self.count > 1 else (outputs,)
+        return outputs.chunk(self.edges, 1) if self.edges > 1 else (outputs,)
 
 
 class StackedEdges:

@@ -136,7 +136,7 @@ class AdversarialNASSpace(SearchSpace):
         return count
 
     @cached_property
-    def decisions(self) -> tuple[Decision, ...]:  # type: ignore[override]
+    def decisions(self) -> tuple[Decision, ...]:
         """The generator's 21 decisions, then, if it is searched, the discriminator's 7 per cell.
 
         Both in the column order of the published genotypes, cell by cell.
@@ -236,9 +236,10 @@ class AdversarialNASSpace(SearchSpace):
         """The discriminator of ``architecture``, or what `stand_alone_discriminator` names."""
         self.validate(architecture)
         kind = self.stand_alone_discriminator
-        kind = self.discriminator if kind == "same" else kind
-        if kind != "searched":
+        if kind != "same":
             return self._fixed(kind)
+        if self.discriminator != "searched":
+            return self._fixed(self.discriminator)
         options = self._part_options(architecture, "discriminator")
         return DerivedDiscriminator(self.network, self.down_cells, options)
 

@@ -13,8 +13,6 @@ from nasgan_search_spaces.adversarial_nas.choices import Path, weight_rows
 from nasgan_search_spaces.adversarial_nas.decisions import (
     IDENTITY,
     NORMAL_OPTIONS,
-    UP_CELL,
-    UP_OPTIONS,
 )
 from nasgan_search_spaces.adversarial_nas.edges import Edge, Node, UpEdge, run_edges
 from nasgan_search_spaces.adversarial_nas.mixture import EdgeGroup, StackedEdges, add_scaled
@@ -115,7 +113,8 @@ class UpCell(nn.Module):
     def _with_skips(self, middle: Tensor, earlier: Mapping[str, Tensor | None]) -> Tensor:
         for source, conv in self.skips.items():
             skip = earlier[source]
-            assert skip is not None and isinstance(conv, nn.Conv2d)
+            assert skip is not None
+            assert isinstance(conv, nn.Conv2d)
             middle = middle + upsample_conv(
                 skip,
                 conv,
@@ -126,8 +125,7 @@ class UpCell(nn.Module):
         return middle
 
     def _enlarge(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """The mixtures of both doubling edges; weights (2, 3)."""
-        assert tuple(UP_CELL["0-1"]) == UP_OPTIONS
+        """The mixtures of both doubling edges; weights (2, 3) in the order of `UP_OPTIONS`."""
         edges = [self.edges[edge] for edge in _UP_EDGES]
         nearest, bilinear, transposed = weights.t().unsqueeze(2).unbind()
         rectified = F.relu(x)
