@@ -52,8 +52,11 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes were writing below ``folder``, when none writes there now."""
-    for leftover in folder.rglob(".*.tmp"):
+    """Remove what killed processes were writing into ``folder`` itself, not below it.
+
+    Only for a folder that no other process writes to now.
+    """
+    for leftover in folder.glob(".*.tmp"):
         leftover.unlink(missing_ok=True)
 
 

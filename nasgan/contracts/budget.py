@@ -16,7 +16,8 @@ class Cost:
     """An amount spent.
 
     Attributes:
-        architectures: architectures evaluated.
+        architectures: evaluations of architectures; one that is trained further and scored again
+            (successive halving) counts again.
         generator_steps: generator updates.
         images: images that passed through a network in training or scoring, real and generated.
         device_seconds: wall-clock seconds of the device.

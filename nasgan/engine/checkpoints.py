@@ -47,10 +47,8 @@ class Checkpoints:
         """The newest checkpoint that is whole, with its tensors on the CPU; None if there is none.
 
         A damaged one is passed over with a warning and removed, so that it never counts as one of
-        those kept. What a process left that was killed while it wrote one is removed too.
+        those kept.
         """
-        for unfinished in self._folder.glob(".resume-*.tmp"):
-            unfinished.unlink(missing_ok=True)
         files = self._files()
         for number in sorted(files, reverse=True):
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,13 +115,16 @@ class _Run:
         prepare_torch(self.config, device)
         self.directory.path.mkdir(parents=True, exist_ok=True)
         with RunLock(self.directory.path):
-            atomic.remove_leftovers(self.directory.path)
-            self.directory.claim(self.config)
+            self.directory.remove_leftovers()
+            # `auto` and the device that it stands for are the same run.
+            self.directory.claim({**self.config, "device": str(device)})
             record = self.directory.record()
             if record is not None and record.status == "failed" and self.config["retry_failed"]:
                 self.directory.forget()
                 record = None
             if record is not None:
+                # A kill between the record and the end of the run leaves these.
+                self.directory.remove_resumption()
                 return self._already(record)
             with progress_view(self.config["progress"]) as view:
                 return self._work(device, view)
@@ -180,8 +182,7 @@ class _Run:
             self._leave_results(job, record, logger)
             state = record.status
             loop.write_status(state, record.failure or "done", progress=1.0)
-            loop.clear_checkpoints()
-            shutil.rmtree(self.directory.candidates, ignore_errors=True)
+            self.directory.remove_resumption()
         logger.finish(state)
         if record.status == "failed":
             lines = [f"The run failed: {record.failure}", f"record  {self.directory.record_file}"]

@@ -173,10 +173,6 @@ class RunLoop:
             }
         )
 
-    def clear_checkpoints(self) -> None:
-        """Remove what only a resumption needs, once the results are written."""
-        self._checkpoints.clear()
-
 
 def _numbers(line: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """The numbers of a history line under flat names, for loggers."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan import atomic
+from nasgan.engine.checkpoints import Checkpoints
 from nasgan.errors import RunDirectoryError
 from nasgan.results.record import RECORD_FILE, RunRecord
 
@@ -84,6 +85,16 @@ class RunDirectory:
                 f"{self.path} holds a run of another configuration ({shown}). Choose another "
                 "run_dir=, or delete that folder to start anew"
             )
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process of this run was writing; the run's lock must be held."""
+        for folder in (self.path, self.checkpoints, self.candidates, self.samples):
+            atomic.remove_leftovers(folder)
+
+    def remove_resumption(self) -> None:
+        """Remove what only a resumption needs, once the run has ended."""
+        Checkpoints(self.checkpoints).clear()
+        shutil.rmtree(self.candidates, ignore_errors=True)
 
     def forget(self) -> None:
         """Remove what a failed run left, so that it starts anew."""

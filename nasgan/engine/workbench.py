@@ -91,7 +91,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         supplied = [name for name in _FROM_THE_DATA if name not in space]
         check_node(space, where="search_space", base=SearchSpace, supplied=supplied)
     if "strategy" in config:
-        check_node(config["strategy"], where="strategy", base=SearchStrategy)
+        build_node(config["strategy"], where="strategy", base=SearchStrategy)
         build_node(config["budget"], where="budget", base=Budget)
         check_node(config["evaluator"], where="evaluator", base=Evaluator, supplied=("context",))
         check_values(config["final"], FinalSettings, where="final")
@@ -130,6 +130,8 @@ def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     if device.type == "cuda":
+        # Runs of a sweep share the process.
+        torch.cuda.reset_peak_memory_stats(device)
         deterministic = bool(config["deterministic"])
         if deterministic:
             # cuBLAS reads it when it first starts.

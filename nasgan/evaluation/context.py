@@ -10,7 +10,9 @@ import torch
 
 from nasgan.contracts import Ledger, Objective, SearchSpace
 from nasgan.data import ImageSet
+from nasgan.errors import ConfigError
 from nasgan.metrics import MetricHarness
+from nasgan.metrics.table import least_images
 from nasgan.training import SupernetTraining, TrainerSettings
 
 __all__ = ["EvaluationContext"]
@@ -43,3 +45,16 @@ class EvaluationContext:
     device: torch.device
     folder: Path
     shared_weights: Callable[[], SupernetTraining]
+
+    def check_num_images(self, num_images: int) -> None:
+        """Refuse a number of generated images from which the run's scores cannot be computed.
+
+        Raises:
+            ConfigError: it is too small.
+        """
+        least = least_images(self.harness.metrics)
+        if num_images < least:
+            raise ConfigError(
+                f"evaluator.num_images must be at least {least} for "
+                f"{', '.join(self.harness.metrics)}, got {num_images}"
+            )

@@ -45,6 +45,8 @@ class ScratchEvaluator(Evaluator):
             raise ConfigError(
                 f"evaluator.generator_steps must be at least 1, got {generator_steps}"
             )
+        if num_images is not None:
+            context.check_num_images(num_images)
         self._context = replace(context, trainer=replace(context.trainer, lr_decay="none"))
         self._generator_steps = generator_steps
         self._num_images = num_images

@@ -33,8 +33,7 @@ class SharedEvaluator(Evaluator):
     def __init__(
         self, context: EvaluationContext, *, num_images: int = 5000, batch_norm: str = "running"
     ) -> None:
-        if num_images < 2:
-            raise ConfigError(f"evaluator.num_images must be at least 2, got {num_images}")
+        context.check_num_images(num_images)
         if batch_norm not in ("running", "batch"):
             raise ConfigError(f"evaluator.batch_norm must be running or batch, got {batch_norm!r}")
         self._context = context

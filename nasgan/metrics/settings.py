@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.metrics.table import COMPUTED_METRICS
+from nasgan.metrics.table import COMPUTED_METRICS, least_images
 
 if TYPE_CHECKING:
     from nasgan.metrics.extractor import FeatureExtractor
@@ -25,7 +25,7 @@ class MetricSettings:
         metrics: names of the scores.
 
     Raises:
-        ConfigError: no name, an unknown score, or fewer than two images.
+        ConfigError: no name, an unknown score, or too few images for the scores.
     """
 
     features: Mapping[str, Any]
@@ -35,11 +35,15 @@ class MetricSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.features.get("name"), str):
             raise ConfigError("metrics.features.name must name a feature extractor")
-        if self.num_images < 2:
-            raise ConfigError(f"metrics.num_images must be at least 2, got {self.num_images}")
         for name in self.metrics:
             if name not in COMPUTED_METRICS:
                 raise UnknownNameError("metric", name, COMPUTED_METRICS)
+        least = least_images(self.metrics)
+        if self.num_images < least:
+            raise ConfigError(
+                f"metrics.num_images must be at least {least} for {', '.join(self.metrics)}, got "
+                f"{self.num_images}"
+            )
 
     def make_extractor(self, device: Any) -> FeatureExtractor:
         """Load the extractor on ``device``; see `nasgan.metrics.make_features`."""

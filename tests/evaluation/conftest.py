@@ -21,6 +21,7 @@ class BrightnessHarness:
     """Stands for the metrics: scores images by their mean brightness, and keeps them."""
 
     num_images = 20
+    metrics = ("fid",)
 
     def __init__(self) -> None:
         self.drawn: list[Tensor] = []

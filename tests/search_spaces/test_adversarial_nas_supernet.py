@@ -199,3 +199,12 @@ def test_a_fixed_discriminator_takes_no_weights():
     assert discriminator(torch.zeros(2, 3, 16, 16), []).shape == (2, 1)
     with pytest.raises(ArchitectureError, match="has no decisions"):
         discriminator(torch.zeros(2, 3, 16, 16), [torch.ones(2)])
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator"])
+def test_derived_networks_compile_without_graph_breaks(part):
+    space, _, _, _, x = make(part)
+    architecture = space.sample(numpy_generator(0, "compiled"))
+    network = getattr(space, f"build_{part}")(architecture)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled.eval()(x.float()), network(x.float()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,19 +39,24 @@ class Node:
         rectify: convolutions read relu(x), as everywhere but on the image.
     """
 
+    # Not functools.cached_property: its lock keeps torch.compile out.
     def __init__(self, x: Tensor, *, rectify: bool = True) -> None:
         self.x = x
         self._rectify = rectify
+        self._rectified: Tensor | None = None
+        self._enlarged: Tensor | None = None
 
-    @cached_property
     def rectified(self) -> Tensor:
         """What convolutions read."""
-        return F.relu(self.x) if self._rectify else self.x
+        if self._rectified is None:
+            self._rectified = F.relu(self.x) if self._rectify else self.x
+        return self._rectified
 
-    @cached_property
     def enlarged(self) -> Tensor:
         """The map bilinearly doubled, then rectified."""
-        return F.relu(upsample(self.x, "bilinear"))
+        if self._enlarged is None:
+            self._enlarged = F.relu(upsample(self.x, "bilinear"))
+        return self._enlarged
 
 
 class Edge(nn.ModuleDict):
@@ -95,7 +99,7 @@ class Edge(nn.ModuleDict):
         """Run one operation."""
         if option in _WITHOUT_PARAMETERS:
             return _WITHOUT_PARAMETERS[option](node.x)
-        output: Tensor = self[option](node.rectified)
+        output: Tensor = self[option](node.rectified())
         return output
 
 
@@ -129,9 +133,9 @@ class UpEdge(nn.ModuleDict):
             conv = self[option]
             assert isinstance(conv, nn.Conv2d)
             return upsample_conv(
-                node.rectified, conv, "nearest", published_order=self.published_order
+                node.rectified(), conv, "nearest", published_order=self.published_order
             )
-        output: Tensor = self[option](node.enlarged if option == "bilinear" else node.rectified)
+        output: Tensor = self[option](node.enlarged() if option == "bilinear" else node.rectified())
         return output
 
 

@@ -8,8 +8,6 @@ kernel before that. Edges that read one node are one convolution with stacked ou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -28,39 +26,30 @@ from nasgan_search_spaces.adversarial_nas.edges import GRIDS, Edge
 __all__ = ["EdgeGroup", "MergedEdges", "StackedEdges", "add_scaled"]
 
 
-@dataclass(frozen=True)
 class EdgeGroup:
     """Edges of equal options and widths, and how their operations are weighted.
 
-    Attributes:
+    Args:
         edges: E of them, those that read one node side by side.
         options: the K operations that all of them have.
         weights: (E, K).
+
+    Attributes:
+        convolutions: those of the options that are convolutions, in the order of merging.
+        columns: the weights (E,) of each option.
+        of_convolutions: the weights (convolutions, E) of the convolutions.
     """
 
-    edges: Sequence[Edge]
-    options: tuple[str, ...]
-    weights: Tensor
-
-    @cached_property
-    def convolutions(self) -> list[str]:
-        """Those of the options that are convolutions, in the order in which they are merged."""
-        return [name for name in GRIDS if name in self.options]
+    def __init__(self, edges: Sequence[Edge], options: tuple[str, ...], weights: Tensor) -> None:
+        self.edges = edges
+        self.convolutions = [name for name in GRIDS if name in options]
+        self.columns = dict(zip(options, weights.unbind(1), strict=True))
+        # Not by an index list: that would be copied to the device, which CUDA graphs cannot hold.
+        self.of_convolutions = torch.stack([self.columns[name] for name in self.convolutions])
 
     def layers(self, option: str) -> list[nn.Module]:
         """The convolution ``option`` of each edge."""
         return [edge[option] for edge in self.edges]
-
-    @cached_property
-    def columns(self) -> dict[str, Tensor]:
-        """The weights (E,) of each option."""
-        return dict(zip(self.options, self.weights.unbind(1), strict=True))
-
-    @cached_property
-    def of_convolutions(self) -> Tensor:
-        """The weights (convolutions, E) of the convolutions."""
-        # Not by an index list: that would be copied to the device, which CUDA graphs cannot hold.
-        return torch.stack([self.columns[name] for name in self.convolutions])
 
     def weights_of(self, option: str) -> list[Tensor]:
         """The weight of ``option`` on each edge, scalars."""
