@@ -68,8 +68,9 @@ class SearchSpace(ABC):
     """A set of architectures and the networks they stand for. Subclass it to add a space.
 
     A subclass sets ``name`` and ``version``, defines ``decisions`` and the three builders, and may
-    refine ``repair``. Settings of its own are keyword arguments of its ``__init__``, which passes
-    the rest to this one and returns its own from ``space_settings``. Everything else is given.
+    refine ``repair`` and ``check_network``. Settings of its own are keyword arguments of its
+    ``__init__``, which passes the rest to this one and returns its own from ``space_settings``.
+    Everything else is given.
     Increase ``version`` whenever an architecture of before would build another network.
 
     Networks are built on the CPU with torch's global generator (the caller seeds it).
@@ -89,15 +90,17 @@ class SearchSpace(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    supports_classes: ClassVar[bool] = False
+    """Whether the networks can be class-conditional (take ``labels``)."""
 
     def __init__(
         self,
         *,
         image_size: int,
         image_channels: int = 3,
-        generator_channels: int,
-        discriminator_channels: int,
-        latent_dim: int,
+        generator_channels: int = 256,
+        discriminator_channels: int = 128,
+        latent_dim: int = 128,
         spectral_norm: bool = True,
         num_classes: int = 0,
     ) -> None:
@@ -110,6 +113,21 @@ class SearchSpace(ABC):
             spectral_norm=spectral_norm,
             num_classes=num_classes,
         )
+        if num_classes > 0 and not self.supports_classes:
+            raise ConfigError(
+                f"class-conditional networks are not available in the search space {self.name!r} "
+                f"yet; set num_classes=0 (got {num_classes})"
+            )
+        self.check_network()
+
+    def check_network(self) -> None:  # noqa: B027 - most sizes are possible in some spaces
+        """Refuse common settings (``self.network``) that are impossible in this space.
+
+        Called once, before any setting of the space's own is there.
+
+        Raises:
+            ConfigError: says which sizes are possible.
+        """
 
     # What a subclass defines
 

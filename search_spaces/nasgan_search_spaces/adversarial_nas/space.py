@@ -76,26 +76,12 @@ class AdversarialNASSpace(SearchSpace):
     def __init__(
         self,
         *,
-        image_size: int,
-        image_channels: int = 3,
-        generator_channels: int = 256,
-        discriminator_channels: int = 128,
-        latent_dim: int = 120,
-        spectral_norm: bool = True,
-        num_classes: int = 0,
         discriminator: Discriminator = "searched",
         stand_alone_discriminator: StandAloneDiscriminator = "same",
         latent_scales: int = 3,
+        **network: Any,
     ) -> None:
-        super().__init__(
-            image_size=image_size,
-            image_channels=image_channels,
-            generator_channels=generator_channels,
-            discriminator_channels=discriminator_channels,
-            latent_dim=latent_dim,
-            spectral_norm=spectral_norm,
-            num_classes=num_classes,
-        )
+        super().__init__(**{"latent_dim": 120, **network})
         _check_choice("discriminator", discriminator, get_args(Discriminator))
         _check_choice(
             "stand_alone_discriminator",
@@ -103,12 +89,7 @@ class AdversarialNASSpace(SearchSpace):
             get_args(StandAloneDiscriminator),
         )
         _check_choice("latent_scales", latent_scales, (2, 3))
-        _check_sizes(image_size, latent_dim, latent_scales)
-        if num_classes > 0:
-            raise ConfigError(
-                f"class-conditional networks are not available in the search space {NAME!r} yet; "
-                f"set num_classes=0 (got {num_classes})"
-            )
+        _check_sizes(self.network.image_size, self.network.latent_dim, latent_scales)
         self.discriminator = discriminator
         self.stand_alone_discriminator = stand_alone_discriminator
         self.latent_scales = latent_scales

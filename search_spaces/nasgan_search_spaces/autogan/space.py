@@ -43,32 +43,9 @@ class AutoGANSpace(SearchSpace):
     name = NAME
     version = VERSION
 
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        image_channels: int = 3,
-        generator_channels: int = 256,
-        discriminator_channels: int = 128,
-        latent_dim: int = 128,
-        spectral_norm: bool = True,
-        num_classes: int = 0,
-    ) -> None:
-        super().__init__(
-            image_size=image_size,
-            image_channels=image_channels,
-            generator_channels=generator_channels,
-            discriminator_channels=discriminator_channels,
-            latent_dim=latent_dim,
-            spectral_norm=spectral_norm,
-            num_classes=num_classes,
-        )
-        _check_image_size(image_size)
-        if num_classes > 0:
-            raise ConfigError(
-                f"class-conditional networks are not available in the search space 'autogan' yet; "
-                f"set num_classes=0 (got {num_classes})"
-            )
+    def check_network(self) -> None:
+        """The image size must be 8 x a bottom width of at least 2."""
+        _check_image_size(self.network.image_size)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

@@ -82,32 +82,9 @@ class BaselinesSpace(SearchSpace):
     name = NAME
     version = VERSION
 
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        image_channels: int = 3,
-        generator_channels: int = 256,
-        discriminator_channels: int = 128,
-        latent_dim: int = 128,
-        spectral_norm: bool = True,
-        num_classes: int = 0,
-    ) -> None:
-        super().__init__(
-            image_size=image_size,
-            image_channels=image_channels,
-            generator_channels=generator_channels,
-            discriminator_channels=discriminator_channels,
-            latent_dim=latent_dim,
-            spectral_norm=spectral_norm,
-            num_classes=num_classes,
-        )
-        bottom_and_doublings(image_size)
-        if num_classes > 0:
-            raise ConfigError(
-                f"class-conditional networks are not available in the search space 'baselines' "
-                f"yet; set num_classes=0 (got {num_classes})"
-            )
+    def check_network(self) -> None:
+        """The image size must be a bottom width of 4 to 7 that is doubled."""
+        bottom_and_doublings(self.network.image_size)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
