@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,32 +22,23 @@ _DECISIONS = (
     Decision("critic", _OPTIONS[:2], part="discriminator"),
 )
 
+_TINY = {
+    "image_size": 4,
+    "image_channels": 1,
+    "generator_channels": 3,
+    "discriminator_channels": 3,
+    "latent_dim": 4,
+    "spectral_norm": False,
+}
+
 
 class ToySpace(SearchSpace):
     """Three layers of the generator and one of the discriminator to choose: 54 architectures."""
 
     name = "toy"
 
-    def __init__(
-        self,
-        *,
-        image_size: int = 4,
-        image_channels: int = 1,
-        generator_channels: int = 3,
-        discriminator_channels: int = 3,
-        latent_dim: int = 4,
-        spectral_norm: bool = False,
-        num_classes: int = 0,
-    ) -> None:
-        super().__init__(
-            image_size=image_size,
-            image_channels=image_channels,
-            generator_channels=generator_channels,
-            discriminator_channels=discriminator_channels,
-            latent_dim=latent_dim,
-            spectral_norm=spectral_norm,
-            num_classes=num_classes,
-        )
+    def __init__(self, **network: Any) -> None:
+        super().__init__(**{**_TINY, **network})
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

@@ -1,12 +1,15 @@
 """The rule that fills networks and inputs with numbers independent of names and order.
 
-The measured values in autogan_fixture.json were taken from the original networks filled this way.
+The measured values in the fixtures beside this file were taken from the original networks, filled
+this way.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +47,23 @@ def latents(batch: int, latent_dim: int) -> Tensor:
 def images(batch: int, side: int) -> Tensor:
     flat = torch.arange(batch * 3 * side * side, dtype=torch.float64)
     return (0.013 * flat**1.1 + 0.2).sin().view(batch, 3, side, side)
+
+
+def assert_images(measured: dict[str, Any], output: Tensor) -> None:
+    """Hold images against the numbers measured on the original network."""
+    assert list(output.shape) == measured["shape"]
+    side = output.shape[-1]
+    found = {
+        "mean": output.mean(),
+        "std": output.std(correction=0),
+        "px_0_0": output[0, :, 0, 0],
+        "px_mid": output[-1, :, side // 2, side // 2],
+        "px_last": output[-1, :, -1, -1],
+    }
+    for key, value in found.items():
+        expected = torch.tensor(measured[key], dtype=torch.float64)
+        torch.testing.assert_close(value, expected, rtol=0, atol=1e-10, msg=lambda m, k=key: k + m)
+    assert output.abs().sum().item() == pytest.approx(measured["abs_sum"], abs=1e-8)
 
 
 def _parameter(parameter: Tensor) -> Tensor:

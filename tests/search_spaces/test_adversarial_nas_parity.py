@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fill_rule import _parameter, fill, images, latents
+from fill_rule import _parameter, assert_images, fill, images, latents
 
 from nasgan.networks.resampling import set_published_order
 from nasgan_search_spaces.adversarial_nas.published import ADVERSARIALNAS
@@ -42,36 +42,21 @@ def supernet():
     return space.build_supernet()
 
 
-def assert_images(name, output):
-    measured = MEASURED[name]
-    assert list(output.shape) == measured["shape"]
-    side = output.shape[-1]
-    found = {
-        "mean": output.mean(),
-        "std": output.std(correction=0),
-        "px_0_0": output[0, :, 0, 0],
-        "px_mid": output[-1, :, side // 2, side // 2],
-        "px_last": output[-1, :, -1, -1],
-    }
-    for key, value in found.items():
-        expected = torch.tensor(measured[key], dtype=torch.float64)
-        torch.testing.assert_close(value, expected, rtol=0, atol=1e-10, msg=lambda m, k=key: k + m)
-    assert output.abs().sum().item() == pytest.approx(measured["abs_sum"], abs=1e-8)
-
-
 @pytest.mark.parametrize("published_order", [False, True])
 def test_the_shipped_generator_reproduces_the_original(space, published_order):
     generator = fill(space.build_generator(ADVERSARIALNAS))
     set_published_order(generator, published_order)
     with torch.no_grad():
-        assert_images("derived_latestG_cifar10", generator(latents(2, 12)))
+        assert_images(MEASURED["derived_latestG_cifar10"], generator(latents(2, 12)))
 
 
 def test_the_mixed_generator_reproduces_the_original(supernet):
     normal, up = probabilities(3, 5, 7), probabilities(3, 2, 3)
     weights = [row for cell in range(3) for row in (*up[cell], *normal[cell])]
     with torch.no_grad():
-        assert_images("superG_softmax", fill(supernet.generator)(latents(2, 120), weights))
+        assert_images(
+            MEASURED["superG_softmax"], fill(supernet.generator)(latents(2, 120), weights)
+        )
 
 
 def test_the_mixed_discriminator_reproduces_the_original(supernet):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fill_rule import fill, images, latents
+from fill_rule import assert_images, fill, images, latents
 
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
 from nasgan.networks.resampling import set_published_order
@@ -23,28 +23,11 @@ def space():
     return AutoGANSpace(image_size=32, generator_channels=8, discriminator_channels=4, latent_dim=8)
 
 
-def assert_images(name, output):
-    measured = MEASURED[name]
-    assert list(output.shape) == measured["shape"]
-    side = output.shape[-1]
-    found = {
-        "mean": output.mean(),
-        "std": output.std(correction=0),
-        "px_0_0": output[0, :, 0, 0],
-        "px_mid": output[-1, :, side // 2, side // 2],
-        "px_last": output[-1, :, -1, -1],
-    }
-    for key, value in found.items():
-        expected = torch.tensor(measured[key], dtype=torch.float64)
-        torch.testing.assert_close(value, expected, rtol=0, atol=1e-10, msg=lambda m, k=key: k + m)
-    assert output.abs().sum().item() == pytest.approx(measured["abs_sum"], abs=1e-8)
-
-
 @pytest.mark.parametrize("published_order", [False, True])
 def test_derived_a_reproduces_the_original(space, published_order):
     generator = fill(space.build_generator(AUTOGAN_A))
     set_published_order(generator, published_order)
-    assert_images("derived_A_bw4", generator(latents(2, 8)))
+    assert_images(MEASURED["derived_A_bw4"], generator(latents(2, 8)))
 
 
 @pytest.mark.parametrize("published_order", [False, True])
@@ -56,7 +39,7 @@ def test_paths_of_the_supernet_reproduce_the_original(space, name, published_ord
     weights = [torch.eye(len(d.options))[i] for d, i in zip(decisions, indices, strict=True)]
     generator = fill(space.build_supernet().generator)
     set_published_order(generator, published_order)
-    assert_images(name, generator(latents(2, 8), weights))
+    assert_images(MEASURED[name], generator(latents(2, 8), weights))
 
 
 @pytest.mark.parametrize("published_order", [False, True])
