@@ -32,13 +32,13 @@ class Decision:
     Attributes:
         name: unique in its space, e.g. ``"cell2.norm"``.
         options: the names of the options, in the order of the published integer encoding.
-        part: the network that the choice shapes.
+        part: the network that the choice shapes; ``"both"`` for one that both networks share.
         stage: for progressive search, the stage that decides it (0 first); 0 where there are none.
     """
 
     name: str
     options: tuple[str, ...]
-    part: Part = "generator"
+    part: Part | Literal["both"] = "generator"
     stage: int = 0
 
     def __post_init__(self) -> None:

@@ -63,11 +63,13 @@ class BudgetExhausted(NasganError):  # noqa: N818 - an event, not a fault
 
     Attributes:
         unit: the unit that ran out, e.g. ``"generator_steps"``.
+        limit: the budget's limit of it.
     """
 
     def __init__(self, unit: str, limit: float) -> None:
         super().__init__(f"the search budget of {limit:g} {unit} is spent")
         self.unit = unit
+        self.limit = limit
 
 
 class TrainingDiverged(NasganError):  # noqa: N818 - an outcome that runs record

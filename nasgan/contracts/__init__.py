@@ -1,11 +1,24 @@
 """The contracts: everything that the author of a search space or a strategy imports."""
 
 from nasgan.architecture import Architecture, Decision, Part
-from nasgan.contracts.ask_tell import AskTellStrategy, Proposal
+from nasgan.contracts.ask_tell import AskTellStrategy
 from nasgan.contracts.budget import Budget, Cost, Ledger
-from nasgan.contracts.evaluation import Evaluation, EvaluationTask, Evaluator, Objective
+from nasgan.contracts.evaluation import (
+    Evaluation,
+    EvaluationTask,
+    Evaluator,
+    Objective,
+    Proposal,
+)
+from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
-from nasgan.contracts.strategy import SearchRun, SearchStrategy, SharedWeights, StepReport
+from nasgan.contracts.strategy import (
+    SearchRun,
+    SearchStrategy,
+    SharedWeights,
+    StepLosses,
+    StepReport,
+)
 from nasgan.contracts.supernet import Supernet, chosen_option, inherit_weights, mix_options
 from nasgan.contracts.training import DrawnWeights, PairWeights, RealImages, TrainingSteps
 
@@ -17,6 +30,7 @@ __all__ = [
     "Decision",
     "DrawnWeights",
     "Evaluation",
+    "EvaluationPool",
     "EvaluationTask",
     "Evaluator",
     "HalfWeights",
@@ -31,6 +45,7 @@ __all__ = [
     "SearchSpace",
     "SearchStrategy",
     "SharedWeights",
+    "StepLosses",
     "StepReport",
     "Supernet",
     "TrainingSteps",

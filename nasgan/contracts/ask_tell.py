@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.contracts.evaluation import Evaluation, EvaluationTask
+from nasgan.contracts.evaluation import Evaluation, Proposal
 from nasgan.contracts.strategy import SearchStrategy, StepReport
-from nasgan.errors import BudgetExhausted
+from nasgan.errors import BudgetExhausted, ConfigError
 
-__all__ = ["AskTellStrategy", "Proposal"]
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """An architecture to score next.
-
-    Attributes:
-        architecture: of the run's space.
-        generator_steps: length of the training behind the score; None: the evaluator's setting.
-    """
-
-    architecture: Architecture
-    generator_steps: int | None = None
+__all__ = ["AskTellStrategy"]
 
 
 class AskTellStrategy(SearchStrategy):
@@ -33,16 +19,26 @@ class AskTellStrategy(SearchStrategy):
 
     A subclass defines `ask` and ``finished``, and may define `tell`. Its own state goes through
     `proposer_state` and `load_proposer_state`.
+
+    With workers (``executor=processes``) several proposals are under way at once and `tell` hears
+    them in the order in which they end, which need not be the order of `ask`.
     """
 
     def __init__(self) -> None:
         self.evaluations: list[Evaluation] = []
-        self._proposal: Proposal | None = None
-        self._task: EvaluationTask | None = None
+        self._spent: BudgetExhausted | None = None
+
+    @property
+    def together(self) -> int:
+        """How many proposals are made without hearing of each other's scores; see `room`."""
+        return 1
 
     @abstractmethod
-    def ask(self) -> Proposal:
-        """The next architecture to score; drawn from ``self.run.rng(...)`` streams only."""
+    def ask(self) -> Proposal | None:
+        """The next architecture to score; drawn from ``self.run.rng(...)`` streams only.
+
+        None to wait for the scores of those under way; not allowed while none is.
+        """
 
     def tell(self, evaluation: Evaluation) -> None:
         """Hear a score. The evaluation is already in ``self.evaluations``."""
@@ -55,23 +51,33 @@ class AskTellStrategy(SearchStrategy):
         """Continue from `proposer_state`."""
 
     def step(self) -> StepReport:
-        """Advance the evaluation under way, or start the next one."""
-        if self._task is None or self._proposal is None:
-            self._proposal = self.ask()
-            self._task = self._begin(self._proposal)
-        try:
-            self._task.advance()
-        except BudgetExhausted:
-            # The search is over: networks half trained need no memory and no place in checkpoints.
-            self._task = self._proposal = None
-            raise
-        evaluation = self._task.result
-        if evaluation is None:
-            return StepReport(self.progress_message(), self.progress())
-        self._task = self._proposal = None
-        self.evaluations.append(evaluation)
-        self.tell(evaluation)
-        return StepReport(self.progress_message(), self.progress(), (evaluation,))
+        """Start evaluations where there is room, and advance those under way."""
+        pool = self.run.pool
+        self._submit()
+        if self._spent is not None and pool.under_way == 0:
+            raise self._spent
+        arrived = pool.advance()
+        for evaluation in arrived:
+            self.evaluations.append(evaluation)
+            self.tell(evaluation)
+        return StepReport(self.progress_message(), self.progress(), tuple(arrived))
+
+    def _submit(self) -> None:
+        pool = self.run.pool
+        while self._spent is None and pool.room(self.together) > 0:
+            proposal = self.ask()
+            if proposal is None:
+                if pool.under_way == 0:
+                    raise ConfigError(
+                        f"strategy {self.name!r}: `ask` gave nothing although no evaluation is "
+                        "under way and the strategy is not finished"
+                    )
+                return
+            try:
+                pool.submit(proposal)
+            except BudgetExhausted as end:
+                # Those under way are paid for: their scores are still worth hearing.
+                self._spent = end
 
     def progress(self) -> float | None:
         """Fraction of the search that is done, if it can be told."""
@@ -84,11 +90,13 @@ class AskTellStrategy(SearchStrategy):
     def ranking(self) -> list[Evaluation]:
         """One evaluation per architecture (its longest-trained), best first; failed ones last.
 
-        Longer-trained evaluations come before shorter-trained ones: their scores do not compare.
-        Ties keep the order of evaluation.
+        Longer-trained evaluations come before shorter-trained ones, and those of an earlier stage
+        do not count: their scores do not compare. Ties keep the order of evaluation.
         """
         latest: dict[Architecture, Evaluation] = {}
         for evaluation in self.evaluations:
+            if evaluation.stage is not None:
+                continue
             held = latest.get(evaluation.architecture)
             if held is None or evaluation.generator_steps >= held.generator_steps:
                 latest[evaluation.architecture] = evaluation
@@ -108,33 +116,16 @@ class AskTellStrategy(SearchStrategy):
         return next(iter(self.finalists(1)), None)
 
     def state_dict(self) -> dict[str, Any]:
-        """See `SearchStrategy.state_dict`."""
-        under_way = None
-        if self._task is not None and self._proposal is not None:
-            under_way = {
-                "architecture": self._proposal.architecture.to_json(),
-                "generator_steps": self._proposal.generator_steps,
-                "task": self._task.state_dict(),
-            }
+        """See `SearchStrategy.state_dict`; what is under way is the run's to keep."""
+        spent = self._spent
         return {
             "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
-            "under_way": under_way,
+            "spent": None if spent is None else [spent.unit, spent.limit],
             "proposer": self.proposer_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `SearchStrategy.load_state_dict`."""
         self.evaluations = [Evaluation.from_json(item) for item in state["evaluations"]]
+        self._spent = None if state["spent"] is None else BudgetExhausted(*state["spent"])
         self.load_proposer_state(state["proposer"])
-        self._proposal = self._task = None
-        under_way = state["under_way"]
-        if under_way is not None:
-            architecture = Architecture.from_json(under_way["architecture"], source="checkpoint")
-            self._proposal = Proposal(architecture, under_way["generator_steps"])
-            self._task = self._begin(self._proposal)
-            self._task.load_state_dict(under_way["task"])
-
-    def _begin(self, proposal: Proposal) -> EvaluationTask:
-        return self.run.evaluator.begin(
-            proposal.architecture, generator_steps=proposal.generator_steps
-        )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from nasgan.architecture import Architecture
 from nasgan.contracts.budget import Cost
 
-__all__ = ["Evaluation", "EvaluationTask", "Evaluator", "Objective"]
+__all__ = ["Evaluation", "EvaluationTask", "Evaluator", "Objective", "Proposal"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,36 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """An architecture to score next.
+
+    Attributes:
+        architecture: of the run's space.
+        generator_steps: length of the training behind the score; None: the evaluator's setting.
+        stage: in spaces with stages, score the networks as they are at this one (with shared
+            weights only); the decisions of later stages do not count. None: the full networks.
+    """
+
+    architecture: Architecture
+    generator_steps: int | None = None
+    stage: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The proposal as JSON data; `from_json` reads it back."""
+        return {
+            "architecture": self.architecture.to_json(),
+            "generator_steps": self.generator_steps,
+            "stage": self.stage,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Proposal:
+        """Read what `to_json` wrote."""
+        architecture = Architecture.from_json(data["architecture"], source="proposal")
+        return cls(architecture, data["generator_steps"], data["stage"])
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The score of one architecture and what it cost.
 
@@ -49,6 +79,7 @@ class Evaluation:
         generator_steps: the training behind a ``scratch`` or ``final`` score; 0 otherwise.
         cost: what it cost.
         failure: why it failed; empty if it did not.
+        stage: of a progressive search, whose smaller images were scored; None: the full networks.
     """
 
     architecture: Architecture
@@ -58,6 +89,7 @@ class Evaluation:
     generator_steps: int = 0
     cost: Cost = field(default_factory=Cost)
     failure: str = ""
+    stage: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON data; `from_json` reads it back."""
@@ -69,6 +101,7 @@ class Evaluation:
             "generator_steps": self.generator_steps,
             "cost": self.cost.to_json(),
             "failure": self.failure,
+            **({} if self.stage is None else {"stage": self.stage}),
         }
 
     @classmethod
@@ -82,6 +115,7 @@ class Evaluation:
             generator_steps=data["generator_steps"],
             cost=Cost.from_json(data["cost"]),
             failure=data["failure"],
+            stage=data.get("stage"),
         )
 
 
@@ -127,7 +161,11 @@ class Evaluator(ABC):
 
     @abstractmethod
     def begin(
-        self, architecture: Architecture, *, generator_steps: int | None = None
+        self,
+        architecture: Architecture,
+        *,
+        generator_steps: int | None = None,
+        stage: int | None = None,
     ) -> EvaluationTask:
         """Start to score ``architecture``.
 
@@ -136,7 +174,29 @@ class Evaluator(ABC):
             generator_steps: length of the training behind the score, for evaluators that train:
                 a longer training of the same architecture continues the shorter one. Default: the
                 evaluator's own setting.
+            stage: score the networks as they are at this stage of a progressive search, for
+                evaluators with shared weights.
+
+        Raises:
+            ConfigError: the evaluator cannot do this.
         """
+
+    @property
+    def together(self) -> int:
+        """The most proposals that `score` takes at once."""
+        return 1
+
+    def score(self, proposals: Sequence[Proposal]) -> list[Evaluation]:
+        """Score up to `together` proposals in one piece, for evaluators that gain by it.
+
+        Returns:
+            The evaluations of as many of the first proposals as the budget allows.
+
+        Raises:
+            BudgetExhausted: it allows none.
+            ConfigError: the evaluator cannot score them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} scores by `begin`, one at a time")
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be kept between evaluations."""

@@ -199,11 +199,14 @@ class SearchSpace(ABC):
         return math.prod(len(decision.options) for decision in self.decisions)
 
     def part_decisions(self, part: Part, *, stage: int | None = None) -> tuple[Decision, ...]:
-        """The decisions that shape ``part``, up to and including ``stage`` if that is given."""
+        """The decisions that shape ``part``, up to and including ``stage`` if that is given.
+
+        Those that both networks share are among either's.
+        """
         return tuple(
             decision
             for decision in self.decisions
-            if decision.part == part and (stage is None or decision.stage <= stage)
+            if decision.part in (part, "both") and (stage is None or decision.stage <= stage)
         )
 
     def architecture(self, choices: object) -> Architecture:

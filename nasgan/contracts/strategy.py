@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -13,11 +13,33 @@ import torch
 from nasgan.architecture import Architecture
 from nasgan.contracts.budget import Ledger
 from nasgan.contracts.evaluation import Evaluation, Evaluator, Objective
+from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.search_space import SearchSpace
 from nasgan.contracts.supernet import Supernet
 from nasgan.contracts.training import TrainingSteps
 
-__all__ = ["SearchRun", "SearchStrategy", "SharedWeights", "StepReport"]
+__all__ = ["SearchRun", "SearchStrategy", "SharedWeights", "StepLosses", "StepReport"]
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """The losses of some generator steps, in the order of the updates.
+
+    Attributes:
+        generator: one a generator step.
+        discriminator: one a discriminator step.
+    """
+
+    generator: tuple[float, ...]
+    discriminator: tuple[float, ...]
+
+    @property
+    def means(self) -> dict[str, float]:
+        """``loss_generator`` and ``loss_discriminator``, for the history."""
+        return {
+            "loss_discriminator": sum(self.discriminator) / len(self.discriminator),
+            "loss_generator": sum(self.generator) / len(self.generator),
+        }
 
 
 class SharedWeights(Protocol):
@@ -41,7 +63,7 @@ class SharedWeights(Protocol):
         *,
         generator_steps: int,
         stage: int | None = None,
-    ) -> dict[str, float]:
+    ) -> StepLosses:
         """Train along sampled paths, one architecture per discriminator step.
 
         Args:
@@ -50,7 +72,7 @@ class SharedWeights(Protocol):
             stage: how far the networks have grown, in spaces with stages.
 
         Returns:
-            Mean losses of the call: ``loss_generator``, ``loss_discriminator``.
+            The losses of the call.
 
         Raises:
             BudgetExhausted: no generator step is left.
@@ -59,7 +81,7 @@ class SharedWeights(Protocol):
 
     def train_by(
         self, iteration: Callable[[TrainingSteps], None], *, generator_steps: int
-    ) -> dict[str, float]:
+    ) -> StepLosses:
         """Train by an iteration of the strategy's own, for searches by gradient.
 
         Every loss asked for is charged by the images that pass through the networks.
@@ -74,6 +96,13 @@ class SharedWeights(Protocol):
         Raises:
             BudgetExhausted: no generator step is left.
             TrainingDiverged: the training broke down.
+        """
+
+    def reset(self) -> None:
+        """Begin the training anew: new initial values, new optimisers; the data go on.
+
+        ``generator_steps`` goes on counting. The initial values are others than before, and the
+        same in each run of a seed.
         """
 
 
@@ -105,6 +134,10 @@ class SearchRun(Protocol):
         """Scores architectures, as configured (``evaluator=shared``, ``evaluator=scratch``)."""
 
     @property
+    def pool(self) -> EvaluationPool:
+        """Where the evaluator's scores are made: here, or by workers (``executor=...``)."""
+
+    @property
     def shared_weights(self) -> SharedWeights:
         """The supernet and its training; built on first use."""
 
@@ -121,12 +154,15 @@ class StepReport:
         progress: fraction of the search that is done, in [0, 1], if it can be told.
         evaluations: evaluations that ended in this step; each becomes a line of the history.
         values: further numbers for the history (losses, entropy, ...).
+        options: for decisions, how often or how probably each option was chosen in this step (one
+            number per option), for the picture of the search over time.
     """
 
     message: str
     progress: float | None = None
     evaluations: tuple[Evaluation, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 class SearchStrategy(ABC):

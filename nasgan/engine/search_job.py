@@ -12,6 +12,7 @@ import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
+    EvaluationPool,
     Evaluator,
     Ledger,
     Objective,
@@ -23,7 +24,7 @@ from nasgan.data import ImageSet
 from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSettings
 from nasgan.engine.job import JobReport
 from nasgan.errors import BudgetExhausted, NasganError, TrainingDiverged
-from nasgan.evaluation import EvaluationContext
+from nasgan.evaluation import EvaluationContext, InProcessPool
 from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams, numpy_generator
 from nasgan.training import SupernetTraining, TrainerSettings
@@ -78,6 +79,7 @@ class EngineRun:
             shared_weights=lambda: self.shared_weights,
         )
         self.evaluator = make_evaluator(self.context)
+        self.pool: EvaluationPool = InProcessPool(self.evaluator)
         self._streams = RandomStreams(seed, "strategy")
 
     @cached_property
@@ -103,6 +105,7 @@ class EngineRun:
         return {
             "streams": self._streams.state_dict(),
             "evaluator": self.evaluator.state_dict(),
+            "pool": self.pool.state_dict(),
             "shared_weights": shared.state_dict() if shared is not None else None,
         }
 
@@ -112,6 +115,7 @@ class EngineRun:
         self.evaluator.load_state_dict(state["evaluator"])
         if state["shared_weights"] is not None:
             self.shared_weights.load_state_dict(state["shared_weights"])
+        self.pool.load_state_dict(state["pool"])
 
     def release_shared_weights(self) -> None:
         """Free the supernet's memory; the final phase does not need it."""
@@ -175,9 +179,11 @@ class SearchJob:
     def _lines(self, report: StepReport) -> tuple[dict[str, Any], ...]:
         spent = {"spent": self.ledger.spent(Ledger.SEARCH).to_json()}
         lines: list[dict[str, Any]] = []
-        if report.values:
-            values = dict(report.values)
-            lines.append({"kind": "values", "phase": Ledger.SEARCH, "values": values, **spent})
+        if report.values or report.options:
+            line = {"kind": "values", "phase": Ledger.SEARCH, "values": dict(report.values)}
+            if report.options:
+                line["options"] = {name: list(row) for name, row in report.options.items()}
+            lines.append({**line, **spent})
         incumbent = self.strategy.incumbent() if report.evaluations else None
         lines.extend(
             {
@@ -209,6 +215,7 @@ class SearchJob:
         roles += [(RANDOM, architecture) for architecture in self._random_architectures()]
         self.search_ended_by = ended_by
         self.final = FinalPhase(self.run.context, self._final_space, settings.plan(), roles)
+        self.run.pool.close()
         self.run.release_shared_weights()
         line = {
             "kind": "finalists",

@@ -54,9 +54,18 @@ class ScratchEvaluator(Evaluator):
         self._trained: dict[str, tuple[int, str]] = {}
 
     def begin(
-        self, architecture: Architecture, *, generator_steps: int | None = None
+        self,
+        architecture: Architecture,
+        *,
+        generator_steps: int | None = None,
+        stage: int | None = None,
     ) -> EvaluationTask:
-        """See `Evaluator.begin`."""
+        """See `Evaluator.begin`; networks trained from scratch have no stages."""
+        if stage is not None:
+            raise ConfigError(
+                "evaluator=scratch trains whole networks; scores at the stages of a progressive "
+                "search need evaluator=shared"
+            )
         plan = TrainingPlan(
             generator_steps=generator_steps or self._generator_steps,
             keep="last",

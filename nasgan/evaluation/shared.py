@@ -41,7 +41,11 @@ class SharedEvaluator(Evaluator):
         self._batch_statistics = batch_norm == "batch"
 
     def begin(
-        self, architecture: Architecture, *, generator_steps: int | None = None
+        self,
+        architecture: Architecture,
+        *,
+        generator_steps: int | None = None,
+        stage: int | None = None,
     ) -> EvaluationTask:
         """See `Evaluator.begin`; there is no training, so ``generator_steps`` must be None."""
         if generator_steps is not None:

@@ -15,17 +15,20 @@ from nasgan.contracts import (
     Budget,
     Cost,
     Evaluation,
+    EvaluationPool,
     EvaluationTask,
     Evaluator,
     Ledger,
     Objective,
     SearchSpace,
     SharedWeights,
+    StepLosses,
     Supernet,
     TrainingSteps,
 )
 from nasgan.data import ImageSet
 from nasgan.errors import ArchitectureError, BudgetExhausted
+from nasgan.evaluation import InProcessPool
 from nasgan.randomness import RandomStreams, numpy_generator, torch_generator
 from nasgan.training import SupernetTraining, TrainerSettings
 
@@ -105,9 +108,15 @@ class ToyEvaluator(Evaluator):
         self._space = space
 
     def begin(
-        self, architecture: Architecture, *, generator_steps: int | None = None
+        self,
+        architecture: Architecture,
+        *,
+        generator_steps: int | None = None,
+        stage: int | None = None,
     ) -> EvaluationTask:
         """See `Evaluator.begin`."""
+        if stage is not None and not self.needs_shared_weights:
+            raise AssertionError("a stage is set although networks from scratch have none")
         require_valid(self._space, architecture, "the strategy asks to score")
         if self.needs_shared_weights and generator_steps is not None:
             raise AssertionError(
@@ -206,7 +215,7 @@ class _ToySharedWeights:
         *,
         generator_steps: int,
         stage: int | None = None,
-    ) -> dict[str, float]:
+    ) -> StepLosses:
         def path() -> Architecture:
             architecture = sample_path()
             require_valid(self._space, architecture, "`sample_path` draws")
@@ -220,15 +229,19 @@ class _ToySharedWeights:
 
     def train_by(
         self, iteration: Callable[[TrainingSteps], None], *, generator_steps: int
-    ) -> dict[str, float]:
+    ) -> StepLosses:
         return self._noting_refusal(
             lambda: self.training.train_by(iteration, generator_steps=generator_steps),
             generator_steps,
         )
 
+    def reset(self) -> None:
+        self._trace.events.append(("reset", "", None))
+        self.training.reset()
+
     def _noting_refusal(
-        self, train: Callable[[], dict[str, float]], generator_steps: int
-    ) -> dict[str, float]:
+        self, train: Callable[[], StepLosses], generator_steps: int
+    ) -> StepLosses:
         if generator_steps < 1:
             raise AssertionError(f"asks to train the supernet for {generator_steps} steps")
         try:
@@ -259,6 +272,7 @@ class ToyRun:
         self.evaluator: Evaluator = ToyEvaluator(
             self.scores, space, self.ledger, shared=shared, trace=self.trace
         )
+        self.pool: EvaluationPool = InProcessPool(self.evaluator)
         self._seed = seed
         self._streams = RandomStreams(seed, "strategy")
 
@@ -289,6 +303,7 @@ class ToyRun:
             "ledger": self.ledger.state_dict(),
             "streams": self._streams.state_dict(),
             "evaluator": self.evaluator.state_dict(),
+            "pool": self.pool.state_dict(),
             "shared_weights": shared.training.state_dict() if shared is not None else None,
         }
 
@@ -297,6 +312,7 @@ class ToyRun:
         self.ledger.load_state_dict(state["ledger"])
         self._streams.load_state_dict(state["streams"])
         self.evaluator.load_state_dict(state["evaluator"])
+        self.pool.load_state_dict(state["pool"])
         if state["shared_weights"] is not None:
             shared = self.shared_weights
             assert isinstance(shared, _ToySharedWeights)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
@@ -15,6 +16,7 @@ from nasgan.contracts import (
     HalfWeights,
     Ledger,
     SearchSpace,
+    StepLosses,
     Supernet,
     TrainingSteps,
 )
@@ -66,10 +68,10 @@ class SupernetTraining:
         seed: int,
         device: torch.device,
     ) -> None:
-        with seeded(seed, "supernet"):
-            self.supernet: Supernet = space.build_supernet()
-            initialise(self.supernet, settings.initialisation)
+        self.supernet = _new_supernet(space, settings, seed)
+        self.resets = 0
         self._space = space
+        self._seed = seed
         self._ledger = ledger
         self.trainer = AdversarialTrainer(
             self.supernet,
@@ -98,7 +100,7 @@ class SupernetTraining:
         *,
         generator_steps: int,
         stage: int | None = None,
-    ) -> dict[str, float]:
+    ) -> StepLosses:
         """Train along sampled paths; see `nasgan.contracts.SharedWeights.train`."""
         trainer = self.trainer
         steps = affordable_steps(self._ledger, generator_steps, trainer.settings, Ledger.SEARCH)
@@ -108,13 +110,13 @@ class SupernetTraining:
             return self._space.one_hot(sample_path(), stage=stage)
 
         started, before = time.perf_counter(), trainer.generator_steps
-        sums = torch.zeros(2, device=trainer.device)
+        losses: list[tuple[Tensor, Tensor]] = []
         try:
-            for _ in range(steps):
-                losses = trainer.iteration(path, stage=stage, image_size=size)
-                sums += torch.stack(losses)
+            losses.extend(
+                trainer.iteration(path, stage=stage, image_size=size) for _ in range(steps)
+            )
             # Reading the losses also waits for the device, so that the time below is real.
-            discriminator, generator = (sums / steps).tolist()
+            read = _read(losses)
         finally:
             done = trainer.generator_steps - before
             self._ledger.charge(
@@ -124,26 +126,26 @@ class SupernetTraining:
                     device_seconds=time.perf_counter() - started,
                 )
             )
-        return {"loss_discriminator": discriminator, "loss_generator": generator}
+        return read
 
     def train_by(
         self, iteration: Callable[[TrainingSteps], None], *, generator_steps: int
-    ) -> dict[str, float]:
+    ) -> StepLosses:
         """Train by the strategy's iteration; see `nasgan.contracts.SharedWeights.train_by`."""
         wanted = self._ledger.allow("generator_steps", generator_steps)
         # As with paths, an image limit ends with the iteration that passes it.
         self._ledger.allow("images", 1)
         images_left = self._ledger.remaining("images")
         started = time.perf_counter()
-        sums = torch.zeros(2, device=self.trainer.device)
+        losses = []
         done = images = 0
         try:
             while done < wanted and images < images_left:
                 steps = IterationSteps(self.trainer)
                 iteration(steps)
                 done, images = done + 1, images + steps.images
-                sums += steps.end()
-            discriminator, generator = (sums / done).tolist()
+                losses.append(steps.end())
+            read = _read(losses)
         finally:
             self._ledger.charge(
                 Cost(
@@ -152,12 +154,35 @@ class SupernetTraining:
                     device_seconds=time.perf_counter() - started,
                 )
             )
-        return {"loss_discriminator": discriminator, "loss_generator": generator}
+        return read
+
+    def reset(self) -> None:
+        """Begin the training anew; see `nasgan.contracts.SharedWeights.reset`."""
+        self.resets += 1
+        fresh = _new_supernet(self._space, self.trainer.settings, self._seed, self.resets)
+        self.trainer.restart(fresh)
 
     def state_dict(self) -> dict[str, Any]:
-        """See `AdversarialTrainer.state_dict`."""
-        return self.trainer.state_dict()
+        """The training, and how often it began anew."""
+        return {"trainer": self.trainer.state_dict(), "resets": self.resets}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
-        self.trainer.load_state_dict(state)
+        self.trainer.load_state_dict(state["trainer"])
+        self.resets = state["resets"]
+
+
+def _new_supernet(
+    space: SearchSpace, settings: TrainerSettings, seed: int, *resets: int
+) -> Supernet:
+    with seeded(seed, "supernet", *resets):
+        supernet = space.build_supernet()
+        initialise(supernet, settings.initialisation)
+    return supernet
+
+
+def _read(losses: Sequence[tuple[Tensor, Tensor]]) -> StepLosses:
+    """The losses of some iterations, read from the device at once."""
+    discriminator = torch.cat([of_step for of_step, _ in losses]).tolist()
+    generator = torch.stack([of_step for _, of_step in losses]).tolist()
+    return StepLosses(tuple(generator), tuple(discriminator))

@@ -75,11 +75,11 @@ class IterationSteps:
         self._trainer.update_generator(loss)
         self._generator_losses.append(loss.detach())
 
-    def end(self) -> Tensor:
+    def end(self) -> tuple[Tensor, Tensor]:
         """Close the iteration.
 
         Returns:
-            (2,): mean loss of the discriminator's updates, loss of the generator's.
+            The losses of the discriminator's updates (n,), and of the generator's (a scalar).
 
         Raises:
             ConfigError: the iteration did not update the generator once and the discriminator.
@@ -91,6 +91,6 @@ class IterationSteps:
                 f"exactly once; the strategy's did {len(self._critic_losses)} and "
                 f"{len(self._generator_losses)} updates"
             )
-        losses = torch.stack([torch.stack(self._critic_losses).mean(), self._generator_losses[0]])
-        self._trainer.end_iteration(losses[0], losses[1], self._variation)
-        return losses
+        critic_losses, generator_loss = torch.stack(self._critic_losses), self._generator_losses[0]
+        self._trainer.end_iteration(critic_losses.mean(), generator_loss, self._variation)
+        return critic_losses, generator_loss

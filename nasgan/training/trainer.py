@@ -160,7 +160,8 @@ class AdversarialTrainer:
             image_size: of the images at that stage, if smaller than the data's.
 
         Returns:
-            Mean discriminator loss and generator loss, scalars on the device.
+            The losses of the discriminator steps (n_critic,) and that of the generator step (a
+            scalar), on the device.
 
         Raises:
             TrainingDiverged: the training broke down; see `nasgan.training.health`.
@@ -177,9 +178,9 @@ class AdversarialTrainer:
                 loss, variation = self.generator_loss(weights, stage=stage)
                 self.update_generator(loss)
                 loss_generator = loss.detach()
-        loss_discriminator = torch.stack(losses).mean()
-        self.end_iteration(loss_discriminator, loss_generator, variation)
-        return loss_discriminator, loss_generator
+        losses_discriminator = torch.stack(losses)
+        self.end_iteration(losses_discriminator.mean(), loss_generator, variation)
+        return losses_discriminator, loss_generator
 
     def end_iteration(
         self, loss_discriminator: Tensor, loss_generator: Tensor, variation: Tensor
@@ -336,6 +337,16 @@ class AdversarialTrainer:
             TrainingDiverged: as `iteration`.
         """
         self._health.check(self.generator_steps)
+
+    def restart(self, pair: NetworkPair) -> None:
+        """Begin anew from the values of ``pair``; the data, the latents and the count go on."""
+        self.generator.load_state_dict(pair.generator.state_dict())
+        self.discriminator.load_state_dict(pair.discriminator.state_dict())
+        if self.average is not None:
+            self.average.module.load_state_dict(self.generator.state_dict())
+        for optimiser in self._optimisers:
+            optimiser.state.clear()
+        self._health = HealthMonitor(self.settings.health)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the training continues from."""

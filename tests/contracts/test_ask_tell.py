@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nasgan.contracts import AskTellStrategy, Budget, Evaluation, Proposal
-from nasgan.errors import BudgetExhausted
+from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.testing.toy_run import ToyRun
 
 
@@ -24,6 +24,7 @@ class Listed(AskTellStrategy):
 
     def ask(self):
         choice = self.choices[len(self.evaluations)]
+        assert self.run.pool.under_way == 0
         return Proposal(self.run.space.architecture(choice), self.steps)
 
     def tell(self, evaluation):
@@ -105,7 +106,7 @@ def test_a_task_under_way_is_continued_not_begun_again(space, strategy, steps_be
         strategy.step()
     state = json.loads(json.dumps(strategy.state_dict()))
     run_state = strategy.run.state_dict()
-    assert (state["under_way"] is not None) == (steps_before % 2 == 1)
+    assert len(run_state["pool"]["proposals"]) == steps_before % 2
     resumed = Listed(CHOICES)
     resumed.setup(ToyRun(space, Budget(), shared=False, seed=0))
     resumed.run.load_state_dict(run_state)
@@ -118,11 +119,20 @@ def test_a_task_under_way_is_continued_not_begun_again(space, strategy, steps_be
     assert resumed.run.ledger.spent() == strategy.run.ledger.spent()
 
 
-def test_loading_drops_the_task_that_was_under_way(space, strategy):
-    fresh = strategy.state_dict()
+def test_loading_drops_what_was_under_way(strategy):
+    pool = strategy.run.pool
+    fresh = pool.state_dict()
     strategy.step()
-    strategy.load_state_dict(fresh)
-    assert strategy.state_dict() == fresh
+    assert pool.under_way == 1
+    pool.load_state_dict(fresh)
+    assert pool.under_way == 0
+    assert pool.state_dict() == fresh
+
+
+def test_nothing_to_propose_while_nothing_is_under_way_is_an_error(strategy):
+    strategy.ask = lambda: None
+    with pytest.raises(ConfigError, match=r"'listed': `ask` gave nothing"):
+        strategy.step()
 
 
 def test_the_end_of_the_budget_goes_through_to_the_engine(space):
@@ -134,4 +144,4 @@ def test_the_end_of_the_budget_goes_through_to_the_engine(space):
         strategy.step()
     assert len(strategy.evaluations) == 1
     assert strategy.incumbent() == strategy.evaluations[0].architecture
-    assert strategy.state_dict()["under_way"] is None
+    assert strategy.run.pool.under_way == 0

@@ -44,7 +44,7 @@ def test_every_step_is_charged(shared, path):
     assert (spent.generator_steps, spent.images, spent.architectures) == (5, 5 * PER_STEP, 0)
     assert spent.device_seconds > 0
     assert training.generator_steps == 5
-    assert set(losses) == {"loss_generator", "loss_discriminator"}
+    assert set(losses.means) == {"loss_generator", "loss_discriminator"}
     assert ledger.spent("final").images == 0
 
 
@@ -144,5 +144,5 @@ def test_growing_networks_train_at_each_stages_size(tiny):
         sizes.clear()
         losses = training.train(lambda: space.sample(rng), generator_steps=2, stage=stage)
         assert set(sizes) == {size} == {space.stage_image_size(stage)}
-        assert all(abs(loss) < 100 for loss in losses.values())
+        assert all(abs(loss) < 100 for loss in losses.means.values())
     assert ledger.spent().generator_steps == 6

@@ -124,7 +124,7 @@ def test_one_joint_pass_equals_two(make_trainer, tiny, loss):
         pair.discriminator.register_forward_pre_hook(
             lambda _module, inputs, seen=passes: seen.append(len(inputs[0]))
         )
-        losses = [torch.stack(trainer.iteration()) for _ in range(4)]
+        losses = [torch.hstack(trainer.iteration()) for _ in range(4)]
         found.append((torch.stack(losses), *pair.state_dict().values()))
         # Unasked only where it is faster, which an eager pass on a CPU is not.
         assert (8 in passes) == (joint is True)

@@ -209,9 +209,10 @@ class AdversarialSearch(SearchStrategy):
             return self._go_on_scoring(self._task)
         before = self._done
         values: dict[str, float] = {"temperature": self.temperature}
-        values |= self.run.shared_weights.train_by(
+        losses = self.run.shared_weights.train_by(
             self._iteration, generator_steps=self._next_stop(before) - before
         )
+        values |= losses.means
         done = self._done
         if done % self._interval == 0 or done == self._total:
             values |= self._look()

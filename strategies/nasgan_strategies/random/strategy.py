@@ -53,6 +53,7 @@ class RandomSearch(AskTellStrategy):
         self._supernet_steps = 0
         self._rung = 0
         self._queue: list[Architecture] | None = None
+        self._asked = 0
         self._scored: list[Evaluation] = []
 
     def setup(self, run: SearchRun) -> None:
@@ -96,13 +97,21 @@ class RandomSearch(AskTellStrategy):
             lambda: self.run.space.sample(self.run.rng("paths")),
             generator_steps=min(_PIECE_STEPS, missing),
         )
-        return StepReport(self.progress_message(), self.progress(), values=losses)
+        return StepReport(self.progress_message(), self.progress(), values=losses.means)
 
-    def ask(self) -> Proposal:
-        """The next candidate of the rung."""
+    @property
+    def together(self) -> int:
+        """The candidates of a rung are drawn without hearing of each other's scores."""
+        return self._schedule.candidates
+
+    def ask(self) -> Proposal | None:
+        """The next candidate of the rung; None when all of them are under way."""
         if self._queue is None:
             self._queue = self._draw_candidates()
-        return Proposal(self._queue[len(self._scored)], self._rungs[self._rung][1])
+        if self._asked == len(self._queue):
+            return None
+        self._asked += 1
+        return Proposal(self._queue[self._asked - 1], self._rungs[self._rung][1])
 
     def tell(self, evaluation: Evaluation) -> None:
         """Count the candidate; at the end of a rung, promote the best."""
@@ -118,7 +127,7 @@ class RandomSearch(AskTellStrategy):
             self._queue = [scored.architecture for scored in alive[: self._rungs[self._rung][0]]]
             if not self._queue:
                 self._rung = len(self._rungs)
-        self._scored = []
+        self._asked, self._scored = 0, []
 
     def _draw_candidates(self) -> list[Architecture]:
         """Distinct random architectures, or the whole of a space that has no more."""
@@ -161,6 +170,7 @@ class RandomSearch(AskTellStrategy):
         return {
             "rung": self._rung,
             "queue": None if queue is None else [a.to_json() for a in queue],
+            "asked": self._asked,
             "scored": [evaluation.to_json() for evaluation in self._scored],
         }
 
@@ -168,6 +178,7 @@ class RandomSearch(AskTellStrategy):
         """See `AskTellStrategy.load_proposer_state`."""
         queue = state["queue"]
         self._rung = state["rung"]
+        self._asked = state["asked"]
         self._queue = (
             None
             if queue is None
