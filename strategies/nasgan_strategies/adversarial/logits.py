@@ -9,11 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasgan.architecture import Decision
+from nasgan.architecture import Decision, Part
+from nasgan.contracts import SearchSpace
 
-__all__ = ["ArchitectureLogits"]
+__all__ = ["ArchitectureLogits", "learned_with"]
 
 _INITIAL_SCALE = 1e-3
+
+
+def learned_with(part: Part, space: SearchSpace) -> tuple[Decision, ...]:
+    """The decisions learned by the loss of ``part``; shared ones are the generator's."""
+    return tuple(
+        decision
+        for decision in space.part_decisions(part)
+        if decision.part == part or part == "generator"
+    )
 
 
 class ArchitectureLogits:

@@ -23,7 +23,7 @@ from nasgan.contracts import (
 from nasgan.errors import ConfigError
 from nasgan_strategies.adversarial.derivation import Derivations
 from nasgan_strategies.adversarial.health import collapse, health_values
-from nasgan_strategies.adversarial.logits import ArchitectureLogits
+from nasgan_strategies.adversarial.logits import ArchitectureLogits, learned_with
 from nasgan_strategies.adversarial.relaxation import (
     Relaxation,
     TemperatureSchedule,
@@ -54,6 +54,9 @@ class AdversarialSearch(SearchStrategy):
     The result is derived from the softmax of the logits over the options of each decision by
     `SearchSpace.derive`; the published code takes the discriminator's over the wrong axis, and
     leaves the live networks overwritten by their average after each validation: both are amended.
+
+    Decisions that both networks share (no published space has any) are learned with the
+    generator's; the discriminator draws them from there, without a gradient.
 
     Args:
         generator_steps: length of the search; null: all generator steps that the budget has.
@@ -139,14 +142,15 @@ class AdversarialSearch(SearchStrategy):
         device = torch.device("cpu") if on_cpu else run.device
         self._logits = {
             part: ArchitectureLogits(
-                run.space.part_decisions(part),
+                learned_with(part, run.space),
                 run.rng(f"{part} architecture"),
                 device=device,
                 make_optimiser=self._make_optimiser,
             )
             for part in _PARTS
-            if run.space.part_decisions(part)
+            if learned_with(part, run.space)
         }
+        self._passes = tuple(part for part in _PARTS if run.space.part_decisions(part))
         seed = int(run.rng("relaxation noise").integers(2**63))
         self._noise = torch.Generator(device=device).manual_seed(seed)
         self._derived = Derivations(run.space)
@@ -165,8 +169,7 @@ class AdversarialSearch(SearchStrategy):
         searched = tuple(
             part
             for part in _PARTS
-            if run.space.part_decisions(part)
-            and (part == "generator" or self._search_discriminator)
+            if learned_with(part, run.space) and (part == "generator" or self._search_discriminator)
         )
         if not searched:
             raise ConfigError(
@@ -254,33 +257,37 @@ class AdversarialSearch(SearchStrategy):
         temperature = self.temperature
 
         def draw(part: Part) -> list[Tensor]:
-            # A frozen architecture is the same in every pass.
-            kind: Relaxation = self._relaxation if part in self._searched else "softmax"
-            with torch.set_grad_enabled(part == learning and torch.is_grad_enabled()):
-                weights = self._logits[part].weights(
-                    lambda logits: relax(logits, kind, temperature, self._noise)
-                )
-                return self._path(part, weights) if kind == "straight_through" else weights
+            wanted = self.run.space.part_decisions(part)
+            drawn: dict[str, Tensor] = {}
+            for owner, logits in self._logits.items():
+                if set(wanted).isdisjoint(logits.decisions):
+                    continue
+                with torch.set_grad_enabled(owner == part == learning and torch.is_grad_enabled()):
+                    drawn |= self._draw(owner, temperature)
+            return [drawn[decision.name] for decision in wanted]
 
-        return DrawnWeights(draw, tuple(self._logits))
+        return DrawnWeights(draw, self._passes)
 
-    def _path(self, part: Part, weights: list[Tensor]) -> list[Tensor]:
-        """One-hot vectors of the path that leads in ``weights``, repaired: every pass is valid."""
-        drawn = self._derived.now(self._scores({part: [row.tolist() for row in weights]}))
-        decisions = self._logits[part].decisions
-        return [
-            select(row, decision.index(drawn[decision.name]))
-            for decision, row in zip(decisions, weights, strict=True)
-        ]
+    def _draw(self, part: Part, temperature: float) -> dict[str, Tensor]:
+        """Weights of the decisions that are learned with ``part``, by decision."""
+        logits = self._logits[part]
+        # A frozen architecture is the same in every pass.
+        kind: Relaxation = self._relaxation if part in self._searched else "softmax"
+        weights = logits.weights(lambda rows: relax(rows, kind, temperature, self._noise))
+        drawn = {d.name: row for d, row in zip(logits.decisions, weights, strict=True)}
+        if kind != "straight_through":
+            return drawn
+        # One-hot vectors of the path that leads in the weights, repaired: every pass is valid.
+        path = self._derived.now(self._scores({name: row.tolist() for name, row in drawn.items()}))
+        return {d.name: select(drawn[d.name], d.index(path[d.name])) for d in logits.decisions}
 
-    def _scores(self, drawn: Mapping[Part, list[list[float]]] | None = None) -> list[list[float]]:
+    def _scores(self, drawn: Mapping[str, list[float]] | None = None) -> list[list[float]]:
         """The probabilities of the options, or what was ``drawn``, by ``space.decisions``."""
-        rows = {part: logits.probabilities() for part, logits in self._logits.items()}
         by_name = {
             decision.name: row
-            for part, scores in {**rows, **(drawn or {})}.items()
-            for decision, row in zip(self._logits[part].decisions, scores, strict=True)
-        }
+            for logits in self._logits.values()
+            for decision, row in zip(logits.decisions, logits.probabilities(), strict=True)
+        } | dict(drawn or {})
         return [by_name[decision.name] for decision in self.run.space.decisions]
 
     def _look(self) -> dict[str, float]:
