@@ -21,6 +21,7 @@ from nasgan.contracts.strategy import (
 )
 from nasgan.contracts.supernet import Supernet, chosen_option, inherit_weights, mix_options
 from nasgan.contracts.training import DrawnWeights, PairWeights, RealImages, TrainingSteps
+from nasgan.graph import Edge, Graph, Node
 
 __all__ = [
     "Architecture",
@@ -29,13 +30,16 @@ __all__ = [
     "Cost",
     "Decision",
     "DrawnWeights",
+    "Edge",
     "Evaluation",
     "EvaluationPool",
     "EvaluationTask",
     "Evaluator",
+    "Graph",
     "HalfWeights",
     "Ledger",
     "NetworkSettings",
+    "Node",
     "Objective",
     "PairWeights",
     "Part",

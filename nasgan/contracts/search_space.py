@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.supernet import Supernet
 from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.graph import Graph, graph_of_choices
 
 __all__ = ["HalfWeights", "NetworkSettings", "SearchSpace"]
 
@@ -170,6 +171,21 @@ class SearchSpace(ABC):
     def repair(self, indices: tuple[int, ...]) -> tuple[int, ...]:
         """The valid architecture nearest to ``indices``; all are valid unless overridden."""
         return indices
+
+    def describe(self, architecture: Architecture) -> tuple[Graph, ...]:
+        """The networks of ``architecture`` as drawings for the report, the generator's first.
+
+        By default made of the decisions alone (`nasgan.graph.graph_of_choices`); override it to
+        show what is fixed in the space, too.
+        """
+        self.validate(architecture)
+        parts: tuple[Part, ...] = ("generator", "discriminator")
+        names = {part: [d.name for d in self.part_decisions(part)] for part in parts}
+        return tuple(
+            graph_of_choices(architecture, title=part, only=names[part])
+            for part in parts
+            if names[part]
+        )
 
     # Stages of progressive search
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ __all__ = [
     "write_networks",
     "write_samples",
 ]
+
+_log = logging.getLogger(__name__)
 
 _GRID_IMAGES = 64
 
@@ -61,10 +64,11 @@ def write_samples(
 
 
 def describe_networks(space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
-    """Parameters of both networks and the generator's multiply-adds for one image.
+    """What the record tells of the networks: sizes, drawings, and what was decided between.
 
     Returns:
-        ``{"parameters": {"generator", "discriminator"}, "macs"}``.
+        ``{"parameters": {"generator", "discriminator"}, "macs", "graphs", "decisions"}``; the
+        multiply-adds are those of the generator for one image.
     """
     with seeded(0, "description"):
         generator = space.build_generator(architecture)
@@ -79,7 +83,18 @@ def describe_networks(space: SearchSpace, architecture: Architecture) -> dict[st
             "discriminator": count_parameters(discriminator),
         },
         "macs": count_macs(generator, z, **labels),
+        "graphs": _drawings(space, architecture),
+        "decisions": {decision.name: list(decision.options) for decision in space.decisions},
     }
+
+
+def _drawings(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any]]:
+    try:
+        return [graph.to_json() for graph in space.describe(architecture)]
+    except Exception:
+        # A drawing that a plugin cannot make must not cost the result of a long run.
+        _log.warning("the search space %r cannot draw its result", space.name, exc_info=True)
+        return []
 
 
 def average_random(evaluations: Sequence[Evaluation]) -> dict[str, Any] | None:

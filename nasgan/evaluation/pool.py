@@ -81,4 +81,3 @@ class InProcessPool(EvaluationPool):
         return self._evaluator.begin(
             proposal.architecture, generator_steps=proposal.generator_steps, stage=proposal.stage
         )
-

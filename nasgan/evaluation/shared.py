@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator
+from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Proposal
 from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.evaluation.context import EvaluationContext
 from nasgan.evaluation.sampling import evaluation_mode, finite_images, image_sampler
@@ -18,27 +20,45 @@ __all__ = ["SharedEvaluator"]
 
 
 class SharedEvaluator(Evaluator):
-    """Scores an architecture by images that the supernet generates along its path.
+    """Scores architectures by images that the supernet generates along their paths.
+
+    At a stage of a progressive search the images are smaller; they are enlarged to the data's size
+    and held against the same reference, as AutoGAN's code does (its Inception network enlarges all
+    images alike). Scores of different stages do not compare.
 
     Args:
         context: the run's.
         num_images: generated images behind a score (AutoGAN: 5,000).
         batch_norm: ``running``: the running statistics, which all architectures share (published);
             ``batch``: those of each batch, which belong to the architecture scored.
+        together: the most architectures whose images share feature batches.
     """
 
     fidelity = "shared"
     needs_shared_weights = True
 
     def __init__(
-        self, context: EvaluationContext, *, num_images: int = 5000, batch_norm: str = "running"
+        self,
+        context: EvaluationContext,
+        *,
+        num_images: int = 5000,
+        batch_norm: str = "running",
+        together: int = 16,
     ) -> None:
         context.check_num_images(num_images)
         if batch_norm not in ("running", "batch"):
             raise ConfigError(f"evaluator.batch_norm must be running or batch, got {batch_norm!r}")
+        if together < 1:
+            raise ConfigError(f"evaluator.together must be at least 1, got {together}")
         self._context = context
         self._num_images = num_images
         self._batch_statistics = batch_norm == "batch"
+        self._together = together
+
+    @property
+    def together(self) -> int:
+        """See `Evaluator.together`."""
+        return self._together
 
     def begin(
         self,
@@ -48,69 +68,100 @@ class SharedEvaluator(Evaluator):
         stage: int | None = None,
     ) -> EvaluationTask:
         """See `Evaluator.begin`; there is no training, so ``generator_steps`` must be None."""
-        if generator_steps is not None:
+        proposal = Proposal(architecture, generator_steps, stage)
+        self._check(proposal)
+        return _SharedTask(self, proposal)
+
+    def score(self, proposals: Sequence[Proposal]) -> list[Evaluation]:
+        """See `Evaluator.score`; all candidates are shown the same latents."""
+        context = self._context
+        for proposal in proposals:
+            self._check(proposal)
+        affordable = context.ledger.allow("architectures", len(proposals))
+        # As in a training, an image limit ends with the score that passes it.
+        images = context.ledger.allow("images", affordable * self._num_images)
+        chosen = proposals[: -(-images // self._num_images)]
+        started = time.perf_counter()
+        shared = context.shared_weights()
+        with evaluation_mode(shared.supernet.generator, batch_statistics=self._batch_statistics):
+            scores = context.harness.evaluate_each(
+                [self._sampler(proposal) for proposal in chosen], num_images=self._num_images
+            )
+        seconds = (time.perf_counter() - started) / len(chosen)
+        cost = Cost(architectures=1, images=self._num_images, device_seconds=seconds)
+        evaluations = []
+        for proposal, found in zip(chosen, scores, strict=True):
+            context.ledger.charge(cost)
+            failure = found.reason if isinstance(found, TrainingDiverged) else ""
+            metrics = {} if isinstance(found, TrainingDiverged) else found
+            evaluations.append(
+                Evaluation(
+                    proposal.architecture,
+                    metrics,
+                    metrics.get(context.objective.metric),
+                    self.fidelity,
+                    cost=cost,
+                    failure=failure,
+                    stage=self._stage(proposal),
+                )
+            )
+        return evaluations
+
+    def _check(self, proposal: Proposal) -> None:
+        if proposal.generator_steps is not None:
             raise ConfigError(
                 "evaluator=shared scores without training; a strategy that sets the length of a "
                 "training needs evaluator=scratch"
             )
-        return _SharedTask(self, architecture)
+        stages = self._context.space.num_stages
+        if proposal.stage is not None and not 0 <= proposal.stage < stages:
+            raise ConfigError(
+                f"the search space {self._context.space.name!r} has {stages} stages, counted from "
+                f"0; there is no stage {proposal.stage}"
+            )
 
-    def evaluate(self, architecture: Architecture) -> Evaluation:
-        """Score ``architecture`` now.
+    def _stage(self, proposal: Proposal) -> int | None:
+        """The stage, unless it is the last: those are the full networks."""
+        last = self._context.space.num_stages - 1
+        return None if proposal.stage in (None, last) else proposal.stage
 
-        Raises:
-            BudgetExhausted: no evaluation is left.
-        """
+    def _sampler(self, proposal: Proposal) -> Callable[[int], Tensor]:
         context = self._context
-        context.ledger.allow("architectures", 1)
-        # As in a training, an image limit ends with the score that passes it.
-        context.ledger.allow("images", self._num_images)
         shared = context.shared_weights()
         generator = shared.supernet.generator
-        weights = context.space.one_hot(architecture).generator
+        stage = self._stage(proposal)
+        network = context.space.network
+        given: dict[str, Any] = {} if stage is None else {"stage": stage}
+        weights = context.space.one_hot(proposal.architecture, stage=stage).generator
 
         def generate(z: Tensor, labels: Tensor | None) -> Tensor:
-            images = (
-                generator(z, weights) if labels is None else generator(z, weights, labels=labels)
-            )
-            return finite_images(images, generator_step=shared.generator_steps)
+            labelled = given if labels is None else {**given, "labels": labels}
+            images = generator(z, weights, **labelled)
+            finite_images(images, generator_step=shared.generator_steps)
+            if images.shape[-1] == network.image_size:
+                return torch.as_tensor(images)
+            size = (network.image_size, network.image_size)
+            return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
-        started = time.perf_counter()
-        network = context.space.network
-        sample = image_sampler(
+        return image_sampler(
             generate,
             latent_dim=network.latent_dim,
             num_classes=network.num_classes,
             seed=context.seed,
             device=context.device,
         )
-        metrics: dict[str, float] = {}
-        score, failure = None, ""
-        try:
-            with evaluation_mode(generator, batch_statistics=self._batch_statistics):
-                metrics = context.harness.evaluate(sample, num_images=self._num_images)
-            score = metrics[context.objective.metric]
-        except TrainingDiverged as error:
-            failure = error.reason
-        cost = Cost(
-            architectures=1,
-            images=self._num_images,
-            device_seconds=time.perf_counter() - started,
-        )
-        context.ledger.charge(cost)
-        return Evaluation(architecture, metrics, score, self.fidelity, cost=cost, failure=failure)
 
 
 class _SharedTask(EvaluationTask):
     """One score, done in a single piece: generating some thousand images takes seconds."""
 
-    def __init__(self, evaluator: SharedEvaluator, architecture: Architecture) -> None:
+    def __init__(self, evaluator: SharedEvaluator, proposal: Proposal) -> None:
         self._evaluator = evaluator
-        self._architecture = architecture
+        self._proposal = proposal
         self._result: Evaluation | None = None
 
     def advance(self) -> None:
-        self._result = self._evaluator.evaluate(self._architecture)
+        (self._result,) = self._evaluator.score([self._proposal])
 
     @property
     def result(self) -> Evaluation | None:

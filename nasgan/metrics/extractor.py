@@ -39,6 +39,11 @@ class Features:
         """The features of some of the images, e.g. of one candidate in a shared batch."""
         return Features(self.features[index], self.logits[index])
 
+    def split(self, size: int) -> list[Features]:
+        """Parts of ``size`` images each."""
+        parts = (torch.split(self.features, size), torch.split(self.logits, size))
+        return [Features(features, logits) for features, logits in zip(*parts, strict=True)]
+
     @staticmethod
     def concatenate(parts: list[Features]) -> Features:
         """Join batches in order."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol as StructuralType
 
+import torch
 from torch import Tensor
 
-from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.errors import ConfigError, TrainingDiverged, UnknownNameError
 from nasgan.metrics.cache import TensorCache, default_cache_dir
 from nasgan.metrics.extractor import FeatureExtractor, Features
 from nasgan.metrics.images import MetricError, check_features
@@ -118,6 +119,52 @@ class MetricHarness:
             raise ConfigError(f"num_images must be at least 1, got {count}")
         batches = [self.extractor(images) for images in self._draw(sample, count)]
         return self.score(Features.concatenate(batches))
+
+    def evaluate_each(
+        self, samplers: Sequence[Callable[[int], Tensor]], *, num_images: int | None = None
+    ) -> list[dict[str, float] | TrainingDiverged]:
+        """Score several generators whose images share feature batches.
+
+        Args:
+            samplers: one a generator, as for `evaluate`. One that raises `TrainingDiverged` leaves
+                the others as they are.
+            num_images: as for `evaluate`; of each.
+
+        Returns:
+            The scores of each generator, or how it broke down.
+
+        Raises:
+            MetricError: the images cannot be scored.
+        """
+        count = self.num_images if num_images is None else num_images
+        if count < 1:
+            raise ConfigError(f"num_images must be at least 1, got {count}")
+        outcomes: list[dict[str, float] | TrainingDiverged] = []
+        features: list[Features] = []
+        waiting: list[Tensor] = []
+        owners: list[int] = []
+        size = self.extractor.batch_size
+        for sample in samplers:
+            try:
+                drawn = list(self._draw(sample, count))
+            except TrainingDiverged as error:
+                outcomes.append(error)
+                continue
+            outcomes.append({})
+            owners.append(len(outcomes) - 1)
+            waiting.append(torch.cat(drawn))
+            images = torch.cat(waiting)
+            whole = len(images) // size * size
+            if whole:
+                features.append(self.extractor(images[:whole]))
+            waiting = [images[whole:]]
+        if waiting and len(waiting[0]):
+            features.append(self.extractor(waiting[0]))
+        if features:
+            parts = Features.concatenate(features).split(count)
+            for owner, own in zip(owners, parts, strict=True):
+                outcomes[owner] = self.score(own)
+        return outcomes
 
     def score(self, features: Features) -> dict[str, float]:
         """Score features that are already there, e.g. a slice of a batch that several share.

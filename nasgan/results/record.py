@@ -87,6 +87,10 @@ class RunRecord:
         seed: the run's seed.
         architecture: the result, as `Architecture.to_json` gives it; null if there is none.
         architecture_name: the name it was asked for by, e.g. ``"autogan_a"``.
+        graphs: drawings of the result's networks, as `nasgan.graph.Graph.to_json` gives them;
+            checked by those who draw them.
+        decisions: the options of each decision of the search space, in the order of the integer
+            encoding.
         metrics: the result's scores by metric.
         objective: ``{"metric", "direction"}`` that the search optimised.
         parameters: number of parameters, ``{"generator", "discriminator"}``.
@@ -134,6 +138,8 @@ class RunRecord:
     failure: str = ""
     architecture: Mapping[str, Any] | None = None
     architecture_name: str | None = None
+    graphs: Sequence[Mapping[str, Any]] = ()
+    decisions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     metrics: Mapping[str, float] | None = None
     parameters: Mapping[str, int] | None = None
     macs: int | None = None
@@ -154,6 +160,7 @@ class RunRecord:
         """The record as JSON data; `from_json` reads it back."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         values["finalists"] = list(self.finalists)
+        values["graphs"] = list(self.graphs)
         return {"format": _FORMAT, "version": _VERSION, **values}
 
     @classmethod
@@ -175,7 +182,7 @@ class RunRecord:
             )
         values = {key: value for key, value in data.items() if key not in ("format", "version")}
         try:
-            check_keys(values, "the record", _FIELDS)
+            check_keys(values, "the record", [f for f in _FIELDS if f in values or f not in _NEWER])
             return cls(**values)
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from error
@@ -252,6 +259,19 @@ def _json_object(value: Any, where: str) -> None:
     json_value(value, where)
 
 
+def _options(value: Any, where: str) -> None:
+    names = value.values() if isinstance(value, Mapping) else ()
+    # Thousands of records are read at once, so what is right is seen at one glance.
+    if not isinstance(value, Mapping) or not all(
+        isinstance(options, list | tuple) and all(isinstance(name, str) for name in options)
+        for options in names
+    ):
+        mapping_of(list_of(text(empty=True)))(value, where)
+
+
+# Records that were written before these fields were there lack them.
+_NEWER = frozenset({"graphs", "decisions"})
+
 _FIELDS: dict[str, Check] = {
     "run_id": text(),
     "kind": one_of("search", "train"),
@@ -265,6 +285,8 @@ _FIELDS: dict[str, Check] = {
     "seed": integer(),
     "architecture": optional(_architecture),
     "architecture_name": optional(text()),
+    "graphs": list_of(instance({}, others=True)),
+    "decisions": _options,
     "metrics": optional(mapping_of(number())),
     "objective": instance({"metric": text(), "direction": one_of("min", "max")}),
     "parameters": optional(instance({"generator": integer(), "discriminator": integer()})),

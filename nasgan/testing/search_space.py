@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nasgan.architecture import Architecture
+from nasgan.architecture import Architecture, Part
 from nasgan.contracts import SearchSpace, Supernet, inherit_weights
 from nasgan.errors import ArchitectureError
+from nasgan.graph import Graph
 from nasgan.randomness import numpy_generator, seeded, torch_generator
 
 __all__ = ["check_search_space"]
@@ -51,6 +52,7 @@ def check_search_space(space: SearchSpace, *, architectures: int = 4, seed: int 
     distinct = list(dict.fromkeys(drawn))[:architectures]
     for architecture in distinct:
         _check_derived(space, architecture, seed)
+        _check_drawings(space, architecture)
     probe = _Probe(space, _built(space.build_supernet, seed), seed)
     for architecture in distinct:
         _check_paths(probe, architecture)
@@ -95,6 +97,18 @@ def _check_decisions(space: SearchSpace) -> None:
         last == space.network.image_size,
         f"`stage_image_size` of the last stage must be image_size, got {last}",
     )
+
+
+def _check_drawings(space: SearchSpace, architecture: Architecture) -> None:
+    try:
+        graphs = space.describe(architecture)
+        back = [Graph.from_json(json.loads(json.dumps(graph.to_json()))) for graph in graphs]
+    except ArchitectureError as error:
+        raise AssertionError(
+            f"`describe` of {architecture.id} gives no drawing: {error}"
+        ) from error
+    _expect(len(graphs) > 0, "`describe` gives no drawing")
+    _expect(back == list(graphs), "a drawing of `describe` does not survive JSON")
 
 
 def _check_values(
@@ -219,17 +233,18 @@ def _check_mixture(probe: _Probe) -> None:
     """Soft weights carry gradients to every weight vector and every parameter."""
     space = probe.space
     supernet = probe.supernet.train()
+    parts: tuple[Part, ...] = ("generator", "discriminator")
     halves: list[list[Tensor]] = []
-    for part in ("generator", "discriminator"):
-        decisions = [decision for decision in space.decisions if decision.part == part]
+    for part in parts:
+        decisions = space.part_decisions(part)
         halves.append([_uniform(len(d.options)).requires_grad_() for d in decisions])
     images = supernet.generator(probe.latents(), halves[0])
     _expect_images(space, images, space.network.image_size, "the super-generator with soft weights")
     logits = supernet.discriminator(images, halves[1])
     _expect_logits(logits, "the super-discriminator with soft weights")
     (logits.sum() + images.square().sum()).backward()
-    for part, weights in zip(("generator", "discriminator"), halves, strict=True):
-        decisions = [decision for decision in space.decisions if decision.part == part]
+    for part, weights in zip(parts, halves, strict=True):
+        decisions = space.part_decisions(part)
         for decision, weight in zip(decisions, weights, strict=True):
             if len(decision.options) > 1:
                 _expect(

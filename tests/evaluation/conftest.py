@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nasgan.contracts import Budget, Ledger, Objective
 from nasgan.data import ImageSet
+from nasgan.errors import TrainingDiverged
 from nasgan.evaluation import EvaluationContext
 from nasgan.testing.toy_space import ToySpace
 from nasgan.training import SupernetTraining, TrainerSettings
@@ -33,6 +34,17 @@ class BrightnessHarness:
         images = torch.cat([sample(min(8, count - k)) for k in range(0, count, 8)])
         self.drawn.append(images)
         return {"fid": float(images.double().mean()), "is": 1.0}
+
+    def evaluate_each(
+        self, samplers: Sequence[Callable[[int], Tensor]], *, num_images: int | None = None
+    ) -> list[dict[str, float] | TrainingDiverged]:
+        outcomes: list[dict[str, float] | TrainingDiverged] = []
+        for sample in samplers:
+            try:
+                outcomes.append(self.evaluate(sample, num_images=num_images))
+            except TrainingDiverged as error:
+                outcomes.append(error)
+        return outcomes
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasgan.contracts import Budget, Ledger, inherit_weights
+from nasgan.contracts import Budget, Ledger, Proposal, inherit_weights
 from nasgan.data import ImageSet
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation import SharedEvaluator
@@ -49,6 +49,10 @@ def architecture(autogan):
     return next(a for a in drawn if a["cell2.norm"] == "batch")
 
 
+def score(evaluator, architecture):
+    return evaluator.score([Proposal(architecture)])[0]
+
+
 def snapshot(network):
     modes = [module.training for module in network.modules()]
     tracked = [getattr(module, "track_running_stats", None) for module in network.modules()]
@@ -61,9 +65,8 @@ def test_the_supernet_is_left_untouched(context, architecture, assert_same, batc
     generator = context.shared_weights().supernet.generator
     getattr(generator, mode)()
     before = snapshot(generator)
-    evaluation = SharedEvaluator(context, num_images=20, batch_norm=batch_norm).evaluate(
-        architecture
-    )
+    evaluator = SharedEvaluator(context, num_images=20, batch_norm=batch_norm)
+    evaluation = score(evaluator, architecture)
     assert evaluation.fidelity == "shared"
     assert_same(snapshot(generator), before)
 
@@ -79,7 +82,7 @@ def latents(count):
 
 
 def test_running_statistics_score_what_the_derived_network_generates(context, architecture):
-    SharedEvaluator(context, num_images=8).evaluate(architecture)
+    score(SharedEvaluator(context, num_images=8), architecture)
     with torch.no_grad():
         expected = to_uint8(derived(context, architecture).eval()(latents(8)))
     found = context.harness.drawn[-1]
@@ -87,7 +90,7 @@ def test_running_statistics_score_what_the_derived_network_generates(context, ar
 
 
 def test_batch_statistics_are_those_of_the_batch(context, architecture):
-    SharedEvaluator(context, num_images=8, batch_norm="batch").evaluate(architecture)
+    score(SharedEvaluator(context, num_images=8, batch_norm="batch"), architecture)
     with torch.no_grad():
         network = derived(context, architecture)
         expected = to_uint8(network.train()(latents(8)))
@@ -107,7 +110,7 @@ def test_a_score_is_charged_and_repeats_exactly(context, architecture):
     assert spent.architectures == before.architectures + 1
     assert spent.images == before.images + 20
     assert spent.generator_steps == before.generator_steps
-    assert task.result.score == task.result.metrics["fid"] == evaluator.evaluate(architecture).score
+    assert task.result.score == task.result.metrics["fid"] == score(evaluator, architecture).score
     assert torch.equal(*context.harness.drawn[-2:])
 
 
@@ -115,9 +118,9 @@ def test_a_score_is_charged_and_repeats_exactly(context, architecture):
 def test_no_score_beyond_the_budget(make_context, space, limit):
     context = replace(make_context(), ledger=Ledger(limit))
     evaluator = SharedEvaluator(context, num_images=4)
-    evaluator.evaluate(space.architecture([0, 0, 0, 0]))
+    score(evaluator, space.architecture([0, 0, 0, 0]))
     with pytest.raises(BudgetExhausted):
-        evaluator.evaluate(space.architecture([0, 0, 0, 0]))
+        score(evaluator, space.architecture([0, 0, 0, 0]))
     assert len(context.harness.drawn) == 1
 
 
@@ -127,17 +130,21 @@ def test_a_path_that_is_not_finite_is_a_failed_evaluation(make_context, space):
     with torch.no_grad():
         generator.layers["layer1"]["pointwise"].weight.fill_(torch.nan)
     evaluator = SharedEvaluator(context, num_images=4)
-    broken = evaluator.evaluate(space.architecture(["pointwise", 0, 0, 0]))
+    broken = score(evaluator, space.architecture(["pointwise", 0, 0, 0]))
     assert (broken.score, broken.metrics) == (None, {})
     assert broken.failure == "the generated images are not finite"
     assert context.ledger.spent().architectures == 1
     assert all(module.training for module in generator.modules())
-    assert evaluator.evaluate(space.architecture(["convolution", 0, 0, 0])).score is not None
+    assert score(evaluator, space.architecture(["convolution", 0, 0, 0])).score is not None
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
-    [({"num_images": 1}, "num_images"), ({"batch_norm": "both"}, "batch_norm")],
+    [
+        ({"num_images": 1}, "num_images"),
+        ({"batch_norm": "both"}, "batch_norm"),
+        ({"together": 0}, "together"),
+    ],
 )
 def test_impossible_settings_are_refused(make_context, settings, complaint):
     with pytest.raises(ConfigError, match=complaint):
@@ -184,3 +191,64 @@ def test_evaluation_mode_puts_everything_back_after_an_error():
     with pytest.raises(KeyError):
         failing()
     assert snapshot(network)[:2] == before
+
+
+def test_a_group_is_scored_as_its_members_alone_and_pays_for_each(context, autogan):
+    rng = numpy_generator(2, "group")
+    proposals = [Proposal(autogan.sample(rng)) for _ in range(3)]
+    evaluator = SharedEvaluator(context, num_images=20)
+    before = context.ledger.spent()
+    together = evaluator.score(proposals)
+    spent = context.ledger.spent()
+    assert spent.architectures - before.architectures == 3
+    assert spent.images - before.images == 60
+    alone = [score(evaluator, proposal.architecture) for proposal in proposals]
+    assert [e.score for e in together] == [e.score for e in alone]
+    assert [e.architecture for e in together] == [p.architecture for p in proposals]
+
+
+@pytest.mark.parametrize("limit", [Budget(architectures=2), Budget(images=5)])
+def test_of_a_group_as_many_are_scored_as_the_budget_allows(make_context, space, limit):
+    context = replace(make_context(), ledger=Ledger(limit))
+    proposals = [Proposal(space.architecture([k, 0, 0, 0])) for k in range(3)]
+    scored = SharedEvaluator(context, num_images=4).score(proposals)
+    assert [e.architecture for e in scored] == [p.architecture for p in proposals[:2]]
+
+
+def test_one_broken_path_does_not_harm_its_group(make_context, space):
+    context = make_context()
+    generator = context.shared_weights().supernet.generator
+    with torch.no_grad():
+        generator.layers["layer1"]["pointwise"].weight.fill_(torch.nan)
+    choices = (["convolution", 0, 0, 0], ["pointwise", 0, 0, 0], ["identity", 0, 0, 0])
+    proposals = [Proposal(space.architecture(choice)) for choice in choices]
+    evaluator = SharedEvaluator(context, num_images=4)
+    first, broken, last = evaluator.score(proposals)
+    assert broken.failure
+    assert broken.score is None
+    assert first.score == score(evaluator, proposals[0].architecture).score
+    assert last.score == score(evaluator, proposals[2].architecture).score
+
+
+@pytest.mark.parametrize(("stage", "side"), [(0, 4), (1, 8)])
+def test_networks_of_a_stage_are_scored_on_enlarged_images(context, autogan, stage, side):
+    architecture = autogan.sample(numpy_generator(3, "candidates"))
+    evaluator = SharedEvaluator(context, num_images=8)
+    (found,) = evaluator.score([Proposal(architecture, stage=stage)])
+    assert found.stage == stage
+    generator = context.shared_weights().supernet.generator.eval()
+    weights = autogan.one_hot(architecture, stage=stage).generator
+    with torch.no_grad():
+        small = generator(latents(8), weights, stage=stage)
+        assert small.shape[-1] == side
+        large = nn.functional.interpolate(small, size=(16, 16), mode="bilinear")
+    assert (context.harness.drawn[-1].int() - to_uint8(large).int()).abs().max() <= 1
+
+
+def test_the_last_stage_is_the_full_network_and_others_are_refused(context, architecture):
+    evaluator = SharedEvaluator(context, num_images=8)
+    (last,) = evaluator.score([Proposal(architecture, stage=2)])
+    assert last.stage is None
+    assert last.score == score(evaluator, architecture).score
+    with pytest.raises(ConfigError, match="there is no stage 3"):
+        evaluator.begin(architecture, stage=3)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasgan.data import Splits, load_digits
-from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.errors import ConfigError, TrainingDiverged, UnknownNameError
 from nasgan.metrics.extractor import FeatureExtractor, Features
 from nasgan.metrics.features import make_features
 from nasgan.metrics.harness import MetricHarness, build_harness
@@ -177,3 +177,26 @@ def test_bad_samples_and_features_give_an_error_not_a_score(harness: MetricHarne
         harness.score(Features(torch.zeros(50, 7), torch.zeros(50, 10)))
     with pytest.raises(ConfigError, match="at least 1"):
         harness.evaluate(lambda count: torch.zeros(count, 1, 16, 16), num_images=0)
+
+
+def test_several_generators_share_feature_batches_and_keep_their_scores(
+    digits: Splits, tmp_path: Path
+) -> None:
+    extractor = make_features("digits", device="cpu", batch_size=64)
+    harness = build_harness(digits.train, extractor, num_images=40, cache_dir=tmp_path)
+    images = digits.train.images
+    samplers = [Replay(images[k * 40 : k * 40 + 40]) for k in range(4)]
+
+    def broken(count: int) -> Tensor:
+        raise TrainingDiverged("the generated images are not finite", generator_step=3)
+
+    passes: list[int] = []
+    network = next(module for module in vars(extractor).values() if isinstance(module, nn.Module))
+    network.register_forward_pre_hook(lambda _m, inputs: passes.append(len(inputs[0])))
+    found = harness.evaluate_each([*samplers[:2], broken, *samplers[2:]])
+    assert sum(passes) == 160
+    assert len(passes) == 3  # 64, 64 and 32, not 4 times 40
+    assert isinstance(found[2], TrainingDiverged)
+    for k, scores in zip((0, 1, 3, 4), [found[0], found[1], found[3], found[4]], strict=True):
+        alone = harness.evaluate(Replay(images[(k - (k > 2)) * 40 :][:40]))
+        assert scores == pytest.approx(alone, rel=1e-4)

@@ -13,6 +13,7 @@ from torch import nn
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts import SearchSpace, Supernet
 from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.graph import Graph
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
 from nasgan.networks.sngan import SNGANDiscriminator
 from nasgan_search_spaces.adversarial_nas import repair as rules
@@ -28,6 +29,11 @@ from nasgan_search_spaces.adversarial_nas.discriminator import (
     DerivedDiscriminator,
     FixedDiscriminator,
     SuperDiscriminator,
+)
+from nasgan_search_spaces.adversarial_nas.drawing import (
+    draw_discriminator,
+    draw_fixed_discriminator,
+    draw_generator,
 )
 from nasgan_search_spaces.adversarial_nas.generator import DerivedGenerator, SuperGenerator
 from nasgan_search_spaces.adversarial_nas.genotype import read_matrix, write_matrix
@@ -223,6 +229,20 @@ class AdversarialNASSpace(SearchSpace):
             return self._fixed(self.discriminator)
         options = self._part_options(architecture, "discriminator")
         return DerivedDiscriminator(self.network, self.down_cells, options)
+
+    def describe(self, architecture: Architecture) -> tuple[Graph, ...]:
+        """See `SearchSpace.describe`; of the discriminator, what stand-alone generators face."""
+        self.validate(architecture)
+        side = self.network.image_size
+        generator = draw_generator(
+            self._part_options(architecture, "generator"), side, self.latent_scales
+        )
+        same = self.stand_alone_discriminator == "same"
+        kind = self.discriminator if same else self.stand_alone_discriminator
+        if kind != "searched":
+            return generator, draw_fixed_discriminator(kind, side)
+        options = self._part_options(architecture, "discriminator")
+        return generator, draw_discriminator(options, side)
 
     def build_supernet(self) -> Supernet:
         """The weight-sharing pair; a fixed discriminator is simply itself."""

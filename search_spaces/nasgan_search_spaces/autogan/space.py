@@ -7,8 +7,10 @@ from torch import nn
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts import SearchSpace, Supernet
 from nasgan.errors import ConfigError
+from nasgan.graph import Graph
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
 from nasgan_search_spaces.autogan.decisions import CELLS, DECISIONS, NAME, VERSION
+from nasgan_search_spaces.autogan.drawing import draw_discriminator, draw_generator
 from nasgan_search_spaces.autogan.networks import (
     DerivedGenerator,
     SuperDiscriminator,
@@ -70,6 +72,12 @@ class AutoGANSpace(SearchSpace):
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
         )
+
+    def describe(self, architecture: Architecture) -> tuple[Graph, ...]:
+        """See `SearchSpace.describe`."""
+        self.validate(architecture)
+        side = self.network.image_size
+        return draw_generator(architecture, side), draw_discriminator(side)
 
     def build_supernet(self) -> Supernet:
         """The weight-sharing pair; both halves grow with the stages."""

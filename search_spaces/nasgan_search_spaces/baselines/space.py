@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts import SearchSpace, Supernet, mix_options
 from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.graph import Edge, Graph, Node
 from nasgan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from nasgan.networks.sizes import bottom_and_doublings
 from nasgan.networks.sngan import SNGANDiscriminator, SNGANGenerator
@@ -103,6 +104,16 @@ class BaselinesSpace(SearchSpace):
         name = architecture["discriminator"]
         return _Derived({name: self._discriminator(name)})
 
+    def describe(self, architecture: Architecture) -> tuple[Graph, ...]:
+        """See `SearchSpace.describe`: both networks as boxes."""
+        self.validate(architecture)
+        side = self.network.image_size
+        image = f"image {side}×{side}"
+        return (
+            _box("generator", "latent z", architecture["generator"], image),
+            _box("discriminator", image, architecture["discriminator"], "logit"),
+        )
+
     def build_supernet(self) -> Supernet:
         """Both networks of each half, side by side: they share no weights."""
         generators = {name: self._generator(name) for name in _GENERATORS}
@@ -124,3 +135,8 @@ class BaselinesSpace(SearchSpace):
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
         )
+
+
+def _box(title: str, start: str, network: str, end: str) -> Graph:
+    nodes = (Node("start", start), Node("network", network.upper()), Node("end", end))
+    return Graph(title, nodes, (Edge("start", "network"), Edge("network", "end", kind="fixed")))
