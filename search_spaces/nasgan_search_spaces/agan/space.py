@@ -36,7 +36,7 @@ _BLOCK = re.compile(r"\w+\.block(\d+)\.left\.input")
 class AGANSpace(SearchSpace):
     """Up-sampling, down-sampling and normal modules, stacked to a generator and a discriminator.
 
-    Known, from the abstract and the figures of the paper; its text and code are not available:
+    Known, from the abstract, the figures and their captions; text and code are not available:
 
     * three segments of decisions program an up-sampling, a down-sampling and a normal module
       (figures 1 and 2);
@@ -44,7 +44,8 @@ class AGANSpace(SearchSpace):
       on a map of 4x4 pixels, 6x6 for 48 px; the discriminator down-sampling and normal ones;
     * a module reads ``prev`` beside its own input, which is resampled where the module follows a
       resampling one (figure 6);
-    * 20.1 M parameters on CIFAR-10, of which networks is not known.
+    * 20.1 M parameters on CIFAR-10 (as Gao et al. 2020, table 2, quote), of which networks is not
+      known.
 
     Reconstructed, because the paper's own list is not available: all else. A module is a cell of
     the NASNet kind. Block b has two slots; each reads one of {input, prev, earlier blocks} and
