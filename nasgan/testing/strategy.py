@@ -252,7 +252,8 @@ def _check_end(session: _Session) -> None:
     _expect(bool(finalists), "the search ended without an incumbent: return what scored best")
     _expect(strategy.finalists(0) == [], "`finalists(0)` must be empty")
     _expect(strategy.finalists(1) == finalists[:1], "`finalists(1)` must be the first of more")
-    length = {e.architecture: e.generator_steps for e in run.trace.completed}
+    full = [e for e in run.trace.completed if e.stage is None]
+    length = {e.architecture: e.generator_steps for e in full}
     known = [a for a in finalists if a in length]
     for architecture in known:
         _expect(

@@ -131,7 +131,9 @@ class ToyEvaluator(Evaluator):
             )
         self.trace.events.append(("score", architecture.id, generator_steps))
         total = 0 if self.needs_shared_weights else generator_steps or _DEFAULT_STEPS
-        return _ToyTask(self, architecture, total)
+        # The last stage is that of the full networks.
+        growing = stage is not None and stage < self._space.num_stages - 1
+        return _ToyTask(self, architecture, total, stage if growing else None)
 
     def state_dict(self) -> dict[str, Any]:
         """Lengths of the trainings so far: a longer one continues a shorter one."""
@@ -143,7 +145,14 @@ class ToyEvaluator(Evaluator):
 
 
 class _ToyTask(EvaluationTask):
-    def __init__(self, evaluator: ToyEvaluator, architecture: Architecture, total: int) -> None:
+    def __init__(
+        self,
+        evaluator: ToyEvaluator,
+        architecture: Architecture,
+        total: int,
+        stage: int | None,
+    ) -> None:
+        self._stage = stage
         self._evaluator = evaluator
         self._architecture = architecture
         self._total = total
@@ -175,6 +184,7 @@ class _ToyTask(EvaluationTask):
             generator_steps=self._total,
             cost=Cost(architectures=1, generator_steps=self._total),
             failure="the toy training diverged" if score is None else "",
+            stage=self._stage,
         )
         evaluator.trace.completed.append(self._result)
 
@@ -239,9 +249,7 @@ class _ToySharedWeights:
         self._trace.events.append(("reset", "", None))
         self.training.reset()
 
-    def _noting_refusal(
-        self, train: Callable[[], StepLosses], generator_steps: int
-    ) -> StepLosses:
+    def _noting_refusal(self, train: Callable[[], StepLosses], generator_steps: int) -> StepLosses:
         if generator_steps < 1:
             raise AssertionError(f"asks to train the supernet for {generator_steps} steps")
         try:

@@ -1,0 +1,517 @@
+"""Search by reinforcement learning (AutoGAN, Gong et al. 2019; AGAN, Wang & Huan 2019)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, get_args
+
+import torch
+
+from nasgan.architecture import Architecture, Decision
+from nasgan.contracts import AskTellStrategy, Evaluation, Proposal, SearchRun, StepReport
+from nasgan.errors import ConfigError
+from nasgan_strategies.rl.plan import Phase, Schedule, plan_search
+from nasgan_strategies.rl.policy import Child, Policy, PolicySettings
+from nasgan_strategies.rl.reinforce import Baseline, Update, corrected_loss, published_loss
+from nasgan_strategies.rl.reset import LossWindows
+from nasgan_strategies.rl.reward import Costs, Limits, Reward, RewardKind
+
+__all__ = ["RLSearch"]
+
+_log = logging.getLogger(__name__)
+# Supernet steps between two possible checkpoints.
+_PIECE_STEPS = 10
+# Paths are drawn in batches: the policy stands still while the supernet trains.
+_PATHS = 32
+_MOST_DRAWS = 1000
+
+
+class RLSearch(AskTellStrategy):
+    """A recurrent policy chooses architectures and learns from their scores by REINFORCE.
+
+    With ``evaluator=shared`` it is AutoGAN's search: each iteration trains the supernet along paths
+    that the policy draws, then the policy on scores with shared weights. In a space with stages the
+    networks grow: at the end of a stage the best of ``num_candidates`` children are kept, and a new
+    policy continues them from their hidden states. With ``evaluator=scratch`` it is AGAN's: every
+    candidate is trained on its own, many at once with ``executor=processes``; the policy is updated
+    whenever ``children`` of them have arrived, by its present probabilities of what it had drawn.
+
+    Choices that a space repairs are learned as they were drawn. A candidate that failed counts as
+    the worst so far. If the budget ends before the last stage, the best prefix is completed by the
+    first option of each decision that is missing.
+
+    Args:
+        update: ``corrected``, or ``published``: one child a step, the baseline restarted in each
+            iteration, an entropy gradient of the wrong sign (see
+            `nasgan_strategies.rl.reinforce`).
+        iterations: of training and control; null: from the budget, up to AutoGAN's 65.
+        generator_steps: of the supernet, in all; null: all that the budget has.
+        controller_steps: updates in an iteration (published: 30), as far as the budget of
+            architectures allows.
+        children: candidates of an update (published: 1).
+        entropy_weight: 1e-3 in the published code, 1e-4 in the paper.
+        baseline_decay: of the moving average of the rewards.
+        normalise_advantage: divide by the rewards' spread (``corrected`` only).
+        hidden: width of the policy.
+        lr: its learning rate.
+        beta1: Adam's.
+        beta2: Adam's.
+        multi_level: grow in spaces with stages; false: one level.
+        grow_at: iterations before which the networks grow; null: as AutoGAN's, in proportion.
+        num_candidates: children scored at the end of each stage (published: 10).
+        kept: of them, continued in the next stage (published: 5).
+        dynamic_reset: begin the supernet anew when its training has stalled.
+        reset_threshold: variance of the losses below which it has.
+        reset_window: losses looked at.
+        reward: ``auto``, ``score``, ``inverse`` or ``negative``; see
+            `nasgan_strategies.rl.reward.Reward`.
+        parameters_weight: as there.
+        macs_weight: as there.
+        max_parameters: hard limit, millions of the generator's parameters at the search's widths:
+            candidates above it are drawn again, never trained or scored.
+        max_macs: the same for thousand millions of multiply-adds.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    name: ClassVar[str] = "rl"
+
+    def __init__(
+        self,
+        *,
+        update: Update = "corrected",
+        iterations: int | None = None,
+        generator_steps: int | None = None,
+        controller_steps: int = 30,
+        children: int = 4,
+        entropy_weight: float = 1e-3,
+        baseline_decay: float = 0.9,
+        normalise_advantage: bool = True,
+        hidden: int = 100,
+        lr: float = 3.5e-3,
+        beta1: float = 0.0,
+        beta2: float = 0.9,
+        multi_level: bool = True,
+        grow_at: Sequence[int] | None = None,
+        num_candidates: int = 10,
+        kept: int = 5,
+        dynamic_reset: bool = True,
+        reset_threshold: float = 1e-3,
+        reset_window: int = 500,
+        reward: RewardKind = "auto",
+        parameters_weight: float = 0.0,
+        macs_weight: float = 0.0,
+        max_parameters: float | None = None,
+        max_macs: float | None = None,
+    ) -> None:
+        super().__init__()
+        _check_settings(
+            update,
+            children,
+            {
+                "iterations": iterations,
+                "generator_steps": generator_steps,
+                "controller_steps": controller_steps,
+                "children": children,
+                "hidden": hidden,
+                "num_candidates": num_candidates,
+                "kept": kept,
+            },
+            {"baseline_decay": baseline_decay, "beta1": beta1, "beta2": beta2, "lr": lr},
+        )
+        if entropy_weight < 0:
+            raise ConfigError(f"strategy.entropy_weight must not be negative, got {entropy_weight}")
+        self._update: Update = update
+        self._given_steps = generator_steps
+        grow = None if grow_at is None else tuple(grow_at)
+        self._schedule = Schedule(iterations, controller_steps, children, num_candidates, grow)
+        self._entropy_weight = entropy_weight
+        self._decay = baseline_decay
+        self._normalise = normalise_advantage
+        self._policy_settings = PolicySettings(hidden, lr, beta1, beta2)
+        self._multi_level = multi_level
+        self._kept = kept
+        self._windows = LossWindows(reset_window, reset_threshold) if dynamic_reset else None
+        self._reward = Reward(reward, parameters_weight, macs_weight)
+        self._limits = Limits(max_parameters, max_macs)
+        self._baseline = Baseline(baseline_decay)
+        self._published_baseline: torch.Tensor | None = None
+        self._phases: list[Phase] = []
+        self._phase = 0
+        self._done = 0
+        self._stage = 0
+        self._resets = 0
+        self._reset_due = False
+        self._worst: float | None = None
+        self._waiting: list[tuple[str, Child]] = []
+        self._arrived: list[tuple[Child, Evaluation]] = []
+        self._values: dict[str, float] = {}
+        self._options: dict[str, list[float]] = {}
+
+    def setup(self, run: SearchRun) -> None:
+        """Plan the search and make the first policy; see `SearchStrategy.setup`."""
+        super().setup(run)
+        self._reward.check(run.objective)
+        self._costs = Costs(run.space)
+        self._limits.check_reachable(run.space, self._costs, run.rng("limits"))
+        self._shared = run.evaluator.needs_shared_weights
+        self._stages = run.space.num_stages if self._multi_level and self._shared else 1
+        self._seed = int(run.rng("controller seed").integers(2**62))
+        self._policy = self._new_policy(())
+        budget = run.ledger.budget
+        if self._shared:
+            known = [s for s in (self._given_steps, budget.generator_steps) if s is not None]
+            if not known:
+                raise ConfigError(
+                    "reinforcement learning with shared weights needs the length of the supernet's "
+                    "training: set budget.generator_steps or strategy.generator_steps"
+                )
+            architectures = run.ledger.remaining("architectures")
+            self._phases = plan_search(self._schedule, self._stages, min(known), architectures)
+        elif all(
+            limit is None
+            for limit in (
+                budget.architectures,
+                budget.generator_steps,
+                budget.images,
+                budget.device_seconds,
+            )
+        ):
+            raise ConfigError(
+                "reinforcement learning with evaluator=scratch goes on until its budget ends: set "
+                "budget.architectures or another limit"
+            )
+
+    @property
+    def label(self) -> str:
+        """``rl``; with suffixes for what makes another method of it."""
+        label = self.name if self._shared else f"{self.name}_scratch"
+        if self._shared and self._stages < self.run.space.num_stages:
+            label += "_single_level"
+        if self._update == "published":
+            label += "_published"
+        if self._shared and self._windows is None:
+            label += "_no_reset"
+        return label
+
+    @property
+    def _now(self) -> Phase | None:
+        """The phase under way; None in a search from scratch, which has one without an end."""
+        return self._phases[self._phase] if self._shared else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last candidates are scored; a search from scratch ends with its budget."""
+        return self._shared and self._phase >= len(self._phases)
+
+    @property
+    def together(self) -> int:
+        """The children of an update, or the candidates of a stage's end."""
+        phase = self._now
+        if phase is None or phase.kind == "control":
+            return self._schedule.children
+        return phase.amount
+
+    def step(self) -> StepReport:
+        """Train the supernet a little, or go on scoring and learning."""
+        self._values, self._options = {}, {}
+        phase = self._now
+        if phase is not None and phase.kind == "train":
+            return self._train(phase)
+        report = super().step()
+        return StepReport(
+            report.message, report.progress, report.evaluations, self._values, self._options
+        )
+
+    def _train(self, phase: Phase) -> StepReport:
+        drawn: list[Architecture] = []
+        queue: list[Architecture] = []
+
+        def path() -> Architecture:
+            if not queue:
+                children = self._policy.sample(_PATHS, self.run.rng("paths"))
+                queue.extend(self._within_limits(child, "paths")[1] for child in children)
+            drawn.append(queue.pop(0))
+            return drawn[-1]
+
+        shared = self.run.shared_weights
+        before = shared.generator_steps
+        losses = shared.train(
+            path,
+            generator_steps=min(_PIECE_STEPS, phase.amount - self._done),
+            stage=self._stage if self._stages > 1 else None,
+        )
+        self._done += shared.generator_steps - before
+        values = {**losses.means, "stage": self._stage, "resets": self._resets}
+        if self._windows is not None and self._windows.stalled(
+            losses.generator, losses.discriminator
+        ):
+            self._reset_due = True
+        message, progress = self.progress_message(), self.progress()
+        if self._reset_due or self._done >= phase.amount:
+            self._next_phase()
+        decisions = self._decisions(self._stage)
+        return StepReport(message, progress, (), values, _frequencies(decisions, drawn))
+
+    def _next_phase(self) -> None:
+        self._phase += 1
+        self._done = 0
+        self._published_baseline = None
+        begins_again = self._phase >= len(self._phases) or self._phases[self._phase].kind != (
+            "control"
+        )
+        # The policy still learns from the networks that have stalled, as in the published code.
+        if self._reset_due and begins_again:
+            self._reset_due = False
+            self._resets += 1
+            _log.info("the supernet's training has stalled: reset number %d", self._resets)
+            self.run.shared_weights.reset()
+
+    def ask(self) -> Proposal | None:
+        """The policy's next child; None while an update waits for its scores."""
+        phase = self._now
+        under_way = len(self._waiting)
+        if phase is not None:
+            due = self._schedule.children if phase.kind == "control" else phase.amount
+            if under_way + len(self._arrived) >= due:
+                return None
+        (child,) = self._policy.sample(1, self.run.rng("children"))
+        child, architecture = self._within_limits(child, "children")
+        self._waiting.append((architecture.id, child))
+        growing = self._stage < self._stages - 1
+        return Proposal(architecture, stage=self._stage if growing else None)
+
+    def tell(self, evaluation: Evaluation) -> None:
+        """Hear a score; learn when an update's children are there, or end the stage."""
+        index = next(
+            k for k, (name, _) in enumerate(self._waiting) if name == evaluation.architecture.id
+        )
+        _, child = self._waiting.pop(index)
+        self._arrived.append((child, evaluation))
+        phase = self._now
+        due = self._schedule.children
+        if phase is not None and phase.kind != "control":
+            due = phase.amount
+        if len(self._arrived) < due:
+            return
+        arrived, self._arrived = self._arrived, []
+        if phase is None or phase.kind == "control":
+            self._learn(arrived)
+            self._done += 1
+            if phase is not None and self._done >= phase.amount:
+                self._next_phase()
+        elif phase.kind == "keep":
+            self._grow(arrived)
+            self._next_phase()
+        else:
+            self._next_phase()
+
+    def _learn(self, arrived: Sequence[tuple[Child, Evaluation]]) -> None:
+        rewards = self._rewards([evaluation for _, evaluation in arrived])
+        children = [child for child, _ in arrived]
+        rollout = self._policy.replay(children)
+        if rewards:
+            if self._update == "published":
+                loss, self._published_baseline = published_loss(
+                    rollout, rewards[0], self._entropy_weight, self._published_baseline, self._decay
+                )
+            else:
+                advantages = self._baseline.advantages(rewards, normalise=self._normalise)
+                loss = corrected_loss(rollout, advantages, self._entropy_weight)
+            self._policy.descend(loss)
+            self._values |= {"reward_mean": sum(rewards) / len(rewards), "reward_max": max(rewards)}
+        self._values |= {
+            "entropy": float(rollout.entropies.detach().sum(1).mean()),
+            "stage": self._stage,
+            "updates": self._done + 1,
+        }
+        if self._update == "corrected" and self._baseline.mean is not None:
+            self._values["baseline"] = self._baseline.mean
+        decisions = self._decisions(self._stage)
+        drawn = [evaluation.architecture for _, evaluation in arrived]
+        self._options = _frequencies(decisions, drawn)
+
+    def _rewards(self, evaluations: Sequence[Evaluation]) -> list[float]:
+        """Of all; empty while nothing has succeeded, because then nothing can be told apart."""
+        objective = self.run.objective
+        found = [
+            None
+            if evaluation.score is None
+            else self._reward(objective, evaluation.score, evaluation.architecture, self._costs)
+            for evaluation in evaluations
+        ]
+        known = [value for value in (*found, self._worst) if value is not None]
+        if not known:
+            return []
+        self._worst = min(known)
+        return [self._worst if value is None else value for value in found]
+
+    def _grow(self, arrived: Sequence[tuple[Child, Evaluation]]) -> None:
+        """Keep the best prefixes with their hidden states, and begin the next stage."""
+        reward = self.run.objective.reward
+        ranked = sorted(arrived, key=lambda pair: -reward(pair[1].score))
+        prefixes: dict[tuple[int, ...], tuple[list[float], list[float]]] = {}
+        repeated: list[tuple[tuple[int, ...], tuple[list[float], list[float]]]] = []
+        for child, _ in ranked:
+            choices = self._policy.prefix(child) + child.actions
+            repeated.append((choices, child.state))
+            prefixes.setdefault(choices, child.state)
+        # The published code does not look whether survivors coincide.
+        kept = repeated if self._update == "published" else list(prefixes.items())
+        self._stage += 1
+        # Rewards of another stage are no measure for this one's.
+        self._baseline = Baseline(self._decay)
+        self._worst = None
+        self._policy = self._new_policy(kept[: self._kept])
+
+    def _new_policy(
+        self, prefixes: Sequence[tuple[tuple[int, ...], tuple[list[float], list[float]]]]
+    ) -> Policy:
+        sizes = [len(decision.options) for decision in self._decisions(self._stage)]
+        seed = self._seed + self._stage
+        return Policy(sizes, self._policy_settings, seed=seed, prefixes=prefixes)
+
+    def _decisions(self, stage: int) -> list[Decision]:
+        """What the policy of ``stage`` decides."""
+        if self._stages == 1:
+            return list(self.run.space.decisions)
+        return [decision for decision in self.run.space.decisions if decision.stage == stage]
+
+    def _architecture(self, child: Child) -> Architecture:
+        """``child`` and its prefix, later decisions by their first option, repaired."""
+        return self._completed(self._policy.prefix(child) + child.actions)
+
+    def _completed(self, choices: Sequence[int]) -> Architecture:
+        space = self.run.space
+        order = (
+            sorted(space.decisions, key=lambda d: d.stage)
+            if self._stages > 1
+            else (space.decisions)
+        )
+        chosen = dict(zip((decision.name for decision in order), choices, strict=False))
+        indices = tuple(chosen.get(decision.name, 0) for decision in space.decisions)
+        return space.architecture(space.repair(indices))
+
+    def _within_limits(self, child: Child, stream: str) -> tuple[Child, Architecture]:
+        """``child``, or the first one drawn instead of it that keeps the limits."""
+        for _ in range(_MOST_DRAWS):
+            architecture = self._architecture(child)
+            if not self._limits.any or self._limits.allow(self._costs(architecture)):
+                return child, architecture
+            (child,) = self._policy.sample(1, self.run.rng(stream))
+        raise ConfigError(
+            f"strategy.max_parameters and max_macs: {_MOST_DRAWS} candidates in a row were above "
+            "the limits; raise them, or grow in one level (strategy.multi_level=false)"
+        )
+
+    def finalists(self, count: int) -> list[Architecture]:
+        """The best of those scored as full networks, by their latest scores; see the class."""
+        found = super().finalists(count)
+        if not found and self._policy.prefixes:
+            prefixes = [self._completed(choices) for choices, _ in self._policy.prefixes]
+            found = list(dict.fromkeys(prefixes))
+        return found[:count]
+
+    def progress(self) -> float | None:
+        """Share of the phases that are over; from scratch, of the budget."""
+        if not self._shared:
+            ledger = self.run.ledger
+            shares = [
+                1 - ledger.remaining(unit) / limit
+                for unit, limit in ledger.budget.to_json().items()
+                if limit is not None
+            ]
+            return min(1.0, max(0.0, *shares))
+        part = self._done / self._phases[self._phase].amount if not self.finished else 0.0
+        return min(1.0, (self._phase + part) / len(self._phases))
+
+    def progress_message(self) -> str:
+        """See `AskTellStrategy.progress_message`."""
+        if not self._shared:
+            return f"{len(self.evaluations)} candidates, {self._done} updates"
+        if self.finished:
+            return "search done"
+        phase = self._phases[self._phase]
+        what = {
+            "train": "supernet step",
+            "control": "update of the policy",
+            "keep": "candidates of the stage",
+            "select": "last candidates",
+        }[phase.kind]
+        stage = f"stage {self._stage + 1}/{self._stages}, " if self._stages > 1 else ""
+        done = len(self._arrived) if phase.kind in ("keep", "select") else self._done
+        return f"{stage}{what} {done}/{phase.amount}"
+
+    def proposer_state(self) -> dict[str, Any]:
+        """See `AskTellStrategy.proposer_state`."""
+        baseline = self._published_baseline
+        return {
+            "phase": self._phase,
+            "done": self._done,
+            "stage": self._stage,
+            "resets": self._resets,
+            "reset_due": self._reset_due,
+            "worst": self._worst,
+            "waiting": [[name, child.to_json()] for name, child in self._waiting],
+            "arrived": [[child.to_json(), found.to_json()] for child, found in self._arrived],
+            "baseline": self._baseline.state_dict(),
+            "published_baseline": None if baseline is None else baseline.tolist(),
+            "windows": None if self._windows is None else self._windows.state_dict(),
+            "policy": self._policy.state_dict(),
+        }
+
+    def load_proposer_state(self, state: Mapping[str, Any]) -> None:
+        """See `AskTellStrategy.load_proposer_state`."""
+        self._phase, self._done = state["phase"], state["done"]
+        self._stage, self._resets = state["stage"], state["resets"]
+        self._reset_due, self._worst = state["reset_due"], state["worst"]
+        self._waiting = [(name, Child.from_json(child)) for name, child in state["waiting"]]
+        self._arrived = [
+            (Child.from_json(child), Evaluation.from_json(found))
+            for child, found in state["arrived"]
+        ]
+        self._baseline.load_state_dict(state["baseline"])
+        baseline = state["published_baseline"]
+        self._published_baseline = None if baseline is None else torch.tensor(baseline)
+        if self._windows is not None:
+            self._windows.load_state_dict(state["windows"])
+        self._policy = self._new_policy(())
+        self._policy.load_state_dict(state["policy"])
+
+
+def _frequencies(
+    decisions: Sequence[Decision], drawn: Sequence[Architecture]
+) -> dict[str, list[float]]:
+    """How often each option was drawn."""
+    if not drawn:
+        return {}
+    return {
+        decision.name: [
+            sum(architecture[decision.name] == option for architecture in drawn) / len(drawn)
+            for option in decision.options
+        ]
+        for decision in decisions
+    }
+
+
+def _check_settings(
+    update: object,
+    children: int,
+    counts: Mapping[str, int | None],
+    fractions: Mapping[str, float],
+) -> None:
+    if update not in get_args(Update):
+        raise ConfigError(f"strategy.update must be corrected or published, got {update!r}")
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ConfigError(f"strategy.{name} must be at least 1, got {count}")
+    for name, value in fractions.items():
+        if not 0 <= value < 1:
+            raise ConfigError(f"strategy.{name} must be in [0, 1), got {value}")
+    if update == "published" and children != 1:
+        raise ConfigError(
+            f"strategy.update=published learns from one child at a time, as AutoGAN's code does; "
+            f"set strategy.children=1 (got {children}), or use update=corrected"
+        )
