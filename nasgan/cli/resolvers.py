@@ -45,8 +45,9 @@ def register_resolvers() -> None:
 def run_folder(config: DictConfig, verb: str) -> str:
     """The folder of a run: as given, or stable in its choices, so that a rerun finds it again.
 
-    ``{output_root}/search/{strategy}-{space}-{dataset}[-{experiment}][-{tag}]/seed{seed}``, for a
-    training ``{architecture}-{dataset}``; the tag stands for all further overrides.
+    ``{output_root}/search/{strategy}-{space}-{dataset}[-{experiment}][-conditional][-{tag}]/
+    seed{seed}``, for a training ``{architecture}-{dataset}``; the tag stands for all further
+    overrides.
     """
     if config.run_dir is not None:
         return str(config.run_dir)
@@ -69,7 +70,7 @@ def _sweep_subfolder(config: DictConfig, verb: str) -> str:
 
 def _stable_name(config: DictConfig, verb: str) -> str:
     choices = config.hydra.runtime.choices
-    named = {"experiment", "dataset"}
+    named = {"experiment", "dataset", "conditional"}
     if verb == "train":
         label, is_complete = _architecture_label(config.architecture)
         parts = [label, choices.dataset]
@@ -80,6 +81,8 @@ def _stable_name(config: DictConfig, verb: str) -> str:
     experiment = experiment_name(config.hydra)
     if experiment is not None:
         parts.append(experiment.replace("/", "_"))
+    if config.conditional:
+        parts.append("conditional")
     tag = _tag(list(config.hydra.overrides.task), named)
     return "-".join([*map(str, parts), *([tag] if tag else [])]) + f"/seed{config.seed}"
 

@@ -46,6 +46,7 @@ class _Final(_Training):
 @dataclass(frozen=True)
 class _Run:
     seed: int
+    conditional: bool
     device: str
     threads: int | None
     output_root: str
@@ -82,6 +83,7 @@ class _Evaluate:
     run: str
     num_images: int | None
     seed: int
+    conditional: bool
     device: str
     threads: int | None
     progress: bool
@@ -94,6 +96,7 @@ class _Sample:
     run: str
     num: int
     seed: int
+    conditional: bool
     out: str | None
     columns: int | None
     device: str

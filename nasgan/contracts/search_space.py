@@ -116,8 +116,8 @@ class SearchSpace(ABC):
         )
         if num_classes > 0 and not self.supports_classes:
             raise ConfigError(
-                f"class-conditional networks are not available in the search space {self.name!r} "
-                f"yet; set num_classes=0 (got {num_classes})"
+                f"the search space {self.name!r} has no class-conditional networks; set "
+                f"conditional=false and num_classes=0 (got {num_classes})"
             )
         self.check_network()
 

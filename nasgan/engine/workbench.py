@@ -75,6 +75,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     seed = config["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ConfigError(f"seed must be a whole number of at least 0, got {seed!r}")
+    if not isinstance(config["conditional"], bool):
+        raise ConfigError(f"conditional must be true or false, got {config['conditional']!r}")
     threads = config["threads"]
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads must be at least 1 or null, got {threads!r}")
@@ -196,8 +198,16 @@ def make_space(
     Raises:
         ConfigError: a setting is impossible, or contradicts the data.
     """
+    if config["conditional"] and not images.num_classes:
+        raise ConfigError(
+            f"conditional=true needs the classes of the images, and {images.name} has none: take a "
+            "dataset with labels (digits, cifar10, an npz file with `labels`, an image folder with "
+            "a folder for each class), or conditional=false"
+        )
     node = dict(config["search_space"])
     data = {"image_size": images.image_size, "image_channels": images.image_channels}
+    if config["conditional"]:
+        data["num_classes"] = images.num_classes
     for key, value in data.items():
         if node.setdefault(key, value) != value:
             raise ConfigError(

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from nasgan.errors import ConfigError
 from nasgan.networks.blocks import DiscriminatorBlock, linear, sum_pool
+from nasgan.networks.conditional import ClassProjection
 
 __all__ = ["AutoGANDiscriminator"]
 
@@ -24,6 +25,7 @@ class AutoGANDiscriminator(nn.Module):
         image_channels: 1 or 3, or as the data has.
         channels: width of all blocks.
         spectral_norm: normalise all convolutions and the linear layer.
+        num_classes: of a projection discriminator (Miyato & Koyama 2018), or 0.
 
     Raises:
         ConfigError: the images are too small to be halved twice.
@@ -36,6 +38,7 @@ class AutoGANDiscriminator(nn.Module):
         image_channels: int = 3,
         channels: int = 128,
         spectral_norm: bool = True,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         if image_size < 8 or image_size % 4:
@@ -55,16 +58,20 @@ class AutoGANDiscriminator(nn.Module):
         self.block3 = block(channels, pool=False)
         self.block4 = block(channels, pool=False)
         self.linear = linear(channels, 1, spectral_norm=spectral_norm, bias=False)
+        self.projection = ClassProjection(channels, num_classes, spectral_norm=spectral_norm)
 
-    def forward(self, x: Tensor, *, stage: int | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, *, stage: int | None = None, labels: Tensor | None = None
+    ) -> Tensor:
         """Map images (N, image_channels, H, H) to logits (N, 1).
 
         Args:
             x: images of a stage, in [-1, 1].
             stage: 0, 1 or 2; by default told from the size of the images.
+            labels: int64 (N,), if the network is class-conditional.
 
         Raises:
-            ConfigError: no such stage, or no stage has images of this size.
+            ConfigError: no such stage, no stage has images of this size, or labels do not fit.
         """
         stage = self.stage_of(x.shape[-1]) if stage is None else stage
         if not 0 <= stage <= _LAST_STAGE:
@@ -74,7 +81,8 @@ class AutoGANDiscriminator(nn.Module):
             h = self.block2(h)
         if stage == _LAST_STAGE:
             h = self.block3(h)
-        logits: Tensor = self.linear(sum_pool(self.block4(h)))
+        h = sum_pool(self.block4(h))
+        logits: Tensor = self.projection(self.linear(h), h, labels)
         return logits
 
     def stage_of(self, side: int) -> int:

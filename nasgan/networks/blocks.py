@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgan.networks.conditional import apply_norm
+from nasgan.networks.norms import make_norm
 from nasgan.networks.resampling import PooledConv2d, upsample_conv
 from nasgan.networks.spectral_norm import SNConv2d, SNLinear
 
@@ -90,21 +92,23 @@ class GeneratorBlock(nn.Module):
     Args:
         in_channels: channels of the input.
         out_channels: channels inside and of the output.
+        num_classes: of class-conditional batch norms, or 0.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, num_classes: int = 0) -> None:
         super().__init__()
-        self.norm1 = nn.BatchNorm2d(in_channels)
+        self.norm1 = make_norm("batch", in_channels, num_classes)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.norm2 = make_norm("batch", out_channels, num_classes)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
         self.published_order = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
         order = self.published_order
-        h = upsample_conv(F.relu(self.norm1(x)), self.conv1, "nearest", published_order=order)
-        h = F.relu(self.norm2(h))
+        h = F.relu(apply_norm(self.norm1, x, labels))
+        h = upsample_conv(h, self.conv1, "nearest", published_order=order)
+        h = F.relu(apply_norm(self.norm2, h, labels))
         y: Tensor = self.conv2(h)
         return y + upsample_conv(x, self.shortcut, "nearest", published_order=order)

@@ -98,35 +98,28 @@ def apply_norm(norm: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
 class JoinedLatent(nn.Module):
     """The latent with an embedding of the class joined to it (Mirza & Osindero 2014).
 
-    With several chunks the same embedding is joined to each (Brock et al. 2019, section 3). The
-    embeddings start as draws from the normal distribution, like the latents. Without classes the
-    latent passes unchanged and there are no parameters.
+    The embeddings start as draws from the normal distribution, like the latents, and are as long,
+    so that class and noise start with equal say. Without classes the latent passes unchanged and
+    there are no parameters.
 
     Args:
         latent_dim: length of z.
         num_classes: number of classes, or 0.
-        embed_dim: length of the embedding; by default that of a chunk, so that class and noise
-            start with equal say.
-        chunks: equal parts of z that each get the embedding.
 
     Attributes:
         out_features: length of the result.
     """
 
-    def __init__(
-        self, latent_dim: int, num_classes: int, *, embed_dim: int | None = None, chunks: int = 1
-    ) -> None:
+    def __init__(self, latent_dim: int, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.chunks = chunks
         self.out_features = latent_dim
         if num_classes:
-            embed_dim = latent_dim // chunks if embed_dim is None else embed_dim
-            self.embedding = nn.Embedding(num_classes, embed_dim)
-            self.out_features += chunks * embed_dim
+            self.embedding = nn.Embedding(num_classes, latent_dim)
+            self.out_features = 2 * latent_dim
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Map z (N, latent_dim) and labels, int64 (N,), to (N, out_features), chunk after chunk.
+        """Map z (N, latent_dim) and labels, int64 (N,), to (N, out_features).
 
         Raises:
             ConfigError: labels without classes, no labels with them, or not one per sample.
@@ -135,8 +128,7 @@ class JoinedLatent(nn.Module):
         if labels is None:
             return z
         embedded: Tensor = self.embedding(labels).to(z.dtype)
-        parts = [part for chunk in z.chunk(self.chunks, 1) for part in (chunk, embedded)]
-        return torch.cat(parts, 1)
+        return torch.cat([z, embedded], 1)
 
 
 class SNEmbedding(SpectralNormLayer):

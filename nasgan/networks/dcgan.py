@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgan.networks.blocks import linear
+from nasgan.networks.conditional import ClassProjection, apply_norm, check_labels
+from nasgan.networks.norms import make_norm
 from nasgan.networks.sizes import bottom_and_doublings
 from nasgan.networks.spectral_norm import SNConv2d
 
@@ -30,6 +32,7 @@ class DCGANGenerator(nn.Module):
         image_channels: 1 or 3, or as the data has.
         channels: width at the bottom, the widest; halved at each doubling.
         latent_dim: length of z.
+        num_classes: of class-conditional batch norms, or 0.
     """
 
     def __init__(
@@ -39,22 +42,33 @@ class DCGANGenerator(nn.Module):
         image_channels: int = 3,
         channels: int = 256,
         latent_dim: int = 128,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         self.bottom, doublings = bottom_and_doublings(image_size)
         widths = [max(1, channels >> k) for k in range(doublings)] + [image_channels]
         self.linear = nn.Linear(latent_dim, widths[0] * self.bottom**2, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[:-1])
+        self.num_classes = num_classes
+        self.norms = nn.ModuleList(make_norm("batch", width, num_classes) for width in widths[:-1])
         self.convs = nn.ModuleList(
             nn.ConvTranspose2d(below, above, 4, 2, 1, bias=k == doublings - 1)
             for k, (below, above) in enumerate(pairwise(widths))
         )
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1]."""
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1].
+
+        Args:
+            z: latents.
+            labels: int64 (N,), if the network is class-conditional.
+
+        Raises:
+            ConfigError: labels do not fit.
+        """
+        check_labels(labels, self.num_classes, len(z))
         h = self.linear(z).view(z.shape[0], -1, self.bottom, self.bottom)
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            h = conv(F.relu(norm(h)))
+            h = conv(F.relu(apply_norm(norm, h, labels)))
         return torch.tanh(h)
 
 
@@ -69,6 +83,7 @@ class DCGANDiscriminator(nn.Module):
         image_channels: 1 or 3, or as the data has.
         channels: width of the last convolution, the widest; halved towards the image.
         spectral_norm: normalise the weights, and leave out batch norm.
+        num_classes: of a projection discriminator (Miyato & Koyama 2018), or 0.
     """
 
     def __init__(
@@ -78,6 +93,7 @@ class DCGANDiscriminator(nn.Module):
         image_channels: int = 3,
         channels: int = 128,
         spectral_norm: bool = True,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         bottom, doublings = bottom_and_doublings(image_size)
@@ -93,9 +109,12 @@ class DCGANDiscriminator(nn.Module):
                 layers.append(nn.BatchNorm2d(above))
             layers.append(nn.LeakyReLU(_SLOPE))
         self.features = nn.Sequential(*layers)
-        self.linear = linear(widths[-1] * bottom**2, 1, spectral_norm=spectral_norm)
+        features = widths[-1] * bottom**2
+        self.linear = linear(features, 1, spectral_norm=spectral_norm)
+        self.projection = ClassProjection(features, num_classes, spectral_norm=spectral_norm)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, image_channels, S, S) to logits (N, 1)."""
-        logits: Tensor = self.linear(self.features(x).flatten(1))
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map images (N, image_channels, S, S), of classes ``labels`` if any, to logits (N, 1)."""
+        h = self.features(x).flatten(1)
+        logits: Tensor = self.projection(self.linear(h), h, labels)
         return logits

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgan.networks.blocks import DiscriminatorBlock, GeneratorBlock, linear, sum_pool
+from nasgan.networks.conditional import ClassProjection, apply_norm, check_labels
+from nasgan.networks.norms import make_norm
 from nasgan.networks.sizes import bottom_and_doublings
 
 __all__ = ["SNGANDiscriminator", "SNGANGenerator"]
@@ -23,6 +25,7 @@ class SNGANGenerator(nn.Module):
         image_channels: 1 or 3, or as the data has.
         channels: width of all blocks.
         latent_dim: length of z.
+        num_classes: of class-conditional batch norms, or 0.
     """
 
     def __init__(
@@ -32,18 +35,33 @@ class SNGANGenerator(nn.Module):
         image_channels: int = 3,
         channels: int = 256,
         latent_dim: int = 128,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         self.bottom, doublings = bottom_and_doublings(image_size)
         self.linear = nn.Linear(latent_dim, channels * self.bottom**2)
-        self.blocks = nn.Sequential(*[GeneratorBlock(channels, channels) for _ in range(doublings)])
-        self.norm = nn.BatchNorm2d(channels)
+        self.num_classes = num_classes
+        self.blocks = nn.ModuleList(
+            GeneratorBlock(channels, channels, num_classes) for _ in range(doublings)
+        )
+        self.norm = make_norm("batch", channels, num_classes)
         self.conv = nn.Conv2d(channels, image_channels, 3, padding=1)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1]."""
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1].
+
+        Args:
+            z: latents.
+            labels: int64 (N,), if the network is class-conditional.
+
+        Raises:
+            ConfigError: labels do not fit.
+        """
+        check_labels(labels, self.num_classes, len(z))
         h = self.linear(z).view(z.shape[0], -1, self.bottom, self.bottom)
-        return torch.tanh(self.conv(F.relu(self.norm(self.blocks(h)))))
+        for block in self.blocks:
+            h = block(h, labels)
+        return torch.tanh(self.conv(F.relu(apply_norm(self.norm, h, labels))))
 
 
 class SNGANDiscriminator(nn.Module):
@@ -56,6 +74,7 @@ class SNGANDiscriminator(nn.Module):
         image_channels: 1 or 3, or as the data has.
         channels: width of all blocks.
         spectral_norm: normalise all convolutions and the linear layer.
+        num_classes: of a projection discriminator (Miyato & Koyama 2018), or 0.
     """
 
     def __init__(
@@ -65,6 +84,7 @@ class SNGANDiscriminator(nn.Module):
         image_channels: int = 3,
         channels: int = 128,
         spectral_norm: bool = True,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         _, doublings = bottom_and_doublings(image_size)
@@ -81,8 +101,10 @@ class SNGANDiscriminator(nn.Module):
         ]
         self.blocks = nn.Sequential(*blocks)
         self.linear = linear(channels, 1, spectral_norm=spectral_norm, bias=False)
+        self.projection = ClassProjection(channels, num_classes, spectral_norm=spectral_norm)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, image_channels, S, S) to logits (N, 1)."""
-        logits: Tensor = self.linear(sum_pool(self.blocks(x)))
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map images (N, image_channels, S, S), of classes ``labels`` if any, to logits (N, 1)."""
+        h = sum_pool(self.blocks(x))
+        logits: Tensor = self.projection(self.linear(h), h, labels)
         return logits

@@ -212,7 +212,6 @@ def test_small_images_have_fewer_down_cells(image_size, cells):
         ({"image_size": 32, "latent_scales": 1}, "latent_scales must be one of 2, 3"),
         ({"image_size": 32, "discriminator": "dcgan"}, "discriminator must be one of searched"),
         ({"image_size": 32, "stand_alone_discriminator": "x"}, "must be one of same"),
-        ({"image_size": 32, "num_classes": 10}, "class-conditional networks are not available"),
     ],
 )
 def test_an_impossible_setting_is_refused(settings, complaint):

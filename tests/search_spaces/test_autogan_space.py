@@ -118,11 +118,6 @@ def test_an_impossible_image_size_names_the_nearest(image_size, nearest):
         AutoGANSpace(image_size=image_size)
 
 
-def test_classes_are_refused_with_a_reason():
-    with pytest.raises(ConfigError, match="class-conditional networks are not available"):
-        AutoGANSpace(image_size=32, num_classes=10)
-
-
 def test_labels_stages_and_weights_that_do_not_fit_are_refused():
     space = AutoGANSpace(
         image_size=16, generator_channels=2, discriminator_channels=2, latent_dim=2

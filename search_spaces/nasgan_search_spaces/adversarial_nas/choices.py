@@ -13,7 +13,7 @@ from nasgan.contracts import chosen_option
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan_search_spaces.adversarial_nas.decisions import running
 
-__all__ = ["Chosen", "Path", "path_of", "refuse_stage_and_labels", "selected_path", "weight_rows"]
+__all__ = ["Chosen", "Path", "path_of", "refuse_stage", "selected_path", "weight_rows"]
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,11 @@ def weight_rows(weights: Mapping[str, Tensor], names: Sequence[str], like: Tenso
     return torch.stack([weights[name] for name in names]).to(like)
 
 
-def refuse_stage_and_labels(stage: int | None, labels: Tensor | None) -> None:
-    """The space has one stage and no class-conditional networks.
+def refuse_stage(stage: int | None) -> None:
+    """The space has one stage.
 
     Raises:
-        ConfigError: another stage, or labels were given.
+        ConfigError: another one.
     """
     if stage not in (None, 0):
         raise ConfigError(f"AdversarialNAS' networks have one stage, 0; got stage {stage}")
-    if labels is not None:
-        raise ConfigError("these AdversarialNAS networks are unconditional and take no labels")

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from nasgan.contracts import NetworkSettings
 from nasgan.errors import ArchitectureError
 from nasgan.networks.blocks import linear, sum_pool
+from nasgan.networks.conditional import ClassProjection
 from nasgan.networks.spectral_norm import SpectralNormLayer, sample_groups
 from nasgan_search_spaces.adversarial_nas.choices import (
     Path,
     path_of,
-    refuse_stage_and_labels,
+    refuse_stage,
     selected_path,
     weight_rows,
 )
@@ -67,12 +68,19 @@ class _Discriminator(nn.Module):
                 spectral_norm=network.spectral_norm,
             )
         self.linear = linear(channels, 1, spectral_norm=network.spectral_norm, bias=False)
+        self.projection = ClassProjection(
+            channels, network.num_classes, spectral_norm=network.spectral_norm
+        )
 
-    def _run(self, x: Tensor, path: Path) -> Tensor:
+    def _run(self, x: Tensor, path: Path, labels: Tensor | None) -> Tensor:
         for cell in self.cells.values():
             assert isinstance(cell, DownCell)
             x = cell.run(x, path)
-        logits: Tensor = self.linear(sum_pool(x))
+        return self._logits(x, labels)
+
+    def _logits(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        h = sum_pool(x)
+        logits: Tensor = self.projection(self.linear(h), h, labels)
         return logits
 
 
@@ -89,9 +97,9 @@ class DerivedDiscriminator(_Discriminator):
         super().__init__(network, cells, {name: (options[name],) for name in running(options)})
         self.path = path_of(options)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, image_channels, S, S) to logits (N, 1)."""
-        return self._run(x, self.path)
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map images (N, image_channels, S, S), of classes ``labels`` if any, to logits (N, 1)."""
+        return self._run(x, self.path, labels)
 
 
 class SuperDiscriminator(_Discriminator):
@@ -125,35 +133,38 @@ class SuperDiscriminator(_Discriminator):
             weights: one vector per decision, as for `SuperGenerator`. They need not add up to 1
                 (the published code cuts those of the first cell's first edges from longer ones).
             stage: None or 0.
-            labels: none.
+            labels: int64 (N,), if the network is class-conditional.
 
         Raises:
             ArchitectureError: the weights do not fit the decisions.
-            ConfigError: another stage, or labels were given.
+            ConfigError: another stage, or labels do not fit.
         """
-        refuse_stage_and_labels(stage, labels)
+        refuse_stage(stage)
         path = selected_path(self.decisions, weights)
         if path is not None:
-            return self._run(x, path)
+            return self._run(x, path, labels)
         named = dict(zip((d.name for d in self.decisions), weights, strict=True))
         groups = self._groups_of(named)
         stacked, scales = StackedEdges(groups), self._scales(groups)
         outputs = []
-        for part in torch.split(x, list(self._sample_groups() or [len(x)])):
+        sizes = list(self._sample_groups() or [len(x)])
+        label_parts: Sequence[Tensor | None] = [None] * len(sizes)
+        if labels is not None:
+            label_parts = torch.split(labels, sizes)
+        for part, own in zip(torch.split(x, sizes), label_parts, strict=True):
             with sample_groups(self, [len(part)]):
-                outputs.append(self._mix(part, self._mixtures(stacked.merge(), scales)))
+                outputs.append(self._mix(part, self._mixtures(stacked.merge(), scales), own))
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
     def _sample_groups(self) -> tuple[int, ...] | None:
         layer = self.linear
         return layer.groups if isinstance(layer, SpectralNormLayer) and self.training else None
 
-    def _mix(self, x: Tensor, mixtures: Sequence[DownMixture]) -> Tensor:
+    def _mix(self, x: Tensor, mixtures: Sequence[DownMixture], labels: Tensor | None) -> Tensor:
         for cell, mixture in zip(self.cells.values(), mixtures, strict=True):
             assert isinstance(cell, DownCell)
             x = cell.mix(x, mixture)
-        logits: Tensor = self.linear(sum_pool(x))
-        return logits
+        return self._logits(x, labels)
 
     def _groups_of(self, weights: Mapping[str, Tensor]) -> list[EdgeGroup]:
         """The whole network's edges at once: many edges, few operations."""
@@ -238,12 +249,12 @@ class FixedDiscriminator(nn.Module):
 
         Raises:
             ArchitectureError: weights were given.
-            ConfigError: another stage, or labels were given.
+            ConfigError: another stage, or labels do not fit.
         """
-        refuse_stage_and_labels(stage, labels)
+        refuse_stage(stage)
         if len(weights) > 0:
             raise ArchitectureError(
                 f"a fixed discriminator has no decisions, got {len(weights)} weights"
             )
-        logits: Tensor = self.network(x)
+        logits: Tensor = self.network(x, labels=labels)
         return logits

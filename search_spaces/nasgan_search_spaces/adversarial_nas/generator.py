@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from nasgan.contracts import NetworkSettings
+from nasgan.networks.conditional import JoinedLatent, apply_norm
+from nasgan.networks.norms import make_norm
 from nasgan_search_spaces.adversarial_nas.choices import (
     path_of,
-    refuse_stage_and_labels,
+    refuse_stage,
     selected_path,
 )
 from nasgan_search_spaces.adversarial_nas.decisions import (
@@ -31,7 +33,8 @@ class _Generator(nn.Module):
 
     The latent is cut into ``latent_scales`` parts, as equal as can be. A linear layer turns the
     first into the input of the first cell; the others are added to the inputs of the next cells.
-    (The paper is silent about that; its code does so.)
+    (The paper is silent about that; its code does so.) With classes the batch norm is
+    class-conditional; since the cells have none, embeddings of the class are joined to all parts.
 
     Args:
         network: sizes; images of 8 x the bottom width.
@@ -50,8 +53,11 @@ class _Generator(nn.Module):
         self.bottom = network.image_size // 2 ** len(UP_CELLS)
         least, larger = divmod(network.latent_dim, latent_scales)
         self.parts = [least + (k < larger) for k in range(latent_scales)]
+        latents = [JoinedLatent(part, network.num_classes) for part in self.parts]
+        self.latents = nn.ModuleList(latents)
         self.linears = nn.ModuleList(
-            nn.Linear(part, channels * (self.bottom << k) ** 2) for k, part in enumerate(self.parts)
+            nn.Linear(latent.out_features, channels * (self.bottom << k) ** 2)
+            for k, latent in enumerate(latents)
         )
         self.cells = nn.ModuleDict()
         for k, cell in enumerate(UP_CELLS):
@@ -61,24 +67,30 @@ class _Generator(nn.Module):
             mode = "bilinear" if k == 1 else "nearest"
             self.cells[cell] = UpCell(cell, channels, held, skips, mode)
         self.head = nn.Sequential(
-            nn.BatchNorm2d(channels),
+            make_norm("batch", channels, network.num_classes),
             nn.ReLU(),
             nn.Conv2d(channels, network.image_channels, 3, padding=1),
         )
 
-    def _generate(self, z: Tensor, run_cell: _CellRunner) -> Tensor:
+    def _generate(self, z: Tensor, run_cell: _CellRunner, labels: Tensor | None) -> Tensor:
         earlier: dict[str, Tensor | None] = {}
         h: Tensor | None = None
         parts = [*torch.split(z, self.parts, dim=1)]
         for k, (name, cell) in enumerate(self.cells.items()):
             if k < len(parts):
                 side = self.bottom << k
-                added = self.linears[k](parts[k]).view(z.shape[0], -1, side, side)
+                latent = self.latents[k](parts[k], labels)
+                added = self.linears[k](latent).view(z.shape[0], -1, side, side)
                 h = added if h is None else h + added
             assert h is not None
             assert isinstance(cell, UpCell)
             earlier[name], h = run_cell(cell, h, earlier)
-        return torch.tanh(self.head(h))
+        assert h is not None
+        norm, *rest = self.head
+        h = apply_norm(norm, h, labels)
+        for layer in rest:
+            h = layer(h)
+        return torch.tanh(h)
 
 
 class DerivedGenerator(_Generator):
@@ -97,9 +109,17 @@ class DerivedGenerator(_Generator):
         super().__init__(network, latent_scales, held)
         self.path = path_of(options)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1]."""
-        return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, self.path))
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1].
+
+        Args:
+            z: latents.
+            labels: int64 (N,), if the network is class-conditional.
+
+        Raises:
+            ConfigError: labels do not fit.
+        """
+        return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, self.path), labels)
 
 
 class SuperGenerator(_Generator):
@@ -129,15 +149,15 @@ class SuperGenerator(_Generator):
             weights: one vector per decision. One-hot ones on the CPU run the chosen operations
                 alone; if any mixes or lies on an accelerator, all operations of all edges run.
             stage: None or 0.
-            labels: none.
+            labels: int64 (N,), if the network is class-conditional.
 
         Raises:
             ArchitectureError: the weights do not fit the decisions.
-            ConfigError: another stage, or labels were given.
+            ConfigError: another stage, or labels do not fit.
         """
-        refuse_stage_and_labels(stage, labels)
+        refuse_stage(stage)
         path = selected_path(self.decisions, weights)
         if path is not None:
-            return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, path))
+            return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, path), labels)
         named = dict(zip((d.name for d in self.decisions), weights, strict=True))
-        return self._generate(z, lambda cell, x, earlier: cell.mix(x, earlier, named))
+        return self._generate(z, lambda cell, x, earlier: cell.mix(x, earlier, named), labels)

@@ -66,18 +66,20 @@ class AdversarialNASSpace(SearchSpace):
         latent_dim: as there; the paper's is 120. It is cut into ``latent_scales`` parts, the first
             ones being longer by one where it does not divide.
         spectral_norm: as there; of all convolutions and the last layer of the discriminator.
-        num_classes: 0.
+        num_classes: as there; the classes are joined to all parts of the latent and choose the last
+            batch norm, and the logit is a projection discriminator's.
         discriminator: ``"searched"``, or fixed to AutoGAN's or SNGAN's.
         stand_alone_discriminator: what stand-alone generators are trained against: the ``"same"``
             as in the search (a searched one is derived), or AutoGAN's (published) or SNGAN's.
         latent_scales: 3 (published for CIFAR-10) or 2 (published for STL-10).
 
     Raises:
-        ConfigError: an impossible image size, a latent too short, an unknown setting, or classes.
+        ConfigError: an impossible image size, a latent too short, or an unknown setting.
     """
 
     name = NAME
     version = VERSION
+    supports_classes = True
 
     def __init__(
         self,
@@ -257,6 +259,7 @@ class AdversarialNASSpace(SearchSpace):
             image_channels=self.network.image_channels,
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
+            num_classes=self.network.num_classes,
         )
         return FixedDiscriminator(network)
 

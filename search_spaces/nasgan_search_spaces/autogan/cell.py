@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgan.networks.conditional import apply_norm
 from nasgan.networks.norms import make_norm
 from nasgan_search_spaces.autogan.decisions import SKIP_SOURCES
 from nasgan_search_spaces.autogan.options import Choice, Options, UpsampleConv, share_of
@@ -41,19 +42,30 @@ class ConvBlock(nn.Module):
     """A convolution with normalisation and ReLU before it ("pre") or after it ("post")."""
 
     def __init__(
-        self, channels: int, order: str, norms: Sequence[str], convolution: nn.Module
+        self,
+        channels: int,
+        order: str,
+        norms: Sequence[str],
+        convolution: nn.Module,
+        num_classes: int,
     ) -> None:
         super().__init__()
         self.order = order
-        self.norm = Options((name, make_norm(name, channels)) for name in norms)
+        self.norm = Options((name, make_norm(name, channels, num_classes)) for name in norms)
         self.convolution = convolution
 
-    def forward(self, x: Tensor, norm: Choice, upsample: tuple[Choice, ...]) -> Tensor:
+    def forward(
+        self, x: Tensor, norm: Choice, upsample: tuple[Choice, ...], labels: Tensor | None
+    ) -> Tensor:
         """Map (N, C, H, W); ``upsample`` holds the mode where the convolution enlarges."""
+
+        def rectified(x: Tensor) -> Tensor:
+            return F.relu(self.norm.apply_by(lambda module: apply_norm(module, x, labels), norm))
+
         if self.order == "pre":
-            x = F.relu(self.norm(norm, x))
+            x = rectified(x)
         y: Tensor = self.convolution(x, *upsample)
-        return F.relu(self.norm(norm, y)) if self.order == "post" else y
+        return rectified(y) if self.order == "post" else y
 
 
 class Cell(nn.Module):
@@ -71,9 +83,16 @@ class Cell(nn.Module):
         channels: width.
         options: the options that it holds.
         distances: for each earlier cell whose map can be added, how many doublings away it is.
+        num_classes: of class-conditional batch norms, or 0.
     """
 
-    def __init__(self, channels: int, options: CellOptions, distances: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        channels: int,
+        options: CellOptions,
+        distances: Mapping[str, int],
+        num_classes: int = 0,
+    ) -> None:
         super().__init__()
         self.options = options
 
@@ -82,7 +101,7 @@ class Cell(nn.Module):
                 convolution: nn.Module = UpsampleConv(channels, 3, options.upsample)
             else:
                 convolution = nn.Conv2d(channels, channels, 3, padding=1)
-            return ConvBlock(channels, order, options.norm, convolution)
+            return ConvBlock(channels, order, options.norm, convolution, num_classes)
 
         self.block1 = Options((order, block(order, first=True)) for order in options.block)
         self.block2 = Options((order, block(order, first=False)) for order in options.block)
@@ -99,7 +118,11 @@ class Cell(nn.Module):
             self.shortcut["on"] = UpsampleConv(channels, 1, options.upsample)
 
     def forward(
-        self, x: Tensor, earlier: Mapping[str, Tensor], choice: CellChoice
+        self,
+        x: Tensor,
+        earlier: Mapping[str, Tensor],
+        choice: CellChoice,
+        labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run the cell.
 
@@ -107,16 +130,17 @@ class Cell(nn.Module):
             x: (N, C, H, W).
             earlier: the skip maps of the earlier cells, by cell.
             choice: what to do.
+            labels: int64 (N,), which class-conditional batch norms read.
 
         Returns:
             The skip map for later cells and the output, both (N, C, 2H, 2W).
         """
-        h = self.block1(choice.block, x, choice.norm, (choice.upsample,))
+        h = self.block1(choice.block, x, choice.norm, (choice.upsample,), labels)
         for source, resize in self.skip.items():
             bringing = [name for name, sources in SKIP_SOURCES.items() if source in sources]
             share = share_of(choice.skip, self.options.skip, bringing)
             h = _add_share(h, share, resize, earlier[source], choice.upsample)
-        out = self.block2(choice.block, h, choice.norm, ())
+        out = self.block2(choice.block, h, choice.norm, (), labels)
         for option, resize in self.shortcut.items():
             share = share_of(choice.shortcut, self.options.shortcut, [option])
             out = _add_share(out, share, resize, x, choice.upsample)

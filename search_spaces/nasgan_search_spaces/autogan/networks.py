@@ -12,6 +12,8 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import NetworkSettings
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
+from nasgan.networks.conditional import JoinedLatent, apply_norm
+from nasgan.networks.norms import make_norm
 from nasgan_search_spaces.autogan.cell import Cell, CellChoice, CellOptions
 from nasgan_search_spaces.autogan.decisions import CELLS, DECISIONS
 from nasgan_search_spaces.autogan.options import Choice, as_choice
@@ -28,6 +30,9 @@ _DECISIONS_BY_STAGE = tuple(
 class _Generator(nn.Module):
     """Linear, three cells of one width, then batch norm, ReLU, conv 3x3 and tanh.
 
+    With classes (which AutoGAN lists as future work) every batch norm is class-conditional; since
+    cells need not have any, an embedding of the class is joined to the latent too.
+
     Args:
         network: sizes; images of 8 x the bottom width.
         options: per decision, the options to hold.
@@ -37,25 +42,30 @@ class _Generator(nn.Module):
         super().__init__()
         channels = network.generator_channels
         self.bottom = network.image_size // 2 ** len(CELLS)
-        self.linear = nn.Linear(network.latent_dim, channels * self.bottom**2)
+        self.latent = JoinedLatent(network.latent_dim, network.num_classes)
+        self.linear = nn.Linear(self.latent.out_features, channels * self.bottom**2)
         self.cells = nn.ModuleDict()
         for k, cell in enumerate(CELLS):
             distances = {earlier: k - j for j, earlier in enumerate(CELLS[:k])}
             held = CellOptions(**_of_cell(options, cell))
-            self.cells[cell] = Cell(channels, held, distances)
+            self.cells[cell] = Cell(channels, held, distances, network.num_classes)
         self.head = nn.Sequential(
-            nn.BatchNorm2d(channels),
+            make_norm("batch", channels, network.num_classes),
             nn.ReLU(),
             nn.Conv2d(channels, network.image_channels, 3, padding=1),
         )
 
-    def _generate(self, z: Tensor, choices: Sequence[CellChoice]) -> Tensor:
+    def _generate(self, z: Tensor, choices: Sequence[CellChoice], labels: Tensor | None) -> Tensor:
         """Run as many cells as there are ``choices``; all stages share the head."""
-        h = self.linear(z).view(z.shape[0], -1, self.bottom, self.bottom)
+        h = self.linear(self.latent(z, labels)).view(z.shape[0], -1, self.bottom, self.bottom)
         skips: dict[str, Tensor] = {}
         for (name, cell), choice in zip(self.cells.items(), choices, strict=False):
-            skips[name], h = cell(h, skips, choice)
-        return torch.tanh(self.head(h))
+            skips[name], h = cell(h, skips, choice, labels)
+        norm, *rest = self.head
+        h = apply_norm(norm, h, labels)
+        for layer in rest:
+            h = layer(h)
+        return torch.tanh(h)
 
 
 class DerivedGenerator(_Generator):
@@ -71,9 +81,17 @@ class DerivedGenerator(_Generator):
         chosen: dict[str, Choice] = dict(architecture)
         self.choices = [CellChoice(**_of_cell(chosen, cell)) for cell in CELLS]
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1]."""
-        return self._generate(z, self.choices)
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1].
+
+        Args:
+            z: latents.
+            labels: int64 (N,), if the network is class-conditional.
+
+        Raises:
+            ConfigError: labels do not fit.
+        """
+        return self._generate(z, self.choices, labels)
 
 
 class SuperGenerator(_Generator):
@@ -106,13 +124,12 @@ class SuperGenerator(_Generator):
             weights: one vector per decision, of at least the stages up to ``stage``.
             stage: 0, 1 or 2, for images of a quarter, a half or all of the image size; by default
                 told from the number of weights (4, 9 or 14).
-            labels: none; the space has no class-conditional networks.
+            labels: int64 (N,), if the network is class-conditional.
 
         Raises:
             ArchitectureError: the weights do not fit the decisions.
-            ConfigError: no such stage, or labels were given.
+            ConfigError: no such stage, or labels do not fit.
         """
-        _refuse_labels(labels)
         stage = _stage_of(weights) if stage is None else stage
         if not 0 <= stage < len(CELLS):
             raise ConfigError(f"AutoGAN's generator has stages 0, 1 and 2, got stage {stage}")
@@ -124,7 +141,7 @@ class SuperGenerator(_Generator):
         pairs = zip(DECISIONS[:count], weights, strict=False)
         choices = {decision.name: as_choice(decision, weight) for decision, weight in pairs}
         cells = [CellChoice(**_of_cell(choices, cell)) for cell in CELLS[: stage + 1]]
-        return self._generate(z, cells)
+        return self._generate(z, cells, labels)
 
 
 class SuperDiscriminator(AutoGANDiscriminator):
@@ -142,14 +159,13 @@ class SuperDiscriminator(AutoGANDiscriminator):
 
         Raises:
             ArchitectureError: weights were given.
-            ConfigError: labels were given, or the images are of no stage.
+            ConfigError: labels do not fit, or the images are of no stage.
         """
-        _refuse_labels(labels)
         if len(weights) > 0:
             raise ArchitectureError(
                 f"AutoGAN's discriminator has no decisions, got {len(weights)} weights"
             )
-        return super().forward(x, stage=stage)
+        return super().forward(x, stage=stage, labels=labels)
 
 
 def _of_cell(values: Mapping[str, ValueT], cell: str) -> dict[str, ValueT]:
@@ -164,8 +180,3 @@ def _stage_of(weights: Sequence[Tensor]) -> int:
             f"got {len(weights)}"
         )
     return _DECISIONS_BY_STAGE.index(len(weights))
-
-
-def _refuse_labels(labels: Tensor | None) -> None:
-    if labels is not None:
-        raise ConfigError("these AutoGAN networks are unconditional and take no labels")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -60,10 +60,13 @@ class Options(nn.ModuleDict):
 
     def forward(self, choice: Choice, *inputs: object) -> Tensor:
         """Run the chosen option on ``inputs``, or mix the outputs of all."""
+        return self.apply_by(lambda module: module(*inputs), choice)
+
+    def apply_by(self, run: Callable[[nn.Module], Tensor], choice: Choice) -> Tensor:
+        """Let ``run`` run the chosen option, or mix what it makes of all."""
         if isinstance(choice, str):
-            output: Tensor = self[choice](*inputs)
-            return output
-        return mix_options(choice, [partial(module, *inputs) for module in self.values()])
+            return run(self[choice])
+        return mix_options(choice, [partial(run, module) for module in self.values()])
 
 
 class UpsampleConv(nn.Module):

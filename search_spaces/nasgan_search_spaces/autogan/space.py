@@ -36,14 +36,16 @@ class AutoGANSpace(SearchSpace):
         discriminator_channels: as there; the paper searches with 64 and trains with 128.
         latent_dim: as there; the paper's is 128.
         spectral_norm: as there.
-        num_classes: 0.
+        num_classes: as there; the classes choose the batch norms and are joined to the latent, and
+            the logit is a projection discriminator's.
 
     Raises:
-        ConfigError: no such image size, or classes are asked for.
+        ConfigError: no such image size.
     """
 
     name = NAME
     version = VERSION
+    supports_classes = True
 
     def check_network(self) -> None:
         """The image size must be 8 x a bottom width of at least 2."""
@@ -71,6 +73,7 @@ class AutoGANSpace(SearchSpace):
             image_channels=self.network.image_channels,
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
+            num_classes=self.network.num_classes,
         )
 
     def describe(self, architecture: Architecture) -> tuple[Graph, ...]:
@@ -86,6 +89,7 @@ class AutoGANSpace(SearchSpace):
             image_channels=self.network.image_channels,
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
+            num_classes=self.network.num_classes,
         )
         return Supernet(SuperGenerator(self.network), discriminator)
 

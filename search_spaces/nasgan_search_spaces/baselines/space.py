@@ -25,9 +25,9 @@ _DISCRIMINATORS = {"dcgan": DCGANDiscriminator, "sngan": SNGANDiscriminator}
 class _Derived(nn.ModuleDict):
     """One network under its name, which is how the supernet names its parameters too."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         (network,) = self.values()
-        output: Tensor = network(x)
+        output: Tensor = network(x, labels)
         return output
 
 
@@ -48,19 +48,19 @@ class _Shared(nn.ModuleDict):
             x: latents (N, latent_dim) or images (N, image_channels, S, S).
             weights: one vector over (dcgan, sngan).
             stage: None or 0; there are no stages.
-            labels: none; the space has no class-conditional networks.
+            labels: int64 (N,), if the networks are class-conditional.
 
         Raises:
             ArchitectureError: not exactly one weight vector of two entries.
-            ConfigError: another stage, or labels were given.
+            ConfigError: another stage, or labels do not fit.
         """
-        if stage not in (None, 0) or labels is not None:
-            raise ConfigError("the baselines have one stage and take no labels")
+        if stage not in (None, 0):
+            raise ConfigError(f"the baselines have one stage, 0; got stage {stage}")
         if len(weights) != 1:
             raise ArchitectureError(
                 f"each half of the baselines has one decision, got {len(weights)} weights"
             )
-        return mix_options(weights[0], [partial(network, x) for network in self.values()])
+        return mix_options(weights[0], [partial(network, x, labels) for network in self.values()])
 
 
 class BaselinesSpace(SearchSpace):
@@ -74,14 +74,16 @@ class BaselinesSpace(SearchSpace):
         discriminator_channels: as there; width of SNGAN, and of DCGAN's last convolution.
         latent_dim: as there.
         spectral_norm: as there; without it DCGAN's discriminator has batch norm.
-        num_classes: 0.
+        num_classes: as there; the classes choose the generators' batch norms, and the logits are
+            those of projection discriminators.
 
     Raises:
-        ConfigError: no such image size, or classes are asked for.
+        ConfigError: no such image size.
     """
 
     name = NAME
     version = VERSION
+    supports_classes = True
 
     def check_network(self) -> None:
         """The image size must be a bottom width of 4 to 7 that is doubled."""
@@ -126,6 +128,7 @@ class BaselinesSpace(SearchSpace):
             image_channels=self.network.image_channels,
             channels=self.network.generator_channels,
             latent_dim=self.network.latent_dim,
+            num_classes=self.network.num_classes,
         )
 
     def _discriminator(self, name: str) -> nn.Module:
@@ -134,6 +137,7 @@ class BaselinesSpace(SearchSpace):
             image_channels=self.network.image_channels,
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
+            num_classes=self.network.num_classes,
         )
 
 

@@ -1,0 +1,48 @@
+"""The promise of the design: every strategy in every space, unconditional and conditional."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from nasgan.architecture import Architecture
+from nasgan.cli.main import main
+from nasgan.factory import make_search_space
+from nasgan.results.history import HISTORY_FILE, read_history
+
+STRATEGIES = ("random", "random_scratch", "rl", "adversarial")
+SPACES = ("agan", "autogan", "adversarial_nas")
+
+
+@pytest.mark.slow
+def test_every_strategy_runs_in_every_space_from_one_command(tmp_path: Path) -> None:
+    code = main(
+        [
+            *("search", "-m", "+experiment=debug/tiny", f"output_root={tmp_path}"),
+            *("progress=false", "threads=1", "device=cpu"),
+            f"strategy={','.join(STRATEGIES)}",
+            f"search_space={','.join(SPACES)}",
+            "conditional=false,true",
+        ]
+    )
+    assert code == 0
+
+    found = {}
+    for file in tmp_path.rglob("record.json"):
+        record = json.loads(file.read_text())
+        classes = record["space_settings"]["num_classes"]
+        found[record["strategy"], record["search_space"], classes] = (file.parent, record)
+    expected = set(product(STRATEGIES, SPACES, (0, 10)))
+    assert set(found) == expected
+
+    for (_, space_name, _), (folder, record) in found.items():
+        assert record["status"] == "completed", folder
+        assert record["metrics"]["fid"] > 0, folder
+        space = make_search_space(space_name, **record["space_settings"])
+        space.validate(Architecture.from_json(record["architecture"], source=str(folder)))
+        assert record["cost"]["search"]["generator_steps"] <= 12, folder
+        kinds = {line["kind"] for line in read_history(folder / HISTORY_FILE)}
+        assert {"finalists", "evaluation", "checkpoint"} <= kinds, folder
