@@ -83,7 +83,6 @@ class _Evaluate:
     run: str
     num_images: int | None
     seed: int
-    conditional: bool
     device: str
     threads: int | None
     progress: bool
@@ -96,7 +95,6 @@ class _Sample:
     run: str
     num: int
     seed: int
-    conditional: bool
     out: str | None
     columns: int | None
     device: str
