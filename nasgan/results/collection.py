@@ -114,7 +114,7 @@ class RunSummary:
             status=intern(record.status),
             failure=record.failure,
             strategy=intern(record.strategy),
-            search_space=intern(record.search_space),
+            search_space=intern(_space_label(record)),
             architecture=_architecture_label(record),
             dataset=intern(record.dataset),
             dataset_checksum=intern(record.dataset_info["checksum"]),
@@ -224,6 +224,12 @@ def _unfinished(path: Path) -> str:
     except RunDirectoryError:
         state = "unreadable"
     return f"has no record yet (its last status is {state!r}), so it is not counted"
+
+
+def _space_label(record: RunRecord) -> str:
+    """The space; class-conditional networks do another task than unconditional ones."""
+    conditional = record.space_settings.get("num_classes")
+    return f"{record.search_space}, conditional" if conditional else record.search_space
 
 
 def _architecture_label(record: RunRecord) -> str:

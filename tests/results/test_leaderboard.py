@@ -362,3 +362,14 @@ def test_the_leaderboard_is_made_without_torch(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_conditional_runs_are_a_task_of_their_own() -> None:
+    plain = seeds("random", 20.0, 22.0, 27.0)
+    settings = {"image_size": 16, "generator_channels": 32, "num_classes": 10}
+    classes = seeds("adversarial", 10.0, 11.0, 12.0, space_settings=settings)
+    lines = cells(build_leaderboard([*plain, *classes]))
+    assert {line["strategy"]: line["search_space"] for line in lines} == {
+        "random": "autogan",
+        "adversarial": "autogan, conditional",
+    }

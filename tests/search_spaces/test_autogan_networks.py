@@ -80,7 +80,8 @@ def test_images_grow_with_the_number_of_weights_and_share_the_head(space, supern
 def test_the_discriminator_grows_by_blocks_2_and_3():
     network = AutoGANDiscriminator(image_size=16, channels=3, spectral_norm=False)
     used = []
-    for name, block in network.named_children():
+    blocks = [(f"block{k}", network.get_submodule(f"block{k}")) for k in range(1, 5)]
+    for name, block in [*blocks, ("linear", network.linear)]:
         block.register_forward_hook(lambda *_args, name=name: used.append(name))
     expected = {
         4: ["block1", "block4", "linear"],
@@ -103,9 +104,9 @@ def test_a_skip_hands_on_what_it_received(space, supernet):
     hook = cell.register_forward_hook(lambda _cell, inputs, output: seen.update(i=inputs, o=output))
     supernet.generator(torch.randn(2, 4).double(), space.one_hot(AUTOGAN_A).generator)
     hook.remove()
-    x, earlier, choice = seen["i"]
+    x, earlier, choice, labels = seen["i"]
     skip_map, _ = seen["o"]
-    first = cell.block1["pre"](x, choice.norm, (choice.upsample,))
+    first = cell.block1["pre"](x, choice.norm, (choice.upsample,), labels)
     received = cell.skip["cell1"](earlier["cell1"], choice.upsample)
     assert received.abs().max() > 1e-3
     torch.testing.assert_close(skip_map, first + received, rtol=0, atol=1e-14)
