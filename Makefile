@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNS ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format types build hooks clean
+.PHONY: help quickstart test lint format types docs build hooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
 
 quickstart: $(VENV)/.installed  ## install, then run the main job on the embedded data (5 minutes)
@@ -39,6 +43,9 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the house style
 types: $(VENV)/.installed-dev  ## mypy --strict
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-docs  ## build the documentation into site/, which opens without a server
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 build: $(VENV)/.installed-dev  ## sdist and wheel into dist/
 	$(BIN)/python -m build --outdir dist .
 
@@ -46,4 +53,4 @@ hooks: $(VENV)/.installed-dev  ## run the checks before each commit
 	$(BIN)/pre-commit install
 
 clean:  ## remove the environment, builds and caches; results in outputs/ stay
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from nasgan.architecture import Architecture, Decision
     from nasgan.engine import LoadedRun, load
     from nasgan.factory import load_architecture, make_search_space, make_strategy
+    from nasgan.results.study import Study
 
 __all__ = [
     "Architecture",
     "Decision",
     "LoadedRun",
+    "Study",
     "__version__",
     "load",
     "load_architecture",
@@ -33,6 +35,7 @@ _MODULE_OF = {
     "Architecture": "nasgan.architecture",
     "Decision": "nasgan.architecture",
     "LoadedRun": "nasgan.engine",
+    "Study": "nasgan.results.study",
     "load": "nasgan.engine",
     "load_architecture": "nasgan.factory",
     "make_search_space": "nasgan.factory",

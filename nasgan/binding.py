@@ -17,10 +17,10 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeAlias
 
 from nasgan.errors import ConfigError, PluginError, nearest_names
-from nasgan.registry import plugin_packages
+from nasgan.registry import package_owners, plugin_packages
 from nasgan.values import convert
 
-__all__ = ["build_node", "check_node", "check_values"]
+__all__ = ["build_node", "check_node", "check_values", "made_class"]
 
 TARGET = "_target_"
 
@@ -52,6 +52,21 @@ def check_node(
     """
     target = _locate(node, where, base)
     _bind(target, _arguments(node, ignore), where, frozenset(supplied), build=False)
+
+
+def made_class(node: Mapping[str, Any], *, where: str, base: type) -> type:
+    """The class whose instance `build_node` would give, as far as the target's signature says.
+
+    Args:
+        node: as in `check_node`.
+        where: as in `check_node`.
+        base: as in `check_node`.
+
+    Raises:
+        ConfigError: as in `check_node`, the arguments aside.
+        PluginError: as in `check_node`.
+    """
+    return _made_by(_locate(node, where, base), base)
 
 
 def build_node(
@@ -134,12 +149,16 @@ def _module(name: str, path: str, where: str) -> types.ModuleType:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise ConfigError(f"{where}.{TARGET}={path!r}: there is no module {name!r}") from error
         raise PluginError(_import_failed(path, where, error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(_import_failed(path, where, error)) from error
 
 
-def _import_failed(path: str, where: str, error: Exception) -> str:
-    return f"{where}.{TARGET}={path!r} cannot be imported: {type(error).__name__}: {error}"
+def _import_failed(path: str, where: str, error: BaseException) -> str:
+    owner = package_owners().get(path.partition(".")[0], "nasgan")
+    return (
+        f"{where}.{TARGET}={path!r} of the package {owner} cannot be imported: "
+        f"{type(error).__name__}: {error}"
+    )
 
 
 def _attribute(module: types.ModuleType, name: str, where: str) -> object:
@@ -160,13 +179,18 @@ def _is_own(target: _Target, path: str) -> bool:
 def _check_base(target: _Target, path: str, where: str, base: type | None) -> None:
     if base is None:
         return
-    made = target if isinstance(target, type) else _hints(target).get("return")
-    # A function has to say what it returns: it is refused before it is called.
-    if not isinstance(made, type) or not issubclass(made, base):
+    made = _made_by(target, object)
+    if not issubclass(made, base):
         raise ConfigError(f"{where}.{TARGET}={path!r} does not make a {base.__name__}")
     if inspect.isabstract(made):
         missing = ", ".join(sorted(getattr(made, "__abstractmethods__", ())))
         raise ConfigError(f"{where}.{TARGET}={path!r} is abstract: it does not define {missing}")
+
+
+def _made_by(target: _Target, otherwise: type) -> type:
+    """What a function has to say that it returns: it is refused before it is called."""
+    made = target if isinstance(target, type) else _hints(target).get("return")
+    return made if isinstance(made, type) else otherwise
 
 
 # Its arguments

@@ -15,6 +15,7 @@ __all__ = [
     "NasganError",
     "PluginError",
     "RunDirectoryError",
+    "SearchFailed",
     "StorageError",
     "TrainingDiverged",
     "UnknownNameError",
@@ -79,6 +80,10 @@ class TrainingDiverged(NasganError):  # noqa: N818 - an outcome that runs record
         super().__init__(f"training diverged at generator step {generator_step}: {reason}")
         self.reason = reason
         self.generator_step = generator_step
+
+
+class SearchFailed(NasganError):  # noqa: N818 - an outcome that runs record
+    """No architecture that was scored has a score: trainings broke down, or workers did."""
 
 
 class UnknownNameError(ConfigError, LookupError):

@@ -1,45 +1,57 @@
 """The inventory of plugins: entry points, read without importing what they point to.
 
 Built-ins and third-party packages register alike, in the groups `STRATEGIES`, `SEARCH_SPACES`,
-`ARCHITECTURES` and `CONFIGS`; an object is imported only when it is selected, so a broken plugin
-breaks only itself.
+`ARCHITECTURES`, `METRICS` and `CONFIGS`; an object is imported only when it is selected, so a
+broken plugin breaks only itself. Of equal names nasgan's own wins, as among configurations.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nasgan.errors import PluginError, UnknownNameError
 
 __all__ = [
     "ARCHITECTURES",
     "CONFIGS",
+    "METRICS",
     "SEARCH_SPACES",
     "STRATEGIES",
     "Plugin",
     "duplicate_names",
     "find_plugin",
     "load_plugin",
+    "package_owners",
     "plugin_packages",
     "plugins",
+    "refresh",
+    "unreadable_packages",
 ]
+
+_log = logging.getLogger(__name__)
 
 STRATEGIES = "nasgan.strategies"
 SEARCH_SPACES = "nasgan.search_spaces"
 ARCHITECTURES = "nasgan.architectures"
+METRICS = "nasgan.metrics"
 CONFIGS = "nasgan.conf"
+
+_NAMELESS = "a package without metadata"
 
 _KIND = {
     STRATEGIES: "search strategy",
     SEARCH_SPACES: "search space",
     ARCHITECTURES: "architecture",
+    METRICS: "metric",
     CONFIGS: "configuration package",
 }
 
@@ -71,11 +83,7 @@ class Plugin:
 @cache
 def plugins(group: str) -> tuple[Plugin, ...]:
     """All plugins of ``group``, sorted by name; nothing is imported."""
-    found = [
-        Plugin(group, point.name, point.value, point.dist.name, point.dist.version)
-        for point in metadata.entry_points(group=group)
-        if point.dist is not None
-    ]
+    found = [plugin for plugin in _installed().plugins if plugin.group == group]
     if not any(plugin.distribution == "nasgan" for plugin in found):
         found += [plugin for plugin in _checkout_plugins() if plugin.group == group]
     return tuple(sorted(set(found), key=lambda plugin: (plugin.name, plugin.distribution)))
@@ -86,10 +94,11 @@ def find_plugin(group: str, name: str) -> Plugin:
 
     Raises:
         UnknownNameError: no such name; lists the nearest.
-        PluginError: two packages register the name.
+        PluginError: two packages register the name, and none of them is nasgan.
     """
     known = plugins(group)
     matches = [plugin for plugin in known if plugin.name == name]
+    matches = [plugin for plugin in matches if plugin.distribution == "nasgan"] or matches
     if not matches:
         raise UnknownNameError(_KIND.get(group, group), name, {plugin.name for plugin in known})
     if len(matches) > 1:
@@ -111,7 +120,7 @@ def load_plugin(group: str, name: str) -> Any:
     point = metadata.EntryPoint(plugin.name, plugin.value, plugin.group)
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that leaves the program, too
         raise PluginError(
             f"{_KIND.get(group, group)} {name!r} of the package {plugin.distribution} "
             f"{plugin.version} cannot be loaded from {plugin.value!r}: "
@@ -120,15 +129,80 @@ def load_plugin(group: str, name: str) -> Any:
 
 
 def duplicate_names(group: str) -> list[str]:
-    """Names of ``group`` that several packages register."""
+    """Names of ``group`` that several packages register, nasgan's own included."""
     counts = Counter(plugin.name for plugin in plugins(group))
     return sorted(name for name, count in counts.items() if count > 1)
 
 
 def plugin_packages() -> frozenset[str]:
     """Top-level packages that configurations may name in ``_target_``: nasgan's and plugins'."""
-    groups = (STRATEGIES, SEARCH_SPACES, ARCHITECTURES, CONFIGS)
-    return frozenset({"nasgan"} | {plugin.package for g in groups for plugin in plugins(g)})
+    return frozenset({"nasgan", *package_owners()})
+
+
+def unreadable_packages() -> dict[str, str]:
+    """Why the entry points of a package cannot be read, by ``"distribution version"``."""
+    return dict(_installed().unreadable)
+
+
+def refresh() -> None:
+    """Read the inventory anew, after a package was installed while this process runs."""
+    _installed.cache_clear()
+    plugins.cache_clear()
+
+
+def package_owners() -> dict[str, str]:
+    """``"distribution version"`` by the top-level package of its plugins."""
+    groups = (STRATEGIES, SEARCH_SPACES, ARCHITECTURES, METRICS, CONFIGS)
+    return {p.package: f"{p.distribution} {p.version}" for g in groups for p in plugins(g)}
+
+
+class _Installed(NamedTuple):
+    plugins: tuple[Plugin, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+
+@cache
+def _installed() -> _Installed:
+    """What the installed packages register, each read apart: one may be damaged.
+
+    Of two installations of a package Python imports the first, so only that one counts.
+    """
+    found: list[Plugin] = []
+    unreadable: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        try:
+            if "nasgan." not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+        except (OSError, ValueError):
+            continue  # nothing can be known of it, not even whether it is a plugin
+        name, version = _owner(distribution)
+        if name != _NAMELESS and _normalised(name) in seen:
+            continue
+        seen.add(_normalised(name))
+        try:
+            found += [
+                Plugin(point.group, point.name, point.value, name, version)
+                for point in distribution.entry_points
+                if point.group.startswith("nasgan.")
+            ]
+        except Exception as error:  # whatever the parser of the Python at hand stumbles over
+            reason = f"its entry points cannot be read: {type(error).__name__}: {error}"
+            _log.warning("plugin %s %s: %s; it is left out", name, version, reason)
+            unreadable.append((f"{name} {version}", reason))
+    return _Installed(tuple(found), tuple(unreadable))
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _owner(distribution: metadata.Distribution) -> tuple[str, str]:
+    """Name and version; a package whose metadata are damaged must not break the others."""
+    found: list[str | None] = [None, None]
+    with suppress(Exception):
+        found = [distribution.name, distribution.version]
+    return found[0] or _NAMELESS, found[1] or "unknown"
 
 
 @cache

@@ -22,14 +22,20 @@ GROUPS = {
         "trainer",
         "metrics",
         "evaluator",
+        "executor",
         "budget",
         "logger",
     ],
     "train": ["search_space", "dataset", "trainer", "metrics", "logger"],
 }
 GIVEN = {"search": ["budget=quick"], "train": ["architecture=autogan_a"]}
-# Data that have no home until a path is given.
-NEEDED = {"dataset=npz": ["dataset.path=x.npz"], "dataset=image_folder": ["dataset.path=x"]}
+# Data have no home until a path is given; workers have no shared weights.
+NEEDED = {
+    "dataset=npz": ["dataset.path=x.npz"],
+    "dataset=image_folder": ["dataset.path=x"],
+    "executor=processes": ["evaluator=scratch"],
+    "executor=ray": ["evaluator=scratch"],
+}
 
 
 def choices() -> list[tuple[str, str]]:
@@ -38,7 +44,7 @@ def choices() -> list[tuple[str, str]]:
         for verb, groups in GROUPS.items()
         for group in groups
         for option in options(group)
-        if option.name != "auto" or (verb, group) == ("train", "search_space")
+        if not option.is_stand_in or (verb, group) == ("train", "search_space")
     ]
 
 
@@ -53,7 +59,7 @@ def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> Non
 
 
 @pytest.mark.parametrize("strategy", [option.name for option in options("strategy")])
-@pytest.mark.parametrize("space", [o.name for o in options("search_space") if o.name != "auto"])
+@pytest.mark.parametrize("space", [o.name for o in options("search_space") if not o.is_stand_in])
 def test_tiny_shrinks_any_search(strategy: str, space: str) -> None:
     config = compose(
         "search", ["+experiment=debug/tiny", f"strategy={strategy}", f"search_space={space}"]
@@ -82,6 +88,11 @@ def test_tiny_shrinks_a_training_and_leaves_no_search_settings_in_it() -> None:
         ("sample", ["run=x"]),
         ("leaderboard", []),
         ("leaderboard", ["runs=[a,b]"]),
+        ("leaderboard", ["out=[a.csv,b.md]", "group_by=[strategy]", "where.seed=[0,1]"]),
+        ("publish", ["to=x", "where.strategy=rl"]),
+        ("report", []),
+        ("report", ["runs=[a,b]", "out=page.html"]),
+        ("watch", ["port=0"]),
     ],
 )
 def test_the_other_verbs_compose(verb: str, overrides: list[str]) -> None:
@@ -139,12 +150,12 @@ def test_every_entry_point_has_an_option_of_its_name(group: str) -> None:
 def test_every_strategy_setting_stands_in_its_configuration(option: ConfigOption) -> None:
     from nasgan.registry import load_plugin
 
-    content = OmegaConf.load(option.path)
+    content = compose("search", [f"strategy={option.name}"])["strategy"]
     name = next(
-        p.name for p in plugins(STRATEGIES) if p.value.replace(":", ".") == content._target_
+        p.name for p in plugins(STRATEGIES) if p.value.replace(":", ".") == content["_target_"]
     )
     wanted = set(inspect.signature(load_plugin(STRATEGIES, name)).parameters)
-    assert wanted <= set(content) | {"defaults"}
+    assert wanted <= set(content)
 
 
 def test_every_option_says_what_it_is() -> None:

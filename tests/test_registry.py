@@ -43,10 +43,10 @@ def install(tmp_path, monkeypatch):
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
         lines = [f"[{group}]", *(f"{name} = {value}" for name, value in names.items())]
         (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-        registry.plugins.cache_clear()
+        registry.refresh()
 
     yield add
-    registry.plugins.cache_clear()
+    registry.refresh()
     for name in [name for name in sys.modules if name.startswith("pkg_")]:
         del sys.modules[name]
 
@@ -79,6 +79,34 @@ def test_a_broken_plugin_breaks_only_itself(install):
     with pytest.raises(PluginError, match=r"package pkg_bad 1\.5 .*no_such_module_at_all"):
         nasgan.make_strategy("bad")
     assert isinstance(nasgan.make_strategy("random"), SearchStrategy)
+
+
+def test_a_package_with_damaged_metadata_is_named_and_left_out(install, tmp_path, caplog):
+    install("pkg_sound", "", STRATEGIES, {"sound": "pkg_sound:Strategy"})
+    install("pkg_hurt", "", STRATEGIES, {"hurt": "pkg_hurt:Strategy"})
+    damaged = tmp_path / "pkg_hurt-1.5.dist-info" / "entry_points.txt"
+    damaged.write_text(damaged.read_text() + "no value\n")
+    nameless = tmp_path / "pkg_nameless-1.5.dist-info"
+    nameless.mkdir()
+    (nameless / "entry_points.txt").write_text(f"[{STRATEGIES}]\nodd = pkg_nameless:Strategy\n")
+    registry.refresh()
+    names = {plugin.name: plugin.distribution for plugin in plugins(STRATEGIES)}
+    assert {"random": "nasgan", "sound": "pkg_sound"}.items() <= names.items()
+    assert names["odd"] == "a package without metadata"
+    assert "hurt" not in names
+    assert set(registry.unreadable_packages()) == {"pkg_hurt 1.5"}
+    assert "plugin pkg_hurt 1.5: its entry points cannot be read" in caplog.text
+
+
+def test_of_two_installations_of_a_package_the_first_counts(install, tmp_path, monkeypatch):
+    install("pkg_twice", "", STRATEGIES, {"twice": "pkg_twice:First"})
+    older = tmp_path / "older" / "pkg.Twice-1.0.dist-info"
+    older.mkdir(parents=True)
+    (older / "METADATA").write_text("Metadata-Version: 2.1\nName: pkg.Twice\nVersion: 1.0\n")
+    (older / "entry_points.txt").write_text(f"[{STRATEGIES}]\ntwice = pkg_twice:Second\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "older")])
+    registry.refresh()
+    assert find_plugin(STRATEGIES, "twice").value == "pkg_twice:First"
 
 
 def test_a_plugin_without_what_it_promises_is_named(install):
@@ -148,10 +176,10 @@ def test_a_checkout_without_metadata_still_has_the_built_ins(monkeypatch):
     if sys.version_info < (3, 11):
         pytest.skip("needs tomllib")
     expected = {p.name: p.value for p in plugins(SEARCH_SPACES) if p.distribution == "nasgan"}
-    registry.plugins.cache_clear()
-    monkeypatch.setattr(metadata, "entry_points", lambda **_: ())
+    registry.refresh()
+    monkeypatch.setattr(metadata, "distributions", lambda: ())
     try:
         found = {p.name: p.value for p in plugins(SEARCH_SPACES)}
     finally:
-        registry.plugins.cache_clear()
+        registry.refresh()
     assert found == expected

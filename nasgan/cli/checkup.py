@@ -5,43 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from typing import Literal, NamedTuple
 
 from nasgan.cli.compose import compose
-from nasgan.cli.configs import config_sources, options, plugin_folder
+from nasgan.cli.configs import options
 from nasgan.data.availability import probe
-from nasgan.errors import ConfigError, PluginError
-from nasgan.registry import (
-    ARCHITECTURES,
-    CONFIGS,
-    SEARCH_SPACES,
-    STRATEGIES,
-    Plugin,
-    duplicate_names,
-    load_plugin,
-    plugins,
-)
+from nasgan.errors import NasganError
 from nasgan.results.environment import collect_environment
 
 __all__ = [
     "Finding",
-    "config_findings",
     "datasets",
     "environment",
     "features",
     "folders",
-    "plugin_findings",
 ]
 
-_GROUPS = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}
-_KINDS = {STRATEGIES: "strategy", SEARCH_SPACES: "space", ARCHITECTURES: "architecture"}
-_NEEDED = {STRATEGIES: "random", SEARCH_SPACES: "autogan"}
 _LOW_DISK_BYTES = 2 * 10**9
 
 
@@ -82,8 +63,9 @@ def environment() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     try:
         import torch
-    except (ImportError, OSError) as error:
-        yield Finding("broken", "torch", f"cannot be imported: {error}; pip install torch")
+    except Exception as error:  # torch reads the metadata of all packages, damaged ones too
+        detail = f"cannot be imported: {type(error).__name__}: {error}; pip install torch"
+        yield Finding("broken", "torch", detail)
         return
     if not torch.cuda.is_available():
         yield Finding("ok", "device=auto", "the CPU (torch sees no CUDA device)")
@@ -94,101 +76,21 @@ def _devices() -> Iterator[Finding]:
         yield Finding("ok", f"device=cuda:{index}", f"{properties.name}, {memory:.0f} GiB")
 
 
-def plugin_findings() -> Iterator[Finding]:
-    """Whether every registered strategy, space and architecture can be loaded."""
-    for group in (STRATEGIES, SEARCH_SPACES, ARCHITECTURES):
-        kind = _KINDS[group]
-        twice = set(duplicate_names(group))
-        for plugin in plugins(group):
-            if plugin.name in twice:
-                yield Finding(
-                    _severity(plugin),
-                    f"{kind} {plugin.name}",
-                    f"registered by several packages ({plugin.distribution} is one): "
-                    "uninstall one of them",
-                )
-                continue
-            yield _loading(kind, plugin)
-
-
-def _loading(kind: str, plugin: Plugin) -> Finding:
-    what = f"{kind} {plugin.name}"
-    try:
-        load_plugin(plugin.group, plugin.name)
-    except PluginError as error:
-        return Finding(_severity(plugin), what, str(error))
-    return Finding("ok", what, f"{plugin.distribution} {plugin.version}")
-
-
-def _severity(plugin: Plugin) -> Literal["note", "broken"]:
-    return "broken" if _NEEDED.get(plugin.group) == plugin.name else "note"
-
-
-def config_findings() -> Iterator[Finding]:
-    """What Hydra hides: missing folders, options that shadow each other, halves of pairs."""
-    try:
-        compose("search")
-        yield Finding("ok", "default", "nasgan search composes")
-    except ConfigError as error:
-        yield Finding("broken", "default", str(error))
-    for plugin in plugins(CONFIGS):
-        try:
-            folder = plugin_folder(plugin)
-            yield Finding("ok", f"configurations of {plugin.distribution}", str(folder))
-        except PluginError as error:
-            yield Finding("note", f"configurations of {plugin.distribution}", str(error))
-    yield from _shadowed()
-    for group, entry_points in _GROUPS.items():
-        yield from _unpaired(group, entry_points)
-
-
-def _shadowed() -> Iterator[Finding]:
-    owners: dict[str, list[str]] = defaultdict(list)
-    for owner, folder in config_sources():
-        for path in folder.rglob("*.yaml"):
-            owners[path.relative_to(folder).with_suffix("").as_posix()].append(owner)
-    for name, several in sorted(owners.items()):
-        if len(several) > 1:
-            detail = f"in {' and '.join(several)}: that of {several[0]} is used, the rest is hidden"
-            yield Finding("note", f"option {name}", detail)
-
-
-def _unpaired(group: str, entry_points: str) -> Iterator[Finding]:
-    """Options whose class no entry point registers, and entry points that no option selects."""
-    registered = {plugin.value.replace(":", "."): plugin for plugin in plugins(entry_points)}
-    selected = set()
-    for option in options(group):
-        target = _target(option.path)
-        selected.add(target)
-        if target is not None and target not in registered:
-            detail = f"its _target_ {target} is no entry point of {entry_points} ({option.owner})"
-            yield Finding("note", f"{group}={option.name}", detail)
-    for value, plugin in registered.items():
-        if value not in selected:
-            detail = f"no configuration selects it; {plugin.distribution} should bring a {group}/"
-            yield Finding("note", f"{group} {plugin.name}", f"{detail}{plugin.name}.yaml")
-
-
-def _target(path: Path) -> str | None:
-    try:
-        content: Any = OmegaConf.load(path)
-        return content.get("_target_") if OmegaConf.is_dict(content) else None
-    except (OSError, ValueError, OmegaConfBaseException):
-        return None
-    except Exception as error:
-        # PyYAML's errors share no base with the above, and its import belongs to OmegaConf.
-        return f"(unreadable: {type(error).__name__})"
-
-
 def datasets() -> Iterator[Finding]:
     """Which data sets are at hand."""
     for option in options("dataset"):
-        if option.name == "auto":
+        if option.is_stand_in:
             continue
         try:
             settings = compose("search", [f"dataset={option.name}"])["dataset"]
-        except ConfigError:  # a path has to be given first
+        except NasganError as error:  # a path has to be given first
+            if option.owner != "nasgan":
+                yield Finding("note", f"dataset={option.name}", f"{error} ({option.owner})")
+                continue
             settings = {}
+        if option.owner != "nasgan":
+            yield Finding("ok", f"dataset={option.name}", f"{option.owner} brings it")
+            continue
         status, detail = probe(option.name, settings)
         state: Literal["ok", "note", "broken"] = "ok" if status == "ready" else "note"
         if option.name == "digits" and status != "ready":

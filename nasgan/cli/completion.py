@@ -15,7 +15,16 @@ from nasgan.cli.console import say
 __all__ = ["run"]
 
 _EXPERIMENT = "+experiment="
-_HYDRA_VERBS = ("search", "train", "evaluate", "sample", "leaderboard")
+_HYDRA_VERBS = (
+    "search",
+    "train",
+    "evaluate",
+    "sample",
+    "leaderboard",
+    "publish",
+    "report",
+    "watch",
+)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -31,6 +40,10 @@ def run(arguments: Sequence[str]) -> int:
         from nasgan.cli.listing import SECTIONS
 
         say(*(name for name in SECTIONS if name.startswith(word)))
+    elif verb == "new":
+        from nasgan.cli.new import KINDS
+
+        say(*(kind for kind in KINDS if kind.startswith(word) and " " not in rest))
     elif verb in _HYDRA_VERBS and word.startswith(_EXPERIMENT):
         say(*_experiments_like(word))
     elif verb in _HYDRA_VERBS:

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from nasgan.cli.configs import config_folder, register_plugin_configs
-from nasgan.cli.messages import explain
+from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.resolvers import experiment_name, register_resolvers, run_folder
 from nasgan.cli.schema import check_config, strip_foreign
 from nasgan.errors import ConfigError
 from nasgan.registry import plugin_packages
 
-__all__ = ["VERSION_BASE", "compose", "compose_run", "resolved"]
+__all__ = ["VERSION_BASE", "compose", "compose_run", "compose_sweep", "resolved"]
 
 VERSION_BASE = "1.3"
 
@@ -45,18 +44,50 @@ def compose_run(verb: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any
     Raises:
         ConfigError: as `compose`.
     """
-    register_plugin_configs()
-    register_resolvers()
     try:
-        with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
-            config = hydra.compose(verb, overrides=list(overrides), return_hydra_config=True)
-        _check_callbacks(config.hydra)
+        config = _composed(verb, overrides)
         folder = run_folder(config, verb) if verb in _RUN_VERBS else "."
         settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         return resolved(verb, settings, config.hydra), Path(folder)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except COMPOSITION_ERRORS as error:
         logging.getLogger(__name__).debug("composition failed", exc_info=error)
         raise explain(error, verb) from error
+
+
+def compose_sweep(
+    verb: str, overrides: Sequence[str] = (), *, name: str | None = None
+) -> DictConfig:
+    """Hydra's own part of the configuration of ``nasgan VERB -m OVERRIDES...``, checked.
+
+    Args:
+        verb: as for `compose`.
+        overrides: as on the command line; those with several values are left out, as Hydra does.
+        name: of the primary configuration, if it is not ``verb``.
+
+    Raises:
+        ConfigError: as `compose`.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        single = [
+            override.input_line
+            for override in parsed
+            if not override.is_sweep_override() and override.input_line is not None
+        ]
+        hydra_settings = _composed(name or verb, single).hydra
+        assert isinstance(hydra_settings, DictConfig)
+        return hydra_settings
+    except COMPOSITION_ERRORS as error:
+        raise explain(error, verb) from error
+
+
+def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
+    register_plugin_configs()
+    register_resolvers()
+    with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
+        config = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    _check_callbacks(config.hydra)
+    return config
 
 
 def _check_callbacks(hydra_settings: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import posixpath
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,9 @@ from pathlib import Path
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
 import nasgan
 from nasgan.errors import PluginError
@@ -47,6 +52,14 @@ class ConfigOption:
     owner: str
     path: Path
 
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it means something only to the verb that has it as its default.
+
+        These are in folders ``of/``, where Hydra's ``glob(*)`` does not find them.
+        """
+        return self.name.startswith("of/")
+
 
 def config_folder() -> Path:
     """The folder of nasgan's own configurations, installed or in a checkout."""
@@ -66,8 +79,26 @@ def plugin_folder(plugin: Plugin) -> Path:
     """The folder of configurations that ``plugin`` registers; the plugin is not imported.
 
     Raises:
-        PluginError: there is no such folder.
+        PluginError: there is no such folder, or a file in it cannot be read or names an option
+            that does not exist: Hydra would stop a sweep over all options there.
     """
+    folder = _registered_folder(plugin)
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            content = OmegaConf.load(path)
+        except (OSError, ValueError, OmegaConfBaseException, YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise PluginError(f"{_owner(plugin)}: {path} cannot be read: {reason}") from error
+        group = path.parent.relative_to(folder).as_posix()
+        for option in _named_options(content, group):
+            if not any((source / f"{option}.yaml").is_file() for source in _all_folders()):
+                raise PluginError(
+                    f"{_owner(plugin)}: the defaults of {path} name {option}, which does not exist"
+                )
+    return folder
+
+
+def _registered_folder(plugin: Plugin) -> Path:
     top, *rest = plugin.value.partition(":")[0].split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -78,6 +109,31 @@ def plugin_folder(plugin: Plugin) -> Path:
         if folder.is_dir():
             return folder
     raise PluginError(f"{_owner(plugin)}: there is no configuration folder {plugin.value!r}")
+
+
+def _all_folders() -> Iterator[Path]:
+    yield config_folder()
+    for plugin in plugins(CONFIGS):
+        with suppress(PluginError):
+            yield _registered_folder(plugin)
+
+
+def _named_options(content: object, group: str) -> Iterator[str]:
+    """``group/option`` for what the defaults list of a file in ``group`` surely asks for."""
+    defaults = content.get("defaults") if isinstance(content, DictConfig) else None
+    for entry in defaults if isinstance(defaults, ListConfig) else ():
+        pairs = entry.items_ex(resolve=False) if isinstance(entry, DictConfig) else [("", entry)]
+        for key, value in pairs:
+            words = str(key).split()
+            names = value if isinstance(value, ListConfig) else [value]
+            if "optional" in words or value is None or "${" in str(value):
+                continue
+            inside = words[-1].partition("@")[0] if words else ""
+            for name in names:
+                option = f"{inside}/{str(name).partition('@')[0]}" if inside else str(name)
+                path = posixpath.normpath(posixpath.join("/", group, option)).lstrip("/")
+                if name != "_self_" and not path.startswith("hydra/"):
+                    yield path.removesuffix(".yaml")
 
 
 def options(group: str) -> list[ConfigOption]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from nasgan.cli import checkup
+from nasgan.cli import checkup, plugin_checkup
 from nasgan.cli.checkup import Finding
 from nasgan.cli.console import heading, say
 
@@ -15,8 +15,8 @@ _MARKS = {"ok": "ok     ", "note": "note   ", "broken": "BROKEN "}
 
 _SECTIONS = (
     ("environment", checkup.environment),
-    ("plugins", checkup.plugin_findings),
-    ("configurations", checkup.config_findings),
+    ("plugins", plugin_checkup.plugin_findings),
+    ("configurations", plugin_checkup.config_findings),
     ("datasets", checkup.datasets),
     ("metric features", checkup.features),
     ("folders", checkup.folders),

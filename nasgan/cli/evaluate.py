@@ -25,5 +25,9 @@ def _evaluate(config: dict[str, Any], _: Path) -> int:
     protocol = str(result["protocol"])
     scores = result["metrics"].items()
     say(f"protocol {protocol}, latents of seed {result['seed']}")
-    say(*table((display_name(name, protocol), f"{value:.6g}") for name, value in scores))
+    rows = [(display_name(name, protocol), f"{value:.6g}") for name, value in scores]
+    for name, values in result["per_class"].items():
+        label = display_name(name, protocol)
+        rows += [(f"{label}, class {k}", f"{value:.6g}") for k, value in enumerate(values)]
+    say(*table(rows))
     return 0

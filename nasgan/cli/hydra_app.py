@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from nasgan import atomic
-from nasgan.cli.compose import VERSION_BASE, compose_run, resolved
+from nasgan.cli.compose import VERSION_BASE, compose_run, compose_sweep
 from nasgan.cli.configs import config_uri, register_plugin_configs
-from nasgan.cli.messages import explain
-from nasgan.cli.resolvers import register_resolvers
+from nasgan.cli.console import say
+from nasgan.cli.hydra_job import Job, Work
+from nasgan.cli.messages import COMPOSITION_ERRORS, explain
+from nasgan.cli.resolvers import register_resolvers, sweep_name
+from nasgan.cli.sweep import SweepLog, summary
 from nasgan.errors import ConfigError, NasganError
 
-__all__ = ["SweepError", "Work", "run_app"]
-
-Work: TypeAlias = Callable[[dict[str, Any], Path], int]
-"""What a verb does with its configuration and folder; returns the exit code."""
+__all__ = ["SweepError", "run_app"]
 
 _log = logging.getLogger(__name__)
 
-_SEE_ABOVE = "runs of the sweep failed, see above"
+# Experiments may hold whole sweeps.
+_SETS_THE_MODE = re.compile(r"\+*(hydra\.mode|experiment)=")
 
 
 class SweepError(NasganError):
@@ -55,88 +52,82 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
         SweepError: a job of a sweep failed.
         SystemExit: by Hydra, after printing help or a configuration.
     """
-    _check_before_start(verb, arguments)
+    sweep = _check_before_start(verb, arguments)
     register_plugin_configs()
     register_resolvers()
-    job = _Job(verb, work)
+    job = Job(verb, work, sweep)
     main = hydra.main(version_base=VERSION_BASE, config_path=config_uri(), config_name=verb)
     with _command_line(arguments), _errors_raised():
         try:
-            main(job)()
+            if sweep is not None:
+                _run_sweep(main(job), sweep)
+            else:
+                main(job)()
         except SweepError:
             raise
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
+        except COMPOSITION_ERRORS as error:
             raise explain(error, verb) from error
     if job.error is not None:
         raise job.error
     return job.exit_code
 
 
-class _Job:
-    """One job of Hydra's. Keeps its outcome, which `hydra.main` would drop.
+def _run_sweep(start: Callable[[], object], sweep: SweepLog) -> None:
+    """Run all jobs; show how they ended.
 
-    In a sweep its errors are shown at once, and raised so that Hydra counts the job as failed.
+    Raises:
+        SweepError: some failed, or the launcher did.
     """
-
-    def __init__(self, verb: str, work: Work) -> None:
-        self.verb = verb
-        self.work = work
-        self.exit_code = 0
-        self.error: Exception | None = None
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__dict__.update(state)
-        register_resolvers()  # a launcher's process starts here, without `run_app`
-
-    def __call__(self, settings: DictConfig) -> None:
-        is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-        try:
-            self.exit_code = self._run(settings)
-        except Exception as error:
-            if not is_sweep:
-                self.error = error
-                return
-            _log.error("%s", error, exc_info=not isinstance(error, NasganError))
-            raise SweepError(_SEE_ABOVE) from error
-        if is_sweep and self.exit_code:
-            raise SweepError(_SEE_ABOVE)
-
-    def _run(self, settings: DictConfig) -> int:
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        try:
-            config = resolved(self.verb, settings, HydraConfig.get())
-        except OmegaConfBaseException as error:
-            raise explain(error, self.verb) from error
-        if folder != Path.cwd():
-            _keep_composition(folder, settings)
-        return self.work(config, folder)
-
-
-def _keep_composition(folder: Path, settings: DictConfig) -> None:
-    """Write ``.hydra`` as Hydra would, but never over that of a run that is there already."""
-    parts = {
-        "config": settings,
-        "hydra": OmegaConf.create({"hydra": HydraConfig.get()}),
-        "overrides": HydraConfig.get().overrides.task,
-    }
-    for name, part in parts.items():
-        path = folder / ".hydra" / f"{name}.yaml"
-        if not path.exists():
-            atomic.write_text(path, OmegaConf.to_yaml(part))
+    stopped = ""
+    is_whole = False
+    try:
+        with sweep.watched():
+            try:
+                start()
+                is_whole = True
+            except Exception as error:
+                if not sweep.read():
+                    if isinstance(error, (NasganError, *COMPOSITION_ERRORS)):
+                        raise
+                    raise ConfigError(
+                        f"hydra/launcher could not start the sweep: {type(error).__name__}: "
+                        f"{error} (nothing has run; NASGAN_DEBUG=1 shows where it stopped)"
+                    ) from error
+                _log.debug("the launcher stopped", exc_info=error)
+                stopped = f"{type(error).__name__}: {error}"
+    finally:
+        notes = sweep.read()
+        say(*summary(notes, is_whole=is_whole))
+        sweep.remove()
+    failed = sum(note.state in ("failed", "running") for note in notes)
+    if stopped:
+        raise SweepError(
+            f"the launcher stopped ({stopped}); what it has put into a queue may go on. The same "
+            "command skips what is finished and resumes the rest"
+        )
+    if failed:
+        raise SweepError(
+            f"{failed} of {len(notes)} runs have no result, see above. The same command skips what "
+            "is finished and resumes the rest; with retry_failed=true it also runs again what "
+            "failed"
+        )
 
 
-def _check_before_start(verb: str, arguments: Sequence[str]) -> None:
-    """Refuse a bad single run before Hydra makes its folder."""
+def _check_before_start(verb: str, arguments: Sequence[str]) -> SweepLog | None:
+    """Refuse a bad single run before Hydra makes its folder; prepare the log of a sweep."""
     flags, unknown = get_args_parser().parse_known_args(list(arguments))
     if flags.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun loads a pickle, which can run any code: refused")
-    shows = flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion
-    alters = flags.config_dir or flags.config_path or flags.config_name
-    modes = any(override.startswith(("hydra.mode", "+hydra.mode")) for override in flags.overrides)
     if unknown:
         raise ConfigError(f"unknown flag {unknown[0]}; see nasgan {verb} --help")
-    if shows or alters or flags.multirun or modes:
-        return
+    if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
+        return None
+    if flags.multirun or flags.config_dir or any(map(_SETS_THE_MODE.match, flags.overrides)):
+        sweep = _open_sweep(verb, flags)
+        if sweep is not None:
+            return sweep
+    if flags.config_dir or flags.config_path or flags.config_name:
+        return None
     config, _ = compose_run(verb, flags.overrides)
     if verb in ("search", "train"):
         from nasgan.engine.workbench import check_config
@@ -146,6 +137,23 @@ def _check_before_start(verb: str, arguments: Sequence[str]) -> None:
         from nasgan.factory import load_architecture
 
         load_architecture(config["architecture"])
+    return None
+
+
+def _open_sweep(verb: str, flags: Namespace) -> SweepLog | None:
+    """The log of the sweep that the command line or an experiment asks for, if one does."""
+    if flags.config_path:
+        if flags.multirun:
+            raise ConfigError("--config-path does not go with a sweep; use --config-dir")
+        return None
+    overrides = list(flags.overrides)
+    if flags.config_dir:
+        folder = Path(flags.config_dir).absolute()
+        overrides.append(f"hydra.searchpath=['file://{folder}']")
+    settings = compose_sweep(verb, overrides, name=flags.config_name)
+    if not flags.multirun and settings.mode != RunMode.MULTIRUN:
+        return None
+    return SweepLog.new(Path(settings.sweep.dir), sweep_name(verb, flags.overrides))
 
 
 @contextmanager

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nasgan import atomic
 from nasgan.cli.console import say
+from nasgan.cli.folders import roots_of, with_lists
 from nasgan.cli.hydra_app import run_app
 from nasgan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nasgan.results.comparison import Comparison
+    from nasgan.results.leaderboard import Leaderboard
 
 __all__ = ["run"]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb; see `nasgan.cli.hydra_app.run_app`."""
-    return run_app("leaderboard", _leaderboard, arguments)
+    """Run the verb; see `nasgan.cli.hydra_app.run_app`, and `nasgan.cli.verify` for its other half.
+
+    Raises:
+        NasganError: as there.
+    """
+    if arguments[:1] == ["verify"]:
+        from nasgan.cli.verify import run as verify
+
+        return verify(arguments[1:])
+    return run_app("leaderboard", _leaderboard, with_lists(arguments))
 
 
 def _leaderboard(config: dict[str, Any], _: Path) -> int:
+    from nasgan.results.comparison import comparison_markdown, ranks_csv
     from nasgan.results.leaderboard import build_leaderboard, find_records
 
-    out = Path(config["out"])
-    if out.suffix != ".csv":
-        raise ConfigError(f"out={out}: the leaderboard is a .csv file")
-    runs = config["runs"]
-    roots = [runs] if isinstance(runs, str) else list(runs)
+    files = _files(config["out"])
+    roots = roots_of(config["runs"])
     records, unreadable = find_records(roots)
     if not records:
         _show_problems(unreadable)
@@ -33,18 +45,72 @@ def _leaderboard(config: dict[str, Any], _: Path) -> int:
             f"no finished runs in {', '.join(roots)}; make one (nasgan search) or say where "
             "they are (runs=FOLDER)"
         )
-    board = build_leaderboard(records, protocol=config["protocol"], rank_by=config["rank_by"])
-    markdown = out.with_suffix(".md")
-    board.write(out)
-    board.write(markdown)
-    say(board.to_markdown())
+    protocols = roots_of(config["protocol"]) if config["protocol"] else [None]
+    boards = [
+        build_leaderboard(
+            records,
+            protocol=protocol,
+            rank_by=config["rank_by"],
+            where=config["where"],
+            group_by=roots_of(config["group_by"] or []),
+            published=config["published"],
+        )
+        for protocol in protocols
+    ]
+    comparison = _comparison(boards)
+    for board in boards:
+        say(board.to_markdown())
+    if len(boards) > 1 and comparison is not None:
+        say(comparison_markdown(comparison))
     _show_problems(unreadable)
-    say(
-        f"{len(records)} runs in {len(board.rows)} rows",
-        f"CSV       {out}",
-        f"Markdown  {markdown}",
-    )
+    rows = [row for board in boards for row in board.rows]
+    count = len({name for row in rows for name in row.provenance.run_ids})
+    say(f"{count} of {len(records)} runs in {len(rows)} rows", *_written(boards, files))
+    if comparison is not None:
+        ranks = files[0].with_name(f"{files[0].stem}-ranks.csv")
+        atomic.write_text(ranks, ranks_csv(comparison))
+        say(f"{'ranks':8}  {ranks}")
     return 0
+
+
+def _comparison(boards: Sequence[Leaderboard]) -> Comparison | None:
+    """Of the strategies over the tasks of all boards."""
+    from nasgan.results.comparison import compare_strategies
+
+    metrics = sorted({board.ranked_by for board in boards})
+    if len(metrics) > 1:
+        raise ConfigError(
+            f"the protocols would be ranked by different metrics ({', '.join(metrics)}), so the "
+            "strategies cannot be compared over all tasks; choose one with rank_by="
+        )
+    return compare_strategies([row for board in boards for row in board.rows], metrics[0])
+
+
+def _files(setting: str | Sequence[str]) -> list[Path]:
+    """What is written: the Markdown stands beside a CSV that was asked for alone."""
+    from nasgan.results.board import SUFFIXES
+
+    files = [Path(name) for name in roots_of(setting)]
+    for file in files:
+        if file.suffix.lower() not in SUFFIXES:
+            raise ConfigError(f"out={file}: the leaderboard is a .csv, .md or .json file")
+    if [file.suffix.lower() for file in files] == [".csv"]:
+        files.append(files[0].with_suffix(".md"))
+    return files
+
+
+def _written(boards: Sequence[Leaderboard], files: Sequence[Path]) -> list[str]:
+    """Write the files, of several protocols one each; a line about each."""
+    lines = []
+    for board in boards:
+        for file in files:
+            name = f"{file.stem}-{board.protocol}{file.suffix}" if len(boards) > 1 else file.name
+            board.write(file.with_name(name))
+            lines.append(f"{_NAMES[file.suffix.lower()]:8}  {file.with_name(name)}")
+    return lines
+
+
+_NAMES = {".csv": "CSV", ".md": "Markdown", ".json": "JSON"}
 
 
 def _show_problems(problems: Sequence[object]) -> None:

@@ -9,10 +9,13 @@ from typing import TypeAlias
 from nasgan.cli.configs import ConfigOption, options
 from nasgan.cli.console import heading, say, table
 from nasgan.errors import UnknownNameError
-from nasgan.registry import ARCHITECTURES, SEARCH_SPACES, STRATEGIES, plugins
+from nasgan.metrics.table import COMPUTED_METRICS
+from nasgan.metrics.table import METRICS as METRIC_TABLE
+from nasgan.registry import ARCHITECTURES, METRICS, SEARCH_SPACES, STRATEGIES, plugins
 
 __all__ = ["SECTIONS", "run"]
 
+_BETTER = {"min": "less", "max": "more"}
 _Rows: TypeAlias = list[tuple[str, ...]]
 
 
@@ -77,6 +80,19 @@ def _module_folder(value: str) -> str:
     return value.partition(":")[0].split(".")[-2]
 
 
+def _metrics() -> _Rows:
+    own: _Rows = [
+        (name, f"{METRIC_TABLE[name].label}, {_BETTER[METRIC_TABLE[name].direction]} is better")
+        for name in COMPUTED_METRICS
+    ]
+    brought: _Rows = [
+        (plugin.name, f"{plugin.value}{_by(plugin.distribution)}")
+        for plugin in plugins(METRICS)
+        if plugin.name not in COMPUTED_METRICS
+    ]
+    return own + brought
+
+
 def _protocols() -> _Rows:
     from nasgan.cli.protocols import default_protocols
 
@@ -88,7 +104,7 @@ def _option_rows(group: str) -> _Rows:
 
 
 def _visible(found: Iterable[ConfigOption]) -> Iterable[ConfigOption]:
-    return (option for option in found if option.name != "auto")
+    return (option for option in found if not option.is_stand_in)
 
 
 def _description(option: ConfigOption) -> str:
@@ -104,6 +120,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], _Rows]]] = {
     "spaces": ("nasgan search search_space=NAME", _spaces),
     "datasets": ("dataset=NAME", _datasets),
     "architectures": ("nasgan train architecture=NAME", _architectures),
+    "metrics": ("metrics.metrics=[NAME,...] objective=NAME", _metrics),
     "protocols": ("nasgan leaderboard protocol=ID", _protocols),
     "experiments": ("nasgan search +experiment=NAME", _experiments),
 }

@@ -19,9 +19,13 @@ VERBS: Mapping[str, str] = {
     "train": "train one architecture from scratch, score and record it",
     "evaluate": "score the networks of a finished run",
     "sample": "draw images from a finished run",
-    "leaderboard": "build the leaderboard from run records",
+    "leaderboard": "build the leaderboard from run records, or verify one",
+    "publish": "put runs, tables and report into a folder that others can verify",
+    "report": "make one HTML file about many runs",
+    "watch": "show that report live while a sweep runs",
     "list": "what there is: spaces, strategies, datasets, architectures, ...",
     "doctor": "what works on this machine, and how to get the rest",
+    "new": "write a package that adds a strategy or a search space",
 }
 """Every verb is the module of its name in this package, with a function ``run(arguments)``."""
 
@@ -96,6 +100,7 @@ def _help() -> list[str]:
             [
                 ("nasgan search", "the embedded default: minutes on a CPU, no download"),
                 ("nasgan leaderboard", "a table of all runs in outputs/"),
+                ("nasgan report", "the same with curves, images and architectures, as HTML"),
                 ("nasgan search --help", "settings and examples of a verb"),
                 ("nasgan doctor", "check this machine"),
             ]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TypeGuard
 
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigKeyError,
@@ -14,13 +14,36 @@ from omegaconf.errors import (
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
+from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
 from nasgan.cli.configs import options
-from nasgan.errors import ConfigError, NasganError, UnknownNameError, nearest_names
+from nasgan.errors import (
+    ConfigError,
+    MissingDependencyError,
+    NasganError,
+    PluginError,
+    UnknownNameError,
+    nearest_names,
+)
+from nasgan.registry import SEARCH_SPACES, STRATEGIES, plugins
 
-__all__ = ["explain"]
+__all__ = ["COMPOSITION_ERRORS", "explain"]
 
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, YAMLError)
+"""What composing a configuration raises: hand it to `explain`."""
+
+_ENTRY_POINTS = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}
 _KEY = re.compile(r"Could not (?:override|append|delete) (?:from config\. )?'([^'@]+)")
+_LAUNCHERS = "hydra/launcher"
+# Which of nasgan's extras brings them; `basic` is Hydra's own.
+_EXTRA_OF = {
+    "basic": "",
+    "joblib": "joblib",
+    "ray": "ray",
+    "slurm": "submitit",
+    "submitit_local": "submitit",
+    "submitit_slurm": "submitit",
+}
 _CHOICES = "hydra.runtime.choices."
 _PICKED_TWICE = re.compile(r"(\S+) appears more than once in the final defaults list")
 
@@ -31,11 +54,15 @@ def explain(error: BaseException, verb: str) -> NasganError:
         if isinstance(cause, NasganError):
             return cause
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+            group, _, name = str(cause.missing_cfg_file).rpartition("/")
+            if group == _LAUNCHERS:
+                return _no_launcher(name)
             group, _, name = str(cause.missing_cfg_file).partition("/")
-            known = [option.name for option in options(group)]
-            return UnknownNameError(group, name, known)
+            return _no_option(group, name)
         if isinstance(cause, OverrideParseException):
             return _unreadable(cause)
+        if isinstance(cause, YAMLError):
+            return ConfigError(f"a configuration is no YAML: {' '.join(str(cause).split())}")
         if isinstance(cause, MissingMandatoryValue) and cause.full_key:
             return ConfigError(f"{cause.full_key} must be given: {cause.full_key}=VALUE")
         if isinstance(cause, InterpolationKeyError):
@@ -51,6 +78,26 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def _no_option(group: str, name: str) -> NasganError:
+    for plugin in plugins(_ENTRY_POINTS.get(group, "")):
+        if plugin.name == name:
+            return PluginError(
+                f"{group} {name!r} is registered by {plugin.distribution} {plugin.version}, but no "
+                f"configuration {group}/{name}.yaml was found; see nasgan doctor"
+            )
+    known = [option.name for option in options(group) if not option.is_stand_in]
+    return UnknownNameError(group, name, known)
+
+
+def _no_launcher(name: str) -> NasganError:
+    if name in _EXTRA_OF:
+        extra = _EXTRA_OF[name]
+        return MissingDependencyError(
+            f"{_LAUNCHERS}={name} needs a package: pip install nasgan[{extra}]"
+        )
+    return UnknownNameError(_LAUNCHERS, name, _EXTRA_OF)
 
 
 def _unreadable(error: OverrideParseException) -> ConfigError:

@@ -1,9 +1,9 @@
-"""How a run's outcome is shown, and what exit code it means."""
+"""How a run's outcome is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from nasgan.cli.console import say
 
@@ -14,15 +14,19 @@ class Outcome(Protocol):
     """The part of `nasgan.engine.Outcome` that is shown; its import would load torch."""
 
     @property
-    def status(self) -> str:
-        """``"completed"``, ``"failed"`` or ``"already_completed"``."""
+    def status(self) -> Literal["completed", "failed", "already_completed"]:
+        """A failed run ended without a result; the exit code is then 1."""
 
     @property
     def summary_lines(self) -> Sequence[str]:
         """What happened and where the results are."""
 
+    @property
+    def failure(self) -> str:
+        """Why a failed run did."""
 
-def report(outcome: Outcome) -> int:
-    """Print the outcome's summary; 1 for a failed run, else 0."""
-    say(*outcome.summary_lines)
-    return int(outcome.status == "failed")
+
+def report(outcome: Outcome, *, is_in_sweep: bool = False) -> None:
+    """Print the outcome's summary; in a sweep one line is enough for a run of an earlier one."""
+    is_known = is_in_sweep and outcome.status == "already_completed"
+    say(*outcome.summary_lines[: 1 if is_known else None])

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nasgan.cli.configs import options
 
-__all__ = ["experiment_name", "register_resolvers", "run_folder"]
+__all__ = ["experiment_name", "register_resolvers", "run_folder", "sweep_name"]
 
 _LABEL = re.compile(r"[A-Za-z0-9_]+")
 
@@ -21,6 +21,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_]+")
 _BESIDE_THE_POINT = {
     "checkpoint",
     "device",
+    "executor",
     "logger",
     "output_root",
     "progress",
@@ -60,6 +61,18 @@ def experiment_name(hydra_settings: Any) -> str | None:
     if not chosen:
         return None
     return chosen if isinstance(chosen, str) else "+".join(chosen)
+
+
+def sweep_name(verb: str, overrides: list[str]) -> str:
+    """A name for a sweep's runs: that of the same command again, and with other seeds.
+
+    ``{verb}[-{experiment}]-{tag}``, the tag of what is swept or set beside seeds and experiment.
+    """
+    kept = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
+    experiments = [text.partition("=")[2] for text in kept if text.startswith("+experiment=")]
+    label = [re.sub(r"[^A-Za-z0-9_]+", "_", name) for name in experiments]
+    tag = _tag(kept, {"experiment"})
+    return "-".join([verb, *label, *([tag] if tag else [])])
 
 
 def _sweep_subfolder(config: DictConfig, verb: str) -> str:
@@ -104,7 +117,9 @@ def _tag(overrides: list[str], named: set[str]) -> str:
         override = parser.parse_override(text)
         key = override.get_key_element().lstrip("+")
         if key not in named and key.partition(".")[0] not in _BESIDE_THE_POINT:
-            kept[key] = override.get_value_element_as_str()
+            is_sweep = override.is_sweep_override()
+            value = text.partition("=")[2] if is_sweep else override.get_value_element_as_str()
+            kept[key] = value
     if not kept:
         return ""
     return hashlib.sha256(json.dumps(sorted(kept.items())).encode("utf-8")).hexdigest()[:8]
@@ -117,8 +132,7 @@ def _groups(groups: tuple[str, ...], config: DictConfig) -> str:
     lines = []
     for group in groups:
         chosen = choices.get(group)
-        # The option `auto` means something only to the verbs that have it as their default.
-        names = [o.name for o in options(group) if o.name != "auto" or chosen == "auto"]
+        names = [o.name for o in options(group) if not o.is_stand_in or o.name == chosen]
         shown = ", ".join(f"[{name}]" if name == chosen else name for name in names)
         prefix = "" if group in choices else "+"
         lines.append(f"  {prefix + group:{width + 1}}  {shown}")

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nasgan.binding import check_values
-from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.metrics.table import METRICS
+from nasgan.errors import ConfigError
+from nasgan.metrics.table import metric_info
 
-__all__ = ["check_config", "strip_foreign"]
+__all__ = ["check_config", "settings_class", "strip_foreign"]
 
 # An experiment may hold settings for a search and for a training; each verb takes its own.
 _FOREIGN: Mapping[str, frozenset[str]] = {
     "search": frozenset({"architecture", "training"}),
-    "train": frozenset({"budget", "evaluator", "final", "strategy"}),
+    "train": frozenset({"budget", "evaluator", "executor", "final", "strategy"}),
 }
 
 
@@ -38,6 +38,7 @@ class _Training:
 @dataclass(frozen=True)
 class _Final(_Training):
     top_k: int
+    select: Literal["best", "random"]
     random_architectures: int
     generator_channels: int
     discriminator_channels: int
@@ -68,6 +69,7 @@ class _Run:
 class _Search(_Run):
     strategy: dict[str, Any]
     evaluator: dict[str, Any]
+    executor: dict[str, Any]
     budget: dict[str, Any]
     final: _Final
 
@@ -96,6 +98,7 @@ class _Sample:
     num: int
     seed: int
     out: str | None
+    classes: list[int] | None
     columns: int | None
     device: str
     threads: int | None
@@ -104,7 +107,37 @@ class _Sample:
 @dataclass(frozen=True)
 class _Leaderboard:
     runs: str | list[str]
+    out: str | list[str]
+    protocol: str | list[str] | None
+    rank_by: str | None
+    group_by: str | list[str] | None
+    published: bool
+    where: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Publish:
+    runs: str | list[str]
+    to: str
+    title: str
+    protocol: str | None
+    rank_by: str | None
+    where: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Report:
+    runs: str | list[str]
     out: str
+    protocol: str | None
+    rank_by: str | None
+
+
+@dataclass(frozen=True)
+class _Watch:
+    runs: str | list[str]
+    host: str
+    port: int
     protocol: str | None
     rank_by: str | None
 
@@ -115,6 +148,9 @@ _SCHEMAS: Mapping[str, type] = {
     "evaluate": _Evaluate,
     "sample": _Sample,
     "leaderboard": _Leaderboard,
+    "publish": _Publish,
+    "report": _Report,
+    "watch": _Watch,
 }
 
 # The smallest sensible value of numbers, by their last key.
@@ -126,11 +162,17 @@ _LEAST: Mapping[str, float] = {
     "keep": 1,
     "num": 1,
     "num_images": 2,
+    "port": 0,
     "random_architectures": 0,
     "seed": 0,
     "threads": 1,
     "top_k": 1,
 }
+
+
+def settings_class(verb: str) -> type:
+    """The dataclass whose fields are the settings of ``verb``."""
+    return _SCHEMAS[verb]
 
 
 def strip_foreign(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,8 +193,8 @@ def check_config(verb: str, config: Mapping[str, Any]) -> None:
         own.pop(part, None)
     _check_least(own, "")
     objective = config.get("objective")
-    if objective is not None and objective not in METRICS:
-        raise UnknownNameError("objective", objective, METRICS)
+    if objective is not None:
+        metric_info(objective, kind="objective")
 
 
 def _check_least(values: Mapping[str, Any], prefix: str) -> None:

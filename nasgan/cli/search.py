@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.cli.hydra_app import run_app
-from nasgan.cli.outcome import report
+from nasgan.cli.outcome import Outcome
 
 __all__ = ["run"]
 
@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> int:
     return run_app("search", _search, arguments)
 
 
-def _search(config: dict[str, Any], run_dir: Path) -> int:
+def _search(config: dict[str, Any], run_dir: Path) -> Outcome:
     from nasgan.engine import run_search
 
-    return report(run_search(config, run_dir))
+    return run_search(config, run_dir)

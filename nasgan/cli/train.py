@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.cli.hydra_app import run_app
-from nasgan.cli.outcome import report
+from nasgan.cli.outcome import Outcome
 
 __all__ = ["run"]
 
@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> int:
     return run_app("train", _train, arguments)
 
 
-def _train(config: dict[str, Any], run_dir: Path) -> int:
+def _train(config: dict[str, Any], run_dir: Path) -> Outcome:
     from nasgan.engine import run_training
 
-    return report(run_training(config, run_dir))
+    return run_training(config, run_dir)

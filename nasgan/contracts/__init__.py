@@ -1,7 +1,7 @@
 """The contracts: everything that the author of a search space or a strategy imports."""
 
 from nasgan.architecture import Architecture, Decision, Part
-from nasgan.contracts.ask_tell import AskTellStrategy
+from nasgan.contracts.ask_tell import AskTellStrategy, option_frequencies
 from nasgan.contracts.budget import Budget, Cost, Ledger
 from nasgan.contracts.evaluation import (
     Evaluation,
@@ -56,4 +56,5 @@ __all__ = [
     "chosen_option",
     "inherit_weights",
     "mix_options",
+    "option_frequencies",
 ]

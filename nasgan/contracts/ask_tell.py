@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
-from nasgan.architecture import Architecture
+from nasgan.architecture import Architecture, Decision
 from nasgan.contracts.evaluation import Evaluation, Proposal
-from nasgan.contracts.strategy import SearchStrategy, StepReport
+from nasgan.contracts.strategy import SearchRun, SearchStrategy, StepReport
 from nasgan.errors import BudgetExhausted, ConfigError
 
-__all__ = ["AskTellStrategy"]
+__all__ = ["AskTellStrategy", "option_frequencies"]
+
+# Supernet steps between two possible checkpoints.
+_PIECE_STEPS = 10
+# Evaluations between two reports of how often each option was chosen.
+_OPTIONS_WINDOW = 16
 
 
 class AskTellStrategy(SearchStrategy):
@@ -20,13 +26,56 @@ class AskTellStrategy(SearchStrategy):
     A subclass defines `ask` and ``finished``, and may define `tell`. Its own state goes through
     `proposer_state` and `load_proposer_state`.
 
+    Where candidates are scored with shared weights (``evaluator=shared``), the supernet is trained
+    before the first `ask`, along the paths of `sample_path`.
+
     With workers (``executor=processes``) several proposals are under way at once and `tell` hears
     them in the order in which they end, which need not be the order of `ask`.
+
+    Args:
+        supernet_steps: generator steps of the supernet's training; None: all that the budget has.
+
+    Raises:
+        ConfigError: ``supernet_steps`` is below 1.
     """
 
-    def __init__(self) -> None:
+    trains_supernet_itself: ClassVar[bool] = False
+    """For strategies that train the supernet in a `step` of their own, and not only at first."""
+
+    def __init__(self, *, supernet_steps: int | None = None) -> None:
+        if supernet_steps is not None and supernet_steps < 1:
+            raise ConfigError(f"strategy.supernet_steps must be at least 1, got {supernet_steps}")
+        self._wanted_supernet_steps = supernet_steps
+        self.supernet_steps = 0
         self.evaluations: list[Evaluation] = []
         self._spent: BudgetExhausted | None = None
+
+    def setup(self, run: SearchRun) -> None:
+        """Plan the supernet's training; see `SearchStrategy.setup`."""
+        super().setup(run)
+        if run.evaluator.needs_shared_weights and not self.trains_supernet_itself:
+            self.supernet_steps = self._plan_supernet(run.ledger.budget.generator_steps)
+
+    def _plan_supernet(self, budget: int | None) -> int:
+        wanted = self._wanted_supernet_steps
+        if wanted is None and budget is None:
+            raise ConfigError(
+                f"strategy {self.name!r} with shared weights needs the length of the supernet's "
+                "training: set budget.generator_steps or strategy.supernet_steps"
+            )
+        limits = (math.inf if limit is None else limit for limit in (wanted, budget))
+        return int(min(limits))
+
+    @property
+    def supernet_progress(self) -> float:
+        """Fraction of the supernet's training that is done; 1 where there is none."""
+        if self.supernet_steps == 0:
+            return 1.0
+        return min(1.0, self.run.shared_weights.generator_steps / self.supernet_steps)
+
+    def sample_path(self) -> Architecture:
+        """The architecture that the supernet trains next; uniform unless overridden."""
+        return self.run.space.sample(self.run.rng("paths"))
 
     @property
     def together(self) -> int:
@@ -51,16 +100,51 @@ class AskTellStrategy(SearchStrategy):
         """Continue from `proposer_state`."""
 
     def step(self) -> StepReport:
-        """Start evaluations where there is room, and advance those under way."""
+        """Train the supernet a little; then start evaluations, and advance those under way."""
+        if not self.trains_supernet_itself and self.supernet_progress < 1:
+            return self._train_supernet()
         pool = self.run.pool
         self._submit()
         if self._spent is not None and pool.under_way == 0:
             raise self._spent
+        before = len(self.evaluations)
         arrived = pool.advance()
         for evaluation in arrived:
             self.evaluations.append(evaluation)
             self.tell(evaluation)
-        return StepReport(self.progress_message(), self.progress(), tuple(arrived))
+        return StepReport(
+            self.progress_message(),
+            self.progress(),
+            tuple(arrived),
+            options=self._chosen_options(before) if arrived else {},
+        )
+
+    def _chosen_options(self, before: int) -> dict[str, list[float]]:
+        """How often each option was in the architectures scored: of each window that has filled.
+
+        A search's last window counts as it is. ``before``: evaluations before this step.
+        """
+        ended = self.finished or self.run.ledger.remaining("architectures") < 1
+        count = len(self.evaluations)
+        filled = count if ended else count // _OPTIONS_WINDOW * _OPTIONS_WINDOW
+        window = self.evaluations[before // _OPTIONS_WINDOW * _OPTIONS_WINDOW : filled]
+        shares: dict[str, list[float]] = {}
+        for decision in self.run.space.decisions:
+            # In an earlier stage of a progressive search, later decisions do not count.
+            decided = [
+                evaluation.architecture
+                for evaluation in window
+                if evaluation.stage is None or decision.stage <= evaluation.stage
+            ]
+            shares |= option_frequencies([decision], decided)
+        return shares
+
+    def _train_supernet(self) -> StepReport:
+        shared = self.run.shared_weights
+        steps = min(_PIECE_STEPS, self.supernet_steps - shared.generator_steps)
+        losses = shared.train(self.sample_path, generator_steps=steps)
+        message = f"supernet step {shared.generator_steps}/{self.supernet_steps}"
+        return StepReport(message, self.progress(), values=losses.means)
 
     def _submit(self) -> None:
         pool = self.run.pool
@@ -129,3 +213,18 @@ class AskTellStrategy(SearchStrategy):
         self.evaluations = [Evaluation.from_json(item) for item in state["evaluations"]]
         self._spent = None if state["spent"] is None else BudgetExhausted(*state["spent"])
         self.load_proposer_state(state["proposer"])
+
+
+def option_frequencies(
+    decisions: Iterable[Decision], drawn: Sequence[Architecture]
+) -> dict[str, list[float]]:
+    """How often each option of ``decisions`` is in ``drawn``; empty if nothing was drawn."""
+    if not drawn:
+        return {}
+    return {
+        decision.name: [
+            sum(architecture[decision.name] == option for architecture in drawn) / len(drawn)
+            for option in decision.options
+        ]
+        for decision in decisions
+    }

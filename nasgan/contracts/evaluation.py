@@ -181,6 +181,17 @@ class Evaluator(ABC):
             ConfigError: the evaluator cannot do this.
         """
 
+    def expected_cost(self, proposal: Proposal) -> Cost:
+        """What scoring ``proposal`` will cost: workers get it only if the budget covers that.
+
+        Device seconds are not foreseen.
+
+        Raises:
+            ConfigError: the evaluator cannot score it.
+        """
+        del proposal
+        return Cost(architectures=1)
+
     @property
     def together(self) -> int:
         """The most proposals that `score` takes at once."""
@@ -197,6 +208,16 @@ class Evaluator(ABC):
             ConfigError: the evaluator cannot score them.
         """
         raise NotImplementedError(f"{type(self).__name__} scores by `begin`, one at a time")
+
+    def kept(self, architecture: Architecture) -> dict[str, Any]:
+        """What of the state concerns ``architecture``, as JSON data: for `adopt` elsewhere."""
+        del architecture
+        return {}
+
+    def adopt(  # noqa: B027 - most evaluators keep nothing
+        self, architecture: Architecture, kept: Mapping[str, Any]
+    ) -> None:
+        """Go on from what the evaluator of another process (a worker) `kept`."""
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be kept between evaluations."""

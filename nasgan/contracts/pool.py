@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from nasgan.contracts.evaluation import Evaluation, Proposal
 
@@ -15,7 +15,12 @@ class EvaluationPool(ABC):
     """Where proposals are scored: in this process, or by workers (``executor=processes``).
 
     The engine owns and checkpoints it. It charges the run's ledger.
+
+    Attributes:
+        begins_again: whether a resumed run evaluates anew what had not arrived at its checkpoint.
     """
+
+    begins_again: ClassVar[bool] = False
 
     @abstractmethod
     def room(self, together: int = 1) -> int:
@@ -47,6 +52,11 @@ class EvaluationPool(ABC):
         Raises:
             BudgetExhausted: the budget ended; what was under way is dropped.
         """
+
+    @property
+    def note(self) -> str:
+        """A few words for the progress line: how many are under way; empty without workers."""
+        return ""
 
     def close(self) -> None:  # noqa: B027 - most pools hold nothing
         """Stop the workers, when the search has ended or fails; what is under way is dropped."""

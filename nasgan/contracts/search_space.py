@@ -116,8 +116,8 @@ class SearchSpace(ABC):
         )
         if num_classes > 0 and not self.supports_classes:
             raise ConfigError(
-                f"the search space {self.name!r} has no class-conditional networks; set "
-                f"conditional=false and num_classes=0 (got {num_classes})"
+                f"the search space {self.name!r} has no class-conditional networks: set "
+                f"conditional=false or num_classes=0 (got num_classes={num_classes})"
             )
         self.check_network()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Evaluation, Ledger, SearchSpace
@@ -24,7 +24,9 @@ class FinalSettings:
     """How the final phase trains.
 
     Attributes:
-        top_k: finalists, the best of the search.
+        top_k: number of finalists.
+        select: which of the architectures that the search scored are finalists: the ``best``, or
+            ones drawn at ``random`` from all, for an unbiased proxy correlation.
         random_architectures: random architectures of the space trained in the same way: what a gain
             over the average random architecture has to be measured against.
         generator_steps: length of each training.
@@ -41,8 +43,11 @@ class FinalSettings:
     discriminator_channels: int
     eval_every: int | None = None
     keep: str = "best"
+    select: Literal["best", "random"] = "best"
 
     def __post_init__(self) -> None:
+        if self.select not in ("best", "random"):
+            raise ConfigError(f"final.select must be best or random, got {self.select!r}")
         if self.top_k < 1:
             raise ConfigError(f"final.top_k must be at least 1, got {self.top_k}")
         if self.random_architectures < 0:
@@ -84,6 +89,7 @@ class FinalPhase:
         self.roles = roles
         self.evaluations: dict[str, Evaluation] = {}
         self.networks: dict[str, Any] | None = None
+        self.per_class: dict[str, list[float]] | None = None
         self._context = context
         self._space = space
         self._plan = plan
@@ -134,6 +140,7 @@ class FinalPhase:
         best = self.best()
         if best is not None and best.architecture == evaluation.architecture:
             self.networks = task.kept
+            self.per_class = (task.kept_point or {}).get("per_class")
         self._task = None
         return {
             "kind": "evaluation",
@@ -160,6 +167,7 @@ class FinalPhase:
             "roles": [[role, architecture.to_json()] for role, architecture in self.roles],
             "evaluations": {key: item.to_json() for key, item in self.evaluations.items()},
             "networks": self.networks,
+            "per_class": self.per_class,
             "task": self._task.state_dict() if self._task is not None else None,
         }
 
@@ -181,6 +189,7 @@ class FinalPhase:
             key: Evaluation.from_json(item) for key, item in state["evaluations"].items()
         }
         phase.networks = state["networks"]
+        phase.per_class = state["per_class"]
         if state["task"] is not None:
             phase._task = phase._begin(phase._queue[len(phase.evaluations)])
             phase._task.load_state_dict(state["task"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from nasgan.contracts import SearchSpace
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.workbench import choose_device, load_splits, make_harness, prepare_torch
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError
-from nasgan.evaluation.sampling import image_sampler
+from nasgan.evaluation.sampling import image_sampler, images_of
 from nasgan.factory import make_search_space
 from nasgan.metrics import to_uint8
 from nasgan.randomness import torch_generator
@@ -124,31 +124,50 @@ def sample_run(config: Mapping[str, Any]) -> Path:
     """Write images of a finished run; what ``nasgan sample`` calls.
 
     Args:
-        config: ``run``, ``num``, ``seed``, ``out`` (null, a .png or an .npz file), ``columns``,
-            ``device``, ``threads``.
+        config: ``run``, ``num``, ``seed``, ``out`` (null, a .png or an .npz file), ``classes``
+            (null, or those to draw in turn), ``columns``, ``device``, ``threads``.
 
     Returns:
-        The file written: a grid (.png), or uint8 images (N, H, W, C) under ``images`` (.npz).
+        The file written: a grid (.png; by default a column for each class where there are some), or
+        uint8 images (N, H, W, C) under ``images`` and, with classes, int64 (N,) under ``labels``
+        (.npz).
 
     Raises:
         NasganError: bad input, or the file could not be written.
     """
     directory = RunDirectory(Path(config["run"]))
-    seed = config["seed"]
-    out = Path(config["out"] or directory.samples / f"sample-seed{seed}-{config['num']}.png")
+    seed, num = config["seed"], config["num"]
+    out = Path(config["out"] or directory.samples / f"sample-seed{seed}-{num}.png")
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"out={out}: write a .png (one grid) or an .npz (uint8 images)")
     device = choose_device(config["device"])
     prepare_torch(config, device)
     run = load(directory.path)
     run.generator.to(device)
-    images = run.sample(config["num"], seed=seed)
+    classes = _classes(config["classes"], run.space.network.num_classes)
+    labels = torch.tensor(classes).repeat(-(-num // len(classes)))[:num] if classes else None
+    images = run.sample(num, seed=seed, labels=labels)
     if out.suffix == ".png":
-        save_grid(images, out, columns=config["columns"])
+        save_grid(images, out, columns=config["columns"] or len(classes) or None)
     else:
         pixels = to_uint8(images).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        atomic.write_file(out, lambda stream: np.savez(stream, images=pixels))
+        if labels is None:
+            atomic.write_file(out, lambda stream: np.savez(stream, images=pixels))
+        else:
+            drawn = labels.numpy()
+            atomic.write_file(out, lambda stream: np.savez(stream, images=pixels, labels=drawn))
     return out
+
+
+def _classes(wanted: Sequence[int] | None, known: int) -> list[int]:
+    """The classes to draw in turn; empty for a generator without classes."""
+    if wanted is None:
+        return list(range(known))
+    if not known:
+        raise ConfigError("classes: the generator of this run has no classes; leave them out")
+    if not wanted or not all(0 <= number < known for number in wanted):
+        raise ConfigError(f"classes must be some of 0 to {known - 1}, got {list(wanted)}")
+    return list(wanted)
 
 
 def evaluate_run(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +178,8 @@ def evaluate_run(config: Mapping[str, Any]) -> dict[str, Any]:
             ``num_images`` (null: as the metrics say), ``seed``, ``device``, ``threads``.
 
     Returns:
-        ``{"protocol": id, "metrics": {...}, "seed": ...}``.
+        ``{"protocol": id, "metrics": {...}, "per_class": {...}, "seed": ...}``; ``per_class`` holds
+        the values of each class of the scores that are made class by class.
 
     Raises:
         NasganError: bad input.
@@ -178,21 +198,20 @@ def evaluate_run(config: Mapping[str, Any]) -> dict[str, Any]:
             f"images, {train.name} has {train.image_channels}x{train.image_size}x"
             f"{train.image_size}; choose the dataset= that it was trained on"
         )
-    harness = make_harness(metrics, train, device)
+    harness = make_harness(metrics, train, device, num_classes=network.num_classes)
     generator = run.generator.to(device)
 
-    def generate(z: Tensor, labels: Tensor | None) -> Tensor:
-        return torch.as_tensor(generator(z) if labels is None else generator(z, labels=labels))
-
     sample = image_sampler(
-        generate,
+        images_of(generator),
         latent_dim=network.latent_dim,
         num_classes=network.num_classes,
         seed=config["seed"],
         device=device,
     )
+    scores = harness.evaluate(sample)
     return {
         "protocol": harness.protocol.id,
-        "metrics": harness.evaluate(sample),
+        "metrics": dict(scores),
+        "per_class": scores.per_class,
         "seed": config["seed"],
     }

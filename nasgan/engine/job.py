@@ -20,12 +20,14 @@ class JobReport:
         message: for the progress line.
         progress: fraction of the phase that is done, in [0, 1], if it can be told.
         lines: for the history.
+        precious: whether a resumption from before this step would repeat much more than the step.
     """
 
     phase: str
     message: str
     progress: float | None = None
     lines: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+    precious: bool = False
 
 
 class Job(Protocol):

@@ -6,7 +6,9 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,7 +17,7 @@ import torch
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.binding import build_node
-from nasgan.contracts import Budget, Evaluator, Ledger, SearchSpace, SearchStrategy
+from nasgan.contracts import Budget, Ledger, SearchSpace, SearchStrategy
 from nasgan.data import ImageSet
 from nasgan.engine.export import (
     average_random,
@@ -31,7 +33,7 @@ from nasgan.engine.loop import CheckpointSettings, RunLoop
 from nasgan.engine.progress import ProgressView, progress_view
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import EngineRun, SearchJob
-from nasgan.engine.summary import score_table
+from nasgan.engine.summary import proxy_lines, score_table
 from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.workbench import (
     Workbench,
@@ -39,13 +41,17 @@ from nasgan.engine.workbench import (
     choose_device,
     find_architecture,
     load_splits,
+    make_evaluator,
+    make_executor,
     make_logger,
     make_space,
     open_workbench,
     prepare_torch,
 )
-from nasgan.errors import RunDirectoryError, TrainingDiverged
+from nasgan.engine.workers import WORKER_BUILDER, no_shared_weights
+from nasgan.errors import RunDirectoryError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import EvaluationContext, TrainingPlan
+from nasgan.evaluation.executors import WorkOrder
 from nasgan.results.environment import collect_environment
 from nasgan.results.locking import RunLock
 from nasgan.results.loggers import RunLogger
@@ -66,11 +72,13 @@ class Outcome:
         status: ``failed`` if it ended without a result.
         run_dir: the run's folder.
         summary_lines: for a person.
+        failure: why there is no result.
     """
 
     status: Literal["completed", "failed", "already_completed"]
     run_dir: Path
     summary_lines: list[str]
+    failure: str = ""
 
 
 def run_search(config: Mapping[str, Any], run_dir: Path) -> Outcome:
@@ -111,13 +119,15 @@ class _Run:
 
     def run(self) -> Outcome:
         check_config(self.config)
+        if self.kind == "search":
+            make_executor(self.config).check_installed()
         device = choose_device(self.config["device"])
         prepare_torch(self.config, device)
         self.directory.path.mkdir(parents=True, exist_ok=True)
         with RunLock(self.directory.path):
             self.directory.remove_leftovers()
-            # `auto` and the device that it stands for are the same run.
-            self.directory.claim({**self.config, "device": str(device)})
+            # The same run on whichever device of a kind, as `auto` and sweeps choose it.
+            self.directory.claim({**self.config, "device": device.type})
             record = self.directory.record()
             if record is not None and record.status == "failed" and self.config["retry_failed"]:
                 self.directory.forget()
@@ -136,7 +146,7 @@ class _Run:
                 f"This run failed before: {record.failure}",
                 "Run it again with retry_failed=true, or change its settings.",
             ]
-            return Outcome("failed", path, lines)
+            return Outcome("failed", path, lines, f"before, and not run again: {record.failure}")
         lines = ["This run is finished already.", *_summary(record, self.directory)]
         return Outcome("already_completed", path, lines)
 
@@ -169,14 +179,17 @@ class _Run:
                 "config": dict(self.config),
             }
         )
-        with loop.status_of_failure():
+        with ExitStack() as at_the_end, loop.status_of_failure():
+            if isinstance(job, SearchJob):
+                # However the search ends, its workers do not outlive it.
+                at_the_end.callback(job.run.pool.close)
             if loop.resume():
                 view.say(f"resuming from the last checkpoint in {self.directory.checkpoints}")
             loop.write_status("running", "starting")
             failure = ""
             try:
                 loop.run()
-            except TrainingDiverged as error:
+            except (TrainingDiverged, SearchFailed) as error:
                 failure = str(error)
             record = self._record(bench, job, loop, identity, failure, name)
             self._leave_results(job, record, logger)
@@ -186,7 +199,7 @@ class _Run:
         logger.finish(state)
         if record.status == "failed":
             lines = [f"The run failed: {record.failure}", f"record  {self.directory.record_file}"]
-            return Outcome("failed", self.directory.path, lines)
+            return Outcome("failed", self.directory.path, lines, record.failure)
         return Outcome("completed", self.directory.path, _summary(record, self.directory))
 
     def _identity(self) -> dict[str, str]:
@@ -212,13 +225,12 @@ class _Run:
         budget = build_node(config["budget"], where="budget", base=Budget)
         final = FinalSettings(**config["final"])
 
-        def make_evaluator(context: EvaluationContext) -> Evaluator:
-            made = build_node(
-                config["evaluator"], where="evaluator", base=Evaluator, context=context
-            )
-            assert isinstance(made, Evaluator)
-            return made
-
+        order = WorkOrder(
+            builder=WORKER_BUILDER,
+            settings={"config": dict(config), "folder": str(self.directory.candidates.absolute())},
+            device=bench.device,
+        )
+        executor = make_executor(config)
         run = EngineRun(
             space=self._space_and_architecture(bench.images)[0],
             images=bench.images,
@@ -229,7 +241,8 @@ class _Run:
             seed=config["seed"],
             device=bench.device,
             folder=self.directory.candidates,
-            make_evaluator=make_evaluator,
+            make_evaluator=partial(make_evaluator, config),
+            make_pool=partial(executor.open, order=order),
         )
         strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
         return SearchJob(run, strategy, final), None
@@ -250,7 +263,7 @@ class _Run:
             seed=config["seed"],
             device=bench.device,
             folder=self.directory.candidates,
-            shared_weights=_no_shared_weights,
+            shared_weights=no_shared_weights,
         )
         return TrainingJob(context, space, architecture, plan), name
 
@@ -309,12 +322,14 @@ class _Run:
             architecture=best.architecture.to_json() if best is not None else None,
             architecture_name=name,
             metrics=dict(best.metrics) if best is not None else None,
+            per_class=final.per_class if final is not None and best is not None else None,
             objective={
                 "metric": bench.objective.metric,
                 "direction": bench.objective.direction,
             },
             finalists=[evaluation.to_json() for evaluation in finalists],
             average_random=average_random(random),
+            proxy_correlation=job.proxy_correlation() if isinstance(job, SearchJob) else None,
             bound=bound,
             cost=phase_costs(job.ledger),
             budget=job.ledger.budget.to_json(),
@@ -334,10 +349,6 @@ class _Run:
         )
 
 
-def _no_shared_weights() -> Any:
-    raise RunDirectoryError("a training of one architecture has no shared weights")
-
-
 def _summary(record: RunRecord, directory: RunDirectory) -> list[str]:
     """What a person wants to know when a run has ended."""
     rows: dict[str, Mapping[str, float] | None] = {"result": record.metrics}
@@ -349,6 +360,7 @@ def _summary(record: RunRecord, directory: RunDirectory) -> list[str]:
         rows[f"bound: {record.bound['num_images']} test images"] = record.bound["metrics"]
     return [
         *score_table({name: scores for name, scores in rows.items() if scores}, record.protocol),
+        *proxy_lines(record.proxy_correlation, record.protocol),
         "",
         f"architecture  {directory.architecture}",
         f"sample grid   {directory.samples / 'final.png'}",

@@ -14,7 +14,7 @@ from nasgan.engine.job import Job, JobReport
 from nasgan.engine.progress import ProgressView
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, ConfigError, StorageError
-from nasgan.results.history import HISTORY_FILE, History, finite
+from nasgan.results.history import HISTORY_FILE, History, finite, read_history
 from nasgan.results.loggers import RunLogger
 from nasgan.results.status import STATUS_FILE, Status
 
@@ -22,6 +22,7 @@ __all__ = ["CheckpointSettings", "RunLoop"]
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 2.0
+_PRECIOUS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class CheckpointSettings:
     """How often a run can be resumed from.
 
     Attributes:
-        every_seconds: wall-clock seconds between checkpoints; 0: after every step.
+        every_seconds: wall-clock seconds between checkpoints; 0: after every step. Evaluations that
+            workers have made are in a checkpoint within a second.
         keep: how many of the newest are kept, at least 2.
     """
 
@@ -80,6 +82,9 @@ class RunLoop:
     def resume(self) -> bool:
         """Continue from the newest whole checkpoint; False where there is none.
 
+        The logger is told again what the history keeps: a kill may have cost it the last lines, and
+        it may have been told of some that the history does not keep.
+
         Raises:
             CheckpointError: it is another run's.
         """
@@ -95,6 +100,9 @@ class RunLoop:
         self._job.load_state_dict(state["job"])
         self._history.truncate(state["history_offset"])
         self.timers = dict(state["timers"])
+        if len(self._history):
+            for line in read_history(self._history.path):
+                self._logger.log(_numbers(line), line["index"])
         return True
 
     def run(self) -> None:
@@ -104,21 +112,25 @@ class RunLoop:
             StorageError: a file could not be written; the last checkpoint is whole.
         """
         saved = time.monotonic()
+        interval = self._settings.every_seconds
         while not self._job.finished:
             started = time.monotonic()
             report = self._job.step()
             now = time.monotonic()
             self.timers[report.phase] = self.timers.get(report.phase, 0.0) + now - started
             self._publish(report)
-            if now - saved >= self._settings.every_seconds:
+            if report.precious:
+                interval = min(interval, _PRECIOUS_SECONDS)
+            if now - saved >= interval:
                 self._save()
-                saved = time.monotonic()
+                saved, interval = time.monotonic(), self._settings.every_seconds
         self._save()
 
     def _publish(self, report: JobReport) -> None:
         for line in report.lines:
-            index = self._history.append(finite(line))
-            self._logger.log(_numbers(line), index)
+            kept = finite(line)
+            index = self._history.append(kept)
+            self._logger.log(_numbers(kept), index)
         self._view.show(report)
         self.write_status(
             "running", report.message, phase=report.phase, progress=report.progress, throttled=True
@@ -174,13 +186,26 @@ class RunLoop:
         )
 
 
-def _numbers(line: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a history line under flat names, for loggers."""
+def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a history line under flat names, for loggers.
+
+    ``search/loss_generator``, ``search/evaluation/score``, ``final/checkpoint/metrics/fid``,
+    ``final/spent/images``: what is of different kinds makes curves of its own.
+    """
+    phase, kind = line["phase"], line["kind"]
+    names = {"values": phase, "spent": f"{phase}/spent"}
     found: dict[str, float] = {}
     for key, value in line.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            found.update(_numbers(value, f"{name}/"))
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[name] = float(value)
+        if key not in ("index", "architecture"):
+            found.update(_flat(names.get(key, f"{phase}/{kind}/{key}"), value))
     return found
+
+
+def _flat(name: str, value: Any) -> dict[str, float]:
+    if isinstance(value, Mapping):
+        found: dict[str, float] = {}
+        for key, item in value.items():
+            found.update(_flat(f"{name}/{key}", item))
+        return found
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {name: float(value)} if is_number else {}

@@ -17,7 +17,9 @@ __all__ = ["RunDirectory", "differences"]
 
 _CONFIG_FILE = "config.json"
 # These may change when a run is resumed: they do not change what it computes.
-_FREE = frozenset({"run_dir", "output_root", "progress", "logger", "checkpoint", "retry_failed"})
+_FREE = frozenset(
+    {"run_dir", "output_root", "progress", "logger", "checkpoint", "retry_failed", "executor"}
+)
 
 
 class RunDirectory:

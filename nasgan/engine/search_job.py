@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
+    Evaluation,
     EvaluationPool,
     Evaluator,
     Ledger,
@@ -23,13 +25,16 @@ from nasgan.contracts import (
 from nasgan.data import ImageSet
 from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSettings
 from nasgan.engine.job import JobReport
-from nasgan.errors import BudgetExhausted, NasganError, TrainingDiverged
-from nasgan.evaluation import EvaluationContext, InProcessPool
+from nasgan.errors import BudgetExhausted, NasganError, SearchFailed
+from nasgan.evaluation import EvaluationContext
 from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams, numpy_generator
+from nasgan.results.proxy import proxy_correlation
 from nasgan.training import SupernetTraining, TrainerSettings
 
 __all__ = ["EngineRun", "SearchJob"]
+
+_log = logging.getLogger(__name__)
 
 
 class EngineRun:
@@ -46,6 +51,7 @@ class EngineRun:
         device: where networks live.
         folder: for files kept between evaluations.
         make_evaluator: builds the evaluator from the context.
+        make_pool: builds the pool from the evaluator and the ledger.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class EngineRun:
         device: torch.device,
         folder: Path,
         make_evaluator: Callable[[EvaluationContext], Evaluator],
+        make_pool: Callable[[Evaluator, Ledger], EvaluationPool],
     ) -> None:
         self.space = space
         self.objective = objective
@@ -79,7 +86,7 @@ class EngineRun:
             shared_weights=lambda: self.shared_weights,
         )
         self.evaluator = make_evaluator(self.context)
-        self.pool: EvaluationPool = InProcessPool(self.evaluator)
+        self.pool = make_pool(self.evaluator, ledger)
         self._streams = RandomStreams(seed, "strategy")
 
     @cached_property
@@ -141,6 +148,8 @@ class SearchJob:
         self.final: FinalPhase | None = None
         self.search_ended_by = ""
         self._failures: list[str] = []
+        # Of each architecture that the search scored whole: its latest score of each kind.
+        self._scored: dict[str, tuple[Architecture, dict[tuple[str, int], float]]] = {}
         self._final_settings = final
         self._final_space = run.space.with_settings(
             generator_channels=final.generator_channels,
@@ -162,7 +171,8 @@ class SearchJob:
         """One step of the search or of the final phase.
 
         Raises:
-            TrainingDiverged: the supernet broke down, or every architecture scored did.
+            TrainingDiverged: the supernet broke down.
+            SearchFailed: every architecture scored failed.
             NasganError: the budget ended before any architecture was scored.
         """
         if self.final is not None:
@@ -174,7 +184,31 @@ class SearchJob:
         except BudgetExhausted as end:
             return self._begin_final(str(end))
         self._failures += [made.failure for made in report.evaluations if made.failure]
-        return JobReport(Ledger.SEARCH, report.message, report.progress, self._lines(report))
+        self._note_scores(report.evaluations)
+        message = ", ".join(filter(None, [report.message, self.run.pool.note]))
+        lines = self._lines(report)
+        precious = self.run.pool.begins_again and bool(report.evaluations)
+        return JobReport(Ledger.SEARCH, message, report.progress, lines, precious)
+
+    def _note_scores(self, evaluations: Sequence[Evaluation]) -> None:
+        for made in evaluations:
+            # At an earlier stage of a progressive search another, smaller network was scored.
+            if made.score is None or made.stage is not None:
+                continue
+            _, scores = self._scored.setdefault(made.architecture.id, (made.architecture, {}))
+            scores[made.fidelity, made.generator_steps] = made.score
+
+    def proxy_correlation(self) -> dict[str, Any] | None:
+        """See `nasgan.results.proxy.proxy_correlation`; of all that the final phase trained."""
+        if self.final is None:
+            return None
+        final = {
+            key: made.score
+            for key, made in self.final.evaluations.items()
+            if made.score is not None
+        }
+        searched = {key: scores for key, (_, scores) in self._scored.items()}
+        return proxy_correlation(searched, final, self.run.objective.metric)
 
     def _lines(self, report: StepReport) -> tuple[dict[str, Any], ...]:
         spent = {"spent": self.ledger.spent(Ledger.SEARCH).to_json()}
@@ -199,12 +233,11 @@ class SearchJob:
 
     def _begin_final(self, ended_by: str) -> JobReport:
         settings = self._final_settings
-        finalists = self.strategy.finalists(settings.top_k)
+        finalists = self._finalists()
         if not finalists and self._failures:
             reasons = "; ".join(sorted(set(self._failures)))
-            raise TrainingDiverged(
-                f"none of the {len(self._failures)} architectures scored has a score: {reasons}",
-                generator_step=self.ledger.spent(Ledger.SEARCH).generator_steps,
+            raise SearchFailed(
+                f"none of the {len(self._failures)} architectures scored has a score: {reasons}"
             )
         if not finalists:
             raise NasganError(
@@ -225,6 +258,19 @@ class SearchJob:
         }
         return JobReport(Ledger.FINAL, f"search over: {ended_by}", 0.0, (line,))
 
+    def _finalists(self) -> list[Architecture]:
+        count = self._final_settings.top_k
+        if self._final_settings.select == "best":
+            return self.strategy.finalists(count)
+        if not self._scored:
+            _log.warning("final.select=random: the search scored nothing, so its best are taken")
+            return self.strategy.finalists(count)
+        # By id, because workers may end in any order.
+        scored = [self._scored[key][0] for key in sorted(self._scored)]
+        rng = numpy_generator(self.run.context.seed, "finalists")
+        chosen = rng.choice(len(scored), min(count, len(scored)), replace=False)
+        return [scored[k] for k in chosen]
+
     def _random_architectures(self) -> list[Architecture]:
         """Drawn from the seed alone: every strategy of that seed is held against the same ones."""
         rng = numpy_generator(self.run.context.seed, "random architectures")
@@ -244,6 +290,10 @@ class SearchJob:
             "strategy": self.strategy.state_dict(),
             "search_ended_by": self.search_ended_by,
             "failures": self._failures,
+            "scored": [
+                [architecture.to_json(), [[*kind, score] for kind, score in scores.items()]]
+                for architecture, scores in self._scored.values()
+            ],
             "final": self.final.state_dict() if self.final is not None else None,
         }
 
@@ -254,6 +304,11 @@ class SearchJob:
         self.strategy.load_state_dict(state["strategy"])
         self.search_ended_by = state["search_ended_by"]
         self._failures = list(state["failures"])
+        self._scored = {}
+        for data, scores in state["scored"]:
+            architecture = Architecture.from_json(data, source="checkpoint")
+            kinds = {(fidelity, steps): score for fidelity, steps, score in scores}
+            self._scored[architecture.id] = (architecture, kinds)
         if state["final"] is not None:
             self.final = FinalPhase.from_state(
                 state["final"], self.run.context, self._final_space, self._final_settings.plan()

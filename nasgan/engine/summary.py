@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from nasgan.metrics import METRICS, display_name
+from nasgan.results.proxy import LEAST_CORRELATED
 
-__all__ = ["score_table"]
+__all__ = ["proxy_lines", "score_table"]
 
 
 def score_table(rows: Mapping[str, Mapping[str, float]], protocol: str) -> list[str]:
@@ -20,12 +22,10 @@ def score_table(rows: Mapping[str, Mapping[str, float]], protocol: str) -> list[
         The protocol, a line of headings with an arrow where better lies, and a line for each row.
         A spread (``is_std``) stands behind its score.
     """
-    shown = [
-        name
-        for name, info in METRICS.items()
-        if info.companion_of is None and any(name in scores for scores in rows.values())
-    ]
-    spreads = {info.companion_of: name for name, info in METRICS.items() if info.companion_of}
+    present = [name for name in METRICS if any(name in scores for scores in rows.values())]
+    companions = {name: METRICS[name].companion_of for name in present}
+    shown = [name for name in present if companions[name] is None]
+    spreads = {score: name for name, score in companions.items() if score is not None}
     arrows = {"min": "\u2193", "max": "\u2191"}
     table = [["", *(f"{METRICS[name].label} {arrows[METRICS[name].direction]}" for name in shown)]]
     for title, scores in rows.items():
@@ -43,6 +43,24 @@ def score_table(rows: Mapping[str, Mapping[str, float]], protocol: str) -> list[
     if shown and display_name(shown[0], protocol) != METRICS[shown[0]].label:
         note = " (not Inception's features: no number here is a published FID or IS)"
     return [f"protocol {protocol}{note}", *lines]
+
+
+def proxy_lines(proxy: Mapping[str, Any] | None, protocol: str) -> list[str]:
+    """A line on how well the search's scores foretold those after training; none if too few.
+
+    Args:
+        proxy: of a run record.
+        protocol: id of the one that the final scores were taken under.
+    """
+    if proxy is None or proxy["n"] < LEAST_CORRELATED:
+        return []
+    scores = f"{display_name(proxy['metric'], protocol)} in the search against after training"
+    if proxy["spearman"] is None or proxy["kendall"] is None:
+        return [f"{scores}: no rank correlation, as all scores of one kind are equal"]
+    return [
+        f"{scores}: Spearman {proxy['spearman']:.2f}, Kendall {proxy['kendall']:.2f} "
+        f"({proxy['n']} architectures)"
+    ]
 
 
 def _cell(score: float | None, spread: float | None) -> str:

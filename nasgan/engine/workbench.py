@@ -10,16 +10,25 @@ from typing import Any
 import torch
 
 from nasgan.architecture import Architecture
-from nasgan.binding import build_node, check_node, check_values
-from nasgan.contracts import Budget, Evaluator, Objective, SearchSpace, SearchStrategy
+from nasgan.binding import build_node, check_node, check_values, made_class
+from nasgan.contracts import (
+    AskTellStrategy,
+    Budget,
+    Evaluator,
+    Objective,
+    SearchSpace,
+    SearchStrategy,
+)
 from nasgan.data import ImageSet, Splits
 from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
-from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.evaluation import TrainingPlan
+from nasgan.errors import ConfigError
+from nasgan.evaluation import EvaluationContext, TrainingPlan
+from nasgan.evaluation.executors import Executor
 from nasgan.factory import load_architecture, make_search_space, settings_for
-from nasgan.metrics import METRICS, MetricHarness, build_harness
+from nasgan.metrics import MetricHarness, build_harness
 from nasgan.metrics.settings import MetricSettings
+from nasgan.metrics.table import metric_info
 from nasgan.results.loggers import NullLogger, RunLogger, SafeLogger
 from nasgan.training import TrainerSettings
 
@@ -29,6 +38,8 @@ __all__ = [
     "choose_device",
     "find_architecture",
     "load_splits",
+    "make_evaluator",
+    "make_executor",
     "make_harness",
     "make_logger",
     "make_space",
@@ -93,9 +104,10 @@ def check_config(config: Mapping[str, Any]) -> None:
         supplied = [name for name in _FROM_THE_DATA if name not in space]
         check_node(space, where="search_space", base=SearchSpace, supplied=supplied)
     if "strategy" in config:
-        build_node(config["strategy"], where="strategy", base=SearchStrategy)
+        strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
         build_node(config["budget"], where="budget", base=Budget)
         check_node(config["evaluator"], where="evaluator", base=Evaluator, supplied=("context",))
+        _check_executor(config, strategy)
         check_values(config["final"], FinalSettings, where="final")
         FinalSettings(**config["final"])
     else:
@@ -105,6 +117,24 @@ def check_config(config: Mapping[str, Any]) -> None:
             )
         check_values(config["training"], TrainingPlan, where="training")
         TrainingPlan(**config["training"])
+
+
+def _check_executor(config: Mapping[str, Any], strategy: SearchStrategy) -> None:
+    executor = make_executor(config)
+    for name in executor.named_devices:
+        try:
+            choose_device(name)
+        except ConfigError as error:
+            raise ConfigError(f"executor.devices: {error}") from error
+    evaluator = made_class(config["evaluator"], where="evaluator", base=Evaluator)
+    is_shared = getattr(evaluator, "needs_shared_weights", False)
+    # A strategy that scores nothing by the executor does not mind it.
+    if is_shared and not executor.in_process and isinstance(strategy, AskTellStrategy):
+        raise ConfigError(
+            f"executor: {type(executor).__name__} starts workers, which cannot score with "
+            f"{evaluator.__name__}: shared weights live in the search's own process. Use "
+            "executor=in_process, or evaluator=scratch"
+        )
 
 
 def choose_device(name: str) -> torch.device:
@@ -132,6 +162,9 @@ def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     if device.type == "cuda":
+        if device.index is not None:
+            # What names no device must not wake the first one, which may be another run's.
+            torch.cuda.set_device(device)
         # Runs of a sweep share the process.
         torch.cuda.reset_peak_memory_stats(device)
         deterministic = bool(config["deterministic"])
@@ -153,21 +186,41 @@ def load_splits(node: Mapping[str, Any]) -> Splits:
     return splits
 
 
-def make_harness(node: Mapping[str, Any], train: ImageSet, device: torch.device) -> MetricHarness:
-    """The metrics of a metrics node against the training images."""
+def make_harness(
+    node: Mapping[str, Any], train: ImageSet, device: torch.device, *, num_classes: int = 0
+) -> MetricHarness:
+    """The metrics of a metrics node against the training images.
+
+    Args:
+        node: of the configuration.
+        train: the images.
+        device: of the features.
+        num_classes: of class-conditional generators, which are scored class by class, too.
+    """
     settings = build_node(node, where="metrics", base=MetricSettings)
     return build_harness(
         train,
         settings.make_extractor(device),
         num_images=settings.num_images,
         metrics=settings.metrics,
+        num_classes=num_classes,
     )
 
 
-def open_workbench(config: Mapping[str, Any], device: torch.device, splits: Splits) -> Workbench:
-    """Put on ``device`` what the configuration names; `check_config` has passed it."""
+def open_workbench(
+    config: Mapping[str, Any], device: torch.device, splits: Splits, *, with_bound: bool = True
+) -> Workbench:
+    """Put on ``device`` what the configuration names; `check_config` has passed it.
+
+    Args:
+        config: the resolved configuration.
+        device: where networks live.
+        splits: the data.
+        with_bound: whether to score the test split.
+    """
     images = splits.train.to(device)
-    harness = make_harness(config["metrics"], images, device)
+    classes = images.num_classes if config["conditional"] else 0
+    harness = make_harness(config["metrics"], images, device, num_classes=classes)
     test = splits.test
     used = 0 if test is None else min(len(test), harness.num_images)
     return Workbench(
@@ -179,7 +232,9 @@ def open_workbench(config: Mapping[str, Any], device: torch.device, splits: Spli
         objective=_objective(
             config, build_node(config["metrics"], where="metrics", base=MetricSettings)
         ),
-        bound=None if test is None else harness.bound(test.images.to(device)),
+        bound=None
+        if test is None or not with_bound
+        else harness.bound(test.images.to(device), test.labels),
         bound_images=used,
     )
 
@@ -218,7 +273,8 @@ def make_space(
         space = build_node(node, where="search_space", base=SearchSpace)
         assert isinstance(space, SearchSpace)
         return space
-    assert architecture is not None
+    if architecture is None:
+        raise ConfigError("search_space has no _target_: a search needs a space, search_space=NAME")
     return make_search_space(architecture.space, **{**settings_for(architecture), **node})
 
 
@@ -239,6 +295,28 @@ def find_architecture(
     return space, space.architecture(wanted)
 
 
+def make_executor(config: Mapping[str, Any]) -> Executor:
+    """The executor of a configuration of ``nasgan search``.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    executor = build_node(config["executor"], where="executor", base=Executor)
+    assert isinstance(executor, Executor)
+    return executor
+
+
+def make_evaluator(config: Mapping[str, Any], context: EvaluationContext) -> Evaluator:
+    """The evaluator of a configuration, for the run of ``context``.
+
+    Raises:
+        ConfigError: a setting is wrong for this run.
+    """
+    evaluator = build_node(config["evaluator"], where="evaluator", base=Evaluator, context=context)
+    assert isinstance(evaluator, Evaluator)
+    return evaluator
+
+
 def make_logger(config: Mapping[str, Any]) -> RunLogger:
     """The outside logger; one that fails is switched off and never stops the run."""
     node = config.get("logger")
@@ -250,11 +328,10 @@ def make_logger(config: Mapping[str, Any]) -> RunLogger:
 
 def _objective(config: Mapping[str, Any], metrics: MetricSettings) -> Objective:
     name = config["objective"]
-    if name not in METRICS:
-        raise UnknownNameError("objective", name, metrics.metrics)
+    info = metric_info(name, kind="objective")
     if name not in metrics.metrics:
         raise ConfigError(
             f"objective={name} is not among the metrics of this run "
             f"({', '.join(metrics.metrics)}); add it to metrics.metrics"
         )
-    return Objective(name, METRICS[name].direction)
+    return Objective(name, info.direction)

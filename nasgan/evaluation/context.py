@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +46,20 @@ class EvaluationContext:
     folder: Path
     shared_weights: Callable[[], SupernetTraining]
 
-    def check_num_images(self, num_images: int) -> None:
-        """Refuse a number of generated images from which the run's scores cannot be computed.
+    def check_num_images(self, num_images: int, metrics: Sequence[str] | None = None) -> None:
+        """Refuse a number of generated images from which scores cannot be computed.
+
+        Args:
+            num_images: the number.
+            metrics: the scores; None for all of the run's.
 
         Raises:
             ConfigError: it is too small.
         """
-        least = least_images(self.harness.metrics)
+        wanted = self.harness.metrics if metrics is None else metrics
+        least = least_images(wanted, self.space.network.num_classes)
         if num_images < least:
             raise ConfigError(
-                f"evaluator.num_images must be at least {least} for "
-                f"{', '.join(self.harness.metrics)}, got {num_images}"
+                f"evaluator.num_images must be at least {least} for {', '.join(wanted)}, got "
+                f"{num_images}"
             )

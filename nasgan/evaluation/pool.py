@@ -34,18 +34,19 @@ class InProcessPool(EvaluationPool):
 
     def submit(self, proposal: Proposal) -> None:
         """See `EvaluationPool.submit`; whether the budget covers it, the evaluation will find."""
-        self._proposals.append(proposal)
-        if self._evaluator.together == 1:
+        if self._evaluator.together == 1 and not self._proposals:
             self._task = self._begin(proposal)
+        self._proposals.append(proposal)
 
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`."""
         try:
             if self._evaluator.together > 1:
-                scored = self._evaluator.score(self._proposals)
+                scored = self._evaluator.score(self._proposals[: self._evaluator.together])
                 del self._proposals[: len(scored)]
                 return scored
-            assert self._task is not None
+            if self._task is None:
+                self._task = self._begin(self._proposals[0])
             self._task.advance()
         except BudgetExhausted:
             # The search is over: networks half trained need no memory and no place in checkpoints.
@@ -54,7 +55,8 @@ class InProcessPool(EvaluationPool):
         result = self._task.result
         if result is None:
             return []
-        self.close()
+        self._task = None
+        del self._proposals[0]
         return [result]
 
     def close(self) -> None:
@@ -70,10 +72,13 @@ class InProcessPool(EvaluationPool):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See `EvaluationPool.load_state_dict`; the evaluator's own state comes first."""
+        """See `EvaluationPool.load_state_dict`; the evaluator's own state comes first.
+
+        A run that had workers may be resumed without: it scores what they had begun one by one.
+        """
         self.close()
         self._proposals = [Proposal.from_json(item) for item in state["proposals"]]
-        if state["task"] is not None:
+        if state.get("task") is not None:
             self._task = self._begin(self._proposals[0])
             self._task.load_state_dict(state["task"])
 

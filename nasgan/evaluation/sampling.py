@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nasgan.errors import TrainingDiverged
-from nasgan.metrics import to_uint8
+from nasgan.metrics import GeneratedImages, to_uint8
+from nasgan.metrics.harness import Sampler
 from nasgan.randomness import torch_generator
 
-__all__ = ["evaluation_mode", "finite_images", "image_sampler"]
+__all__ = ["evaluation_mode", "image_sampler", "images_of"]
+
+
+def images_of(generator: nn.Module, **given: Any) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """A function from latents and classes to the images of a generator, with classes or without.
+
+    Args:
+        generator: of one architecture, or a super-generator with ``weights=`` and ``stage=``.
+        given: arguments of its forward.
+
+    Returns:
+        Maps z (N, latent_dim) and classes, int64 (N,), or None to images in [-1, 1].
+    """
+
+    def generate(z: Tensor, labels: Tensor | None) -> Tensor:
+        labelled = given if labels is None else {**given, "labels": labels}
+        images: Tensor = generator(z, **labelled)
+        return images
+
+    return generate
 
 
 def image_sampler(
@@ -22,41 +43,45 @@ def image_sampler(
     num_classes: int,
     seed: int,
     device: torch.device,
-) -> Callable[[int], Tensor]:
-    """A function that gives the next ``count`` images (uint8, N, C, H, W) of a generator.
+    generator_step: int | None = None,
+) -> Sampler:
+    """A function that gives the next ``count`` images of a generator, for the metrics.
 
     Every sampler of one seed draws the same latents, so that candidates are compared on the same
-    z: what differs between their scores is the architectures, not the draw.
+    z: what differs between their scores is the architectures, not the draw. Classes come in turn:
+    each is drawn equally often.
 
     Args:
-        generate: maps z (N, latent_dim) and classes (N,) or None to images in [-1, 1].
+        generate: see `images_of`.
         latent_dim: length of z.
-        num_classes: classes to draw uniformly, or 0.
+        num_classes: number of classes, or 0.
         seed: of the draw.
         device: of z.
+        generator_step: of the training under way, which images that are not finite end: what an
+            update broke shows here first, before the next loss.
+
+    Raises:
+        TrainingDiverged: by the sampler, if ``generator_step`` is given: a pixel is not finite.
     """
     latents = torch_generator(seed, "evaluation latents", device=device)
+    drawn = 0
 
-    def sample(count: int) -> Tensor:
+    def sample(count: int) -> GeneratedImages:
+        nonlocal drawn
         z = torch.randn((count, latent_dim), generator=latents, device=device)
         labels = None
         if num_classes:
-            labels = torch.randint(num_classes, (count,), generator=latents, device=device)
+            labels = torch.arange(drawn, drawn + count, device=device) % num_classes
+        drawn += count
         with torch.no_grad():
-            return to_uint8(generate(z, labels).float())
+            images = generate(z, labels).float()
+        if generator_step is not None and not bool(images.isfinite().all()):
+            raise TrainingDiverged(
+                "the generated images are not finite", generator_step=generator_step
+            )
+        return GeneratedImages(to_uint8(images), labels)
 
     return sample
-
-
-def finite_images(images: Tensor, *, generator_step: int) -> Tensor:
-    """``images`` as they are: what an update broke shows here first, before the next loss.
-
-    Raises:
-        TrainingDiverged: a pixel is not finite.
-    """
-    if not bool(images.isfinite().all()):
-        raise TrainingDiverged("the generated images are not finite", generator_step=generator_step)
-    return images
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Evaluation, EvaluationTask, Evaluator
+from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Proposal
 from nasgan.errors import CheckpointError, ConfigError
 from nasgan.evaluation.context import EvaluationContext
 from nasgan.evaluation.training_task import TrainingPlan, TrainingTask
@@ -22,9 +22,11 @@ _log = logging.getLogger(__name__)
 class ScratchEvaluator(Evaluator):
     """Trains each candidate on its own, without weight sharing, and scores the result.
 
-    The networks of a finished evaluation wait in a file until the search ends, so that successive
-    halving continues a survivor's training instead of repeating it. Learning rates stay constant
-    here whatever the settings say: nobody knows yet how long a candidate will be trained.
+    Where the strategy chooses the length of a training, its networks wait in a file until the
+    search ends, so that successive halving continues a survivor's training instead of repeating it.
+    Where it does not, all trainings are of one length and nothing is kept: the networks of a
+    thousand candidates would fill a disk. Learning rates stay constant here whatever the settings
+    say: nobody knows yet how long a candidate will be trained.
 
     Args:
         context: the run's.
@@ -61,31 +63,59 @@ class ScratchEvaluator(Evaluator):
         stage: int | None = None,
     ) -> EvaluationTask:
         """See `Evaluator.begin`; networks trained from scratch have no stages."""
-        if stage is not None:
-            raise ConfigError(
-                "evaluator=scratch trains whole networks; scores at the stages of a progressive "
-                "search need evaluator=shared"
-            )
-        plan = TrainingPlan(
-            generator_steps=generator_steps or self._generator_steps,
-            keep="last",
-            fidelity=self.fidelity,
-            num_images=self._num_images,
-        )
-        task = _ScratchTask(self, self._context, self._context.space, architecture, plan)
-        steps, file = self._trained.get(architecture.id, (0, ""))
-        if 0 < steps < plan.generator_steps:
+        plan = self._plan(Proposal(architecture, generator_steps, stage))
+        keeper = None if generator_steps is None else self
+        task = _ScratchTask(keeper, self._context, self._context.space, architecture, plan)
+        if self._trained_steps(architecture, plan):
+            _, file = self._trained[architecture.id]
             try:
                 task.continue_from(load_state(self._context.folder / file))
             except CheckpointError as error:
                 _log.warning("%s; this candidate is trained again from the start", error)
         return task
 
+    def expected_cost(self, proposal: Proposal) -> Cost:
+        """See `Evaluator.expected_cost`."""
+        plan = self._plan(proposal)
+        steps = plan.generator_steps - self._trained_steps(proposal.architecture, plan)
+        training = steps * self._context.trainer.images_per_generator_step
+        scoring = plan.num_images or self._context.harness.num_images
+        return Cost(architectures=1, generator_steps=steps, images=training + scoring)
+
+    def _plan(self, proposal: Proposal) -> TrainingPlan:
+        if proposal.stage is not None:
+            raise ConfigError(
+                "evaluator=scratch trains whole networks; scores at the stages of a progressive "
+                "search need evaluator=shared"
+            )
+        return TrainingPlan(
+            generator_steps=proposal.generator_steps or self._generator_steps,
+            keep="last",
+            fidelity=self.fidelity,
+            num_images=self._num_images,
+        )
+
+    def _trained_steps(self, architecture: Architecture, plan: TrainingPlan) -> int:
+        """Generator steps from which the training of ``plan`` can go on; 0 for none."""
+        steps, _ = self._trained.get(architecture.id, (0, ""))
+        return steps if steps < plan.generator_steps else 0
+
     def keep(self, task: TrainingTask) -> None:
         """Keep the training of a finished ``task`` for a longer one."""
         stem = f"{task.architecture.id}-{task.generator_steps}"
         path = save_state(self._context.folder, stem, task.trainer.state_dict())
         self._trained[task.architecture.id] = (task.generator_steps, path.name)
+
+    def kept(self, architecture: Architecture) -> dict[str, Any]:
+        """See `Evaluator.kept`."""
+        held = self._trained.get(architecture.id)
+        return {} if held is None else {"trained": list(held)}
+
+    def adopt(self, architecture: Architecture, kept: Mapping[str, Any]) -> None:
+        """See `Evaluator.adopt`; both processes keep their files in the same folder."""
+        if "trained" in kept:
+            steps, file = kept["trained"]
+            self._trained[architecture.id] = (steps, file)
 
     def state_dict(self) -> dict[str, Any]:
         """See `Evaluator.state_dict`."""
@@ -97,14 +127,14 @@ class ScratchEvaluator(Evaluator):
 
 
 class _ScratchTask(TrainingTask):
-    """A training whose networks are kept when it ends well."""
+    """A training whose networks are kept by ``keeper``, if there is one, when it ends well."""
 
-    def __init__(self, evaluator: ScratchEvaluator, *arguments: Any) -> None:
+    def __init__(self, keeper: ScratchEvaluator | None, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._evaluator = evaluator
+        self._keeper = keeper
 
     def advance(self) -> None:
         super().advance()
         result: Evaluation | None = self.result
-        if result is not None and not result.failure:
-            self._evaluator.keep(self)
+        if self._keeper is not None and result is not None and not result.failure:
+            self._keeper.keep(self)

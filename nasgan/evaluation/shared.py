@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,7 +13,8 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Proposal
 from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.evaluation.context import EvaluationContext
-from nasgan.evaluation.sampling import evaluation_mode, finite_images, image_sampler
+from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
+from nasgan.metrics.harness import Sampler
 
 __all__ = ["SharedEvaluator"]
 
@@ -32,6 +32,8 @@ class SharedEvaluator(Evaluator):
         batch_norm: ``running``: the running statistics, which all architectures share (published);
             ``batch``: those of each batch, which belong to the architecture scored.
         together: the most architectures whose images share feature batches.
+        metrics: ``objective``: what the search goes by alone (the published searches compute no
+            more); ``all``: everything that the protocol has, which can cost as much again.
     """
 
     fidelity = "shared"
@@ -44,8 +46,12 @@ class SharedEvaluator(Evaluator):
         num_images: int = 5000,
         batch_norm: str = "running",
         together: int = 16,
+        metrics: Literal["objective", "all"] = "objective",
     ) -> None:
-        context.check_num_images(num_images)
+        if metrics not in ("objective", "all"):
+            raise ConfigError(f"evaluator.metrics must be objective or all, got {metrics!r}")
+        scored = (context.objective.metric,) if metrics == "objective" else context.harness.metrics
+        context.check_num_images(num_images, scored)
         if batch_norm not in ("running", "batch"):
             raise ConfigError(f"evaluator.batch_norm must be running or batch, got {batch_norm!r}")
         if together < 1:
@@ -54,6 +60,7 @@ class SharedEvaluator(Evaluator):
         self._num_images = num_images
         self._batch_statistics = batch_norm == "batch"
         self._together = together
+        self._metrics = scored
 
     @property
     def together(self) -> int:
@@ -85,7 +92,9 @@ class SharedEvaluator(Evaluator):
         shared = context.shared_weights()
         with evaluation_mode(shared.supernet.generator, batch_statistics=self._batch_statistics):
             scores = context.harness.evaluate_each(
-                [self._sampler(proposal) for proposal in chosen], num_images=self._num_images
+                [self._sampler(proposal) for proposal in chosen],
+                num_images=self._num_images,
+                metrics=self._metrics,
             )
         seconds = (time.perf_counter() - started) / len(chosen)
         cost = Cost(architectures=1, images=self._num_images, device_seconds=seconds)
@@ -93,7 +102,7 @@ class SharedEvaluator(Evaluator):
         for proposal, found in zip(chosen, scores, strict=True):
             context.ledger.charge(cost)
             failure = found.reason if isinstance(found, TrainingDiverged) else ""
-            metrics = {} if isinstance(found, TrainingDiverged) else found
+            metrics = {} if isinstance(found, TrainingDiverged) else dict(found)
             evaluations.append(
                 Evaluation(
                     proposal.architecture,
@@ -113,11 +122,17 @@ class SharedEvaluator(Evaluator):
                 "evaluator=shared scores without training; a strategy that sets the length of a "
                 "training needs evaluator=scratch"
             )
-        stages = self._context.space.num_stages
-        if proposal.stage is not None and not 0 <= proposal.stage < stages:
+        space = self._context.space
+        if proposal.stage is None:
+            return
+        if space.num_stages == 1:
             raise ConfigError(
-                f"the search space {self._context.space.name!r} has {stages} stages, counted from "
-                f"0; there is no stage {proposal.stage}"
+                f"the search space {space.name!r} has no stages, so nothing can be scored at one"
+            )
+        if not 0 <= proposal.stage < space.num_stages:
+            raise ConfigError(
+                f"the search space {space.name!r} has {space.num_stages} stages, counted from 0; "
+                f"there is no stage {proposal.stage}"
             )
 
     def _stage(self, proposal: Proposal) -> int | None:
@@ -125,30 +140,29 @@ class SharedEvaluator(Evaluator):
         last = self._context.space.num_stages - 1
         return None if proposal.stage in (None, last) else proposal.stage
 
-    def _sampler(self, proposal: Proposal) -> Callable[[int], Tensor]:
+    def _sampler(self, proposal: Proposal) -> Sampler:
         context = self._context
         shared = context.shared_weights()
-        generator = shared.supernet.generator
         stage = self._stage(proposal)
         network = context.space.network
-        given: dict[str, Any] = {} if stage is None else {"stage": stage}
         weights = context.space.one_hot(proposal.architecture, stage=stage).generator
+        given: dict[str, Any] = {} if stage is None else {"stage": stage}
+        generate = images_of(shared.supernet.generator, weights=weights, **given)
 
-        def generate(z: Tensor, labels: Tensor | None) -> Tensor:
-            labelled = given if labels is None else {**given, "labels": labels}
-            images = generator(z, weights, **labelled)
-            finite_images(images, generator_step=shared.generator_steps)
+        def full_size(z: Tensor, labels: Tensor | None) -> Tensor:
+            images = generate(z, labels)
             if images.shape[-1] == network.image_size:
-                return torch.as_tensor(images)
+                return images
             size = (network.image_size, network.image_size)
             return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
         return image_sampler(
-            generate,
+            full_size,
             latent_dim=network.latent_dim,
             num_classes=network.num_classes,
             seed=context.seed,
             device=context.device,
+            generator_step=shared.generator_steps,
         )
 
 

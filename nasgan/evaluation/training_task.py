@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation, EvaluationTask, SearchSpace
 from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.evaluation.context import EvaluationContext
-from nasgan.evaluation.sampling import evaluation_mode, finite_images, image_sampler
+from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
+from nasgan.metrics import Scores
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded
 from nasgan.training import AdversarialTrainer
@@ -172,33 +173,30 @@ class TrainingTask(EvaluationTask):
 
     def _score(self) -> None:
         started = time.perf_counter()
-        metrics = self._metrics()
-        score = metrics[self._context.objective.metric]
+        scores = self._scores()
+        score = scores[self._context.objective.metric]
         better = self._context.objective.better
         best = max(self.curve, key=self._reward, default=None)
         if self.plan.keep == "last" or best is None or better(score, best["score"]):
             self.kept = self._networks()
-        self.curve.append(
-            {"generator_steps": self.generator_steps, "score": score, "metrics": metrics}
-        )
+        point = {"generator_steps": self.generator_steps, "score": score, "metrics": dict(scores)}
+        if scores.per_class:
+            point["per_class"] = scores.per_class
+        self.curve.append(point)
         self._done = self.generator_steps >= self.plan.generator_steps
         count = self.plan.num_images or self._context.harness.num_images
         self._charge(Cost(images=count, device_seconds=time.perf_counter() - started))
 
-    def _metrics(self) -> dict[str, float]:
+    def _scores(self) -> Scores:
         generator = self.trainer.evaluated_generator
-
-        def generate(z: Tensor, labels: Tensor | None) -> Tensor:
-            images = generator(z) if labels is None else generator(z, labels=labels)
-            return finite_images(images, generator_step=self.generator_steps)
-
         network = self._space.network
         sample = image_sampler(
-            generate,
+            images_of(generator),
             latent_dim=network.latent_dim,
             num_classes=network.num_classes,
             seed=self._context.seed,
             device=self._context.device,
+            generator_step=self.generator_steps,
         )
         with evaluation_mode(generator):
             return self._context.harness.evaluate(sample, num_images=self.plan.num_images)
@@ -222,15 +220,20 @@ class TrainingTask(EvaluationTask):
         self._context.ledger.charge(cost, self.plan.phase)
 
     @property
+    def kept_point(self) -> Mapping[str, Any] | None:
+        """The point of ``curve`` whose networks are kept; None before the first score."""
+        if not self.curve:
+            return None
+        return self.curve[-1] if self.plan.keep == "last" else max(self.curve, key=self._reward)
+
+    @property
     def result(self) -> Evaluation | None:
         """The evaluation of the kept networks, once the training has ended or diverged."""
         if not self._done:
             return None
         point: Mapping[str, Any] = {"metrics": {}, "score": None}
         if not self._failure:
-            point = self.curve[-1]
-            if self.plan.keep == "best":
-                point = max(self.curve, key=self._reward)
+            point = self.kept_point or point
         return Evaluation(
             architecture=self.architecture,
             metrics=point["metrics"],

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nasgan.metrics.extractor import FeatureExtractor, Features
     from nasgan.metrics.features import is_available, make_features
-    from nasgan.metrics.harness import MetricHarness, build_harness
-    from nasgan.metrics.images import MetricError, to_uint8
+    from nasgan.metrics.harness import MetricHarness, Scores, build_harness
+    from nasgan.metrics.images import GeneratedImages, MetricError, to_uint8
     from nasgan.metrics.protocol import Protocol, display_name
     from nasgan.metrics.reference import ReferenceStatistics
     from nasgan.metrics.settings import MetricSettings
@@ -23,12 +23,14 @@ __all__ = [
     "METRICS",
     "FeatureExtractor",
     "Features",
+    "GeneratedImages",
     "MetricError",
     "MetricHarness",
     "MetricInfo",
     "MetricSettings",
     "Protocol",
     "ReferenceStatistics",
+    "Scores",
     "build_harness",
     "display_name",
     "is_available",
@@ -40,12 +42,14 @@ _HOMES = {
     "METRICS": "table",
     "FeatureExtractor": "extractor",
     "Features": "extractor",
+    "GeneratedImages": "images",
     "MetricError": "images",
     "MetricHarness": "harness",
     "MetricInfo": "table",
     "MetricSettings": "settings",
     "Protocol": "protocol",
     "ReferenceStatistics": "reference",
+    "Scores": "harness",
     "build_harness": "harness",
     "display_name": "protocol",
     "is_available": "features",

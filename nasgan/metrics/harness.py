@@ -4,29 +4,59 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol as StructuralType
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from nasgan.errors import ConfigError, TrainingDiverged, UnknownNameError
+from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.metrics.cache import TensorCache, default_cache_dir
+from nasgan.metrics.classes import ClassReferences, check_classes
 from nasgan.metrics.extractor import FeatureExtractor, Features
-from nasgan.metrics.images import MetricError, check_features
+from nasgan.metrics.images import GeneratedImages, MetricError, check_features
+from nasgan.metrics.plugins import plugin_scores
 from nasgan.metrics.protocol import Protocol
-from nasgan.metrics.reference import ReferenceStatistics, ScoreSettings
+from nasgan.metrics.reference import ReferenceStatistics, ScoreSettings, origin_of
 from nasgan.metrics.scores.frechet import frechet_distance
 from nasgan.metrics.scores.inception_score import inception_score
 from nasgan.metrics.scores.kernel_distance import KernelDistance
 from nasgan.metrics.scores.neighbourhoods import NeighbourhoodScores
 from nasgan.metrics.scores.pairs import PairwiseScore, score_pairs
-from nasgan.metrics.table import COMPUTED_METRICS, METRICS
+from nasgan.metrics.table import (
+    CLASS_METRICS,
+    COMPUTED_METRICS,
+    METRICS,
+    check_metrics,
+    least_images,
+)
 
-__all__ = ["MetricHarness", "RealImages", "build_harness"]
+__all__ = ["MetricHarness", "RealImages", "Sampler", "Scores", "build_harness"]
 
 _NEIGHBOURHOODS = ("precision", "recall", "density", "coverage")
+
+#: Called with a count, gives that many generated images; called until there are enough.
+Sampler: TypeAlias = Callable[[int], GeneratedImages]
+
+
+class Scores(dict[str, float]):
+    """Score by name, in the order of `nasgan.metrics.table.METRICS`.
+
+    Attributes:
+        per_class: for a score that is a mean over the classes (``fid_per_class``), the value of
+            each class, by the name of what was computed (``fid``).
+    """
+
+    per_class: dict[str, list[float]]
+
+    def __init__(
+        self, scores: dict[str, float], per_class: dict[str, list[float]] | None = None
+    ) -> None:
+        super().__init__({name: scores[name] for name in METRICS if name in scores})
+        self.per_class = per_class or {}
 
 
 class RealImages(StructuralType):
@@ -37,8 +67,12 @@ class RealImages(StructuralType):
         """Uint8 (M, C, H, W)."""
 
     @property
+    def labels(self) -> Tensor | None:
+        """Classes, int64 (M,), where there are some."""
+
+    @property
     def checksum(self) -> str:
-        """Hash of the content."""
+        """Hash of the content, labels included."""
 
     @property
     def identity(self) -> str:
@@ -56,12 +90,15 @@ class MetricHarness:
         extractor: makes the features.
         reference: statistics of the real images, from the same extractor.
         num_images: images in an evaluation.
-        metrics: names from `nasgan.metrics.table.COMPUTED_METRICS`; spreads (``is_std``,
-            ``kid_std``) come with their metric.
+        metrics: names from `nasgan.metrics.table.METRICS`, nasgan's or a plugin's; spreads
+            (``is_std``, ``kid_std``) come with their metric.
         protocol: names what the numbers compare with.
+        classes: for class-conditional generators, the statistics of each class: they are then
+            scored by class, too (`nasgan.metrics.table.CLASS_METRICS`).
 
     Raises:
         UnknownNameError: there is no such metric.
+        PluginError: the package that brings a metric is broken.
         ConfigError: the parts do not belong together.
     """
 
@@ -73,12 +110,9 @@ class MetricHarness:
         num_images: int,
         metrics: tuple[str, ...] = COMPUTED_METRICS,
         protocol: Protocol,
+        classes: ClassReferences | None = None,
     ) -> None:
-        for name in metrics:
-            if name not in COMPUTED_METRICS:
-                raise UnknownNameError("metric", name, COMPUTED_METRICS)
-        if not metrics:
-            raise ConfigError("metrics is empty: name at least one, for example 'fid'")
+        check_metrics(metrics)
         features = reference.settings.mark(extractor.protocol_name)
         if (protocol.num_images, protocol.features) != (num_images, features):
             raise ConfigError(
@@ -93,42 +127,43 @@ class MetricHarness:
         self.extractor = extractor
         self.reference = reference
         self.num_images = num_images
-        self.metrics = metrics
+        self.metrics = metrics if classes is None else (*metrics, *CLASS_METRICS)
         self.protocol = protocol
+        self.classes = classes
         self._sums: dict[int, Tensor] = {}
 
-    def evaluate(
-        self, sample: Callable[[int], Tensor], *, num_images: int | None = None
-    ) -> dict[str, float]:
+    def evaluate(self, sample: Sampler, *, num_images: int | None = None) -> Scores:
         """Draw images and score them.
 
         Args:
-            sample: called with a count, gives that many uint8 images (n, C, H, W) (see
-                `nasgan.metrics.to_uint8`), on any device; called until there are enough.
+            sample: draws them, with their classes where there are some.
             num_images: another number than the protocol's; the scores then belong to
                 ``protocol.with_num_images(num_images)``.
-
-        Returns:
-            Score by name, in the order of `nasgan.metrics.table.METRICS`.
 
         Raises:
             MetricError: the images cannot be scored.
         """
-        count = self.num_images if num_images is None else num_images
-        if count < 1:
-            raise ConfigError(f"num_images must be at least 1, got {count}")
-        batches = [self.extractor(images) for images in self._draw(sample, count)]
-        return self.score(Features.concatenate(batches))
+        features: list[Features] = []
+        labels: list[Tensor | None] = []
+        for drawn in self._draw(sample, self._count(num_images)):
+            features.append(self.extractor(drawn.images))
+            labels.append(drawn.labels)
+        return self.score(Features.concatenate(features), _joined(labels))
 
     def evaluate_each(
-        self, samplers: Sequence[Callable[[int], Tensor]], *, num_images: int | None = None
-    ) -> list[dict[str, float] | TrainingDiverged]:
+        self,
+        samplers: Sequence[Sampler],
+        *,
+        num_images: int | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> list[Scores | TrainingDiverged]:
         """Score several generators whose images share feature batches.
 
         Args:
-            samplers: one a generator, as for `evaluate`. One that raises `TrainingDiverged` leaves
-                the others as they are.
+            samplers: one a generator. One that raises `TrainingDiverged` leaves the others as they
+                are.
             num_images: as for `evaluate`; of each.
+            metrics: only these of the harness's metrics.
 
         Returns:
             The scores of each generator, or how it broke down.
@@ -136,13 +171,11 @@ class MetricHarness:
         Raises:
             MetricError: the images cannot be scored.
         """
-        count = self.num_images if num_images is None else num_images
-        if count < 1:
-            raise ConfigError(f"num_images must be at least 1, got {count}")
-        outcomes: list[dict[str, float] | TrainingDiverged] = []
+        count = self._count(num_images)
+        outcomes: list[Scores | TrainingDiverged | None] = []
+        labels: list[Tensor | None] = []
         features: list[Features] = []
         waiting: list[Tensor] = []
-        owners: list[int] = []
         size = self.extractor.batch_size
         for sample in samplers:
             try:
@@ -150,30 +183,43 @@ class MetricHarness:
             except TrainingDiverged as error:
                 outcomes.append(error)
                 continue
-            outcomes.append({})
-            owners.append(len(outcomes) - 1)
-            waiting.append(torch.cat(drawn))
-            images = torch.cat(waiting)
+            outcomes.append(None)
+            labels.append(_joined([part.labels for part in drawn]))
+            images = torch.cat([*waiting, *(part.images for part in drawn)])
             whole = len(images) // size * size
             if whole:
                 features.append(self.extractor(images[:whole]))
             waiting = [images[whole:]]
         if waiting and len(waiting[0]):
             features.append(self.extractor(waiting[0]))
-        if features:
-            parts = Features.concatenate(features).split(count)
-            for owner, own in zip(owners, parts, strict=True):
-                outcomes[owner] = self.score(own)
-        return outcomes
+        parts = Features.concatenate(features).split(count) if features else []
+        made = iter(
+            [self.score(*of_one, metrics=metrics) for of_one in zip(parts, labels, strict=True)]
+        )
+        return [next(made) if outcome is None else outcome for outcome in outcomes]
 
-    def score(self, features: Features) -> dict[str, float]:
+    def score(
+        self,
+        features: Features,
+        labels: Tensor | None = None,
+        *,
+        metrics: Sequence[str] | None = None,
+    ) -> Scores:
         """Score features that are already there, e.g. a slice of a batch that several share.
 
         Their number decides which protocol the scores belong to, see `evaluate`.
 
+        Args:
+            features: of the generated images.
+            labels: the classes that they were generated for, for scores by class.
+            metrics: only these of the harness's metrics.
+
         Raises:
-            MetricError: the features are not finite, too few, or of another extractor.
+            MetricError: the features are not finite, too few, of another extractor, or without
+                classes where scores by class are due.
+            PluginError: a metric of a plugin fails.
         """
+        wanted = self.metrics if metrics is None else metrics
         device = self.reference.features.device
         generated = features.features.to(device)
         check_features(generated, "generated features")
@@ -183,39 +229,66 @@ class MetricHarness:
                 f"{self.reference.features.shape[1]}-dimensional"
             )
         scores: dict[str, float] = {}
-        if "is" in self.metrics:
+        per_class: dict[str, list[float]] = {}
+        if "is" in wanted:
             splits = self.reference.settings.inception_splits
             scores["is"], scores["is_std"] = inception_score(features.logits, splits=splits)
-        if "fid" in self.metrics:
+        if "fid" in wanted:
             scores["fid"] = frechet_distance(generated, self.reference.frechet)
-        scores.update(self._pairwise(generated))
+        if "fid_per_class" in wanted:
+            per_class["fid"] = self._class_distances(generated, labels)
+            scores["fid_per_class"] = statistics.fmean(per_class["fid"])
+        scores.update(self._pairwise(generated, wanted))
+        own = Features(generated, features.logits.to(device))
+        scores.update(plugin_scores(wanted, own, self.reference))
         for name, value in scores.items():
             if not math.isfinite(value):
                 raise MetricError(f"{name} came out as {value} although the features are finite")
-        return {name: scores[name] for name in METRICS if name in scores}
+        return Scores(scores, per_class)
 
-    def bound(self, images: Tensor) -> dict[str, float]:
+    def bound(self, images: Tensor, labels: Tensor | None = None) -> Scores:
         """Score real images that are not in the reference: what a perfect generator would reach.
 
         Args:
             images: the test split, uint8 (N, C, H, W); up to ``num_images`` of them are used, so
                 that biased scores compare with equal numbers where there are enough.
+            labels: their classes; without them, or with fewer than two images of a class among
+                those used, there are no scores by class.
 
         Raises:
             MetricError: the images cannot be scored.
         """
-        return self.score(self.extractor(images[: self.num_images]))
+        used = images[: self.num_images]
+        own = None if labels is None else labels[: self.num_images]
+        wanted = self.metrics
+        if self.classes is not None and not self.classes.covers(own):
+            wanted = tuple(name for name in wanted if name not in CLASS_METRICS)
+        return self.score(self.extractor(used), own, metrics=wanted)
 
-    def _pairwise(self, generated: Tensor) -> dict[str, float]:
+    def _class_distances(self, generated: Tensor, labels: Tensor | None) -> list[float]:
+        if self.classes is None or labels is None:
+            raise MetricError(
+                "scores by class need the class that each image was generated for, and real "
+                "images with classes"
+            )
+        return self.classes.distances(generated, labels)
+
+    def _count(self, num_images: int | None) -> int:
+        count = self.num_images if num_images is None else num_images
+        if count < 1:
+            raise ConfigError(f"num_images must be at least 1, got {count}")
+        return count
+
+    def _pairwise(self, generated: Tensor, metrics: Sequence[str]) -> dict[str, float]:
         """KID and the neighbourhood scores that are asked for, in one pass over the pairs."""
         real = self.reference.features
         settings = self.reference.settings
         kernel: KernelDistance | None = None
         neighbourhoods: NeighbourhoodScores | None = None
-        if "kid" in self.metrics:
+        if "kid" in metrics:
             sums = self._kernel_sums(len(generated))
             kernel = KernelDistance(generated, real, settings.kernel, sums)
-        if any(name in self.metrics for name in _NEIGHBOURHOODS):
+        if any(name in metrics for name in _NEIGHBOURHOODS):
             neighbourhoods = NeighbourhoodScores(
                 generated, real, self.reference.neighbourhoods, settings.neighbourhoods
             )
@@ -227,7 +300,7 @@ class MetricHarness:
             scores["kid"], scores["kid_std"] = kernel.result()
         if neighbourhoods is not None:
             result = neighbourhoods.result()
-            scores.update({name: result[name] for name in _NEIGHBOURHOODS if name in self.metrics})
+            scores.update({name: result[name] for name in _NEIGHBOURHOODS if name in metrics})
         return scores
 
     def _kernel_sums(self, num_generated: int) -> Tensor:
@@ -237,14 +310,22 @@ class MetricHarness:
             self._sums[num_generated] = reference.kernel_sums
         return self._sums[num_generated]
 
-    def _draw(self, sample: Callable[[int], Tensor], count: int) -> Iterator[Tensor]:
+    def _draw(self, sample: Sampler, count: int) -> Iterator[GeneratedImages]:
         """Batches of generated images, each as large as one feature pass."""
         for start in range(0, count, self.extractor.batch_size):
             wanted = min(self.extractor.batch_size, count - start)
-            images = sample(wanted)
-            if len(images) != wanted:
-                raise MetricError(f"the sampler gave {len(images)} images where {wanted} were due")
-            yield images
+            drawn = sample(wanted)
+            if len(drawn.images) != wanted:
+                raise MetricError(
+                    f"the sampler gave {len(drawn.images)} images where {wanted} were due"
+                )
+            yield drawn
+
+
+def _joined(labels: Sequence[Tensor | None]) -> Tensor | None:
+    """The labels of all batches; None if one has none."""
+    known = [part for part in labels if part is not None]
+    return torch.cat(known) if known and len(known) == len(labels) else None
 
 
 def build_harness(
@@ -253,6 +334,7 @@ def build_harness(
     *,
     num_images: int,
     metrics: tuple[str, ...] = COMPUTED_METRICS,
+    num_classes: int = 0,
     settings: ScoreSettings | None = None,
     cache_dir: Path | None = None,
 ) -> MetricHarness:
@@ -263,6 +345,8 @@ def build_harness(
         extractor: see `nasgan.metrics.make_features`.
         num_images: generated images in an evaluation.
         metrics: see `MetricHarness`.
+        num_classes: of class-conditional generators, which are then scored by class, too; the
+            protocol id stays, because the other scores compare with those of unconditional ones.
         settings: of the scores; any but the defaults mark the protocol id.
         cache_dir: folder of the cached reference statistics; ``None`` for `default_cache_dir`.
 
@@ -277,14 +361,34 @@ def build_harness(
         num_images=num_images,
         features=settings.mark(extractor.protocol_name),
     )
+    if num_classes:
+        check_classes(train.labels, num_classes, train.identity)
+        least = least_images(CLASS_METRICS, num_classes)
+        if num_images < least:
+            raise ConfigError(
+                f"metrics.num_images must be at least {least} for scores by class with "
+                f"{num_classes} classes, got {num_images}"
+            )
+    cache = TensorCache(default_cache_dir() if cache_dir is None else cache_dir)
     reference = ReferenceStatistics.from_images(
         train.images,
         extractor,
         checksum=train.checksum,
         num_generated=num_images,
-        cache=TensorCache(default_cache_dir() if cache_dir is None else cache_dir),
+        cache=cache,
         settings=settings,
     )
+    classes = None
+    if num_classes and train.labels is not None:
+        origin = origin_of(train.images, extractor, train.checksum)
+        classes = ClassReferences.cached(
+            reference.features, train.labels, num_classes, cache=cache, origin=origin
+        )
     return MetricHarness(
-        extractor, reference, num_images=num_images, metrics=metrics, protocol=protocol
+        extractor,
+        reference,
+        num_images=num_images,
+        metrics=metrics,
+        protocol=protocol,
+        classes=classes,
     )

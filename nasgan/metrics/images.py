@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from nasgan.errors import ConfigError, NasganError
 
-__all__ = ["MetricError", "check_features", "check_images", "to_uint8"]
+__all__ = ["GeneratedImages", "MetricError", "check_features", "check_images", "to_uint8"]
 
 
 class MetricError(NasganError, ValueError):
     """Images or features cannot be scored: wrong shape or type, too few, or not finite."""
+
+
+class GeneratedImages(NamedTuple):
+    """What a sampler gives the harness.
+
+    Attributes:
+        images: uint8 (N, C, H, W), see `to_uint8`.
+        labels: the class that each was generated for, int64 (N,); None without classes.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
 
 
 def to_uint8(images: Tensor, rounding: Literal["truncate", "round"] = "truncate") -> Tensor:

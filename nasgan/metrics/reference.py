@@ -19,7 +19,7 @@ from nasgan.metrics.scores.neighbourhoods import (
     neighbourhood_reference,
 )
 
-__all__ = ["ReferenceStatistics", "ScoreSettings"]
+__all__ = ["ReferenceStatistics", "ScoreSettings", "origin_of"]
 
 # Raise it when what is computed here changes: old cache entries are then left alone.
 _CODE_VERSION = 1
@@ -113,12 +113,7 @@ class ReferenceStatistics:
             MetricError: the images cannot be scored, see `from_features`.
         """
         settings = settings or ScoreSettings()
-        origin = {
-            "checksum": checksum,
-            "images": list(images.shape),
-            "extractor": extractor.fingerprint,
-            "version": _CODE_VERSION,
-        }
+        origin = origin_of(images, extractor, checksum)
         key = cache_key({**origin, "neighbourhoods": asdict(settings.neighbourhoods)})
         statistics = cache.get(
             "reference",
@@ -165,6 +160,22 @@ class ReferenceStatistics:
             num_generated=num_generated,
             settings=settings,
         )
+
+
+def origin_of(images: Tensor, extractor: FeatureExtractor, checksum: str) -> dict[str, object]:
+    """The part of a cache key that all statistics of ``images`` have in common.
+
+    Args:
+        images: uint8 (M, C, H, W).
+        extractor: of the features.
+        checksum: of the content, labels included.
+    """
+    return {
+        "checksum": checksum,
+        "images": list(images.shape),
+        "extractor": extractor.fingerprint,
+        "version": _CODE_VERSION,
+    }
 
 
 _NAMES = ("features", "mean", "trace", "root", "precision_radii", "coverage_radii")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.metrics.table import COMPUTED_METRICS, least_images
+from nasgan.errors import ConfigError
+from nasgan.metrics.table import COMPUTED_METRICS, check_metrics, least_images
 
 if TYPE_CHECKING:
     from nasgan.metrics.extractor import FeatureExtractor
@@ -22,10 +22,12 @@ class MetricSettings:
     Attributes:
         features: ``name`` of the extractor and its settings, see `nasgan.metrics.make_features`.
         num_images: generated images of an evaluation under the protocol.
-        metrics: names of the scores.
+        metrics: names of the scores, nasgan's or a plugin's; those by class come by themselves
+            where there are classes.
 
     Raises:
         ConfigError: no name, an unknown score, or too few images for the scores.
+        PluginError: the package that brings a score is broken.
     """
 
     features: Mapping[str, Any]
@@ -35,9 +37,7 @@ class MetricSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.features.get("name"), str):
             raise ConfigError("metrics.features.name must name a feature extractor")
-        for name in self.metrics:
-            if name not in COMPUTED_METRICS:
-                raise UnknownNameError("metric", name, COMPUTED_METRICS)
+        check_metrics(self.metrics)
         least = least_images(self.metrics)
         if self.num_images < least:
             raise ConfigError(

@@ -1,12 +1,36 @@
-"""The scores nasgan reports and which way each one points; imports nothing heavy."""
+"""The scores nasgan reports and which way each one points; imports nothing heavy.
+
+A package adds its own as a `MetricInfo` with a ``compute``, registered under ``nasgan.metrics``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Literal
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-__all__ = ["COMPUTED_METRICS", "METRICS", "MetricInfo", "least_images"]
+from nasgan import registry
+from nasgan.errors import ConfigError, PluginError, UnknownNameError
+
+if TYPE_CHECKING:
+    from nasgan.metrics.extractor import Features
+    from nasgan.metrics.reference import ReferenceStatistics
+
+__all__ = [
+    "CLASS_METRICS",
+    "COMPUTED_METRICS",
+    "METRICS",
+    "MetricInfo",
+    "check_metrics",
+    "least_images",
+    "metric_info",
+]
+
+_log = logging.getLogger(__name__)
+
+Compute: TypeAlias = "Callable[[Features, ReferenceStatistics], float]"
 
 
 @dataclass(frozen=True)
@@ -21,7 +45,10 @@ class MetricInfo:
         bounds: the values it can take, ``None`` where there is no bound.
         companion_of: for a spread, the score that it belongs to.
         least_images: generated images that it needs with the usual settings (one for each of ten
-            splits, more than three neighbours).
+            splits, more than three neighbours); where it is made class by class, of each class.
+        by_class: whether it is made class by class, for class-conditional generators only.
+        compute: of a plugin's metric: gives its value from the features of the generated images
+            and from those of the real ones, both on one device; None for nasgan's own.
     """
 
     name: str
@@ -30,18 +57,21 @@ class MetricInfo:
     bounds: tuple[float | None, float | None] = (None, None)
     companion_of: str | None = None
     least_images: int = 2
+    by_class: bool = False
+    compute: Compute | None = field(default=None, repr=False)
 
     def better(self, value: float, than: float) -> bool:
         """Whether ``value`` is strictly better ``than`` another one."""
         return value < than if self.direction == "min" else value > than
 
 
-METRICS: Final[dict[str, MetricInfo]] = {
+_OWN: Final[dict[str, MetricInfo]] = {
     info.name: info
     for info in (
         MetricInfo("is", "IS", "max", (1.0, None), least_images=10),
         MetricInfo("is_std", "IS std", "min", (0.0, None), companion_of="is"),
         MetricInfo("fid", "FID", "min", (0.0, None)),
+        MetricInfo("fid_per_class", "Intra-FID", "min", (0.0, None), by_class=True),
         MetricInfo("kid", "KID", "min"),  # unbiased, so slightly negative for equal distributions
         MetricInfo("kid_std", "KID std", "min", (0.0, None), companion_of="kid"),
         MetricInfo("precision", "Precision", "max", (0.0, 1.0), least_images=4),
@@ -51,12 +81,114 @@ METRICS: Final[dict[str, MetricInfo]] = {
     )
 }
 
+
+class _Metrics(Mapping[str, MetricInfo]):
+    """nasgan's metrics, then those of plugins, each imported when it is looked up."""
+
+    def __getitem__(self, name: str) -> MetricInfo:
+        return _OWN[name] if name in _OWN else _plugin_metric(name)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether it can be used: records may hold scores of a plugin that is broken by now."""
+        return name in _OWN or (isinstance(name, str) and _is_usable(name))
+
+    def __iter__(self) -> Iterator[str]:
+        yield from _OWN
+        brought = {plugin.name for plugin in registry.plugins(registry.METRICS)}
+        yield from sorted(brought - set(_OWN))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+METRICS: Final[Mapping[str, MetricInfo]] = _Metrics()
+"""All metrics by name. Only a look-up by name imports a plugin; going over the names does not."""
+
 COMPUTED_METRICS: Final[tuple[str, ...]] = tuple(
-    name for name, info in METRICS.items() if info.companion_of is None
+    name for name, info in _OWN.items() if info.companion_of is None and not info.by_class
 )
-"""The metrics that can be asked for; a companion (a spread) comes with its metric."""
+"""nasgan's own that can be asked for; a companion (a spread) comes with its metric."""
+
+CLASS_METRICS: Final[tuple[str, ...]] = tuple(name for name, info in _OWN.items() if info.by_class)
+"""The metrics that a class-conditional generator gets beside those that are asked for."""
 
 
-def least_images(metrics: Iterable[str]) -> int:
-    """The generated images that all of ``metrics`` can be computed from."""
-    return max((METRICS[name].least_images for name in metrics), default=2)
+def least_images(metrics: Iterable[str], num_classes: int = 0) -> int:
+    """The generated images that all of ``metrics`` can be computed from.
+
+    Args:
+        metrics: names.
+        num_classes: of the generator; each class is drawn equally often.
+    """
+    infos = [METRICS[name] for name in metrics]
+    return max(
+        (info.least_images * (num_classes if info.by_class else 1) for info in infos), default=2
+    )
+
+
+def metric_info(name: str, *, kind: str = "metric") -> MetricInfo:
+    """The metric called ``name``.
+
+    Args:
+        name: nasgan's or a plugin's.
+        kind: what it is in the message, if there is none of this name.
+
+    Raises:
+        UnknownNameError: there is none; lists the nearest.
+        PluginError: the package that brings it is broken.
+    """
+    try:
+        return METRICS[name]
+    except KeyError:
+        raise UnknownNameError(kind, name, METRICS) from None
+
+
+def check_metrics(names: Iterable[str]) -> None:
+    """Refuse names that cannot be asked for.
+
+    Raises:
+        ConfigError: nothing is named, a metric is unknown, or it comes by itself.
+        PluginError: the package that brings it is broken.
+    """
+    names = tuple(names)
+    if not names:
+        raise ConfigError("metrics.metrics is empty: name at least one, for example 'fid'")
+    for name in names:
+        info = metric_info(name)
+        if info.by_class:
+            raise ConfigError(
+                f"leave {name} out of metrics.metrics: class-conditional runs have it by "
+                "themselves, others cannot have it"
+            )
+        if info.companion_of is not None:
+            raise ConfigError(
+                f"leave {name} out of metrics.metrics: it comes with {info.companion_of}"
+            )
+
+
+@cache
+def _plugin_metric(name: str) -> MetricInfo:
+    if all(plugin.name != name for plugin in registry.plugins(registry.METRICS)):
+        raise KeyError(name)
+    loaded = registry.load_plugin(registry.METRICS, name)
+    plugin = registry.find_plugin(registry.METRICS, name)
+    by = f"metric {name!r} of the package {plugin.distribution} {plugin.version}"
+    if not isinstance(loaded, MetricInfo):
+        raise PluginError(f"{by}: {plugin.value!r} is no nasgan.metrics.MetricInfo")
+    if loaded.name != name:
+        raise PluginError(f"{by} calls itself {loaded.name!r}: both names have to be the same")
+    if loaded.compute is None or loaded.by_class or loaded.companion_of is not None:
+        raise PluginError(f"{by} needs a `compute`, and neither `by_class` nor `companion_of`")
+    return loaded
+
+
+@cache  # one warning for each broken plugin
+def _is_usable(name: str) -> bool:
+    try:
+        _plugin_metric(name)
+    except KeyError:
+        return False
+    except PluginError as error:
+        _log.warning("%s; its scores are shown without their direction", error)
+        return False
+    return True

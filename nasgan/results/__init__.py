@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nasgan.results.bundle import Bundle, publish
+    from nasgan.results.bundle_check import verify_bundle
     from nasgan.results.collection import Problem, RunSummary, find_records
     from nasgan.results.environment import collect_environment
     from nasgan.results.grid import save_grid
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
     from nasgan.results.record import RECORD_FILE, RunRecord, hash_config
     from nasgan.results.statistics import Summary, summarise
     from nasgan.results.status import STATUS_FILE, Status
+    from nasgan.results.study import Study
     from nasgan.results.times import utc_now
+    from nasgan.results.verification import Verification, verify_table
 
 __all__ = [
     "HISTORY_FILE",
     "RECORD_FILE",
     "STATUS_FILE",
+    "Bundle",
     "History",
     "Leaderboard",
     "NullLogger",
@@ -41,24 +46,30 @@ __all__ = [
     "RunSummary",
     "SafeLogger",
     "Status",
+    "Study",
     "Summary",
     "TensorBoardLogger",
+    "Verification",
     "WandbLogger",
     "build_leaderboard",
     "collect_environment",
     "find_records",
     "finite",
     "hash_config",
+    "publish",
     "read_history",
     "save_grid",
     "summarise",
     "utc_now",
+    "verify_bundle",
+    "verify_table",
 ]
 
 _MODULE_OF = {
     "HISTORY_FILE": "history",
     "RECORD_FILE": "record",
     "STATUS_FILE": "status",
+    "Bundle": "bundle",
     "History": "history",
     "Leaderboard": "leaderboard",
     "NullLogger": "loggers",
@@ -69,18 +80,23 @@ _MODULE_OF = {
     "RunSummary": "collection",
     "SafeLogger": "loggers",
     "Status": "status",
+    "Study": "study",
     "Summary": "statistics",
     "TensorBoardLogger": "loggers",
+    "Verification": "verification",
     "WandbLogger": "loggers",
     "build_leaderboard": "leaderboard",
     "collect_environment": "environment",
     "find_records": "collection",
     "finite": "history",
     "hash_config": "record",
+    "publish": "bundle",
     "read_history": "history",
     "save_grid": "grid",
     "summarise": "statistics",
     "utc_now": "times",
+    "verify_bundle": "bundle_check",
+    "verify_table": "verification",
 }
 
 

@@ -13,7 +13,14 @@ from nasgan.errors import ConfigError, RunDirectoryError
 from nasgan.results.record import RECORD_FILE, RunRecord, hash_config
 from nasgan.results.status import STATUS_FILE, Status
 
-__all__ = ["Problem", "RandomArchitecture", "RunSummary", "find_records", "iter_record_files"]
+__all__ = [
+    "Problem",
+    "RandomArchitecture",
+    "RunSummary",
+    "find_records",
+    "iter_record_files",
+    "space_label",
+]
 
 # Settings of the search alone: the final training of an architecture does not depend on them.
 _SEARCH_ONLY = ("strategy", "evaluator", "budget", "objective", "experiment")
@@ -26,13 +33,18 @@ class Problem:
     Attributes:
         source: the file, folder or run at fault.
         message: what is wrong with it, and what became of it.
+        places: the files that it is about; left out of what goes to others.
+        is_grave: whether numbers that were counted are in doubt.
     """
 
     source: str
     message: str
+    places: tuple[str, ...] = ()
+    is_grave: bool = False
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.message}"
+        places = f" ({', '.join(self.places)})" if self.places else ""
+        return f"{self.source}: {self.message}{places}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ class RunSummary:
 
     Attributes:
         path: the record's file; None if it was not read from one.
+        num_classes: of class-conditional networks; 0 for unconditional ones.
+        budget: in words, what the search might spend and how the result was trained.
         architecture: for the training of a given architecture its name, or its id.
         generator_parameters: number of parameters, as ``discriminator_parameters``.
         dataset_checksum: of the images trained on.
@@ -81,9 +95,11 @@ class RunSummary:
     failure: str
     strategy: str
     search_space: str
+    num_classes: int
     architecture: str
     dataset: str
     dataset_checksum: str
+    budget: str
     protocol: str
     seed: int
     metrics: Mapping[str, float] | None
@@ -99,9 +115,15 @@ class RunSummary:
     versions: str
     commit: str
     tuning_budget: str
+    experiment: str
     started: str
     ended: str
     random_architectures: tuple[RandomArchitecture, ...]
+
+    @property
+    def space_label(self) -> str:
+        """The space, and whether its networks are class-conditional."""
+        return space_label(self.search_space, self.num_classes)
 
     @classmethod
     def of(cls, record: RunRecord, path: Path | None = None) -> RunSummary:
@@ -114,10 +136,12 @@ class RunSummary:
             status=intern(record.status),
             failure=record.failure,
             strategy=intern(record.strategy),
-            search_space=intern(_space_label(record)),
+            search_space=intern(record.search_space),
+            num_classes=_num_classes(record),
             architecture=_architecture_label(record),
             dataset=intern(record.dataset),
             dataset_checksum=intern(record.dataset_info["checksum"]),
+            budget=intern(_budget(record)),
             protocol=intern(record.protocol),
             seed=record.seed,
             metrics=record.metrics,
@@ -133,6 +157,7 @@ class RunSummary:
             versions=intern(_versions(record.environment)),
             commit=intern(_commit(record.environment)),
             tuning_budget=intern(record.tuning_budget or ""),
+            experiment=intern(record.experiment or ""),
             started=record.started,
             ended=record.ended,
             random_architectures=_random_architectures(record),
@@ -226,10 +251,29 @@ def _unfinished(path: Path) -> str:
     return f"has no record yet (its last status is {state!r}), so it is not counted"
 
 
-def _space_label(record: RunRecord) -> str:
-    """The space; class-conditional networks do another task than unconditional ones."""
-    conditional = record.space_settings.get("num_classes")
-    return f"{record.search_space}, conditional" if conditional else record.search_space
+def space_label(search_space: str, num_classes: int) -> str:
+    """The space in words; class-conditional networks do another task than unconditional ones."""
+    return f"{search_space}, conditional" if num_classes else search_space
+
+
+def _num_classes(record: RunRecord) -> int:
+    number = record.space_settings.get("num_classes")
+    return number if isinstance(number, int) else 0
+
+
+def _budget(record: RunRecord) -> str:
+    """What makes two runs comparable: the limits of the search and the length of the training."""
+    final = _part(record.config, "training" if record.kind == "train" else "final")
+    steps = final.get("generator_steps")
+    if record.kind == "train":
+        return "" if steps is None else f"training {steps} generator steps"
+    limits = [
+        f"{limit:.10g} {unit.replace('_', ' ')}"
+        for unit, limit in record.budget.items()
+        if limit is not None
+    ]
+    search = f"search {', '.join(limits) or 'without limit'}"
+    return search if steps is None else f"{search}; final {final.get('top_k', 1)} x {steps} steps"
 
 
 def _architecture_label(record: RunRecord) -> str:

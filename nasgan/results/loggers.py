@@ -1,5 +1,8 @@
 """Outside loggers of a run. What counts is in the run's folder: these only show it elsewhere.
 
+``history.jsonl`` is the plain log, with or without a logger: one JSON object a line, flushed as it
+goes. A logger is told the numbers of each of its lines, under the line's index.
+
 Bound from the configuration, e.g. ``_target_: nasgan.results.loggers.WandbLogger``. The packages
 are imported when a run starts.
 """
@@ -9,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,20 +25,24 @@ logger = logging.getLogger(__name__)
 
 # Weights & Biases takes no slashes, colons or the like in a run's id.
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
+_LOGIN_SECONDS = 60.0
+_UPLOAD_SECONDS = 600.0
 
 
 class RunLogger(Protocol):
     """What the engine tells a logger, in this order; `start` and `finish` once each."""
 
     def start(self, info: Mapping[str, Any]) -> None:
-        """A run begins or resumes.
+        """A run begins or resumes; it is then told from its first line again.
+
+        What an unfinished process left of the run in files of the logger's own is to be removed.
 
         Args:
             info: ``run_id``, ``run_dir``, ``config`` (resolved), and what else describes the run.
         """
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Numbers at a step of the run, by name."""
+        """Numbers at a step of the run, by name; steps rise, some are left out."""
 
     def image(self, name: str, path: Path) -> None:
         """A picture, already written as a PNG file."""
@@ -123,6 +131,9 @@ class SafeLogger:
 class WandbLogger:
     """Weights & Biases, by default offline: files in the run's folder, to be synced later.
 
+    The run keeps its id over resumptions. Online, a resumed run goes on where the server's ends;
+    offline, its files are written anew.
+
     Args:
         project: name of the project.
         mode: ``"offline"`` makes no network connection.
@@ -164,6 +175,16 @@ class WandbLogger:
             raise MissingDependencyError(
                 "WandbLogger needs the package wandb: pip install nasgan[wandb]"
             ) from error
+        identifier = _NOT_IN_IDS.sub("-", str(info["run_id"]))
+        if self.mode == "offline":
+            for left in Path(info["run_dir"], "wandb").glob(f"offline-run-*-{identifier}"):
+                # Those that were synced are on the server; the others would be there twice.
+                if not any(left.glob("*.wandb.synced")):
+                    shutil.rmtree(left)
+        # A time-out instead of waiting for ever for a server, or for somebody to log in.
+        settings = wandb.Settings(silent=True, console="off", login_timeout=_LOGIN_SECONDS)
+        if hasattr(settings, "finish_timeout"):
+            settings.finish_timeout = _UPLOAD_SECONDS
         self._wandb = wandb
         self._run = wandb.init(
             project=self.project,
@@ -171,13 +192,14 @@ class WandbLogger:
             group=self.group,
             tags=list(self.tags) or None,
             mode=self.mode,
-            id=_NOT_IN_IDS.sub("-", str(info["run_id"])),
+            id=identifier,
             name=str(info["run_id"]),
-            # Offline files are of one process each; they meet under the id when they are synced.
             resume="allow" if self.mode == "online" else None,
+            # Never the run of a job before this one whose logger has failed.
+            reinit="create_new",
             dir=str(info["run_dir"]),
             config=dict(info.get("config", {})),
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=settings,
         )
 
     def log(self, values: Mapping[str, float], step: int) -> None:
@@ -196,12 +218,14 @@ class WandbLogger:
 
     def finish(self, status: str) -> None:
         """See `RunLogger.finish`."""
+        if self._run is None:
+            return
         self._run.summary["status"] = status
         self._run.finish(exit_code=0 if status == "completed" else 1)
 
 
 class TensorBoardLogger:
-    """TensorBoard event files in the run's folder.
+    """TensorBoard event files in the run's folder; a resumed run's are written anew.
 
     Args:
         folder: where in the run's folder.
@@ -224,7 +248,11 @@ class TensorBoardLogger:
             raise MissingDependencyError(
                 "TensorBoardLogger needs the package tensorboard: pip install nasgan[tensorboard]"
             ) from error
-        self._writer = SummaryWriter(log_dir=str(Path(info["run_dir"]) / self.folder))
+        folder = Path(info["run_dir"]) / self.folder
+        suffix = f".{info['run_id']}"
+        for left in folder.glob(f"events.out.tfevents.*{suffix}"):
+            left.unlink()
+        self._writer = SummaryWriter(log_dir=str(folder), filename_suffix=suffix)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """See `RunLogger.log`."""
@@ -249,5 +277,7 @@ class TensorBoardLogger:
 
     def finish(self, status: str) -> None:
         """See `RunLogger.finish`."""
+        if self._writer is None:
+            return
         self._writer.add_text("status", status, self._step)
         self._writer.close()

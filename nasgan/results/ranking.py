@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
 from nasgan.metrics.table import METRICS
-from nasgan.results.rows import MIN_SEEDS, Row
+from nasgan.results.rows import MIN_SEEDS, Row, Task
 from nasgan.results.statistics import Summary
 
 __all__ = ["overlap", "rank_rows"]
 
 
 def rank_rows(rows: Sequence[Row], metric: str) -> list[Row]:
-    """Rank ``rows`` by the mean of ``metric``, best first; rows without a rank follow.
+    """Rank the ``rows`` of each task by the mean of ``metric``: by task, best first.
 
     The best row and all rows whose 95 % interval overlaps its interval share rank 1; of the
     others, the best and those that overlap it share the next rank, and so on. A rank is one more
-    than the number of rows before it. Rows with fewer than three seeds get none, and a note.
-    Only rows of the same images are ranked against each other.
+    than the number of rows before it. What the intervals leave open is `Row.rank_low` to
+    `Row.rank_high`: all rows but those whose interval lies wholly on one side may change places.
+    Rows with fewer than three seeds get no rank, and a note; they follow the others of their task.
     """
-    ranked: list[Row] = []
-    for checksum in sorted({row.dataset_checksum for row in rows}):
-        ranked += _rank([row for row in rows if row.dataset_checksum == checksum], metric)
-    return ranked
+    by_task: dict[Task, list[Row]] = {}
+    for row in rows:
+        by_task.setdefault(row.task, []).append(row)
+    return [row for task in sorted(by_task) for row in _rank(by_task[task], metric)]
 
 
 def overlap(first: Summary, second: Summary) -> bool:
@@ -39,6 +41,7 @@ def _rank(rows: Sequence[Row], metric: str) -> list[Row]:
     for row in sorted(rows, key=lambda row: _order(row, metric)):
         ready = metric in row.metrics and row.metrics[metric].n >= MIN_SEEDS
         (enough if ready else too_few).append(row)
+    enough = _with_open_ranks(enough, metric)
     ranked: list[Row] = []
     while enough:
         best = enough[0].metrics[metric]
@@ -52,12 +55,28 @@ def _rank(rows: Sequence[Row], metric: str) -> list[Row]:
     return ranked + [replace(row, notes=(*row.notes, why)) for row in too_few]
 
 
+def _with_open_ranks(rows: Sequence[Row], metric: str) -> list[Row]:
+    """``rows`` with the ranks that their intervals allow."""
+    sign = _sign(metric)
+    # After this, less is better.
+    intervals = [sorted(sign * end for end in _interval(row.metrics[metric])) for row in rows]
+    lows = sorted(low for low, _ in intervals)
+    highs = sorted(high for _, high in intervals)
+    return [
+        replace(row, rank_low=1 + bisect_left(highs, low), rank_high=bisect_right(lows, high))
+        for row, (low, high) in zip(rows, intervals, strict=True)
+    ]
+
+
 def _order(row: Row, metric: str) -> tuple[float, str, str, str, str]:
     """Best mean first; names make the order of equal rows the same everywhere."""
     summary = row.metrics.get(metric)
-    sign = -1.0 if metric in METRICS and METRICS[metric].direction == "max" else 1.0
-    key = float("inf") if summary is None else sign * summary.mean
+    key = float("inf") if summary is None else _sign(metric) * summary.mean
     return key, row.strategy, row.search_space, row.architecture, row.config_hash
+
+
+def _sign(metric: str) -> float:
+    return -1.0 if metric in METRICS and METRICS[metric].direction == "max" else 1.0
 
 
 def _interval(summary: Summary) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from nasgan.results.checks import (
     text,
     utc_time,
 )
+from nasgan.results.proxy import check_proxy
 
 __all__ = ["RECORD_FILE", "RunRecord", "hash_config"]
 
@@ -50,6 +51,7 @@ _NOT_HASHED = frozenset(
         "threads",
         "checkpoint",
         "retry_failed",
+        "executor",
     }
 )
 
@@ -92,6 +94,8 @@ class RunRecord:
         decisions: the options of each decision of the search space, in the order of the integer
             encoding.
         metrics: the result's scores by metric.
+        per_class: of a class-conditional result, the scores that were made class by class: the
+            value for each class, in their order, by metric; else null.
         objective: ``{"metric", "direction"}`` that the search optimised.
         parameters: number of parameters, ``{"generator", "discriminator"}``.
         macs: multiply-adds of the generator for one image.
@@ -99,6 +103,9 @@ class RunRecord:
         average_random: ``{"count", "failed", "metrics", "evaluations"}`` of random architectures
             trained like the finalists: how many, how many of them failed, the mean over the
             others, and the evaluation of each.
+        proxy_correlation: how well the search's scores foretold those after the final training, as
+            `nasgan.results.proxy.proxy_correlation` gives it; null unless several architectures
+            have both.
         bound: ``{"metrics", "num_images"}`` of the test split scored against the train split.
         cost: what was spent in the phases ``"search"`` and ``"final"``, as `Cost.to_json` gives it.
         budget: the limits, as `Budget.to_json` gives them.
@@ -141,10 +148,12 @@ class RunRecord:
     graphs: Sequence[Mapping[str, Any]] = ()
     decisions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     metrics: Mapping[str, float] | None = None
+    per_class: Mapping[str, Sequence[float]] | None = None
     parameters: Mapping[str, int] | None = None
     macs: int | None = None
     finalists: Sequence[Mapping[str, Any]] = ()
     average_random: Mapping[str, Any] | None = None
+    proxy_correlation: Mapping[str, Any] | None = None
     bound: Mapping[str, Any] | None = None
     timers: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
@@ -270,7 +279,7 @@ def _options(value: Any, where: str) -> None:
 
 
 # Records that were written before these fields were there lack them.
-_NEWER = frozenset({"graphs", "decisions"})
+_NEWER = frozenset({"graphs", "decisions", "per_class", "proxy_correlation"})
 
 _FIELDS: dict[str, Check] = {
     "run_id": text(),
@@ -288,6 +297,7 @@ _FIELDS: dict[str, Check] = {
     "graphs": list_of(instance({}, others=True)),
     "decisions": _options,
     "metrics": optional(mapping_of(number())),
+    "per_class": optional(mapping_of(list_of(number()))),
     "objective": instance({"metric": text(), "direction": one_of("min", "max")}),
     "parameters": optional(instance({"generator": integer(), "discriminator": integer()})),
     "macs": optional(integer()),
@@ -302,6 +312,7 @@ _FIELDS: dict[str, Check] = {
             }
         )
     ),
+    "proxy_correlation": optional(check_proxy),
     "bound": optional(instance({"metrics": mapping_of(number()), "num_images": integer()})),
     "cost": instance({"search": _COST, "final": _COST}),
     "budget": _BUDGET,

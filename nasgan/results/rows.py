@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from nasgan.metrics.table import METRICS
-from nasgan.results.collection import Problem, RandomArchitecture, RunSummary
+from nasgan.results.collection import Problem, RandomArchitecture, RunSummary, space_label
 from nasgan.results.statistics import Summary, summarise
 
-__all__ = ["AVERAGE_RANDOM", "MIN_SEEDS", "Row", "average_random_rows", "run_rows"]
+__all__ = ["AVERAGE_RANDOM", "MIN_SEEDS", "Row", "Task", "average_random_rows", "run_rows"]
 
 AVERAGE_RANDOM = "average random architecture"
 MIN_SEEDS = 3
@@ -20,12 +20,36 @@ MIN_SEEDS = 3
 SEARCH_UNITS = ("architectures", "generator_steps", "images", "device_seconds")
 FINAL_UNITS = ("generator_steps", "images", "device_seconds")
 
-_TASK = ("search_space", "dataset", "dataset_checksum", "protocol")
-_SETTING = attrgetter("strategy", "architecture", *_TASK, "config_hash")
-_FINAL_SETTING = attrgetter(*_TASK, "final_hash")
-
 Key = TypeVar("Key")
 Item = TypeVar("Item")
+
+
+class Task(NamedTuple):
+    """What rows have to share for their numbers to say which method is better.
+
+    Attributes:
+        search_space: the space.
+        num_classes: of class-conditional networks; 0 for unconditional ones.
+        dataset: identity of the image set.
+        dataset_checksum: of the images trained on.
+        budget: what the search might spend and how the result was trained, in words.
+        protocol: how it was scored.
+    """
+
+    search_space: str
+    num_classes: int
+    dataset: str
+    dataset_checksum: str
+    budget: str
+    protocol: str
+
+    def __str__(self) -> str:
+        words = [space_label(self.search_space, self.num_classes), self.dataset, self.budget]
+        return " · ".join(word for word in words if word)
+
+
+_SETTING = attrgetter("strategy", "architecture", *Task._fields, "config_hash")
+_FINAL_SETTING = attrgetter(*Task._fields, "final_hash")
 
 
 @dataclass(frozen=True)
@@ -74,6 +98,8 @@ class Row:
             concerns the search alone, too.
         n_seeds: seeds with a result.
         n_failed: seeds without.
+        num_classes: of class-conditional networks; 0 for unconditional ones.
+        budget: what the search might spend and how the result was trained, in words.
         metrics: statistics over the seeds by metric.
         generator_parameters: mean over the seeds, as all of the following numbers.
         discriminator_parameters: as above.
@@ -82,7 +108,10 @@ class Row:
         final_cost: by unit; for `AVERAGE_RANDOM` the cost of one architecture.
         provenance: where the numbers come from.
         notes: what a reader has to know.
-        rank: from 1; None if it is not ranked.
+        rank: within the task, from 1; None if it is not ranked.
+        rank_low: the best rank that the intervals allow.
+        rank_high: the worst one.
+        source: where a paper says this; empty for a row made of run records.
     """
 
     strategy: str
@@ -103,6 +132,21 @@ class Row:
     provenance: Provenance = field(default_factory=Provenance)
     notes: tuple[str, ...] = ()
     rank: int | None = None
+    rank_low: int | None = None
+    rank_high: int | None = None
+    num_classes: int = 0
+    budget: str = ""
+    source: str = ""
+
+    @property
+    def task(self) -> Task:
+        """What it was done on: rows of one task are ranked against each other."""
+        return Task(*(getattr(self, name) for name in Task._fields))
+
+    @property
+    def space_label(self) -> str:
+        """The space, and whether its networks are class-conditional."""
+        return space_label(self.search_space, self.num_classes)
 
     def best(self, metric: str) -> float | None:
         """The best seed's value of ``metric``; None without values or a known direction."""
@@ -134,6 +178,8 @@ def _run_row(runs: Sequence[RunSummary]) -> Row:
         dataset_checksum=first.dataset_checksum,
         protocol=first.protocol,
         config_hash=first.config_hash,
+        num_classes=first.num_classes,
+        budget=first.budget,
         n_seeds=len(scored),
         n_failed=sum(run.status == "failed" for run in runs),
         metrics=_summaries([run.metrics or {} for run in scored]),
@@ -182,6 +228,8 @@ def _average_random_row(runs: Sequence[RunSummary]) -> Row:
         dataset_checksum=first.dataset_checksum,
         protocol=first.protocol,
         config_hash=first.final_hash,
+        num_classes=first.num_classes,
+        budget=first.budget,
         n_seeds=len(scored),
         n_failed=len(values) - len(scored),
         metrics=_summaries(scored),

@@ -27,6 +27,8 @@ _BUDGETS = {
     "shared": Budget(architectures=16, generator_steps=24),
     "scratch": Budget(architectures=48, generator_steps=20_000),
 }
+# Shared weights score several candidates in one piece.
+_TOGETHER = {"shared": 3, "scratch": 1}
 _PLAIN = (type(None), bool, int, float, str)
 _FINALISTS = 3
 
@@ -87,7 +89,13 @@ class _Session:
     def __init__(self, case: _Case, budget: Budget) -> None:
         self._case = case
         self._budget = budget
-        self.run = ToyRun(case.space, budget, shared=case.kind == "shared", seed=case.seed)
+        self.run = ToyRun(
+            case.space,
+            budget,
+            shared=case.kind == "shared",
+            seed=case.seed,
+            together=_TOGETHER[case.kind],
+        )
         with _own_randomness_only("`__init__` or `setup`"):
             self.strategy = case.factory()
             self.strategy.setup(self.run)
@@ -113,10 +121,12 @@ class _Session:
         )
         paid = spent.architectures - before.architectures
         _check_report(report, trace.completed[completed:], paid)
+        _check_options(self.run.space, report)
         return {
             "asked": trace.events[begun:],
             "evaluations": [evaluation.to_json() for evaluation in report.evaluations],
             "values": dict(report.values),
+            "options": {name: list(row) for name, row in report.options.items()},
             "spent": (spent.architectures, spent.generator_steps, spent.images),
             **self.answers(),
         }
@@ -252,7 +262,8 @@ def _check_end(session: _Session) -> None:
     _expect(bool(finalists), "the search ended without an incumbent: return what scored best")
     _expect(strategy.finalists(0) == [], "`finalists(0)` must be empty")
     _expect(strategy.finalists(1) == finalists[:1], "`finalists(1)` must be the first of more")
-    full = [e for e in run.trace.completed if e.stage is None]
+    # Scores of other weights and of smaller networks do not compare.
+    full = [e for e in run.trace.completed[run.trace.present :] if e.stage is None]
     length = {e.architecture: e.generator_steps for e in full}
     known = [a for a in finalists if a in length]
     for architecture in known:
@@ -293,6 +304,20 @@ def _check_report(report: object, completed: Sequence[object], paid: int) -> Non
         len(report.evaluations) <= paid,
         "evaluations are reported that nobody paid for: charge Cost(architectures=1) for each",
     )
+
+
+def _check_options(space: SearchSpace, report: StepReport) -> None:
+    sizes = {decision.name: len(decision.options) for decision in space.decisions}
+    for name, row in report.options.items():
+        where = f"StepReport.options[{name!r}]"
+        _expect(
+            sizes.get(name) == len(row),
+            f"{where} must be a decision of the space, with one number for each of its options",
+        )
+        _expect(
+            all(type(p) in (int, float) and 0 <= p <= 1 for p in row),
+            f"{where} must be plain numbers in [0, 1], got {list(row)}",
+        )
 
 
 def _check_finalists(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from nasgan.contracts import (
     Evaluator,
     Ledger,
     Objective,
+    Proposal,
     SearchSpace,
     SharedWeights,
     StepLosses,
@@ -43,13 +44,16 @@ class Trace:
     """What a strategy asked of its run.
 
     Attributes:
-        events: paths drawn and evaluations begun, in order.
+        events: paths drawn (with the stage) and evaluations begun (with the stage, or from scratch
+            with the generator steps), in order; resets.
         completed: evaluations that ended.
+        present: the first of them that was scored with the shared weights as they are now.
         refused: whether some work was refused because the budget is spent.
     """
 
     events: list[tuple[str, str, int | None]] = field(default_factory=list)
     completed: list[Evaluation] = field(default_factory=list)
+    present: int = 0
     refused: bool = False
 
 
@@ -68,14 +72,22 @@ class ToyScores:
         self._failures = failures
         self.best = space.sample(numpy_generator(7, "best architecture"))
 
-    def __call__(self, architecture: Architecture, generator_steps: int = 0) -> float | None:
-        """The score after a training; a longer one is better; None if the architecture fails."""
+    def __call__(
+        self, architecture: Architecture, generator_steps: int = 0, stage: int | None = None
+    ) -> float | None:
+        """The score after a training; a longer one is better; None if the architecture fails.
+
+        Decisions after ``stage`` do not count.
+        """
         if self.fails(architecture):
             return None
         indices = np.asarray(self._space.encode(architecture))
         # The weights tell apart architectures with equally many differing decisions.
         weights = 1 + np.arange(len(indices)) / 10
-        distance = float(weights[indices != np.asarray(self._space.encode(self.best))].sum())
+        wrong = indices != np.asarray(self._space.encode(self.best))
+        if stage is not None:
+            wrong &= np.array([decision.stage <= stage for decision in self._space.decisions])
+        distance = float(weights[wrong].sum())
         distance += 1 / (1 + generator_steps)
         return distance if self._objective.direction == "min" else -distance
 
@@ -93,12 +105,20 @@ class ToyEvaluator(Evaluator):
         ledger: charged.
         shared: whether it stands for ``evaluator=shared`` (no training) or ``scratch``.
         trace: written.
+        together: see `Evaluator.together`.
     """
 
     fidelity = "table"
 
     def __init__(
-        self, scores: ToyScores, space: SearchSpace, ledger: Ledger, *, shared: bool, trace: Trace
+        self,
+        scores: ToyScores,
+        space: SearchSpace,
+        ledger: Ledger,
+        *,
+        shared: bool,
+        trace: Trace,
+        together: int = 1,
     ) -> None:
         self.needs_shared_weights = shared  # type: ignore[misc]  # the toy stands for both kinds
         self.scores = scores
@@ -106,6 +126,33 @@ class ToyEvaluator(Evaluator):
         self.trace = trace
         self.trained: dict[str, int] = {}
         self._space = space
+        self._together = together
+
+    @property
+    def together(self) -> int:
+        """See `Evaluator.together`."""
+        return self._together
+
+    def score(self, proposals: Sequence[Proposal]) -> list[Evaluation]:
+        """See `Evaluator.score`."""
+        scored: list[Evaluation] = []
+        for proposal in proposals:
+            task = self.begin(
+                proposal.architecture,
+                generator_steps=proposal.generator_steps,
+                stage=proposal.stage,
+            )
+            try:
+                while task.result is None:
+                    task.advance()
+            except BudgetExhausted:
+                if scored:
+                    # The strategy gets fewer scores; it hears of the end when it asks again.
+                    self.trace.refused = False
+                    break
+                raise
+            scored.append(task.result)
+        return scored
 
     def begin(
         self,
@@ -129,7 +176,8 @@ class ToyEvaluator(Evaluator):
             raise AssertionError(
                 f"generator_steps must be an int of at least 1, or None, got {generator_steps!r}"
             )
-        self.trace.events.append(("score", architecture.id, generator_steps))
+        told = stage if self.needs_shared_weights else generator_steps
+        self.trace.events.append(("score", architecture.id, told))
         total = 0 if self.needs_shared_weights else generator_steps or _DEFAULT_STEPS
         # The last stage is that of the full networks.
         growing = stage is not None and stage < self._space.num_stages - 1
@@ -152,10 +200,10 @@ class _ToyTask(EvaluationTask):
         total: int,
         stage: int | None,
     ) -> None:
-        self._stage = stage
         self._evaluator = evaluator
         self._architecture = architecture
         self._total = total
+        self._stage = stage
         self._steps = min(evaluator.trained.get(architecture.id, 0), total)
         self._result: Evaluation | None = None
 
@@ -175,7 +223,7 @@ class _ToyTask(EvaluationTask):
             raise
         evaluator.ledger.charge(Cost(architectures=1))
         evaluator.trained[self._architecture.id] = self._total
-        score = evaluator.scores(self._architecture, self._total)
+        score = evaluator.scores(self._architecture, self._total, self._stage)
         self._result = Evaluation(
             self._architecture,
             {} if score is None else {"score": score},
@@ -247,13 +295,16 @@ class _ToySharedWeights:
 
     def reset(self) -> None:
         self._trace.events.append(("reset", "", None))
+        self._trace.present = len(self._trace.completed)
         self.training.reset()
 
     def _noting_refusal(self, train: Callable[[], StepLosses], generator_steps: int) -> StepLosses:
         if generator_steps < 1:
             raise AssertionError(f"asks to train the supernet for {generator_steps} steps")
         try:
-            return train()
+            losses = train()
+            self._trace.present = len(self._trace.completed)
+            return losses
         except BudgetExhausted:
             self._trace.refused = True
             raise
@@ -267,9 +318,12 @@ class ToyRun:
         budget: of the search.
         shared: whether candidates are scored with shared weights.
         seed: of the run.
+        together: the most that the evaluator scores in one piece.
     """
 
-    def __init__(self, space: SearchSpace, budget: Budget, *, shared: bool, seed: int) -> None:
+    def __init__(
+        self, space: SearchSpace, budget: Budget, *, shared: bool, seed: int, together: int = 1
+    ) -> None:
         self.space = space
         # Both directions are tried: strategies compare rewards, not scores.
         self.objective = Objective("is", "max") if shared else Objective("fid", "min")
@@ -278,7 +332,7 @@ class ToyRun:
         self.trace = Trace()
         self.scores = ToyScores(space, self.objective, failures=not shared)
         self.evaluator: Evaluator = ToyEvaluator(
-            self.scores, space, self.ledger, shared=shared, trace=self.trace
+            self.scores, space, self.ledger, shared=shared, trace=self.trace, together=together
         )
         self.pool: EvaluationPool = InProcessPool(self.evaluator)
         self._seed = seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts import SearchSpace, Supernet, mix_options
+from nasgan.networks.conditional import ClassProjection, JoinedLatent
 
-__all__ = ["ToySpace"]
+__all__ = ["StagedToySpace", "ToySpace"]
 
 _OPTIONS = ("pointwise", "convolution", "identity")
 _DECISIONS = (
@@ -36,6 +38,7 @@ class ToySpace(SearchSpace):
     """Three layers of the generator and one of the discriminator to choose: 54 architectures."""
 
     name = "toy"
+    supports_classes = True
 
     def __init__(self, **network: Any) -> None:
         super().__init__(**{**_TINY, **network})
@@ -65,6 +68,18 @@ class ToySpace(SearchSpace):
         return {d.name: (architecture[d.name],) for d in self.part_decisions(part)}
 
 
+class StagedToySpace(ToySpace):
+    """The toy space in three stages, each of which adds a layer of the generator."""
+
+    name = "staged_toy"
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The kinds of the four layers; the critic's is decided first."""
+        stages = {"layer1": 0, "layer2": 1, "layer3": 2, "critic": 0}
+        return tuple(replace(decision, stage=stages[decision.name]) for decision in _DECISIONS)
+
+
 class _Layers(nn.Module):
     """Layers that hold one option each (derived networks) or all of them (the supernet)."""
 
@@ -79,6 +94,8 @@ class _Layers(nn.Module):
 
     def run_layers(self, x: Tensor, weights: Sequence[Tensor] | None) -> Tensor:
         for k, layer in enumerate(self.layers.values()):
+            if weights is not None and k == len(weights):
+                break  # the networks have not grown so far
             assert isinstance(layer, nn.ModuleDict)
             options = [partial(option, x) for option in layer.values()]
             x = options[0]() if weights is None else mix_options(weights[k], options)
@@ -91,8 +108,9 @@ class _Generator(_Layers):
         settings = space.network
         super().__init__(options, settings.generator_channels)
         side = settings.image_size
+        self.latent = JoinedLatent(settings.latent_dim, settings.num_classes)
         self.start = nn.Sequential(
-            nn.Linear(settings.latent_dim, settings.generator_channels * side**2),
+            nn.Linear(self.latent.out_features, settings.generator_channels * side**2),
             nn.Unflatten(1, (settings.generator_channels, side, side)),
         )
         self.end = nn.Conv2d(settings.generator_channels, settings.image_channels, 1)
@@ -105,7 +123,8 @@ class _Generator(_Layers):
         stage: int | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
-        return torch.tanh(self.end(self.run_layers(self.start(z), weights)))
+        h = self.run_layers(self.start(self.latent(z, labels)), weights)
+        return torch.tanh(self.end(h))
 
 
 class _Discriminator(_Layers):
@@ -114,6 +133,11 @@ class _Discriminator(_Layers):
         super().__init__(options, settings.discriminator_channels)
         self.start = nn.Conv2d(settings.image_channels, settings.discriminator_channels, 1)
         self.end = nn.Linear(settings.discriminator_channels, 1)
+        self.projection = ClassProjection(
+            settings.discriminator_channels,
+            settings.num_classes,
+            spectral_norm=settings.spectral_norm,
+        )
 
     def forward(
         self,
@@ -123,7 +147,8 @@ class _Discriminator(_Layers):
         stage: int | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
-        logits: Tensor = self.end(self.run_layers(self.start(x), weights).sum(dim=(2, 3)))
+        h = self.run_layers(self.start(x), weights).sum(dim=(2, 3))
+        logits: Tensor = self.projection(self.end(h), h, labels)
         return logits
 
 

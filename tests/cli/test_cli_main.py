@@ -11,7 +11,7 @@ import pytest
 
 import nasgan.engine
 from nasgan.cli import completion, search, train
-from nasgan.cli.hydra_app import _Job
+from nasgan.cli.hydra_job import Job
 from nasgan.cli.main import VERBS, main
 from nasgan.errors import RunDirectoryError, StorageError
 
@@ -37,6 +37,7 @@ class Outcome:
     def __init__(self, status: str) -> None:
         self.status = status
         self.summary_lines = [f"the run is {status}"]
+        self.failure = ""
 
 
 def engine_that(monkeypatch: pytest.MonkeyPatch, behaviour: Callable[..., Any]) -> None:
@@ -96,7 +97,17 @@ MISTAKES = [
     (["evaluate", "run=nowhere"], "nowhere"),
     (["sample", "run=nowhere", "num=0"], "num must be at least 1"),
     (["leaderboard", "runs=nowhere"], "nowhere"),
-    (["leaderboard", "out=table.html"], "is a .csv file"),
+    (["leaderboard", "out=table.html"], "is a .csv, .md or .json file"),
+    (["leaderboard", "where.stratgy=rl"], "Did you mean where.strategy?"),
+    (["leaderboard", "verify", "none.csv"], "none.csv: there is no such leaderboard or bundle"),
+    (["leaderboard", "verify", "none.csv", "run=x"], "Did you mean 'runs'?"),
+    (["publish"], "to must be given"),
+    (["publish", "to=b", "runs=nowhere"], "nowhere"),
+    (["report", "runs=nowhere"], "nowhere"),
+    (["report", "out=report.csv"], "is an .html file"),
+    (["watch", "runs=nowhere"], "nowhere"),
+    (["watch", "port=-1"], "port must be at least 0"),
+    (["watch", "runs=.", "port=99999"], "choose another port="),
     (["list", "spacs"], "Did you mean 'spaces'?"),
 ]
 
@@ -237,7 +248,7 @@ def test_the_environment_is_as_before(run: Run, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_job_reaches_a_launchers_process_whole() -> None:
-    job = pickle.loads(pickle.dumps(_Job("search", search._search)))
+    job = pickle.loads(pickle.dumps(Job("search", search._search)))
     assert (job.verb, job.work, job.exit_code) == ("search", search._search, 0)
 
 

@@ -8,51 +8,87 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from built_packages import write_package
 
 import nasgan
-from nasgan.cli import checkup, configs
+from nasgan import registry
+from nasgan.cli import configs, plugin_checkup
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.errors import PluginError
-from nasgan.registry import CONFIGS, STRATEGIES, Plugin
+from nasgan.registry import CONFIGS, METRICS, STRATEGIES, Plugin
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def config_plugin(value: str, distribution: str = "acme") -> Plugin:
-    return Plugin(CONFIGS, "acme", value, distribution, "1.0")
+Install = Callable[..., None]
 
 
 @pytest.fixture
-def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installed package that would fail if it were imported, with a folder of configurations."""
-    package = tmp_path / "acme_search"
-    folder = package / "conf" / "strategy"
-    folder.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('imported')\n", encoding="utf-8")
-    (folder / "acme.yaml").write_text(
-        "# The search of ACME\n_target_: acme_search.Search\nspeed: 3\n", encoding="utf-8"
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """``install("acme", {path: text}, strategies={"name": "module:Class"})``."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    before = set(sys.modules)
+
+    def forget() -> None:
+        registry.refresh()
+        configs._folder_or_warning.cache_clear()
+
+    def add(
+        name: str,
+        files: Mapping[str, str],
+        *,
+        conf: str | None = None,
+        strategies: Mapping[str, str] | None = None,
+        metrics: Mapping[str, str] | None = None,
+    ) -> None:
+        folder = f"{name}_search.conf" if conf is None else conf
+        points = {CONFIGS: {name: folder}, STRATEGIES: strategies or {}, METRICS: metrics or {}}
+        write_package(site, name, entry_points=points, files=files)
+        forget()
+
+    yield add
+    monkeypatch.undo()
+    forget()
+    for module in set(sys.modules) - before:
+        if "_search" in module.partition(".")[0]:
+            del sys.modules[module]
+
+
+def random_search(name: str) -> str:
+    """A module with a strategy that works."""
+    return (
+        "from nasgan_strategies.random.strategy import RandomSearch\n\n\n"
+        f"class Search(RandomSearch):\n    name = {name!r}\n"
     )
-    (folder / "random.yaml").write_text("_target_: acme_search.Other\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    install(monkeypatch, [config_plugin("acme_search.conf")])
-    return package
 
 
-def install(monkeypatch: pytest.MonkeyPatch, found: list[Plugin]) -> None:
-    def plugins(group: str) -> tuple[Plugin, ...]:
-        return tuple(plugin for plugin in found if plugin.group == group)
+def findings() -> dict[str, tuple[str, str]]:
+    """What the doctor finds about plugins: state and detail by what it is about."""
+    examined = [*plugin_checkup.plugin_findings(), *plugin_checkup.config_findings()]
+    return {finding.what: (finding.state, finding.detail) for finding in examined}
 
-    configs._folder_or_warning.cache_clear()
-    monkeypatch.setattr(configs, "plugins", plugins)
-    monkeypatch.setattr(checkup, "plugins", plugins)
+
+@pytest.fixture
+def acme(install: Install) -> None:
+    """An installed package that would fail if it were imported, with a folder of configurations."""
+    install(
+        "acme",
+        {
+            "acme_search/__init__.py": "raise RuntimeError('imported')\n",
+            "acme_search/conf/strategy/acme.yaml": (
+                "# The search of ACME\n_target_: acme_search.Search\nspeed: 3\n"
+            ),
+            "acme_search/conf/strategy/random.yaml": "_target_: acme_search.Other\n",
+        },
+    )
 
 
 def test_a_plugins_options_are_found_without_importing_it(
-    acme: Path, capsys: pytest.CaptureFixture[str]
+    acme: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert compose("search", ["strategy=acme"])["strategy"]["speed"] == 3
     assert main(["list", "strategies"]) == 0
@@ -61,41 +97,219 @@ def test_a_plugins_options_are_found_without_importing_it(
         main(["search", "--help"])
     (offered,) = re.findall(r"strategy +(.*)", capsys.readouterr().out)[:1]
     assert {"acme", "[random]", "random_scratch"} <= set(offered.split(", "))
+    assert "acme_search" not in sys.modules
 
 
-def test_a_plugin_cannot_replace_an_option_of_nasgan(acme: Path) -> None:
+def test_a_plugin_cannot_replace_an_option_of_nasgan(acme: None) -> None:
     assert "nasgan_strategies" in compose("search", [])["strategy"]["_target_"]
     owners = {option.name: option.owner for option in configs.options("strategy")}
     assert (owners["random"], owners["acme"]) == ("nasgan", "acme")
-    findings = {finding.what: finding for finding in checkup.config_findings()}
-    assert findings["option strategy/random"].state == "note"
-    assert "that of nasgan is used" in findings["option strategy/random"].detail
+    state, detail = findings()["option strategy/random"]
+    assert state == "note"
+    assert "that of nasgan is used" in detail
 
 
-@pytest.mark.parametrize("value", ["no_such_package.conf", "acme_search.nothing", "..", ""])
-def test_a_broken_plugin_breaks_only_itself(
-    acme: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    value: str,
+@pytest.mark.parametrize("value", ["no_such_package.conf", "acme_search.nothing", "..", "."])
+def test_a_folder_that_is_missing_is_left_out(
+    acme: None, install: Install, caplog: pytest.LogCaptureFixture, value: str
 ) -> None:
-    install(monkeypatch, [config_plugin(value, "broken"), config_plugin("acme_search.conf")])
+    install("broken", {}, conf=value)
     with caplog.at_level(logging.WARNING):
         assert compose("search", ["strategy=acme"])["strategy"]["speed"] == 3
         compose("search", [])
     assert len([r for r in caplog.records if "plugin broken 1.0" in r.getMessage()]) == 1
     with pytest.raises(PluginError):
-        configs.plugin_folder(config_plugin(value))
-    findings = {finding.what: finding for finding in checkup.config_findings()}
-    assert findings["configurations of broken"].state == "note"
+        configs.plugin_folder(Plugin(CONFIGS, "broken", value, "broken", "1.0"))
+    assert findings()["configurations of broken"][0] == "note"
 
 
-def test_the_doctor_finds_halves_of_pairs(acme: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = Plugin(STRATEGIES, "lonely", "acme_search:Lonely", "acme", "1.0")
-    install(monkeypatch, [config_plugin("acme_search.conf"), alone])
-    findings = {finding.what: finding.detail for finding in checkup.config_findings()}
-    assert "no entry point of nasgan.strategies" in findings["strategy=acme"]
-    assert "no configuration selects it" in findings["strategy lonely"]
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("steps: [1\n", "cannot be read"),
+        ("defaults: [nowhere]\n_target_: broken_search.Search\n", "name strategy/nowhere, which"),
+        ("defaults:\n  - override /trainer: nowhere\n", "name trainer/nowhere, which"),
+        ("defaults:\n  - /nothing@_here_: [small]\n", "name nothing/small, which"),
+    ],
+)
+def test_a_file_that_would_stop_every_sweep_is_left_out_with_its_folder(
+    acme: None, install: Install, caplog: pytest.LogCaptureFixture, text: str, complaint: str
+) -> None:
+    install("broken", {"broken_search/conf/strategy/broken.yaml": text})
+    with caplog.at_level(logging.WARNING):
+        names = [option.name for option in configs.options("strategy")]
+    assert "acme" in names
+    assert "broken" not in names
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith("plugin broken 1.0: ")
+    assert complaint in warning
+    assert complaint in findings()["configurations of broken"][1]
+
+
+def test_defaults_that_exist_are_accepted(acme: None, install: Install) -> None:
+    text = (
+        "defaults:\n  - acme\n  - override /trainer@_global_.trainer: small\n"
+        "  - optional /dataset: nowhere\n  - override /hydra/launcher: nowhere\n  - _self_\n"
+        "  - /metrics@_global_.metrics: ${choice}\nspeed: 4\n"
+    )
+    install("more", {"more_search/conf/strategy/more.yaml": text})
+    assert "more" in [option.name for option in configs.options("strategy")]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise RuntimeError('my fault')\n",
+        "import sys\n\nsys.exit('my fault')\n",
+        "def (: 'my fault'\n",
+        "import no_such_module_at_all\n",
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named_and_hurts_nobody_else(
+    install: Install,
+    source: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    install(
+        "broken",
+        {
+            "broken_search/__init__.py": source,
+            "broken_search/conf/strategy/broken.yaml": "_target_: broken_search.Search\n",
+        },
+        strategies={"broken": "broken_search:Search"},
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["list"]) == 0
+    assert main(["search", "strategy=broken", "+experiment=debug/tiny"]) == 2
+    error = capsys.readouterr().err
+    assert "'broken_search.Search' of the package broken 1.0 cannot be imported" in error
+    assert not (tmp_path / "outputs").exists()
+    found = findings()
+    assert found["strategy broken"][0] == "note"
+    assert "of the package broken 1.0 cannot be loaded" in found["strategy broken"][1]
+    assert found["strategy random"] == ("ok", f"nasgan {nasgan.__version__}")
+    assert "broken" not in [state for state, _ in found.values()]
+
+
+def test_in_a_sweep_only_the_broken_plugins_job_fails(
+    install: Install,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, source in {"sound": random_search("sound"), "broken": "raise ValueError()\n"}.items():
+        install(
+            name,
+            {
+                f"{name}_search/__init__.py": source,
+                f"{name}_search/conf/strategy/{name}.yaml": f"_target_: {name}_search.Search\n",
+            },
+            strategies={name: f"{name}_search:Search"},
+        )
+    monkeypatch.chdir(tmp_path)
+    command = ["search", "-m", "strategy=glob([broken,sound])", "+experiment=debug/tiny"]
+    assert main([*command, "progress=false"]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"broken +FAILED .*of the package broken 1\.0 cannot be imported", out)
+    assert re.search(r"sound +completed", out)
+
+
+def test_the_doctor_finds_halves_of_pairs(install: Install) -> None:
+    install(
+        "acme",
+        {
+            "acme_search/__init__.py": random_search("lonely"),
+            "acme_search/conf/strategy/acme.yaml": "_target_: acme_search.Search\n",
+            "acme_search/conf/strategy/empty.yaml": "speed: 3\n",
+        },
+        strategies={"lonely": "acme_search:Lonely"},
+    )
+    found = {what: detail for what, (_, detail) in findings().items()}
+    assert "no entry point of nasgan.strategies" in found["strategy=acme"]
+    assert "has no _target_ (acme)" in found["strategy=empty"]
+    assert "acme should bring a strategy/lonely.yaml" in found["strategy lonely"]
+
+
+def test_a_strategy_without_an_option_is_answered_with_what_is_missing(
+    install: Install,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = {
+        "acme_search/__init__.py": random_search("acme"),
+        "acme_search/conf/strategy/other.yaml": "_target_: acme_search.Search\n",
+    }
+    install("acme", files, strategies={"acme": "acme_search:Search"})
+    monkeypatch.chdir(tmp_path)
+    assert main(["search", "strategy=acme"]) == 2
+    assert "'acme' is registered by acme 1.0, but no configuration" in capsys.readouterr().err
+    assert main(["list", "strategies"]) == 0
+    assert re.search(r"acme +no configuration .*from Python only", capsys.readouterr().out)
+
+
+def test_the_doctor_finds_names_that_two_packages_claim(install: Install) -> None:
+    for name in ("one", "two"):
+        files = {
+            f"{name}_search/__init__.py": random_search("twin"),
+            f"{name}_search/conf/strategy/twin.yaml": f"_target_: {name}_search.Search\n",
+        }
+        install(name, files, strategies={"twin": f"{name}_search:Search"})
+    install(
+        "thief",
+        {"thief_search/__init__.py": random_search("random")},
+        strategies={"random": "thief_search:Search"},
+    )
+    examined = [*plugin_checkup.plugin_findings(), *plugin_checkup.config_findings()]
+    notes = {(f.what, f.detail) for f in examined if f.state == "note"}
+    assert ("strategy twin", "registered by one and two: uninstall one of them") in notes
+    assert ("strategy random", "that of thief is hidden: nasgan has one of this name") in notes
+    assert (
+        "option strategy/twin",
+        "in one and two: that of one is used, the rest is hidden",
+    ) in notes
+    with pytest.raises(PluginError, match="registered by one and two"):
+        nasgan.make_strategy("twin")
+    assert type(nasgan.make_strategy("random")).__module__.startswith("nasgan_strategies.")
+
+
+def test_the_doctor_finds_what_is_no_strategy(install: Install) -> None:
+    files = {
+        "acme_search/__init__.py": "class Search:\n    pass\n",
+        "acme_search/conf/strategy/acme.yaml": "_target_: acme_search.Search\n",
+    }
+    install("acme", files, strategies={"acme": "acme_search:Search"})
+    state, detail = findings()["strategy acme"]
+    assert state == "note"
+    assert (
+        detail
+        == "'acme_search:Search' of acme 1.0 is no subclass of nasgan.contracts.SearchStrategy"
+    )
+
+
+def test_metrics_are_listed_unloaded_and_examined_by_the_doctor(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (
+        "from nasgan.metrics import MetricInfo\n\n"
+        "SOUND = MetricInfo('sound_score', 'Sound', 'max', compute=lambda features, real: 1.0)\n"
+        "EMPTY = MetricInfo('empty_score', 'Empty', 'max')\n"
+    )
+    files = {"acme_search/__init__.py": source, "acme_search/conf/budget/acme.yaml": "images: 3\n"}
+    names = {"sound_score": "SOUND", "empty_score": "EMPTY", "fid": "SOUND"}
+    install("acme", files, metrics={name: f"acme_search:{names[name]}" for name in names})
+    assert main(["list", "metrics"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^  fid +FID, less is better$", out, re.MULTILINE)
+    assert re.search(r"^  sound_score +acme_search:SOUND  \[acme\]$", out, re.MULTILINE)
+    assert "acme_search" not in sys.modules
+    found = findings()
+    assert found["metric sound_score"] == ("ok", "acme 1.0")
+    assert "needs a `compute`" in found["metric empty_score"][1]
+    hidden = "that of acme is hidden: nasgan has one of this name"
+    assert found["metric fid"] == ("note", hidden)
 
 
 def test_the_doctor_is_content_with_this_environment(
@@ -115,7 +329,9 @@ def test_the_doctor_fails_when_the_default_cannot_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     broken = Plugin(STRATEGIES, "random", "no_such_module:Thing", "nasgan", "1.0")
-    monkeypatch.setattr(checkup, "plugins", lambda group: (broken,) if group == STRATEGIES else ())
+    monkeypatch.setattr(
+        plugin_checkup, "plugins", lambda group: (broken,) if group == STRATEGIES else ()
+    )
     monkeypatch.setattr("nasgan.registry.plugins", lambda group: (broken,))
     assert main(["doctor"]) == 1
     assert "BROKEN strategy random" in capsys.readouterr().out

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from nasgan.contracts import AskTellStrategy, Budget, Evaluation, Proposal
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.testing.toy_run import ToyRun
+from nasgan.testing.toy_space import StagedToySpace
 
 
 class Listed(AskTellStrategy):
@@ -60,6 +62,68 @@ def test_a_step_is_a_piece_of_an_evaluation_and_reports_each_once(strategy):
     assert [len(report.evaluations) for report in reports] == [0, 1] * 3
     assert strategy.told == strategy.evaluations
     assert reports[-1].message == "3 architectures evaluated"
+
+
+def options_told(strategy):
+    """What the steps to the end told of the options, with the number of evaluations then."""
+    told = []
+    while not strategy.finished:
+        options = strategy.step().options
+        if options:
+            told.append((len(strategy.evaluations), options))
+    return told
+
+
+def test_how_often_options_were_chosen_is_told_once_a_window_and_at_the_end(space):
+    rng = np.random.default_rng(0)
+    drawn = [space.sample(rng) for _ in range(37)]
+    strategy = Listed([space.encode(architecture) for architecture in drawn])
+    strategy.setup(ToyRun(space, Budget(), shared=False, seed=0))
+    told = options_told(strategy)
+    assert [count for count, _ in told] == [16, 32, 37]
+    for window, (_, options) in zip((drawn[:16], drawn[16:32], drawn[32:]), told, strict=True):
+        assert options == {
+            decision.name: [
+                sum(a[decision.name] == option for a in window) / len(window)
+                for option in decision.options
+            ]
+            for decision in space.decisions
+        }
+
+
+def test_a_search_that_its_budget_ends_tells_of_its_last_window_too(space):
+    strategy = Listed([[0, 0, 0, 0]] * 9)
+    strategy.setup(ToyRun(space, Budget(architectures=3), shared=False, seed=0))
+    told = []
+
+    def search():
+        while True:
+            told.append((len(strategy.evaluations), strategy.step().options))
+
+    with pytest.raises(BudgetExhausted):
+        search()
+    ((before, options),) = [item for item in told if item[1]]
+    assert (before, len(strategy.evaluations)) == (2, 3)
+    assert options["layer1"] == [1.0, 0.0, 0.0]
+
+
+def test_options_of_later_stages_do_not_count():
+    space = StagedToySpace()
+    strategy = Listed([[0, 0, 0, 0]] * 99)
+    strategy.setup(ToyRun(space, Budget(), shared=False, seed=0))
+    stages = [0] * 8 + [1] * 4 + [None] * 4
+    strategy.evaluations = [
+        Evaluation(space.architecture([0, k % 2, 1, 0]), {}, 1.0, "table", stage=stage)
+        for k, stage in enumerate(stages)
+    ]
+    told = strategy._chosen_options(before=15)
+    assert told["layer1"] == [1.0, 0.0, 0.0]
+    assert told["layer2"] == [0.5, 0.5, 0.0]
+    assert told["layer3"] == [0.0, 1.0, 0.0]
+    strategy.evaluations = [
+        Evaluation(space.architecture([0, 0, 1, 0]), {}, 1.0, "table", stage=0) for _ in stages
+    ]
+    assert list(strategy._chosen_options(before=15)) == ["layer1", "critic"]
 
 
 def test_best_first_in_the_objectives_direction(strategy, space):
@@ -145,3 +209,21 @@ def test_the_end_of_the_budget_goes_through_to_the_engine(space):
     assert len(strategy.evaluations) == 1
     assert strategy.incumbent() == strategy.evaluations[0].architecture
     assert strategy.run.pool.under_way == 0
+
+
+def test_a_last_window_is_told_where_more_was_proposed_than_the_budget_allows(space):
+    class Together(Listed):
+        together = 8
+
+        def ask(self):
+            asked = len(self.evaluations) + self.run.pool.under_way
+            return Proposal(self.run.space.architecture(self.choices[asked]))
+
+    strategy = Together([[0, 0, 0, 0]] * 40)
+    strategy.supernet_steps = 0
+    strategy.run = ToyRun(space, Budget(architectures=20), shared=True, seed=0, together=8)
+    told = []
+    while len(strategy.evaluations) < 20:
+        told.append((bool(strategy.step().options), len(strategy.evaluations)))
+    assert strategy.run.pool.under_way > 0
+    assert told == [(False, 8), (True, 16), (True, 20)]

@@ -277,7 +277,7 @@ def test_a_checkpoint_of_another_space_is_refused(
         ("device=cuda:99", "CUDA devices"),
         ("objective=fidd", "Did you mean 'fid'"),
         ("checkpoint.keep=1", "at least 2"),
-        ("evaluator.num_images=9", "at least 10 for is, fid"),
+        ("evaluator.num_images=1", "at least 2 for fid"),
         ("metrics.num_images=9", "at least 10 for is, fid"),
         ("strategy.num_candidates=0", "at least 1"),
         ("strategy._target_=os.system", "refused"),
@@ -305,7 +305,7 @@ def test_a_search_in_which_every_candidate_fails_is_recorded_as_failed(
     outcome = run_search(config, tmp_path)
     assert outcome.status == "failed"
     record = RunRecord.read(tmp_path / "record.json")
-    assert "none of the 3 architectures scored has a score: the" in record.failure
+    assert record.failure.startswith("none of the 3 architectures scored has a score: the")
     assert "loss exploded" in record.failure
     assert record.cost["search"]["architectures"] == 3
 
@@ -404,6 +404,7 @@ def test_sampling_writes_a_grid_or_plain_images(finished: Path, tmp_path: Path) 
         "seed": 0,
         "out": str(tmp_path / "images.npz"),
         "columns": None,
+        "classes": None,
         "device": "cpu",
         "threads": 1,
     }

@@ -12,6 +12,7 @@ from nasgan.contracts import Budget, Ledger, Objective
 from nasgan.data import ImageSet
 from nasgan.errors import TrainingDiverged
 from nasgan.evaluation import EvaluationContext
+from nasgan.metrics import GeneratedImages, Scores
 from nasgan.testing.toy_space import ToySpace
 from nasgan.training import SupernetTraining, TrainerSettings
 
@@ -22,28 +23,35 @@ class BrightnessHarness:
     """Stands for the metrics: scores images by their mean brightness, and keeps them."""
 
     num_images = 20
-    metrics = ("fid",)
+    metrics = ("fid", "is")
 
     def __init__(self) -> None:
         self.drawn: list[Tensor] = []
 
     def evaluate(
-        self, sample: Callable[[int], Tensor], *, num_images: int | None = None
-    ) -> dict[str, float]:
+        self, sample: Callable[[int], GeneratedImages], *, num_images: int | None = None
+    ) -> Scores:
         count = self.num_images if num_images is None else num_images
-        images = torch.cat([sample(min(8, count - k)) for k in range(0, count, 8)])
+        images = torch.cat([sample(min(8, count - k)).images for k in range(0, count, 8)])
         self.drawn.append(images)
-        return {"fid": float(images.double().mean()), "is": 1.0}
+        return Scores({"fid": float(images.double().mean()), "is": 1.0})
 
     def evaluate_each(
-        self, samplers: Sequence[Callable[[int], Tensor]], *, num_images: int | None = None
-    ) -> list[dict[str, float] | TrainingDiverged]:
-        outcomes: list[dict[str, float] | TrainingDiverged] = []
+        self,
+        samplers: Sequence[Callable[[int], GeneratedImages]],
+        *,
+        num_images: int | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> list[Scores | TrainingDiverged]:
+        outcomes: list[Scores | TrainingDiverged] = []
         for sample in samplers:
             try:
-                outcomes.append(self.evaluate(sample, num_images=num_images))
+                scores = self.evaluate(sample, num_images=num_images)
             except TrainingDiverged as error:
                 outcomes.append(error)
+                continue
+            wanted = self.metrics if metrics is None else metrics
+            outcomes.append(Scores({name: scores[name] for name in wanted}))
         return outcomes
 
 

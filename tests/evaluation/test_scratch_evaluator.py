@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
+from nasgan.contracts import Proposal
 from nasgan.errors import ConfigError
 from nasgan.evaluation import ScratchEvaluator
 from nasgan.training import HealthSettings
@@ -87,6 +89,37 @@ def test_what_was_trained_survives_in_the_state(make_context, space):
     assert second.state_dict() == first.state_dict()
 
 
+def test_what_was_trained_elsewhere_is_continued_here(make_context, space, assert_same):
+    context = make_context()
+    worker = ScratchEvaluator(context, num_images=10)
+    architecture, other = (space.architecture(choices) for choices in CHOICES)
+    assert worker.kept(architecture) == {}
+    run(worker.begin(architecture, generator_steps=2))
+    run(worker.begin(other, generator_steps=2))
+    kept = json.loads(json.dumps(worker.kept(architecture)))
+    another = ScratchEvaluator(context, num_images=10)
+    another.adopt(architecture, kept)
+    continued = another.begin(architecture, generator_steps=5)
+    assert continued.generator_steps == 2
+    assert another.begin(other, generator_steps=5).generator_steps == 0
+    at_once = ScratchEvaluator(make_context(), num_images=10).begin(architecture, generator_steps=5)
+    assert run(continued).score == run(at_once).score
+    assert_same(continued.trainer.state_dict(), at_once.trainer.state_dict())
+
+
+def test_the_expected_cost_is_the_cost(make_context, space):
+    context = make_context()
+    evaluator = ScratchEvaluator(context, generator_steps=3, num_images=10)
+    architecture = space.architecture(CHOICES[0])
+    for steps in (None, 7, 7):
+        proposal = Proposal(architecture, steps)
+        expected = evaluator.expected_cost(proposal)
+        cost = run(evaluator.begin(architecture, generator_steps=steps)).cost
+        assert expected == replace(cost, device_seconds=0.0)
+    with pytest.raises(ConfigError, match="evaluator=shared"):
+        evaluator.expected_cost(Proposal(architecture, stage=0))
+
+
 def test_a_task_under_way_that_continued_another_resumes(make_context, space, assert_same):
     context = make_context()
     evaluator = ScratchEvaluator(context, num_images=10)
@@ -97,6 +130,15 @@ def test_a_task_under_way_that_continued_another_resumes(make_context, space, as
     resumed.load_state_dict(task.state_dict())
     assert resumed.generator_steps == 2
     assert run(resumed).score == run(task).score
+
+
+def test_trainings_that_no_longer_one_can_follow_are_not_kept(make_context, space):
+    context = make_context()
+    evaluator = ScratchEvaluator(context, generator_steps=3, num_images=10)
+    architecture = space.architecture(CHOICES[0])
+    assert run(evaluator.begin(architecture)).score is not None
+    assert evaluator.kept(architecture) == {}
+    assert list(context.folder.iterdir()) == [], "a thousand candidates would fill a disk"
 
 
 def test_failed_trainings_are_not_kept(make_context, space):

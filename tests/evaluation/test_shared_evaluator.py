@@ -144,6 +144,7 @@ def test_a_path_that_is_not_finite_is_a_failed_evaluation(make_context, space):
         ({"num_images": 1}, "num_images"),
         ({"batch_norm": "both"}, "batch_norm"),
         ({"together": 0}, "together"),
+        ({"metrics": "fid"}, "metrics must be objective or all"),
     ],
 )
 def test_impossible_settings_are_refused(make_context, settings, complaint):
@@ -165,8 +166,10 @@ def test_all_candidates_of_a_seed_see_the_same_latents_and_classes():
             return torch.zeros(len(z), 1, 2, 2)
 
         sample = image_sampler(generate, latent_dim=3, num_classes=classes, seed=seed, device=CPU)
-        images = [sample(size) for size in sizes]
-        assert all(part.dtype == torch.uint8 for part in images)
+        drawn = [sample(size) for size in sizes]
+        assert all(part.images.dtype == torch.uint8 for part in drawn)
+        for part, (_, labels) in zip(drawn, seen, strict=True):
+            assert part.labels is labels
         return seen
 
     torch.manual_seed(0)
@@ -175,6 +178,7 @@ def test_all_candidates_of_a_seed_see_the_same_latents_and_classes():
     for (z, labels), (other_z, other_labels) in zip(first, draw(0, [4, 2]), strict=True):
         assert torch.equal(z, other_z)
         assert torch.equal(labels, other_labels)
+    assert torch.cat([labels for _, labels in first]).tolist() == [0, 1, 2, 3, 4, 0]
     assert not torch.equal(first[0][0], draw(1, [4, 2])[0][0])
     assert draw(0, [4], classes=0)[0][1] is None
 
@@ -252,3 +256,17 @@ def test_the_last_stage_is_the_full_network_and_others_are_refused(context, arch
     assert last.score == score(evaluator, architecture).score
     with pytest.raises(ConfigError, match="there is no stage 3"):
         evaluator.begin(architecture, stage=3)
+
+
+def test_a_space_without_stages_scores_at_none(make_context, space):
+    evaluator = SharedEvaluator(make_context(), num_images=8)
+    with pytest.raises(ConfigError, match="has no stages"):
+        evaluator.score([Proposal(space.architecture([0, 0, 0, 0]), stage=0)])
+
+
+@pytest.mark.parametrize(("metrics", "names"), [("objective", ["fid"]), ("all", ["is", "fid"])])
+def test_a_score_holds_what_is_asked_for(make_context, space, metrics, names):
+    evaluator = SharedEvaluator(make_context(), num_images=16, metrics=metrics)
+    found = score(evaluator, space.architecture([0, 0, 0, 0]))
+    assert list(found.metrics) == names
+    assert found.score == found.metrics["fid"]

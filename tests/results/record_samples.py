@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 from nasgan.architecture import Architecture
-from nasgan.results.record import RunRecord
+from nasgan.results.record import RunRecord, hash_config
 
 DIGITS = "digits-train-2k-digits-v1"
 
@@ -42,6 +43,7 @@ def average_random(*evaluations: dict[str, Any]) -> dict[str, Any]:
 
 
 def record(strategy: str = "random", seed: int = 0, fid: float = 20.0, **changes: Any) -> RunRecord:
+    moment = crc32(f"{strategy} {seed}".encode())
     values: dict[str, Any] = {
         "run_id": f"{strategy}-{seed}",
         "kind": "search",
@@ -77,7 +79,8 @@ def record(strategy: str = "random", seed: int = 0, fid: float = 20.0, **changes
             "device": "cpu",
         },
         "dataset_info": {"checksum": "0123456789abcdef", "num_images": 1438},
-        "started": "2026-11-22T10:00:00.000+00:00",
+        # No two runs begin in the same millisecond: then they are told to be copies.
+        "started": f"2026-11-22T10:00:{moment % 60:02d}.{moment // 60 % 1000:03d}+00:00",
         "ended": "2026-11-22T10:05:00.000+00:00",
     }
     return RunRecord(**{**values, **changes})
@@ -86,3 +89,29 @@ def record(strategy: str = "random", seed: int = 0, fid: float = 20.0, **changes
 def failed_record(strategy: str = "random", seed: int = 0, **changes: Any) -> RunRecord:
     failed = {"status": "failed", "failure": "NaN loss", "architecture": None, "metrics": None}
     return record(strategy, seed, **{**failed, **changes})
+
+
+def sound_record(
+    strategy: str = "random", seed: int = 0, fid: float = 20.0, **changes: Any
+) -> RunRecord:
+    """A record that agrees with itself: hash and configuration, scores and finalists.
+
+    ``final`` says how long results were trained; ``lr`` makes another setting.
+    """
+    metrics = {"is": 7.5 + seed / 8, "is_std": 0.1, "fid": fid}
+    config = {
+        "seed": seed,
+        "output_root": "/home/somebody/outputs",
+        "strategy": {"name": strategy},
+        "search_space": changes.get("search_space", "autogan"),
+        "trainer": {"lr": changes.pop("lr", 2e-4)},
+        "final": {"top_k": 2, "generator_steps": changes.pop("final", 100)},
+    }
+    values = {
+        "run_id": f"{strategy}-{changes.get('search_space', 'autogan')}-{seed}",
+        "metrics": metrics,
+        "finalists": [evaluation(0, **metrics), evaluation(1, failure="collapsed")],
+        "config": config,
+        "config_hash": hash_config(config),
+    }
+    return record(strategy, seed, fid, **{**values, **changes})

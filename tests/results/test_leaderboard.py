@@ -66,14 +66,15 @@ def test_seeds_of_one_setting_make_one_row() -> None:
 def test_the_columns_are_those_of_the_protocol() -> None:
     header = build_leaderboard(seeds("random", 20.0)).to_csv().splitlines()[0]
     assert header == (
-        "rank,strategy,search_space,architecture,dataset,protocol,n_seeds,n_failed,"
+        "rank,rank_low,rank_high,strategy,search_space,num_classes,architecture,dataset,budget,"
+        "protocol,source,n_seeds,n_failed,"
         "is_mean,is_std,is_ci_low,is_ci_high,is_median,is_best,is_within_run_std,"
         "fid_mean,fid_std,fid_ci_low,fid_ci_high,fid_median,fid_best,"
         "generator_parameters_m,discriminator_parameters_m,macs_g,"
         "search_architectures,search_generator_steps,search_images,search_device_seconds,"
         "final_generator_steps,final_images,final_device_seconds,"
         "hardware,versions,commit,config_hash,dataset_checksum,run_ids,tuning_budget,"
-        "paper_result,paper_protocol,note"
+        "paper_result,paper_protocol,ranked_by,selection,note"
     )
 
 
@@ -227,11 +228,12 @@ def test_trained_architectures_are_rows_beside_the_papers_number() -> None:
             for name in ("autogan_a", "sngan", None)
         ]
     )  # fmt: skip
-    lines = {line["architecture"]: line for line in cells(board)}
+    lines = {line["architecture"]: line for line in cells(board) if line["n_seeds"]}
     assert set(lines) == {"autogan_a", "sngan", record().to_json()["architecture"]["id"]}
     assert "12.42" in lines["autogan_a"]["paper_result"]
     assert "50,000" in lines["autogan_a"]["paper_protocol"]
-    assert lines["sngan"]["paper_result"] == ""
+    assert lines["sngan"]["paper_result"] == "FID 21.7"
+    assert lines[record().to_json()["architecture"]["id"]]["paper_result"] == ""
     assert lines["sngan"]["search_device_seconds"] == ""
 
 
@@ -265,6 +267,8 @@ def test_no_cell_is_a_formula(start: str) -> None:
     assert safe_cell(-3) == "-3"
     assert safe_cell("-3") == "'-3"
     assert safe_cell(" =1") == "' =1"
+    assert safe_cell("\u00a0=1") == "'\u00a0=1"
+    assert safe_cell("\x00=1") == "' =1"
     assert safe_cell("a\r\nb=1") == "a  b=1"
 
 
@@ -277,7 +281,7 @@ def test_no_records_make_an_empty_leaderboard() -> None:
     board = build_leaderboard([])
     assert board.rows == ()
     assert board.to_markdown() == "No runs.\n"
-    assert board.to_csv().startswith("rank,strategy")
+    assert board.to_csv().startswith("rank,rank_low,")
 
 
 def test_the_file_is_what_its_ending_says(tmp_path: Path) -> None:
@@ -368,8 +372,10 @@ def test_conditional_runs_are_a_task_of_their_own() -> None:
     plain = seeds("random", 20.0, 22.0, 27.0)
     settings = {"image_size": 16, "generator_channels": 32, "num_classes": 10}
     classes = seeds("adversarial", 10.0, 11.0, 12.0, space_settings=settings)
-    lines = cells(build_leaderboard([*plain, *classes]))
-    assert {line["strategy"]: line["search_space"] for line in lines} == {
-        "random": "autogan",
-        "adversarial": "autogan, conditional",
+    board = build_leaderboard([*plain, *classes])
+    assert {line["strategy"]: line["num_classes"] for line in cells(board)} == {
+        "random": "0",
+        "adversarial": "10",
     }
+    assert [row.rank for row in board.rows] == [1, 1], "neither is ranked against the other"
+    assert [row.space_label for row in board.rows] == ["autogan", "autogan, conditional"]

@@ -194,5 +194,5 @@ def test_a_space_without_conditional_networks_says_so() -> None:
     class Plain(ToySpace):
         supports_classes = False
 
-    with pytest.raises(ConfigError, match=r"'toy' has no class-conditional networks; set"):
+    with pytest.raises(ConfigError, match=r"'toy' has no class-conditional networks: set"):
         Plain(num_classes=2)

@@ -31,6 +31,45 @@ def test_it_keeps_the_contract(kind: str) -> None:
     )
 
 
+def options_told(run: ToyRun, strategy: AdversarialSearch) -> list[tuple[int, Any]]:
+    """Drives a search; gives what it told of its options, with the generator steps done."""
+    strategy.setup(run)
+    told = []
+    while not strategy.finished:
+        report = strategy.step()
+        if report.options:
+            told.append((run.shared_weights.generator_steps, report.options))
+    return told
+
+
+def test_the_history_holds_the_probabilities_of_all_options_over_time() -> None:
+    run = ToyRun(ToySpace(), Budget(generator_steps=12), shared=True, seed=0)
+    strategy = AdversarialSearch(derive_every=5)
+    told = options_told(run, strategy)
+    assert [steps for steps, _ in told] == [5, 10, 12]
+    for _, options in told:
+        assert list(options) == [decision.name for decision in run.space.decisions]
+        assert all(sum(row) == pytest.approx(1, abs=1e-4) for row in options.values())
+    assert told[0][1] != told[-1][1]
+    for logits in strategy._logits.values():
+        for decision, row in zip(logits.decisions, logits.probabilities(), strict=True):
+            assert told[-1][1][decision.name] == pytest.approx(row, abs=1e-5)
+
+
+def test_probabilities_that_are_not_searched_are_not_told() -> None:
+    run = ToyRun(ToySpace(), Budget(generator_steps=2), shared=True, seed=0)
+    (*_, (_, options)) = options_told(run, AdversarialSearch(search_discriminator=False))
+    assert list(options) == [d.name for d in run.space.decisions if d.part != "discriminator"]
+
+
+@pytest.mark.parametrize(("derive_every", "told"), [(1, 102), (101, 3)])
+def test_a_search_that_is_looked_at_often_keeps_its_history_short(
+    derive_every: int, told: int
+) -> None:
+    run = ToyRun(ToySpace(), Budget(generator_steps=203), shared=True, seed=0)
+    assert len(options_told(run, AdversarialSearch(derive_every=derive_every))) == told
+
+
 # One option of each network is clearly better: the images are bright, and a critic has to see that.
 
 

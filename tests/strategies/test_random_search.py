@@ -22,6 +22,23 @@ def test_shared_trains_the_supernet_first_then_scores_distinct_candidates(toy_ru
     assert run.ledger.spent().architectures == 12
 
 
+def test_it_tells_how_often_it_scored_each_option(toy_run):
+    run = toy_run("shared", generator_steps=2)
+    strategy = RandomSearch(num_candidates=20)
+    strategy.setup(run)
+    told = []
+    while not strategy.finished:
+        options = strategy.step().options
+        if options:
+            told.append(options)
+    scored = [e.architecture for e in strategy.evaluations]
+    assert len(told) == 2
+    for options, window in zip(told, (scored[:16], scored[16:]), strict=True):
+        for decision in run.space.decisions:
+            counts = [sum(a[decision.name] == o for a in window) for o in decision.options]
+            assert options[decision.name] == [count / len(window) for count in counts]
+
+
 def test_paths_are_uniform_over_the_options(toy_run, search):
     run = toy_run("shared", generator_steps=300)
     search(RandomSearch(num_candidates=1), run)

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts import SearchSpace, Supernet, mix_options
 from nasgan.errors import ArchitectureError, ConfigError
-from nasgan.graph import Edge, Graph, Node
+from nasgan.graph import Graph
 from nasgan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from nasgan.networks.sizes import bottom_and_doublings
 from nasgan.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from nasgan_search_spaces.baselines.decisions import DECISIONS, NAME, VERSION
+from nasgan_search_spaces.baselines.drawing import draw_discriminator, draw_generator
 
 __all__ = ["BaselinesSpace"]
 
@@ -107,13 +108,16 @@ class BaselinesSpace(SearchSpace):
         return _Derived({name: self._discriminator(name)})
 
     def describe(self, architecture: Architecture) -> tuple[Graph, ...]:
-        """See `SearchSpace.describe`: both networks as boxes."""
+        """See `SearchSpace.describe`: both networks, layer by layer."""
         self.validate(architecture)
-        side = self.network.image_size
-        image = f"image {side}×{side}"
+        network = self.network
         return (
-            _box("generator", "latent z", architecture["generator"], image),
-            _box("discriminator", image, architecture["discriminator"], "logit"),
+            draw_generator(architecture["generator"], network.image_size),
+            draw_discriminator(
+                architecture["discriminator"],
+                network.image_size,
+                spectral_norm=network.spectral_norm,
+            ),
         )
 
     def build_supernet(self) -> Supernet:
@@ -139,8 +143,3 @@ class BaselinesSpace(SearchSpace):
             spectral_norm=self.network.spectral_norm,
             num_classes=self.network.num_classes,
         )
-
-
-def _box(title: str, start: str, network: str, end: str) -> Graph:
-    nodes = (Node("start", start), Node("network", network.upper()), Node("end", end))
-    return Graph(title, nodes, (Edge("start", "network"), Edge("network", "end", kind="fixed")))

@@ -39,6 +39,8 @@ _PARTS: tuple[Part, ...] = ("generator", "discriminator")
 # Generator steps between two possible checkpoints.
 _PIECE_STEPS = 10
 _DERIVATIONS = 100
+# Of probabilities in the history, which would be long otherwise.
+_DIGITS = 5
 _LEAST_BATCH = 4
 
 
@@ -217,11 +219,13 @@ class AdversarialSearch(SearchStrategy):
         )
         values |= losses.means
         done = self._done
+        options: dict[str, list[float]] = {}
         if done % self._interval == 0 or done == self._total:
             values |= self._look()
+            options = self._options()
         if self._score_every and (done % self._score_every == 0 or done == self._total):
             self._begin_scoring()
-        return StepReport(self._message(), done / self._total, values=values)
+        return StepReport(self._message(), done / self._total, values=values, options=options)
 
     def _next_stop(self, done: int) -> int:
         intervals = [self._interval, *([self._score_every] if self._score_every else [])]
@@ -309,6 +313,21 @@ class AdversarialSearch(SearchStrategy):
                     found,
                 )
         return values
+
+    def _options(self) -> dict[str, list[float]]:
+        """The probabilities of what is searched; empty at looks that follow too soon on another."""
+        # A search that is looked at often still writes them about a hundred times.
+        period = max(1, self._total // _DERIVATIONS)
+        last_look = (self._done - 1) // self._interval * self._interval
+        if last_look // period == self._done // period and self._done < self._total:
+            return {}
+        return {
+            decision.name: [round(p, _DIGITS) for p in row]
+            for part in self._searched
+            for decision, row in zip(
+                self._logits[part].decisions, self._logits[part].probabilities(), strict=True
+            )
+        }
 
     def _begin_scoring(self) -> None:
         if self.run.ledger.remaining("architectures") < 1:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import AskTellStrategy, Evaluation, Proposal, SearchRun, StepReport
-from nasgan.errors import ConfigError
+from nasgan.contracts import AskTellStrategy, Evaluation, Proposal
 from nasgan_strategies.random.halving import HalvingSchedule
 
 __all__ = ["RandomSearch"]
-
-# Supernet steps between two possible checkpoints.
-_PIECE_STEPS = 10
 
 
 class RandomSearch(AskTellStrategy):
@@ -43,32 +38,14 @@ class RandomSearch(AskTellStrategy):
         min_steps: int = 100,
         max_steps: int = 900,
     ) -> None:
-        super().__init__()
-        if supernet_steps is not None and supernet_steps < 1:
-            raise ConfigError(f"strategy.supernet_steps must be at least 1, got {supernet_steps}")
+        super().__init__(supernet_steps=supernet_steps)
         if halving_factor is None:
             min_steps, halving_factor = max_steps, 2.0
         self._schedule = HalvingSchedule(num_candidates, min_steps, max_steps, halving_factor)
-        self._given_supernet_steps = supernet_steps
-        self._supernet_steps = 0
         self._rung = 0
         self._queue: list[Architecture] | None = None
         self._asked = 0
         self._scored: list[Evaluation] = []
-
-    def setup(self, run: SearchRun) -> None:
-        """Plan the supernet's training; see `SearchStrategy.setup`."""
-        super().setup(run)
-        if not run.evaluator.needs_shared_weights:
-            return
-        budget = run.ledger.budget.generator_steps
-        if self._given_supernet_steps is None and budget is None:
-            raise ConfigError(
-                "random search with shared weights needs the length of the supernet's training: "
-                "set budget.generator_steps or strategy.supernet_steps"
-            )
-        wanted = self._given_supernet_steps or math.inf
-        self._supernet_steps = int(min(wanted, budget if budget is not None else math.inf))
 
     @property
     def label(self) -> str:
@@ -85,19 +62,6 @@ class RandomSearch(AskTellStrategy):
     def finished(self) -> bool:
         """Whether the last rung is over."""
         return self._rung >= len(self._rungs)
-
-    def step(self) -> StepReport:
-        """Train the supernet a little, then score candidates."""
-        if not self.run.evaluator.needs_shared_weights:
-            return super().step()
-        missing = self._supernet_steps - self.run.shared_weights.generator_steps
-        if missing <= 0:
-            return super().step()
-        losses = self.run.shared_weights.train(
-            lambda: self.run.space.sample(self.run.rng("paths")),
-            generator_steps=min(_PIECE_STEPS, missing),
-        )
-        return StepReport(self.progress_message(), self.progress(), values=losses.means)
 
     @property
     def together(self) -> int:
@@ -144,18 +108,14 @@ class RandomSearch(AskTellStrategy):
     def progress(self) -> float | None:
         """Share of the candidates' and the supernet's work, counted in generator steps."""
         if self.run.evaluator.needs_shared_weights:
-            trained = self.run.shared_weights.generator_steps / max(1, self._supernet_steps)
             scored = len(self.evaluations) / self._schedule.candidates
-            return 0.7 * min(1.0, trained) + 0.3 * scored
+            return 0.7 * self.supernet_progress + 0.3 * scored
         spent = self.run.ledger.spent("search").generator_steps
         return min(1.0, spent / self._schedule.generator_steps)
 
     def progress_message(self) -> str:
         """See `AskTellStrategy.progress_message`."""
         if self.run.evaluator.needs_shared_weights:
-            trained = self.run.shared_weights.generator_steps
-            if trained < self._supernet_steps:
-                return f"supernet step {trained}/{self._supernet_steps}"
             return f"candidate {len(self.evaluations)}/{self._schedule.candidates}"
         rungs = self._rungs
         rung = min(self._rung, len(rungs) - 1)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
-import torch
-
-from nasgan.architecture import Architecture, Decision
-from nasgan.contracts import AskTellStrategy, Evaluation, Proposal, SearchRun, StepReport
+from nasgan.architecture import Architecture
+from nasgan.contracts import (
+    AskTellStrategy,
+    Evaluation,
+    Proposal,
+    SearchRun,
+    StepReport,
+    option_frequencies,
+)
 from nasgan.errors import ConfigError
+from nasgan_strategies.rl.candidates import Candidates
+from nasgan_strategies.rl.learner import Learner
 from nasgan_strategies.rl.plan import Phase, Schedule, plan_search
 from nasgan_strategies.rl.policy import Child, Policy, PolicySettings
-from nasgan_strategies.rl.reinforce import Baseline, Update, corrected_loss, published_loss
+from nasgan_strategies.rl.reinforce import Update
 from nasgan_strategies.rl.reset import LossWindows
 from nasgan_strategies.rl.reward import Costs, Limits, Reward, RewardKind
+from nasgan_strategies.rl.settings import check_settings
 
 __all__ = ["RLSearch"]
 
@@ -24,7 +32,6 @@ _log = logging.getLogger(__name__)
 _PIECE_STEPS = 10
 # Paths are drawn in batches: the policy stands still while the supernet trains.
 _PATHS = 32
-_MOST_DRAWS = 1000
 
 
 class RLSearch(AskTellStrategy):
@@ -46,7 +53,7 @@ class RLSearch(AskTellStrategy):
             iteration, an entropy gradient of the wrong sign (see
             `nasgan_strategies.rl.reinforce`).
         iterations: of training and control; null: from the budget, up to AutoGAN's 65.
-        generator_steps: of the supernet, in all; null: all that the budget has.
+        supernet_steps: generator steps of the supernet, in all; null: all that the budget has.
         controller_steps: updates in an iteration (published: 30), as far as the budget of
             architectures allows.
         children: candidates of an update (published: 1).
@@ -77,13 +84,14 @@ class RLSearch(AskTellStrategy):
     """
 
     name: ClassVar[str] = "rl"
+    trains_supernet_itself: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
         update: Update = "corrected",
         iterations: int | None = None,
-        generator_steps: int | None = None,
+        supernet_steps: int | None = None,
         controller_steps: int = 30,
         children: int = 4,
         entropy_weight: float = 1e-3,
@@ -106,13 +114,12 @@ class RLSearch(AskTellStrategy):
         max_parameters: float | None = None,
         max_macs: float | None = None,
     ) -> None:
-        super().__init__()
-        _check_settings(
+        super().__init__(supernet_steps=supernet_steps)
+        check_settings(
             update,
             children,
             {
                 "iterations": iterations,
-                "generator_steps": generator_steps,
                 "controller_steps": controller_steps,
                 "children": children,
                 "hidden": hidden,
@@ -123,28 +130,27 @@ class RLSearch(AskTellStrategy):
         )
         if entropy_weight < 0:
             raise ConfigError(f"strategy.entropy_weight must not be negative, got {entropy_weight}")
-        self._update: Update = update
-        self._given_steps = generator_steps
         grow = None if grow_at is None else tuple(grow_at)
         self._schedule = Schedule(iterations, controller_steps, children, num_candidates, grow)
-        self._entropy_weight = entropy_weight
-        self._decay = baseline_decay
-        self._normalise = normalise_advantage
         self._policy_settings = PolicySettings(hidden, lr, beta1, beta2)
         self._multi_level = multi_level
         self._kept = kept
         self._windows = LossWindows(reset_window, reset_threshold) if dynamic_reset else None
         self._reward = Reward(reward, parameters_weight, macs_weight)
+        self._learner = Learner(
+            update,
+            self._reward,
+            entropy_weight=entropy_weight,
+            decay=baseline_decay,
+            normalise=normalise_advantage,
+        )
         self._limits = Limits(max_parameters, max_macs)
-        self._baseline = Baseline(baseline_decay)
-        self._published_baseline: torch.Tensor | None = None
         self._phases: list[Phase] = []
         self._phase = 0
         self._done = 0
         self._stage = 0
         self._resets = 0
         self._reset_due = False
-        self._worst: float | None = None
         self._waiting: list[tuple[str, Child]] = []
         self._arrived: list[tuple[Child, Evaluation]] = []
         self._values: dict[str, float] = {}
@@ -158,27 +164,16 @@ class RLSearch(AskTellStrategy):
         self._limits.check_reachable(run.space, self._costs, run.rng("limits"))
         self._shared = run.evaluator.needs_shared_weights
         self._stages = run.space.num_stages if self._multi_level and self._shared else 1
+        self._candidates = Candidates(run.space, self._stages, self._limits, self._costs)
         self._seed = int(run.rng("controller seed").integers(2**62))
         self._policy = self._new_policy(())
-        budget = run.ledger.budget
         if self._shared:
-            known = [s for s in (self._given_steps, budget.generator_steps) if s is not None]
-            if not known:
-                raise ConfigError(
-                    "reinforcement learning with shared weights needs the length of the supernet's "
-                    "training: set budget.generator_steps or strategy.generator_steps"
-                )
+            self.supernet_steps = self._plan_supernet(run.ledger.budget.generator_steps)
             architectures = run.ledger.remaining("architectures")
-            self._phases = plan_search(self._schedule, self._stages, min(known), architectures)
-        elif all(
-            limit is None
-            for limit in (
-                budget.architectures,
-                budget.generator_steps,
-                budget.images,
-                budget.device_seconds,
+            self._phases = plan_search(
+                self._schedule, self._stages, self.supernet_steps, architectures
             )
-        ):
+        elif all(limit is None for limit in run.ledger.budget.to_json().values()):
             raise ConfigError(
                 "reinforcement learning with evaluator=scratch goes on until its budget ends: set "
                 "budget.architectures or another limit"
@@ -190,7 +185,7 @@ class RLSearch(AskTellStrategy):
         label = self.name if self._shared else f"{self.name}_scratch"
         if self._shared and self._stages < self.run.space.num_stages:
             label += "_single_level"
-        if self._update == "published":
+        if self._learner.update == "published":
             label += "_published"
         if self._shared and self._windows is None:
             label += "_no_reset"
@@ -252,8 +247,8 @@ class RLSearch(AskTellStrategy):
         message, progress = self.progress_message(), self.progress()
         if self._reset_due or self._done >= phase.amount:
             self._next_phase()
-        decisions = self._decisions(self._stage)
-        return StepReport(message, progress, (), values, _frequencies(decisions, drawn))
+        decisions = self._candidates.decisions(self._stage)
+        return StepReport(message, progress, (), values, option_frequencies(decisions, drawn))
 
     def _next_phase(self) -> None:
         self._phase += 1
@@ -309,44 +304,10 @@ class RLSearch(AskTellStrategy):
             self._next_phase()
 
     def _learn(self, arrived: Sequence[tuple[Child, Evaluation]]) -> None:
-        rewards = self._rewards([evaluation for _, evaluation in arrived])
-        children = [child for child, _ in arrived]
-        rollout = self._policy.replay(children)
-        if rewards:
-            if self._update == "published":
-                loss, self._published_baseline = published_loss(
-                    rollout, rewards[0], self._entropy_weight, self._published_baseline, self._decay
-                )
-            else:
-                advantages = self._baseline.advantages(rewards, normalise=self._normalise)
-                loss = corrected_loss(rollout, advantages, self._entropy_weight)
-            self._policy.descend(loss)
-            self._values |= {"reward_mean": sum(rewards) / len(rewards), "reward_max": max(rewards)}
-        self._values |= {
-            "entropy": float(rollout.entropies.detach().sum(1).mean()),
-            "stage": self._stage,
-            "updates": self._done + 1,
-        }
-        if self._update == "corrected" and self._baseline.mean is not None:
-            self._values["baseline"] = self._baseline.mean
-        decisions = self._decisions(self._stage)
+        learned = self._learner.learn(self._policy, arrived, self.run.objective, self._costs)
+        self._values |= {**learned, "stage": self._stage, "updates": self._done + 1}
         drawn = [evaluation.architecture for _, evaluation in arrived]
-        self._options = _frequencies(decisions, drawn)
-
-    def _rewards(self, evaluations: Sequence[Evaluation]) -> list[float]:
-        """Of all; empty while nothing has succeeded, because then nothing can be told apart."""
-        objective = self.run.objective
-        found = [
-            None
-            if evaluation.score is None
-            else self._reward(objective, evaluation.score, evaluation.architecture, self._costs)
-            for evaluation in evaluations
-        ]
-        known = [value for value in (*found, self._worst) if value is not None]
-        if not known:
-            return []
-        self._worst = min(known)
-        return [self._worst if value is None else value for value in found]
+        self._options = option_frequencies(self._candidates.decisions(self._stage), drawn)
 
     def _grow(self, arrived: Sequence[tuple[Child, Evaluation]]) -> None:
         """Keep the best prefixes with their hidden states, and begin the next stage."""
@@ -359,58 +320,26 @@ class RLSearch(AskTellStrategy):
             repeated.append((choices, child.state))
             prefixes.setdefault(choices, child.state)
         # The published code does not look whether survivors coincide.
-        kept = repeated if self._update == "published" else list(prefixes.items())
+        kept = repeated if self._learner.update == "published" else list(prefixes.items())
         self._stage += 1
-        # Rewards of another stage are no measure for this one's.
-        self._baseline = Baseline(self._decay)
-        self._worst = None
+        self._learner.begin_stage()
         self._policy = self._new_policy(kept[: self._kept])
 
     def _new_policy(
         self, prefixes: Sequence[tuple[tuple[int, ...], tuple[list[float], list[float]]]]
     ) -> Policy:
-        sizes = [len(decision.options) for decision in self._decisions(self._stage)]
+        sizes = [len(decision.options) for decision in self._candidates.decisions(self._stage)]
         seed = self._seed + self._stage
         return Policy(sizes, self._policy_settings, seed=seed, prefixes=prefixes)
 
-    def _decisions(self, stage: int) -> list[Decision]:
-        """What the policy of ``stage`` decides."""
-        if self._stages == 1:
-            return list(self.run.space.decisions)
-        return [decision for decision in self.run.space.decisions if decision.stage == stage]
-
-    def _architecture(self, child: Child) -> Architecture:
-        """``child`` and its prefix, later decisions by their first option, repaired."""
-        return self._completed(self._policy.prefix(child) + child.actions)
-
-    def _completed(self, choices: Sequence[int]) -> Architecture:
-        space = self.run.space
-        order = (
-            sorted(space.decisions, key=lambda d: d.stage)
-            if self._stages > 1
-            else (space.decisions)
-        )
-        chosen = dict(zip((decision.name for decision in order), choices, strict=False))
-        indices = tuple(chosen.get(decision.name, 0) for decision in space.decisions)
-        return space.architecture(space.repair(indices))
-
     def _within_limits(self, child: Child, stream: str) -> tuple[Child, Architecture]:
-        """``child``, or the first one drawn instead of it that keeps the limits."""
-        for _ in range(_MOST_DRAWS):
-            architecture = self._architecture(child)
-            if not self._limits.any or self._limits.allow(self._costs(architecture)):
-                return child, architecture
-            (child,) = self._policy.sample(1, self.run.rng(stream))
-        raise ConfigError(
-            f"strategy.max_parameters and max_macs: {_MOST_DRAWS} candidates in a row were above "
-            "the limits; raise them, or grow in one level (strategy.multi_level=false)"
-        )
+        return self._candidates.within_limits(child, self._policy, self.run.rng(stream))
 
     def finalists(self, count: int) -> list[Architecture]:
         """The best of those scored as full networks, by their latest scores; see the class."""
         found = super().finalists(count)
         if not found and self._policy.prefixes:
-            prefixes = [self._completed(choices) for choices, _ in self._policy.prefixes]
+            prefixes = [self._candidates.complete(choices) for choices, _ in self._policy.prefixes]
             found = list(dict.fromkeys(prefixes))
         return found[:count]
 
@@ -446,18 +375,15 @@ class RLSearch(AskTellStrategy):
 
     def proposer_state(self) -> dict[str, Any]:
         """See `AskTellStrategy.proposer_state`."""
-        baseline = self._published_baseline
         return {
             "phase": self._phase,
             "done": self._done,
             "stage": self._stage,
             "resets": self._resets,
             "reset_due": self._reset_due,
-            "worst": self._worst,
             "waiting": [[name, child.to_json()] for name, child in self._waiting],
             "arrived": [[child.to_json(), found.to_json()] for child, found in self._arrived],
-            "baseline": self._baseline.state_dict(),
-            "published_baseline": None if baseline is None else baseline.tolist(),
+            "learner": self._learner.state_dict(),
             "windows": None if self._windows is None else self._windows.state_dict(),
             "policy": self._policy.state_dict(),
         }
@@ -466,52 +392,14 @@ class RLSearch(AskTellStrategy):
         """See `AskTellStrategy.load_proposer_state`."""
         self._phase, self._done = state["phase"], state["done"]
         self._stage, self._resets = state["stage"], state["resets"]
-        self._reset_due, self._worst = state["reset_due"], state["worst"]
+        self._reset_due = state["reset_due"]
         self._waiting = [(name, Child.from_json(child)) for name, child in state["waiting"]]
         self._arrived = [
             (Child.from_json(child), Evaluation.from_json(found))
             for child, found in state["arrived"]
         ]
-        self._baseline.load_state_dict(state["baseline"])
-        baseline = state["published_baseline"]
-        self._published_baseline = None if baseline is None else torch.tensor(baseline)
+        self._learner.load_state_dict(state["learner"])
         if self._windows is not None:
             self._windows.load_state_dict(state["windows"])
         self._policy = self._new_policy(())
         self._policy.load_state_dict(state["policy"])
-
-
-def _frequencies(
-    decisions: Sequence[Decision], drawn: Sequence[Architecture]
-) -> dict[str, list[float]]:
-    """How often each option was drawn."""
-    if not drawn:
-        return {}
-    return {
-        decision.name: [
-            sum(architecture[decision.name] == option for architecture in drawn) / len(drawn)
-            for option in decision.options
-        ]
-        for decision in decisions
-    }
-
-
-def _check_settings(
-    update: object,
-    children: int,
-    counts: Mapping[str, int | None],
-    fractions: Mapping[str, float],
-) -> None:
-    if update not in get_args(Update):
-        raise ConfigError(f"strategy.update must be corrected or published, got {update!r}")
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ConfigError(f"strategy.{name} must be at least 1, got {count}")
-    for name, value in fractions.items():
-        if not 0 <= value < 1:
-            raise ConfigError(f"strategy.{name} must be in [0, 1), got {value}")
-    if update == "published" and children != 1:
-        raise ConfigError(
-            f"strategy.update=published learns from one child at a time, as AutoGAN's code does; "
-            f"set strategy.children=1 (got {children}), or use update=corrected"
-        )

@@ -1,0 +1,1 @@
+"""Regularised evolution for nasgan."""

@@ -1,0 +1,101 @@
+"""Calls a function in a process of its own, so that its death is nobody else's.
+
+A plain program and not `multiprocessing`, whose processes cannot be started from the workers of
+every launcher. Run as ``python -m nasgan.cli.apart MODULE:FUNCTION``; the argument comes by the
+standard input, whose end says that the caller is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+__all__ = ["call_apart"]
+
+# Slurm sends them to every process of a job that is about to end; the one that it started acts,
+# which goes into the queue again or is killed, and this process with it.
+_FOR_THE_PARENT = (signal.SIGUSR1, signal.SIGUSR2)
+_FOR_THE_PARENT_IN_SLURM = (signal.SIGTERM,)
+
+
+def call_apart(
+    function: Callable[[Any], object], argument: Mapping[str, Any], output: Path | None = None
+) -> str:
+    """Call ``function(argument)`` in a new process and wait for its end.
+
+    Args:
+        function: of a module.
+        argument: JSON data.
+        output: takes up, at its end, what the process prints; None: printed where this one prints.
+
+    Returns:
+        How the process failed; empty if the function returned.
+    """
+    where = f"{function.__module__}:{function.__qualname__}"
+    command = [sys.executable, "-m", "nasgan.cli.apart", where, *([str(output)] if output else [])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603
+    assert process.stdin is not None
+    # A process that dies at once breaks the pipe; its exit code says more.
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(argument).encode("utf-8") + b"\n")
+        process.stdin.flush()
+    try:
+        return _failure(process.wait())
+    finally:
+        # However this process is stopped, the other does not go on alone.
+        process.kill()
+        process.wait()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def _failure(exit_code: int) -> str:
+    if exit_code == 0:
+        return ""
+    if exit_code > 0:
+        return f"the process of this run ended with exit code {exit_code} and without a result"
+    number = -exit_code
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    hint = " (out of memory?)" if number == signal.SIGKILL else ""
+    return f"the process of this run was ended by {name}{hint}; the same command resumes it"
+
+
+def _main(where: str, output: str | None = None) -> None:
+    in_slurm = _FOR_THE_PARENT_IN_SLURM if "SLURM_JOB_ID" in os.environ else ()
+    for number in (*_FOR_THE_PARENT, *in_slurm):
+        signal.signal(number, signal.SIG_IGN)
+    argument = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+    if output is not None:
+        _print_into(Path(output))
+    module, _, name = where.partition(":")
+    getattr(importlib.import_module(module), name)(argument)
+
+
+def _end_with_the_caller() -> None:
+    # Not through `sys.stdin`, whose lock would be held when the interpreter ends.
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def _print_into(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,200 @@
+"""One job of Hydra's: a single run, or one of a sweep, in whatever process the launcher chose."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log, setup_globals
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nasgan import atomic
+from nasgan.cli.apart import call_apart
+from nasgan.cli.compose import resolved
+from nasgan.cli.devices import share_of_devices
+from nasgan.cli.messages import explain
+from nasgan.cli.outcome import Outcome, report
+from nasgan.cli.resolvers import register_resolvers
+from nasgan.cli.sweep import JobNote, SweepLog
+from nasgan.errors import NasganError
+
+__all__ = ["SWEEP_VARIABLE", "Job", "Work", "run_job"]
+
+Work: TypeAlias = Callable[[dict[str, Any], Path], "int | Outcome"]
+"""What a verb does with its configuration and folder; returns the exit code or how a run ended."""
+
+SWEEP_VARIABLE = "NASGAN_SWEEP"
+"""Holds the sweep's name while one of its jobs runs: loggers group by it."""
+
+_log = logging.getLogger(__name__)
+
+_RUN_VERBS = ("search", "train")
+_CONSOLE_FILE = "console.log"
+_ANY_DEVICE = ("auto", "cuda")
+
+
+class Job:
+    """What Hydra calls. Keeps its outcome, which `hydra.main` would drop.
+
+    In a sweep no job raises: what became of it goes into the sweep's log, so that whatever it was,
+    the other jobs run. Parallel launchers get a process of its own for each job, which may even
+    die; what it prints goes into ``console.log`` in the run's folder.
+
+    Args:
+        verb: name of the primary configuration.
+        work: what the verb does; a function of a module, so that it can be sent to processes.
+        sweep: the sweep's log; None for a single run.
+    """
+
+    def __init__(self, verb: str, work: Work, sweep: SweepLog | None = None) -> None:
+        self.verb = verb
+        self.work = work
+        self.sweep = sweep
+        self.exit_code = 0
+        self.error: Exception | None = None
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        register_resolvers()  # a launcher's process starts here, without `run_app`
+
+    def __call__(self, settings: DictConfig) -> int:
+        """Do the work of the composed ``settings``; returns the exit code."""
+        if self.sweep is not None:
+            return self._run_in_sweep(settings, self.sweep)
+        try:
+            self.exit_code = _exit_code(self._run(settings))
+        except Exception as error:
+            self.error = error
+            return 1
+        return self.exit_code
+
+    def _run_in_sweep(self, settings: DictConfig, sweep: SweepLog) -> int:
+        runtime = HydraConfig.get()
+        note = JobNote(
+            number=runtime.job.num,
+            overrides=tuple(runtime.overrides.task),
+            folder=runtime.runtime.output_dir,
+            state="running",
+            is_parallel=_is_parallel(runtime),
+        )
+        sweep.write(note)
+        if note.is_parallel:
+            return self._run_apart(note, settings, sweep)
+        note = self._noted(note, settings, sweep)
+        sweep.write(note)
+        return int(note.state == "failed")
+
+    def _run_apart(self, note: JobNote, settings: DictConfig, sweep: SweepLog) -> int:
+        job = {
+            "verb": self.verb,
+            "work": f"{self.work.__module__}:{self.work.__qualname__}",
+            "sweep": [str(sweep.folder), sweep.name],
+            "note": asdict(note),
+            "settings": _plain(settings),
+            "hydra": _plain(HydraConfig.get()),
+        }
+        output = Path(note.folder, _CONSOLE_FILE) if self.verb in _RUN_VERBS else None
+        failure = call_apart(run_job, job, output)
+        if failure and sweep.state_of(note.number) == "running":
+            sweep.write(replace(note, state="failed", reason=failure))
+        return int(sweep.state_of(note.number) == "failed")
+
+    def _noted(self, note: JobNote, settings: DictConfig, sweep: SweepLog) -> JobNote:
+        """Do the work; gives the note of how it ended."""
+        try:
+            with _environment(SWEEP_VARIABLE, sweep.name):
+                end = self._run(settings, note)
+        except Exception as error:
+            _log.error("%s", error, exc_info=not isinstance(error, NasganError))
+            reason = str(error) if isinstance(error, NasganError) else _named(error)
+            return replace(note, state="failed", reason=reason)
+        if isinstance(end, int):
+            return replace(note, state="failed" if end else "completed")
+        return replace(note, state=end.status, reason=end.failure)
+
+    def _run(self, settings: DictConfig, note: JobNote | None = None) -> int | Outcome:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        try:
+            config = resolved(self.verb, settings, HydraConfig.get())
+        except OmegaConfBaseException as error:
+            raise explain(error, self.verb) from error
+        if folder != Path.cwd():
+            _keep_composition(folder, settings)
+        with ExitStack() as held:
+            if note is not None and note.is_parallel and config.get("device") in _ANY_DEVICE:
+                assert self.sweep is not None
+                share = held.enter_context(share_of_devices(note.number, self.sweep.folder))
+                config["device"] = share or config["device"]
+            end = self.work(config, folder)
+        if not isinstance(end, int):
+            report(end, is_in_sweep=note is not None)
+        return end
+
+
+def run_job(data: Mapping[str, Any]) -> None:
+    """Do a job of a sweep in a process of its own, with what Hydra had set up around it."""
+    register_resolvers()
+    setup_globals()
+    whole = OmegaConf.create({**data["settings"], "hydra": data["hydra"]})
+    HydraConfig.instance().cfg = whole  # type: ignore[assignment]
+    configure_log(whole.hydra.job_logging, whole.hydra.verbose)
+    module, _, name = data["work"].partition(":")
+    folder, sweep_name = data["sweep"]
+    sweep = SweepLog(Path(folder), sweep_name)
+    job = Job(data["verb"], getattr(importlib.import_module(module), name), sweep)
+    note = JobNote.from_json(data["note"])
+    sweep.write(job._noted(note, OmegaConf.create(data["settings"]), sweep))
+
+
+def _plain(config: Any) -> Any:
+    """``config`` as JSON data, its references as they are."""
+    plain = OmegaConf.to_container(config, resolve=False, enum_to_str=True)
+    return json.loads(json.dumps(plain, default=str))
+
+
+def _is_parallel(runtime: Any) -> bool:
+    """Whether the launcher runs jobs in other processes, out of sight."""
+    return not str(runtime.launcher.get("_target_")).endswith(".BasicLauncher")
+
+
+def _exit_code(end: int | Outcome) -> int:
+    return end if isinstance(end, int) else int(end.status == "failed")
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _keep_composition(folder: Path, settings: DictConfig) -> None:
+    """Write ``.hydra`` as Hydra would, but never over that of a run that is there already."""
+    parts = {
+        "config": settings,
+        "hydra": OmegaConf.create({"hydra": HydraConfig.get()}),
+        "overrides": HydraConfig.get().overrides.task,
+    }
+    for name, part in parts.items():
+        path = folder / ".hydra" / f"{name}.yaml"
+        if not path.exists():
+            atomic.write_text(path, OmegaConf.to_yaml(part))

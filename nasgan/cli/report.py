@@ -1,0 +1,33 @@
+"""``nasgan report``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nasgan.cli.console import say
+from nasgan.cli.folders import roots_of, with_lists
+from nasgan.cli.hydra_app import run_app
+from nasgan.errors import ConfigError
+
+__all__ = ["run"]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb; see `nasgan.cli.hydra_app.run_app`."""
+    return run_app("report", _report, with_lists(arguments))
+
+
+def _report(config: dict[str, Any], _: Path) -> int:
+    from nasgan.results.report import build_report
+
+    out = Path(config["out"])
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"out={out}: the report is an .html file")
+    roots = roots_of(config["runs"])
+    report = build_report(roots, protocol=config["protocol"], rank_by=config["rank_by"])
+    report.write(out)
+    size = out.stat().st_size / 1e6
+    say(f"{report.num_runs} runs, {size:.1f} MB; it opens offline in any browser", f"report  {out}")
+    return 0

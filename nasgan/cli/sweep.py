@@ -1,0 +1,225 @@
+"""A sweep as one thing: what became of each job, told while it runs and in a table at its end.
+
+Jobs run in this process or, with a parallel launcher, in others and on other machines. What they
+have in common is the folder of results, so that is where each leaves a note of how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nasgan import atomic
+from nasgan.cli.console import heading, table
+from nasgan.errors import ConfigError, RunDirectoryError
+from nasgan.metrics.protocol import display_name
+from nasgan.results.locking import RunLock
+from nasgan.results.record import RECORD_FILE, RunRecord
+
+__all__ = ["JobNote", "SweepLog", "summary"]
+
+_POLL_SECONDS = 0.5
+_LEFTOVER_SECONDS = 60.0
+_LONGEST_REASON = 120
+_PREFIX = ".sweep-"
+_WORDS = {
+    "completed": "completed",
+    "already_completed": "finished before",
+    "failed": "FAILED",
+    "running": "UNFINISHED",
+}
+
+
+@dataclass(frozen=True)
+class JobNote:
+    """What is known of one job of a sweep.
+
+    Attributes:
+        number: the job's, from 0.
+        overrides: its settings, as on the command line.
+        folder: its results.
+        state: a job that was killed leaves ``"running"`` behind.
+        reason: of a failure.
+        is_parallel: whether it runs beside others, where nobody sees what it prints.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    folder: str
+    state: Literal["running", "completed", "already_completed", "failed"]
+    reason: str = ""
+    is_parallel: bool = False
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The overrides by name."""
+        pairs = (text.lstrip("+").partition("=") for text in self.overrides)
+        return {key: value for key, _, value in pairs}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> JobNote:
+        """Read what `dataclasses.asdict` makes of a note."""
+        return cls(**{**data, "overrides": tuple(data["overrides"])})
+
+
+class SweepLog:
+    """The notes of one sweep. Launchers send it to other processes as part of the job.
+
+    Args:
+        folder: of the notes, seen by all processes of the sweep.
+        name: of the sweep, for loggers that group its runs.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+
+    @classmethod
+    def new(cls, root: Path, name: str) -> SweepLog:
+        """The log of a sweep whose results go into ``root``."""
+        return cls(root.absolute() / f"{_PREFIX}{secrets.token_hex(4)}", name)
+
+    def write(self, note: JobNote) -> None:
+        """Leave or replace a job's note.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        atomic.write_json(self.folder / f"{note.number}.json", asdict(note))
+
+    def read(self, known: Container[int] = ()) -> list[JobNote]:
+        """The notes there are, by number; without the ``known`` ones."""
+        notes = []
+        for path in self.folder.glob("[0-9]*.json"):
+            if int(path.stem) in known:
+                continue
+            # Between the listing and the reading a note may be replaced on a network's disk.
+            with suppress(OSError, ValueError, TypeError):
+                notes.append(JobNote.from_json(json.loads(path.read_text(encoding="utf-8"))))
+        return sorted(notes, key=lambda note: note.number)
+
+    def state_of(self, number: int) -> str:
+        """The state of a job; ``"running"`` if its note is gone."""
+        return next((note.state for note in self.read() if note.number == number), "running")
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Meanwhile, show at once how each job ends that runs out of sight.
+
+        The folder is held as a sign that its sweep goes on; those of killed sweeps are removed.
+        """
+        self._remove_leftovers()
+        stop = threading.Event()
+        seen: set[int] = set()
+
+        def watch() -> None:
+            while not stop.wait(_POLL_SECONDS):
+                self._show_news(seen)
+
+        watcher = threading.Thread(target=watch, name="sweep", daemon=True)
+        watcher.start()
+        try:
+            with RunLock(self.folder):
+                yield
+        finally:
+            stop.set()
+            watcher.join()
+            self._show_news(seen)
+
+    def remove(self) -> None:
+        """Remove the notes; what they say is in the records of the runs."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _remove_leftovers(self) -> None:
+        for folder in self.folder.parent.glob(f"{_PREFIX}*"):
+            with suppress(OSError, RunDirectoryError):
+                # A sweep that starts now has its folder a moment before it holds it.
+                if time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS:
+                    with RunLock(folder):
+                        shutil.rmtree(folder)
+
+    def _show_news(self, seen: set[int]) -> None:
+        for note in self.read(seen):
+            if note.state == "running":
+                continue
+            seen.add(note.number)
+            if not note.is_parallel:
+                continue
+            what = f"{_WORDS[note.state]}: {note.reason}" if note.reason else _WORDS[note.state]
+            sys.stderr.write(f"\t#{note.number} {what} ({note.folder})\n")
+            sys.stderr.flush()
+
+
+def summary(notes: Sequence[JobNote], *, is_whole: bool = True) -> list[str]:
+    """Lines of a table: for each job what sets it apart, how it ended, its score or the reason.
+
+    Args:
+        notes: of the jobs that were begun.
+        is_whole: whether these are all jobs of the sweep.
+    """
+    if not notes:
+        return []
+    records = {note.number: _record(note) for note in notes}
+    swept = _swept(notes)
+    scores = {_score(record)[0] for record in records.values()} - {""}
+    header = scores.pop() if len(scores) == 1 else "score"
+    rows = [("#", *swept, "status", header, "")]
+    for note in notes:
+        record = records[note.number]
+        name, score = _score(record)
+        shown = f"{name} {score}" if name not in ("", header) else score
+        settings = note.settings
+        rows.append(
+            (
+                str(note.number),
+                *(settings.get(key, "") for key in swept),
+                _WORDS[note.state],
+                shown if note.state in ("completed", "already_completed") else "-",
+                _shortened(note.reason),
+            )
+        )
+    counts = [
+        f"{sum(note.state == state for note in notes)} {word}"
+        for state, word in _WORDS.items()
+        if any(note.state == state for note in notes)
+    ]
+    jobs = f"{len(notes)} job{'s' if len(notes) != 1 else ''}"
+    title = f"Sweep of {jobs}" if is_whole else f"Sweep stopped with {jobs} begun"
+    return [heading(f"{title}: {', '.join(counts)}"), *table(rows)]
+
+
+def _swept(notes: Sequence[JobNote]) -> list[str]:
+    keys = list(dict.fromkeys(key for note in notes for key in note.settings))
+    return [key for key in keys if len({note.settings.get(key) for note in notes}) > 1]
+
+
+def _record(note: JobNote) -> RunRecord | None:
+    path = Path(note.folder, RECORD_FILE)
+    try:
+        # A job that was refused may have been sent to the folder of another run.
+        return RunRecord.read(path) if path.exists() and note.state != "running" else None
+    except ConfigError:
+        return None
+
+
+def _score(record: RunRecord | None) -> tuple[str, str]:
+    """Name and value of what the run optimised."""
+    if record is None or record.metrics is None:
+        return "", ""
+    metric = record.objective["metric"]
+    value = record.metrics.get(metric)
+    return display_name(metric, record.protocol), "" if value is None else f"{value:.4g}"
+
+
+def _shortened(reason: str) -> str:
+    line = " ".join(reason.split())
+    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 3] + "..."

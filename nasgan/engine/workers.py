@@ -1,0 +1,67 @@
+"""The evaluator of a run, built again from its configuration in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nasgan.contracts import Evaluator, Ledger
+from nasgan.engine.workbench import (
+    choose_device,
+    load_splits,
+    make_evaluator,
+    make_space,
+    open_workbench,
+    prepare_torch,
+)
+from nasgan.errors import ConfigError
+from nasgan.evaluation import EvaluationContext
+
+__all__ = ["WORKER_BUILDER", "no_shared_weights", "open_evaluator"]
+
+WORKER_BUILDER = "nasgan.engine.workers:open_evaluator"
+"""For `nasgan.evaluation.executors.WorkOrder`."""
+
+
+def open_evaluator(
+    settings: Mapping[str, Any], *, device: str, threads: int
+) -> tuple[Evaluator, Ledger]:
+    """Build what a worker needs to score candidates as the run itself would.
+
+    Args:
+        settings: ``config``, the run's resolved configuration, and ``folder``, where evaluations
+            keep their files.
+        device: of this worker.
+        threads: torch's CPU threads.
+
+    Returns:
+        The evaluator, and the ledger that it charges: the budget is held by the run.
+    """
+    config = {**settings["config"], "device": device, "threads": threads}
+    chosen = choose_device(device)
+    prepare_torch(config, chosen)
+    bench = open_workbench(config, chosen, load_splits(config["dataset"]), with_bound=False)
+    ledger = Ledger()
+    context = EvaluationContext(
+        space=make_space(config, bench.images),
+        images=bench.images,
+        trainer=bench.trainer,
+        harness=bench.harness,
+        objective=bench.objective,
+        ledger=ledger,
+        seed=config["seed"],
+        device=chosen,
+        folder=Path(settings["folder"]),
+        shared_weights=no_shared_weights,
+    )
+    return make_evaluator(config, context), ledger
+
+
+def no_shared_weights() -> Any:
+    """Stands for the supernet where there is none.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError("this process trains networks one by one; it has no shared weights")

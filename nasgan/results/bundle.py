@@ -1,0 +1,292 @@
+"""Results to publish: records, histories, tables and report in one folder that can be verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
+from importlib import metadata
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from nasgan import atomic
+from nasgan.errors import ConfigError, StorageError
+from nasgan.results.board import Leaderboard
+from nasgan.results.bundle_texts import checklist_text, readme_text
+from nasgan.results.collection import RunSummary, find_records
+from nasgan.results.history import HISTORY_FILE
+from nasgan.results.leaderboard import build_leaderboard
+from nasgan.results.record import RECORD_FILE, RunRecord
+from nasgan.results.selection import select_runs, selection_of
+
+__all__ = [
+    "BUNDLE_FILE",
+    "CHECKSUM_FILE",
+    "RANKS_FILE",
+    "RUNS_FOLDER",
+    "TABLE_FILES",
+    "Bundle",
+    "file_checksum",
+    "publish",
+    "read_manifest",
+]
+
+BUNDLE_FILE = "bundle.json"
+CHECKSUM_FILE = "SHA256SUMS"
+RUNS_FOLDER = "runs"
+RANKS_FILE = "leaderboard-ranks.csv"
+TABLE_FILES = ("leaderboard.csv", "leaderboard.md", "leaderboard.json")
+
+FORMAT = "nasgan-bundle"
+VERSION = 1
+
+_GRID = Path("samples", "final.png")
+# Where a run was kept: no part of its hash, and nobody else's business.
+_PLACES: Mapping[str, Any] = {"output_root": "outputs", "run_dir": None}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A published folder.
+
+    Attributes:
+        folder: where it is.
+        board: its leaderboard.
+        num_runs: how many runs it holds.
+        digest: SHA-256 of its list of checksums: whoever has it can tell any other bundle apart.
+        remarks: what its author should look at before handing it on.
+    """
+
+    folder: Path
+    board: Leaderboard
+    num_runs: int
+    digest: str
+    remarks: tuple[str, ...]
+
+
+def publish(
+    roots: Sequence[str | Path],
+    to: str | Path,
+    *,
+    title: str = "",
+    protocol: str | None = None,
+    rank_by: str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Put the finished runs below ``roots`` and what is made of them into the new folder ``to``.
+
+    The same records give the same bytes. The folder is either there whole or not at all.
+
+    Args:
+        roots: folders that hold runs, or record files.
+        to: must not exist.
+        title: heads the README.
+        protocol: as for `build_leaderboard`, as the next two.
+        rank_by: as above.
+        where: as above; runs that are filtered out are not in the bundle.
+
+    Raises:
+        ConfigError: ``to`` exists, or there are no such runs.
+        StorageError: it cannot be written.
+    """
+    to = Path(to)
+    if to.exists() or to.is_symlink():
+        raise ConfigError(f"{to} exists already; choose another folder with to=")
+    found, problems = find_records(roots)
+    if not found:
+        raise ConfigError(
+            f"no finished runs in {', '.join(map(str, roots))}; make one (nasgan search) or say "
+            "where they are (runs=FOLDER)"
+        )
+    board = build_leaderboard(found, protocol=protocol, rank_by=rank_by, where=where)
+    runs = _chosen(found, board)
+    remarks = [f"not in the bundle: {problem}" for problem in problems]
+    with _staged(to) as staging:
+        listed = []
+        for name, run in sorted(_folders(runs).items()):
+            remarks += _write_run(run, staging / RUNS_FOLDER / name)
+            listed.append({"run_id": run.run_id, "folder": f"{RUNS_FOLDER}/{name}"})
+        board = _write_results(staging, board, title, listed)
+        digest = _write_checksums(staging)
+    return Bundle(to, board, len(runs), digest, tuple(dict.fromkeys(remarks)))
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file's contents as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _chosen(found: Sequence[RunSummary], board: Leaderboard) -> list[RunSummary]:
+    """The selected runs of the board's protocol, each id once: also those it does not count."""
+    ours = [run for run in found if run.protocol == board.protocol]
+    chosen = select_runs(ours, selection_of(board.selection))
+    latest = {run.run_id: run for run in sorted(chosen, key=_worth)}
+    return [latest[name] for name in sorted(latest)]
+
+
+def _worth(run: RunSummary) -> tuple[str, str, bool]:
+    """What is last counts, and of copies the one that has its history beside it."""
+    assert run.path is not None, "found on disk"
+    return run.ended, run.started, run.path.with_name(HISTORY_FILE).is_file()
+
+
+def _folders(runs: Sequence[RunSummary]) -> dict[str, RunSummary]:
+    """The folder of each run, named after what it is."""
+    folders: dict[str, RunSummary] = {}
+    for run in runs:
+        method = run.architecture if run.kind == "train" else run.strategy
+        parts = [method, run.search_space, run.dataset]
+        parts += ["conditional"] if run.num_classes else []
+        parts += [run.config_hash[:8]]
+        stem = f"{'-'.join(map(_slug, parts))}/seed{run.seed}"
+        name = f"{stem}-{_slug(run.run_id)[:8]}"
+        while name in folders:
+            name += "-again"
+        folders[name] = run
+    return folders
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_") or "none"
+
+
+def _write_run(run: RunSummary, folder: Path) -> list[str]:
+    """Write what is published of a run; the remarks on it."""
+    assert run.path is not None, "found on disk"
+    record = RunRecord.read(run.path)
+    config = {
+        key: _PLACES[key] if key in _PLACES and _is_absolute(value) else value
+        for key, value in record.config.items()
+    }
+    replace(record, config=config).write(folder / RECORD_FILE)
+    atomic.write_json(folder / "config.json", config)
+    remarks = [
+        f"run {run.run_id}: {where} names the place {value}" for where, value in _places(config)
+    ]
+    for name in (Path(HISTORY_FILE), _GRID):
+        source = run.path.parent / name
+        if not source.is_file() or not source.resolve().is_relative_to(run.path.parent.resolve()):
+            if run.status == "completed":
+                remarks.append(f"run {run.run_id} has no {name.as_posix()}")
+            continue
+        with source.open("rb") as stream:
+            atomic.write_file(folder / name, partial(shutil.copyfileobj, stream))
+    return remarks
+
+
+def _write_results(
+    staging: Path, board: Leaderboard, title: str, listed: Sequence[Mapping[str, str]]
+) -> Leaderboard:
+    """Make tables, report and texts of the runs in the bundle; the leaderboard of these."""
+    from nasgan.results.report import build_report
+
+    runs = staging / RUNS_FOLDER
+    records, _ = find_records([runs])
+    board = build_leaderboard(
+        records, protocol=board.protocol, rank_by=board.ranked_by, where=board.selection
+    )
+    for name in TABLE_FILES:
+        board.write(staging / name)
+    if board.comparison is not None:
+        atomic.write_text(staging / RANKS_FILE, board.ranks_csv())
+    page = build_report([runs], protocol=board.protocol, rank_by=board.ranked_by).html
+    # Where the bundle was put together must not show in it.
+    for text in {str(staging), escape(str(staging))}:
+        page = page.replace(f"{text}/", "")
+    atomic.write_text(staging / "report.html", page)
+    atomic.write_text(staging / "CHECKLIST.md", checklist_text(runs, board))
+    atomic.write_text(staging / "README.md", readme_text(board, title, len(listed)))
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "title": title,
+        "nasgan": _version(),
+        "protocol": board.protocol,
+        "ranked_by": board.ranked_by,
+        "selection": {name: list(values) for name, values in board.selection.items()},
+        "runs": list(listed),
+    }
+    atomic.write_json(staging / BUNDLE_FILE, manifest)
+    return board
+
+
+def _write_checksums(folder: Path) -> str:
+    """Write the list of checksums as ``sha256sum --check`` reads it; its own checksum."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    files = sorted(path.relative_to(folder).as_posix() for path in paths)
+    lines = [f"{file_checksum(folder / name)}  {name}\n" for name in files]
+    atomic.write_text(folder / CHECKSUM_FILE, "".join(lines))
+    return file_checksum(folder / CHECKSUM_FILE)
+
+
+@contextmanager
+def _staged(to: Path) -> Iterator[Path]:
+    """A folder beside ``to`` that takes its name when all has gone well."""
+    staging = to.with_name(f".{to.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+        staging.rename(to)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise atomic.storage_error(to, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _places(value: Any, where: str = "config") -> Iterator[tuple[str, str]]:
+    """Absolute paths in a configuration, with their keys."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _places(item, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _places(item, f"{where}[{i}]")
+    elif _is_absolute(value):
+        yield where, value
+
+
+def _version() -> str:
+    try:
+        return metadata.version("nasgan")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _is_absolute(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    return PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
+
+
+def read_manifest(folder: Path) -> Mapping[str, Any]:
+    """The manifest of a bundle.
+
+    Raises:
+        ConfigError: it is missing, or of no bundle that this version knows.
+    """
+    path = folder / BUNDLE_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: not a published bundle ({BUNDLE_FILE}: {error.strerror})"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not JSON: {error}") from error
+    if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
+        raise ConfigError(f"{path}: not of a bundle of version {VERSION}")
+    return data

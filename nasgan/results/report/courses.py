@@ -1,0 +1,173 @@
+"""Performance over the course of the runs of a chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nasgan.results.report.anytime import Curve, incumbent_curve, mean_curve, training_curve
+from nasgan.results.report.charts import Line, Reference, line_chart
+from nasgan.results.report.collect import Chapter, LabelledRow
+from nasgan.results.report.figures import bounds, direction
+from nasgan.results.report.histories import RunHistory
+from nasgan.results.report.labels import (
+    UNIT_WORDS,
+    axis_label,
+    fidelity_words,
+    in_unit,
+    metric_label,
+)
+from nasgan.results.report.palette import Style
+from nasgan.results.report.scales import shown
+from nasgan.results.report.views import Cell, Figure, Tab, Table
+
+__all__ = ["search_tabs", "training_tabs"]
+
+_SHARES = (0.25, 0.5, 0.75, 1.0)
+
+
+def search_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+    """The incumbent's score in the search against each unit of cost.
+
+    One figure for each space, objective and fidelity: scores of different ones do not compare.
+    """
+    groups: dict[tuple[str, str, str], list[LabelledRow]] = {}
+    for row in chapter.search_rows:
+        kinds = {
+            (run.record.objective["metric"], scored.fidelity)
+            for run in row.runs
+            if run.history is not None
+            for scored in run.history.scored
+        }
+        for metric, fidelity in sorted(kinds):
+            groups.setdefault((row.space, metric, fidelity), []).append(row)
+    tabs = []
+    for unit, words in UNIT_WORDS.items():
+        figures = [
+            _search_figure(chapter, *key, rows, unit, styles)
+            for key, rows in sorted(groups.items())
+        ]
+        tabs.append(Tab(words, [figure for figure in figures if figure is not None]))
+    return [tab for tab in tabs if tab.figures]
+
+
+def training_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+    """The best score so far of the final trainings, against the cost from the very start."""
+    tabs = []
+    for unit in ("device_seconds", "generator_steps", "images"):
+        figures = [
+            figure
+            for space in chapter.spaces
+            if (figure := _training_figure(chapter, space, unit, styles)) is not None
+        ]
+        if figures:
+            tabs.append(Tab(UNIT_WORDS[unit], figures))
+    return tabs
+
+
+def _search_figure(
+    chapter: Chapter,
+    space: str,
+    metric: str,
+    fidelity: str,
+    rows: Sequence[LabelledRow],
+    unit: str,
+    styles: Mapping[str, Style],
+) -> Figure | None:
+    histories = {
+        row.label: [
+            _of_fidelity(run.history, fidelity)
+            for run in row.runs
+            if run.history is not None and run.record.objective["metric"] == metric
+        ]
+        for row in rows
+    }
+    stages = [h.last_stage for found in histories.values() for h in found]
+    stage = max((s for s in stages if s is not None), default=None)
+    curves = {
+        row.label: [incumbent_curve(h, unit, stage=stage) for h in histories[row.label]]
+        for row in rows
+    }
+    how = fidelity_words(fidelity)
+    title = f"{space}, {how}" if how else space
+    return _figure(chapter, title, metric, unit, rows, curves, styles, references=())
+
+
+def _training_figure(
+    chapter: Chapter, space: str, unit: str, styles: Mapping[str, Style]
+) -> Figure | None:
+    metric = chapter.board.ranked_by
+    smaller = direction(chapter, metric) == "min"
+    rows = [row for row in chapter.rows if row.space == space and not row.is_average_random]
+    curves = {
+        row.label: [
+            training_curve(
+                run.history,
+                unit,
+                metric,
+                smaller_is_better=smaller,
+                before=run.record.cost["search"][unit],
+            )
+            for run in row.runs
+            if run.history is not None
+        ]
+        for row in rows
+    }
+    bound = bounds(chapter).get(metric)
+    references = [] if bound is None else [Reference(bound, "real test images")]
+    return _figure(chapter, space, metric, unit, rows, curves, styles, references=references)
+
+
+def _figure(
+    chapter: Chapter,
+    title: str,
+    metric: str,
+    unit: str,
+    rows: Sequence[LabelledRow],
+    curves: Mapping[str, Sequence[Curve]],
+    styles: Mapping[str, Style],
+    *,
+    references: Sequence[Reference],
+) -> Figure | None:
+    lines = [
+        Line(row.label, styles[row.series], points)
+        for row in rows
+        if (points := mean_curve(curves[row.label]))
+    ]
+    if not lines:
+        return None
+    words = UNIT_WORDS[unit]
+    name = metric_label(metric, chapter.protocol)
+    ends = "; ".join(f"{line.name} ends at {shown(line.points[-1].mean, 4)}" for line in lines)
+    return Figure(
+        title,
+        line_chart(
+            lines,
+            x_label=words,
+            y_label=axis_label(metric, chapter.protocol),
+            label=f"{name} against {words}, {title}: {ends}",
+            references=references,
+        ),
+        table=_curve_table(f"{name} against {words}, {title}", lines, unit),
+    )
+
+
+def _curve_table(caption: str, lines: Sequence[Line], unit: str) -> Table:
+    """The lines at four places of the longest one's course."""
+    end = max(line.points[-1].x for line in lines)
+    headers = ["Method", *(in_unit(share * end, unit) for share in _SHARES)]
+    rows = [[Cell(line.name), *(_at(line, share * end) for share in _SHARES)] for line in lines]
+    return Table(caption, headers, rows, frozenset(range(1, len(headers))))
+
+
+def _at(line: Line, place: float) -> Cell:
+    passed = [point for point in line.points if point.x <= place * (1 + 1e-9)]
+    if not passed:
+        return Cell("")
+    point = passed[-1]
+    spread = f"{shown(point.low)} to {shown(point.high)}" if point.low < point.high else ""
+    return Cell(shown(point.mean, 4), point.mean, spread)
+
+
+def _of_fidelity(history: RunHistory, fidelity: str) -> RunHistory:
+    scored = tuple(item for item in history.scored if item.fidelity == fidelity)
+    return RunHistory(scored, history.checkpoints, history.finalists, (), 0)

@@ -1,0 +1,98 @@
+"""How well the searches of a chapter foretold what retraining gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from nasgan.results.report.charts import Point, scatter_chart
+from nasgan.results.report.collect import Chapter, LabelledRow, Run
+from nasgan.results.report.labels import fidelity_words, metric_label
+from nasgan.results.report.palette import Style
+from nasgan.results.report.scales import shown
+from nasgan.results.report.views import Cell, Figure, Table
+
+__all__ = ["proxy_figures"]
+
+_COEFFICIENTS = {"spearman": "Spearman", "kendall": "Kendall"}
+
+
+def proxy_figures(chapter: Chapter, styles: Mapping[str, Style]) -> list[Figure]:
+    """The score in the search against the score after retraining, for rows that have both."""
+    figures = []
+    for row in chapter.search_rows:
+        found = [
+            (run, run.record.proxy_correlation)
+            for run in row.runs
+            if run.record.proxy_correlation is not None
+        ]
+        if found:
+            figures.append(_proxy_figure(chapter, row, found, styles[row.series]))
+    return figures
+
+
+def _proxy_figure(
+    chapter: Chapter,
+    row: LabelledRow,
+    found: Sequence[tuple[Run, Mapping[str, Any]]],
+    style: Style,
+) -> Figure:
+    first = found[0][1]
+    name = metric_label(first["metric"], chapter.protocol)
+    points = [
+        Point(
+            point["search"],
+            point["final"],
+            style,
+            f"{point['architecture']}, seed {run.summary.seed}: "
+            f"{shown(point['search'], 4)} in the search, {shown(point['final'], 4)} retrained",
+        )
+        for run, proxy in found
+        for point in proxy["points"]
+    ]
+    words = _in_words([proxy for _, proxy in found])
+    how = fidelity_words(first["fidelity"])
+    return Figure(
+        row.label,
+        scatter_chart(
+            points,
+            x_label=f"{name} in the search, {how}" if how else f"{name} in the search",
+            y_label=f"{name}, retrained",
+            label=f"{name} in the search against {name} after retraining, {row.label}: {words}",
+        ),
+        note=words,
+        table=Table(
+            f"Rank correlation of {row.label}",
+            ("Run", *_COEFFICIENTS.values(), "Architectures"),
+            [
+                [
+                    Cell(f"seed {run.summary.seed}", run.summary.seed),
+                    *(_coefficient(proxy[key]) for key in _COEFFICIENTS),
+                    Cell(str(proxy["n"]), proxy["n"]),
+                ]
+                for run, proxy in found
+            ],
+            frozenset({1, 2, 3}),
+        ),
+    )
+
+
+def _in_words(proxies: Sequence[Mapping[str, Any]]) -> str:
+    """The mean of each coefficient over the seeds that have it."""
+    parts = []
+    for key, name in _COEFFICIENTS.items():
+        known = [proxy[key] for proxy in proxies if proxy[key] is not None]
+        parts.append(f"{name} {_signed(fmean(known))}" if known else f"{name} unknown")
+    sizes = sorted({proxy["n"] for proxy in proxies})
+    number = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    over = f"; mean over {len(proxies)} seeds of" if len(proxies) > 1 else ";"
+    return f"{', '.join(parts)}{over} {number} architectures{' each' if len(proxies) > 1 else ''}"
+
+
+def _coefficient(value: float | None) -> Cell:
+    return Cell("") if value is None else Cell(_signed(value), value)
+
+
+def _signed(value: float) -> str:
+    return f"{value:.3f}".replace("-", "\u2212")

@@ -1,0 +1,97 @@
+"""What the page's templates are handed: figures, tables and keys, all as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+__all__ = ["Cell", "Figure", "Key", "Tab", "Table"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes:
+        text: what is shown.
+        value: what it is sorted by; None for its text, or at the end where the text is empty.
+        note: small print below it.
+        mark: a class of the style sheet.
+    """
+
+    text: str
+    value: float | None = None
+    note: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names its rows.
+
+    Attributes:
+        caption: what it is.
+        headers: of the columns.
+        rows: each as long as the headers.
+        numeric: the columns of numbers, by index.
+        filters: the columns to choose values of, by index.
+        foot: rows for comparison that are never sorted or filtered.
+    """
+
+    caption: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    numeric: frozenset[int] = frozenset()
+    filters: Sequence[int] = ()
+    foot: Sequence[Sequence[Cell]] = ()
+
+    def values(self, column: int) -> list[str]:
+        """The distinct texts of a column, sorted."""
+        return sorted({row[column].text for row in self.rows})
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its title.
+
+    Attributes:
+        title: above it.
+        picture: an SVG that describes itself.
+        note: below it.
+        table: its numbers, for those who do not see it.
+    """
+
+    title: str
+    picture: Markup
+    note: str = ""
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a style stands for.
+
+    Attributes:
+        sample: a small picture of it.
+        name: what it stands for.
+    """
+
+    sample: Markup
+    name: str
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One of several views of the same.
+
+    Attributes:
+        title: on the tab.
+        figures: behind it.
+        note: below them.
+    """
+
+    title: str
+    figures: Sequence[Figure] = field(default_factory=tuple)
+    note: str = ""

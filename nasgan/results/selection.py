@@ -1,0 +1,104 @@
+"""Which runs a leaderboard is made of, said in the leaderboard itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.results.collection import RunSummary
+
+__all__ = [
+    "FILTERS",
+    "Selection",
+    "read_selection",
+    "select_runs",
+    "selection_of",
+    "selection_text",
+]
+
+Selection = Mapping[str, tuple[Any, ...]]
+"""By filter the values that are kept; a filter that is not named keeps all."""
+
+FILTERS: Mapping[str, Callable[[RunSummary], str | int]] = {
+    "strategy": lambda run: run.strategy,
+    "search_space": lambda run: run.search_space,
+    "num_classes": lambda run: run.num_classes,
+    "conditional": lambda run: run.num_classes > 0,
+    "architecture": lambda run: run.architecture,
+    "dataset": lambda run: run.dataset,
+    "budget": lambda run: run.budget,
+    "experiment": lambda run: run.experiment,
+    "config_hash": lambda run: run.config_hash,
+    "seed": lambda run: run.seed,
+}
+"""What runs can be chosen by."""
+
+_TYPES = {"num_classes": int, "conditional": bool, "seed": int}
+
+
+def selection_of(where: Mapping[str, Any] | None) -> Selection:
+    """Filters with a value or a list of values each; None for a filter that keeps all.
+
+    Raises:
+        ConfigError: a filter is unknown, or a value is of a wrong type.
+    """
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, given in sorted((where or {}).items()):
+        if name not in FILTERS:
+            raise UnknownNameError("filter of runs", name, FILTERS)
+        if given is None:
+            continue
+        values = list(given) if isinstance(given, list | tuple) else [given]
+        kind = _TYPES.get(name, str)
+        # A hash of digits only comes from the command line as a number.
+        values = [str(v) if kind is str and type(v) is int else v for v in values]
+        if not values or any(type(value) is not kind for value in values):
+            raise ConfigError(
+                f"where.{name} must be {kind.__name__} or a list of it, got {given!r}"
+            )
+        found[name] = tuple(sorted(set(values)))
+    return found
+
+
+def select_runs(runs: Sequence[RunSummary], selection: Selection) -> list[RunSummary]:
+    """The ``runs`` that have one of the values for each filter.
+
+    Raises:
+        UnknownNameError: no run has a value that is asked for.
+    """
+    for name, values in selection.items():
+        known = {str(FILTERS[name](run)) for run in runs}
+        for value in values:
+            if runs and str(value) not in known:
+                raise UnknownNameError(f"value of where.{name} among these runs:", value, known)
+    return [
+        run
+        for run in runs
+        if all(FILTERS[name](run) in values for name, values in selection.items())
+    ]
+
+
+def selection_text(selection: Selection) -> str:
+    """One line that `read_selection` reads; empty if all runs are kept."""
+    if not selection:
+        return ""
+    return json.dumps({name: list(values) for name, values in selection.items()}, sort_keys=True)
+
+
+def read_selection(text: str) -> Selection:
+    """Read what `selection_text` wrote.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not text:
+        return {}
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"selection must be JSON, got {text!r}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"selection must be a JSON object, got {text!r}")
+    return selection_of(data)

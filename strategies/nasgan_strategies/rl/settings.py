@@ -1,0 +1,37 @@
+"""Checks of the settings of `RLSearch`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from nasgan.errors import ConfigError
+from nasgan_strategies.rl.reinforce import Update
+
+__all__ = ["check_settings"]
+
+
+def check_settings(
+    update: object,
+    children: int,
+    counts: Mapping[str, int | None],
+    fractions: Mapping[str, float],
+) -> None:
+    """Refuse what no search can use.
+
+    Raises:
+        ConfigError: an unknown update, a count below 1, a fraction outside [0, 1).
+    """
+    if update not in get_args(Update):
+        raise ConfigError(f"strategy.update must be corrected or published, got {update!r}")
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ConfigError(f"strategy.{name} must be at least 1, got {count}")
+    for name, value in fractions.items():
+        if not 0 <= value < 1:
+            raise ConfigError(f"strategy.{name} must be in [0, 1), got {value}")
+    if update == "published" and children != 1:
+        raise ConfigError(
+            f"strategy.update=published learns from one child at a time, as AutoGAN's code does; "
+            f"set strategy.children=1 (got {children}), or use update=corrected"
+        )

@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# Sample records are those of the tests of the results; packages are made as elsewhere, too.
+sys.path += [str(Path(__file__).parents[1] / "results"), str(Path(__file__).parents[1])]

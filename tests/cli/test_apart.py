@@ -1,0 +1,111 @@
+"""Functions called in processes of their own: what they print, how they end, and when."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasgan.cli.apart import call_apart
+
+
+def speak(argument: dict[str, Any]) -> None:
+    print(argument["word"])
+    print(os.getpid(), file=sys.stderr)
+
+
+def leave(argument: dict[str, Any]) -> None:
+    sys.exit(argument["code"])
+
+
+def fail(argument: dict[str, Any]) -> None:
+    raise ValueError(argument["word"])
+
+
+def end_by(argument: dict[str, Any]) -> None:
+    os.kill(os.getpid(), argument["signal"])
+
+
+def hang(argument: dict[str, Any]) -> None:
+    Path(argument["pid_file"]).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def test_it_runs_in_another_process_and_adds_to_the_file(tmp_path: Path) -> None:
+    output = tmp_path / "new" / "console.log"
+    assert call_apart(speak, {"word": "one"}, output) == ""
+    assert call_apart(speak, {"word": "two"}, output) == ""
+    words = output.read_text().split()
+    assert [word for word in words if not word.isdigit()] == ["one", "two"]
+    pids = {int(word) for word in words if word.isdigit()}
+    assert len(pids | {os.getpid()}) == 3
+
+
+def test_without_a_file_it_prints_here(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call_apart(speak, {"word": "here"}) == ""
+    assert capfd.readouterr().out == "here\n"
+
+
+def test_an_error_is_told_and_its_traceback_kept(tmp_path: Path) -> None:
+    assert "exit code 3" in call_apart(leave, {"code": 3}, tmp_path / "log")
+    assert "exit code 1" in call_apart(fail, {"word": "a bug"}, tmp_path / "log")
+    assert "ValueError: a bug" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGSEGV, "SIGSEGV;")],
+)
+def test_a_death_is_told(number: int, words: str, tmp_path: Path) -> None:
+    assert words in call_apart(end_by, {"signal": int(number)}, tmp_path / "log")
+
+
+def test_signals_for_the_caller_are_left_to_it(tmp_path: Path) -> None:
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        assert call_apart(end_by, {"signal": int(number)}, tmp_path / "log") == ""
+
+
+def test_slurm_ends_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert "SIGTERM" in call_apart(end_by, {"signal": int(signal.SIGTERM)}, tmp_path / "log")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert call_apart(end_by, {"signal": int(signal.SIGTERM)}, tmp_path / "log") == ""
+
+
+CALLER = """
+import sys
+sys.path[:0] = [{folder!r}]
+from nasgan.cli.apart import call_apart
+from test_apart import hang
+call_apart(hang, {{"pid_file": {pid_file!r}}})
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_it_ends_with_its_caller(how: int, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    program = CALLER.format(folder=str(Path(__file__).parent), pid_file=str(pid_file))
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as caller:
+        while not (pid_file.exists() and pid_file.read_text()):
+            assert caller.poll() is None
+            time.sleep(0.02)
+        os.kill(caller.pid, how)
+    pid = int(pid_file.read_text())
+    deadline = time.monotonic() + 20
+    while _is_running(pid):
+        assert time.monotonic() < deadline, "the process goes on without its caller"
+        time.sleep(0.02)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether it runs; one that has ended may wait for someone to ask how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

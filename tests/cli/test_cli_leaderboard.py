@@ -1,0 +1,190 @@
+"""``nasgan leaderboard``, its ``verify``, and ``nasgan publish``, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from record_samples import DIGITS, sound_record
+
+from nasgan.cli.compose import compose
+from nasgan.cli.folders import with_lists
+from nasgan.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command line beside the folders ``here`` and ``there`` of two machines."""
+    monkeypatch.chdir(tmp_path)
+    for k, space in enumerate(("agan", "autogan")):
+        for seed in range(3):
+            sound_record("rl", seed, 20.0 + seed + k / 2, search_space=space).write(
+                tmp_path / "here" / space / f"seed{seed}" / "record.json"
+            )
+            sound_record("random", seed, 40.0 + seed + k / 2, search_space=space).write(
+                tmp_path / "there" / space / f"seed{seed}" / "record.json"
+            )
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("runs", ["here,there", "[here,there]", "."])
+def test_records_of_several_machines_make_one_table(run: Run, tmp_path: Path, runs: str) -> None:
+    code, out, err = run("leaderboard", f"runs={runs}")
+    assert code == 0, err
+    assert "12 of 12 runs in 4 rows" in out
+    assert "Average ranks over 2 tasks" in out
+    assert files(tmp_path) == {"leaderboard.csv", "leaderboard.md", "leaderboard-ranks.csv"}
+
+
+def test_the_endings_of_out_say_what_is_written(run: Run, tmp_path: Path) -> None:
+    assert run("leaderboard", "runs=here", "out=a.json")[0] == 0
+    assert files(tmp_path) == {"a.json"}
+    assert run("leaderboard", "runs=here", "out=t/b.md,t/b.CSV")[0] == 0
+    assert files(tmp_path / "t") == {"b.md", "b.CSV"}
+    assert json.loads((tmp_path / "a.json").read_text())["format"] == "nasgan-leaderboard"
+
+
+def test_filters_and_groups(run: Run) -> None:
+    code, out, _ = run(
+        "leaderboard", "runs=here,there", "where.seed=0,1", "where.conditional=false",
+        "group_by=strategy",
+    )  # fmt: skip
+    assert code == 0
+    assert "8 of 12 runs in 4 rows" in out
+    assert "### random\n" in out
+    assert '"seed": [0, 1]' in out
+    code, _, err = run("leaderboard", "runs=here,there", "where.strategy=lr")
+    assert code == 2
+    assert "Did you mean 'rl'" in err
+
+
+def test_several_protocols_get_a_table_each_and_one_comparison(run: Run, tmp_path: Path) -> None:
+    other = "faces-train-2k-digits-v1"
+    for strategy, fid in (("rl", 50.0), ("random", 90.0)):
+        for seed in range(3):
+            sound_record(
+                strategy, seed, fid + seed, protocol=other, dataset="faces", run_id=f"{fid}{seed}"
+            ).write(tmp_path / "here" / f"faces-{strategy}-{seed}" / "record.json")
+    code, _, err = run("leaderboard", "runs=here,there")
+    assert code == 2
+    assert "2 protocols, whose numbers do not compare" in err
+    code, out, err = run("leaderboard", "runs=here,there", f"protocol={DIGITS},{other}")
+    assert code == 0, err
+    assert out.count("Average ranks over 3 tasks") == 1
+    assert files(tmp_path) == {
+        f"leaderboard-{DIGITS}.csv", f"leaderboard-{DIGITS}.md",
+        f"leaderboard-{other}.csv", f"leaderboard-{other}.md", "leaderboard-ranks.csv",
+    }  # fmt: skip
+    assert (tmp_path / "leaderboard-ranks.csv").read_text().splitlines()[1].startswith("rl,3,1,")
+    for name in (DIGITS, other):
+        assert run("leaderboard", "verify", f"leaderboard-{name}.csv", "runs=here,there")[0] == 0
+
+
+def test_verify_says_what_differs_and_exits_with_1(run: Run, tmp_path: Path) -> None:
+    run("leaderboard", "runs=here,there")
+    for roots in ("runs=here,there", "runs=[here, there]"):
+        code, out, err = run("leaderboard", "verify", "leaderboard.csv", roots)
+        assert (code, err) == (0, "")
+        assert "cells are what 12 run records give" in out
+    table = tmp_path / "leaderboard.csv"
+    table.write_text(table.read_text().replace(",21,", ",19,", 1))
+    code, out, err = run("leaderboard", "verify", "leaderboard.csv", "runs=here,there")
+    assert (code, err) == (1, "")
+    assert "row 2 (rl · agan · digits), column fid_mean: 19 in the file, 21.0 from" in out
+    assert "does not verify, 1 difference (12 run records)" in out
+
+
+def test_verify_looks_into_outputs_unless_told_otherwise(run: Run, tmp_path: Path) -> None:
+    run("leaderboard", "runs=here")
+    code, _, err = run("leaderboard", "verify", "leaderboard.csv")
+    assert code == 2
+    assert "outputs" in err
+    (tmp_path / "here").rename(tmp_path / "outputs")
+    assert run("leaderboard", "verify", "leaderboard.csv")[0] == 0
+
+
+def test_help_of_verify_shows_examples(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run("leaderboard", "verify", "--help")
+    assert end.value.code == 0
+    assert "runs=here,there" in capsys.readouterr().out
+
+
+def test_publish_and_verify(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("publish", "runs=here,there", "to=out/bundle", "title='Two: methods'")
+    assert code == 0, err
+    assert "12 runs in 4 rows" in out
+    digest = next(line.split()[1] for line in out.splitlines() if line.startswith("digest"))
+    (tmp_path / "out" / "bundle").rename(tmp_path / "moved")
+    code, out, err = run("leaderboard", "verify", "moved")
+    assert (code, err) == (0, "")
+    assert f"digest {digest}" in out
+    assert run("leaderboard", "verify", "moved/leaderboard.json")[0] == 0
+    assert (tmp_path / "moved" / "README.md").read_text().startswith("# Two: methods\n")
+    (tmp_path / "moved" / "README.md").write_text("mine")
+    code, out, _ = run("leaderboard", "verify", "moved")
+    assert code == 1
+    assert "README.md: was edited after publication" in out
+    code, _, err = run("leaderboard", "verify", "moved", "runs=here")
+    assert code == 2
+    assert "leave out runs=" in err
+    code, _, err = run("publish", "runs=here", "to=moved")
+    assert code == 2
+    assert "moved exists already" in err
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (["runs=a,b"], ["runs=[a,b]"]),
+        (["runs=[a,b]"], ["runs=[a,b]"]),
+        (["runs=a"], ["runs=a"]),
+        (["runs='a,b'"], ["runs='a,b'"]),
+        (["where.seed=0,1", "rank_by=is"], ["where.seed=[0,1]", "rank_by=is"]),
+        (["-m", "runs=a,b"], ["-m", "runs=a,b"]),
+        (["title=a,b"], ["title=a,b"]),
+    ],
+)
+def test_several_values_need_no_brackets(given: list[str], seen: list[str]) -> None:
+    assert with_lists(given) == seen
+
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOWN = [ROOT / "docs" / "leaderboard.md"] + [
+    ROOT / "conf" / "hydra" / "help" / f"{verb}.yaml" for verb in ("leaderboard", "publish")
+]
+COMMANDS = [
+    line.partition("  ")[0].split(" #")[0]
+    for path in SHOWN
+    for line in map(str.strip, path.read_text("utf-8").splitlines())
+    if line.startswith(("nasgan leaderboard", "nasgan publish")) and "FILE" not in line
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_guide_and_the_help_is_one(command: str, run: Run) -> None:
+    _, verb, *arguments = shlex.split(command)
+    if arguments[:1] == ["verify"]:
+        code, _, err = run(verb, *arguments)
+        assert (code, "there is no such leaderboard or bundle" in err) == (2, True)
+    else:
+        assert compose(verb, with_lists(arguments))
+
+
+def test_there_are_commands_in_the_guide() -> None:
+    assert len(COMMANDS) > 10

@@ -1,0 +1,96 @@
+"""``nasgan new``: what it writes installs, runs and passes its own test; what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from built_packages import build_wheel, run, unpack
+
+from nasgan.cli.main import main
+
+NASGAN = [sys.executable, "-m", "nasgan.cli"]
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_packages_build_run_together_and_pass_their_tests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", "strategy", "hill_search"]) == 0
+    assert main(["new", "space", "plain", "path=spaces/mine"]) == 0
+    said = capsys.readouterr().out
+    assert "nasgan search strategy=hill_search +experiment=debug/tiny" in said
+    projects = [tmp_path / "nasgan-hill-search", tmp_path / "spaces" / "mine"]
+    site = tmp_path / "site"
+    for project in projects:
+        assert "{{" not in "".join(p.read_text() for p in project.rglob("*") if p.is_file())
+        unpack(build_wheel(project, tmp_path), site)
+    tests = [str(project / "tests") for project in projects]
+    pytest_options = ["-q", "-p", "no:cacheprovider"]
+    assert "2 passed" in run(
+        [sys.executable, "-m", "pytest", *pytest_options, *tests], cwd=tmp_path, path=[site]
+    )
+    chosen = ["strategy=hill_search", "search_space=plain", "+experiment=debug/tiny"]
+    run([*NASGAN, "search", *chosen, "run_dir=run"], cwd=tmp_path, path=[site])
+    record = json.loads((tmp_path / "run" / "record.json").read_text(encoding="utf-8"))
+    plugins = record["environment"]["plugins"]
+    assert plugins.items() >= {"nasgan-hill-search": "0.1.0", "nasgan-plain": "0.1.0"}.items()
+    listed = run([*NASGAN, "list"], cwd=tmp_path, path=[site])
+    for name, owner in {"hill_search": "nasgan-hill-search", "plain": "nasgan-plain"}.items():
+        assert re.search(rf"^  {name} .*\[{owner}\]$", listed, re.MULTILINE)
+
+
+def test_the_class_is_not_called_search_twice(tmp_path: Path) -> None:
+    assert main(["new", "strategy", "hill_search"]) == 0
+    source = (tmp_path / "nasgan-hill-search/nasgan_hill_search/strategy.py").read_text()
+    assert "class HillSearch(AskTellStrategy)" in source
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["strategy", "Hill-Climb"], "Did you mean 'hill_climb'?"),
+        (["strategy", "class"], "cannot be the name of a strategy"),
+        (["strategy", "null"], "cannot be the name of a strategy"),
+        (["strategy", "../up"], "cannot be the name of a strategy"),
+        (["strategy", "trailing_"], "Did you mean 'trailing'?"),
+        (["strategy", "random"], "there is a strategy 'random' already, of the package nasgan"),
+        (["space", "autogan"], "there is a space 'autogan' already"),
+        (["strategy", "strategies"], "a Python package 'nasgan_strategies' already"),
+        (["stategy", "hill"], "Did you mean 'strategy'"),
+        (["strategy", "hill", "folder"], "the folder is given as path=FOLDER"),
+        (["strategy", "hill", "path="], "the folder is given as path=FOLDER"),
+    ],
+)
+def test_what_cannot_work_is_refused_and_nothing_written(
+    arguments: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", *arguments]) == 2
+    assert complaint in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "nasgan-hill").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    for arguments in (["hill"], ["hill", "path=link"]):
+        assert main(["new", "strategy", *arguments]) == 2
+        assert "exists already" in capsys.readouterr().err
+    assert list((tmp_path / "nasgan-hill").iterdir()) == []
+
+
+def test_it_is_shown_and_completed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--help"]) == 0
+    assert re.search(r"^  new  +write a package", capsys.readouterr().out, re.MULTILINE)
+    monkeypatch.setenv("COMP_LINE", "nasgan new st")
+    assert main(["-sc", "query=bash"]) == 0
+    assert capsys.readouterr().out.split() == ["strategy"]

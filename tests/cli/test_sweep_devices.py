@@ -1,0 +1,98 @@
+"""Which device each job of a sweep gets, for machines with any number of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nasgan.engine
+from nasgan.cli import devices, hydra_job
+from nasgan.cli.devices import share_of_devices
+from nasgan.cli.main import main
+
+
+def chosen(held: ExitStack, number: int, folder: Path, devices: int) -> str:
+    return held.enter_context(share_of_devices(number, folder, count=lambda: devices))
+
+
+@pytest.mark.parametrize("devices", [0, 1])
+def test_nothing_is_chosen_where_there_is_no_choice(devices: int, tmp_path: Path) -> None:
+    with ExitStack() as held:
+        assert [chosen(held, job, tmp_path, devices) for job in range(3)] == [""] * 3
+
+
+def test_jobs_that_run_at_once_get_devices_of_their_own(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        found = [chosen(held, job, tmp_path, 4) for job in range(4)]
+    assert found == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
+
+
+def test_a_job_takes_the_device_that_is_free_and_not_the_next_in_turn(tmp_path: Path) -> None:
+    with ExitStack() as first, ExitStack() as second:
+        assert chosen(first, 0, tmp_path, 2) == "cuda:0"
+        assert chosen(second, 1, tmp_path, 2) == "cuda:1"
+        second.close()  # job 1 has ended, job 0 goes on
+        assert chosen(second, 2, tmp_path, 2) == "cuda:1"
+
+
+def test_more_jobs_than_devices_share_them_evenly(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        found = [chosen(held, job, tmp_path, 2) for job in range(6)]
+    assert sorted(found) == ["cuda:0"] * 3 + ["cuda:1"] * 3
+
+
+def test_another_sweep_has_devices_of_its_own(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        found = [chosen(held, 0, tmp_path / sweep, 2) for sweep in ("a", "b")]
+    assert found == ["cuda:0", "cuda:0"]
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "expected"),
+    [
+        (2, "auto", ["cuda:0", "cuda:1", "cuda:0"]),
+        (2, "cuda", ["cuda:0", "cuda:1", "cuda:0"]),
+        (2, "cuda:1", ["cuda:1"] * 3),
+        (2, "cpu", ["cpu"] * 3),
+        (1, "auto", ["auto"] * 3),
+        (1, "cuda", ["cuda"] * 3),
+    ],
+)
+def test_the_jobs_of_a_parallel_sweep_run_on_them(
+    count: int,
+    device: str,
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+        pytest.skip("hydra-joblib-launcher is not installed")
+    found = []
+
+    class Done:
+        status = "completed"
+        summary_lines = ()
+        failure = ""
+
+    def engine(config: dict[str, Any], folder: Path) -> Any:
+        found.append(config["device"])
+        return Done()
+
+    def call_here(function: Callable[[Any], None], argument: Any, output: Path) -> str:
+        function(json.loads(json.dumps(argument)))
+        return ""
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(devices, "_cuda_devices", lambda: count)
+    monkeypatch.setattr(hydra_job, "call_apart", call_here)
+    monkeypatch.setattr(nasgan.engine, "run_search", engine)
+    # One job at a time: joblib then runs them in this process.
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]
+    assert main(["search", "-m", "seed=0,1,2", f"device={device}", *launcher]) == 0
+    assert found == expected

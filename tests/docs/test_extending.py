@@ -1,0 +1,108 @@
+"""The package that docs/extending.md builds: written as shown, built, and used as installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from built_packages import build_wheel, run, unpack
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+FILES: dict[str, str] = dict(
+    re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', GUIDE, re.DOTALL),
+)
+NASGAN = [sys.executable, "-m", "nasgan.cli"]
+PARTS = {
+    "strategy": ["mylab/tabu.py", "mylab/conf/strategy/tabu.yaml"],
+    "search space": ["mylab/plain.py", "mylab/conf/search_space/plain.yaml"],
+    "data set": ["mylab/patches.py", "mylab/conf/dataset/patches.yaml"],
+    "metric": ["mylab/swd.py"],
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with all files of the guide."""
+    folder = tmp_path_factory.mktemp("guide") / "project"
+    for name, text in {"mylab/__init__.py": "", **FILES}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(project: Path) -> Path:
+    """The package as an installation leaves it."""
+    return unpack(build_wheel(project, project.parent), project.parent / "site")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_takes_under_fifty_lines(part: str) -> None:
+    lines = [line for name in PARTS[part] for line in FILES[name].splitlines() if line.strip()]
+    code = [line for line in lines if not line.lstrip().startswith("#")]
+    assert 0 < len(code) < 50, len(code)
+
+
+def test_the_guide_shows_every_file_of_the_package() -> None:
+    shown = {name for names in PARTS.values() for name in names}
+    assert set(FILES) == {*shown, "pyproject.toml", "tests/test_tabu.py", "tests/test_plain.py"}
+
+
+def test_the_conformance_tests_of_the_guide_pass(project: Path, installed: Path) -> None:
+    out = run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=project,
+        path=[installed],
+    )
+    assert "2 passed" in out
+
+
+def test_all_parts_run_together(installed: Path, tmp_path: Path) -> None:
+    run(
+        [
+            *NASGAN,
+            "search",
+            "strategy=tabu",
+            "search_space=plain",
+            "dataset=patches",
+            "+experiment=debug/tiny",
+            "metrics.metrics=[fid,swd]",
+            "objective=swd",
+            "run_dir=mine",
+        ],
+        cwd=tmp_path,
+        path=[installed],
+    )
+    record = json.loads((tmp_path / "mine" / "record.json").read_text(encoding="utf-8"))
+    text = json.dumps(record)
+    assert record["environment"]["plugins"]["mylab"] == "0.1.0"
+    assert '"tabu"' in text
+    assert "patches@" in text
+    history = (tmp_path / "mine" / "history.jsonl").read_text(encoding="utf-8")
+    assert '"swd"' in history
+    out = run([*NASGAN, "leaderboard", "runs=mine", "rank_by=swd"], cwd=tmp_path, path=[installed])
+    assert "SWD (digits)" in out
+    assert "swd_best" in (tmp_path / "leaderboard.csv").read_text(encoding="utf-8")
+    # Where the package is missing, the direction of its metric is.
+    out = run([*NASGAN, "leaderboard", "runs=mine", "rank_by=swd"], cwd=tmp_path, code=2)
+    assert "install the package that brings this metric" in out
+    assert "swd" in run([*NASGAN, "leaderboard", "runs=mine"], cwd=tmp_path)
+
+
+def test_the_doctor_finds_nothing_wrong(installed: Path, tmp_path: Path) -> None:
+    out = run([*NASGAN, "doctor"], cwd=tmp_path, path=[installed])
+    about = {line.split()[0] for line in out.splitlines() if "mylab" in line}
+    assert about == {"ok"}, out
+    for found in ("strategy tabu", "space plain", "metric swd", "dataset=patches"):
+        assert f"ok     {found}: mylab" in out
+
+
+def test_all_parts_are_listed(installed: Path, tmp_path: Path) -> None:
+    out = run([*NASGAN, "list"], cwd=tmp_path, path=[installed])
+    for name in ("tabu", "plain", "patches", "swd"):
+        assert re.search(rf"^  {name} .*\[mylab\]$", out, re.MULTILINE), name

@@ -1,0 +1,252 @@
+"""Searches whose candidates are scored by worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_comparison import TINY, without_times
+
+from nasgan.cli.compose import compose, compose_run
+from nasgan.engine import run_search
+from nasgan.engine.checkpoints import Checkpoints
+from nasgan.engine.job import JobReport
+from nasgan.engine.loop import RunLoop
+from nasgan.engine.workbench import check_config
+from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
+from nasgan.evaluation.executors.processes import ProcessWorker
+from nasgan.results.history import read_history
+from nasgan.results.record import RunRecord
+
+Tiny = Callable[..., dict[str, Any]]
+
+# Successive halving: survivors go on, in whichever worker is free, from what another has trained.
+SCRATCH = [
+    "strategy=random_scratch",
+    "budget.generator_steps=null",
+    "budget.architectures=null",
+    "strategy.num_candidates=4",
+    "strategy.halving_factor=2",
+    "strategy.min_steps=2",
+    "strategy.max_steps=8",
+]
+WORKERS = ["executor=processes", "executor.workers=2", "executor.threads=1"]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The search in one process."""
+    run_dir = tmp_path_factory.mktemp("alone") / "run"
+    run_search(compose("search", [*TINY, *SCRATCH]), run_dir)
+    return run_dir
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[ProcessWorker]:
+    """All workers that are started."""
+    started: list[ProcessWorker] = []
+    original = ProcessWorker.__init__
+
+    def init(self: ProcessWorker, *arguments: Any) -> None:
+        original(self, *arguments)
+        started.append(self)
+
+    monkeypatch.setattr(ProcessWorker, "__init__", init)
+    return started
+
+
+def is_gone(worker: ProcessWorker) -> bool:
+    try:
+        os.kill(worker.process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def scored(run_dir: Path) -> list[dict[str, Any]]:
+    """The evaluations of the search, in the order of the history, without their times."""
+    lines = read_history(run_dir / "history.jsonl")
+    return [
+        {key: value for key, value in without_times(line).items() if key not in _OF_THE_MOMENT}
+        for line in lines
+        if line["kind"] == "evaluation" and line["phase"] == "search"
+    ]
+
+
+_OF_THE_MOMENT = {"index", "spent", "incumbent"}
+
+
+def in_any_order(run_dir: Path) -> list[str]:
+    return sorted(json.dumps(line, sort_keys=True) for line in scored(run_dir))
+
+
+def assert_same_result(run_dir: Path, other: Path) -> None:
+    """Bit-identical scores, and the same networks in the end."""
+    assert in_any_order(run_dir) == in_any_order(other)
+    ours, theirs = (RunRecord.read(folder / "record.json") for folder in (run_dir, other))
+    assert ours.architecture == theirs.architecture
+    assert ours.metrics == theirs.metrics
+    assert without_times(dict(ours.cost)) == without_times(dict(theirs.cost))
+    assert ours.config_hash == theirs.config_hash, "the executor is no part of the experiment"
+
+
+def test_workers_find_bit_for_bit_what_one_process_finds(
+    alone: Path, tiny: Tiny, tmp_path: Path, workers: list[ProcessWorker]
+) -> None:
+    outcome = run_search(tiny("search", *SCRATCH, *WORKERS), tmp_path)
+    assert outcome.status == "completed"
+    assert [line["generator_steps"] for line in scored(tmp_path)] == [2] * 4 + [4] * 2 + [8]
+    assert_same_result(tmp_path, alone)
+    # A survivor's training went on where another worker left it: rung by rung, 2 and 4 steps more.
+    record = RunRecord.read(tmp_path / "record.json")
+    assert record.cost["search"]["generator_steps"] == 4 * 2 + 2 * 2 + 1 * 4
+    assert record.config["executor"]["workers"] == 2
+    assert len(workers) == 2
+    assert all(is_gone(worker) for worker in workers), "the final phase needs no workers"
+
+
+def test_a_search_that_stops_takes_its_workers_along_and_resumes_without_them(
+    alone: Path,
+    tiny: Tiny,
+    tmp_path: Path,
+    workers: list[ProcessWorker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = RunLoop._publish
+    heard = 0
+
+    def publish(self: RunLoop, report: JobReport) -> None:
+        nonlocal heard
+        original(self, report)
+        heard += len(report.lines)
+        if heard >= 2:
+            raise KeyboardInterrupt
+
+    config = tiny("search", *SCRATCH, *WORKERS, "checkpoint.every_seconds=0")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLoop, "_publish", publish)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(config, tmp_path)
+    assert len(workers) == 2
+    assert all(is_gone(worker) for worker in workers)
+    # What arrived after the last checkpoint, and what was under way, is done again.
+    run_search(tiny("search", *SCRATCH, "executor=in_process"), tmp_path)
+    assert len(workers) == 2
+    assert_same_result(tmp_path, alone)
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from nasgan.engine import run_search
+run_search(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_search_killed_while_its_workers_work_leaves_none_and_resumes(
+    alone: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    # Every evaluation that has arrived is kept for a second at most without a checkpoint.
+    config = tiny("search", *SCRATCH, *WORKERS, "checkpoint.every_seconds=1000")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    run_dir = tmp_path / "run"
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "config.json"), str(run_dir)]
+    search = subprocess.Popen(command)
+    try:
+        while not list((run_dir / "checkpoints").glob("resume-*.pt")):
+            assert search.poll() is None, "the search ended before it could be killed"
+            time.sleep(0.005)
+        workers = children(search.pid)
+    finally:
+        search.kill()
+        search.wait()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 30
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline, "a worker outlived its search"
+        time.sleep(0.02)
+    saved = Checkpoints(run_dir / "checkpoints", keep=2).load_newest()
+    assert saved["job"]["strategy"]["evaluations"], "what had arrived is not evaluated again"
+    assert run_search(config, run_dir).status == "completed"
+    assert_same_result(run_dir, alone)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that ``pid`` has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_strategy_that_scores_nothing_by_the_executor_starts_no_workers(
+    tiny: Tiny, tmp_path: Path, workers: list[ProcessWorker]
+) -> None:
+    run_search(tiny("search", "strategy=adversarial", *WORKERS), tmp_path)
+    assert workers == []
+
+
+@pytest.mark.parametrize("executor", ["processes", "ray"])
+@pytest.mark.parametrize("strategy", ["random", "random_scratch"])
+def test_shared_weights_with_workers_are_refused_with_the_reason(
+    tiny: Tiny, executor: str, strategy: str
+) -> None:
+    overrides = (f"strategy={strategy}", "evaluator=shared", f"executor={executor}")
+    with pytest.raises(ConfigError, match="shared weights live in the search's own process"):
+        check_config(tiny("search", *overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("executor=processes", "executor.workers=0"), "executor.workers must be at least 1"),
+        (("executor=processes", "executor.timeout=0"), "executor.timeout must be above 0"),
+        (("executor=processes", "executor.workers=two"), "executor.workers must be"),
+        (("executor=processes", "executor.devices=cuda:99"), "executor.devices: device=cuda:99"),
+        (("executor=processes", "executor.devices=[cpu,gpu]"), "executor.devices: device=gpu"),
+        (("executor=processes", "+executor.cpus=2"), "unknown setting executor.cpus"),
+        (("executor=ray", "executor.cpus=0"), "executor.cpus must be at least 1"),
+        (("executor=ray", "executor.gpus=1.5"), "executor.gpus must be a part of one GPU"),
+        (("executor._target_=nasgan.registry.Plugin",), "does not make a Executor"),
+    ],
+)
+def test_bad_settings_are_refused_before_any_compute(
+    tiny: Tiny, overrides: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_config(tiny("search", "strategy=random_scratch", *overrides))
+
+
+def test_without_ray_its_executor_says_how_to_get_it(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    config = tiny("search", "strategy=random_scratch", "executor=ray")
+    with pytest.raises(MissingDependencyError, match=r"pip install 'nasgan\[ray\]'"):
+        run_search(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_executor_changes_neither_the_folder_of_a_run_nor_whose_it_is(
+    alone: Path, tiny: Tiny
+) -> None:
+    plain, _ = folders = [
+        compose_run("search", ["strategy=random_scratch", *more])[1] for more in ([], WORKERS)
+    ]
+    assert folders == [plain, plain]
+    assert run_search(tiny("search", *SCRATCH, *WORKERS), alone).status == "already_completed"
+    with pytest.raises(RunDirectoryError, match="another configuration"):
+        run_search(tiny("search", *SCRATCH, "trainer.n_critic=1"), alone)

@@ -1,0 +1,151 @@
+"""Real sweeps with each of Hydra's launchers that is installed: failures, deaths, reruns."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import fake_slurm
+import pytest
+
+from nasgan.results.record import RunRecord
+from nasgan.results.status import Status
+
+_PACKAGES = {"basic": "hydra", "joblib": "hydra_plugins.hydra_joblib_launcher"}
+_PACKAGES["submitit_local"] = "hydra_plugins.hydra_submitit_launcher"
+_PACKAGES["ray"] = "hydra_plugins.hydra_ray_launcher"
+_SETTINGS = {
+    "joblib": ["hydra.launcher.n_jobs=2"],
+    "ray": ["+hydra.launcher.ray.init.num_cpus=2"],
+}
+
+_RUN = [
+    "+experiment=debug/tiny",
+    "trainer.health.check_every=1",
+    "budget.generator_steps=40",  # long enough to be killed
+    "checkpoint.every_seconds=0.1",
+    "threads=1",
+    "device=cpu",
+]
+# The first breaks down at its first step: the loss may not exceed the number.
+_SWEEP = [*_RUN, "seed=1,10000,10001", "trainer.health.max_loss=${seed}"]
+_BAD, _GOOD, _KILLED = 1, 10000, 10001
+
+
+def _start(folder: Path, launcher: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "nasgan.cli", "search", "-m", *arguments]
+    # A file and no pipe: services that Ray starts hold it open after the sweep.
+    with (folder / "out.txt").open("w") as out:
+        return subprocess.Popen(
+            [*command, f"hydra/launcher={launcher}", *_SETTINGS.get(launcher, [])],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _statuses(out: str) -> dict[int, str]:
+    """By seed what the table says."""
+    table = out[out.index("Sweep of") :].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in table]
+    return {int(row[1]): " ".join(row[2:]) for row in rows if row[0].isdigit()}
+
+
+def _folder(tmp_path: Path, seed: int) -> Path:
+    return next(tmp_path.glob(f"outputs/search/*/seed{seed}"), tmp_path / "nowhere")
+
+
+def _process_of_the_run(sweep: subprocess.Popen[bytes], tmp_path: Path, seed: int) -> int:
+    """Its number, once there is a checkpoint to resume from."""
+    while sweep.poll() is None:
+        folder = _folder(tmp_path, seed)
+        if list(folder.glob("checkpoints/resume-*.pt")):
+            return Status.read(folder / "status.json").pid
+        time.sleep(0.01)
+    raise AssertionError((tmp_path / "out.txt").read_text())
+
+
+def _record(tmp_path: Path, seed: int) -> dict[str, Any]:
+    return RunRecord.read(_folder(tmp_path, seed) / "record.json").to_json()
+
+
+def _is_installed(launcher: str) -> bool:
+    package = _PACKAGES[launcher]
+    return find_spec(package.partition(".")[0]) is not None and find_spec(package) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", list(_PACKAGES))
+def test_a_sweep_outlives_its_jobs_and_a_rerun_completes_it(launcher: str, tmp_path: Path) -> None:
+    if not _is_installed(launcher):
+        pytest.skip(f"hydra/launcher={launcher} is not installed")
+    has_processes = launcher != "basic"
+    folder = tmp_path / "a folder, with=signs"
+    folder.mkdir()
+
+    first = _start(folder, launcher, *_SWEEP)
+    if has_processes:
+        # As the operating system does when memory runs out.
+        os.kill(_process_of_the_run(first, folder, _KILLED), signal.SIGKILL)
+    first.wait()
+    out = (folder / "out.txt").read_text()
+    found = _statuses(out)
+    assert first.returncode == 1, out
+    assert found[_GOOD].startswith("completed"), out
+    assert "diverged" in found[_BAD], out
+    if has_processes:
+        assert "SIGKILL (out of memory?)" in found[_KILLED], out
+    assert out.index("diverged") < out.index("Sweep of"), "a failure is not for the end alone"
+    failed, whole = _record(folder, _BAD), _record(folder, _GOOD)
+
+    again = _start(folder, launcher, *_SWEEP, "retry_failed=true")
+    again.wait()
+    out = (folder / "out.txt").read_text()
+    found = _statuses(out)
+    assert again.returncode == 1, "what breaks down does so again"
+    assert found[_GOOD].startswith("finished before"), out
+    assert found[_KILLED].startswith("completed" if has_processes else "finished before"), out
+    assert "diverged" in found[_BAD], out
+    assert _record(folder, _GOOD) == whole
+    assert _record(folder, _KILLED)["status"] == "completed"
+    assert _record(folder, _BAD)["ended"] > failed["ended"], "retried"
+    assert not list(folder.rglob(".sweep-*"))
+    assert not list(folder.rglob("*.tmp"))
+    if has_processes:
+        console = (_folder(folder, _KILLED) / "console.log").read_text()
+        assert "resuming from the last checkpoint" in console
+
+
+@pytest.mark.slow
+def test_slurm_runs_a_sweep_and_what_it_stops_goes_on_from_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not _is_installed("submitit_local"):
+        pytest.skip("hydra-submitit-launcher is not installed")
+    fake_slurm.install(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+    sweep = _start(tmp_path, "slurm", *_RUN, "seed=0,1", "hydra.launcher.partition=gpu")
+    run = _process_of_the_run(sweep, tmp_path, seed=1)
+    task = int(Path(f"/proc/{run}/stat").read_text().rpartition(")")[2].split()[1])
+    for number in (signal.SIGTERM, signal.SIGUSR2):  # as Slurm does before it takes the machine
+        os.kill(run, number)
+        os.kill(task, number)
+    sweep.wait()
+
+    out = (tmp_path / "out.txt").read_text()
+    assert sweep.returncode == 0, out
+    assert "Sweep of 2 jobs: 2 completed" in out
+    assert (tmp_path / "bin" / "requeued.txt").read_text() == "7_1\n"
+    console = (_folder(tmp_path, 1) / "console.log").read_text()
+    assert "resuming from the last checkpoint" in console
+    script = (tmp_path / "bin" / "array.sh").read_text().splitlines()
+    options = {"gpus-per-node=1", "cpus-per-task=4", "mem=32GB", "time=240", "partition=gpu"}
+    assert {f"#SBATCH --{option}" for option in options} <= set(script)
