@@ -94,22 +94,18 @@ class SweepLog:
         Raises:
             StorageError: the folder cannot be written.
         """
-        atomic.write_json(self.folder / f"{note.number}.json", asdict(note))
+        atomic.write_json(self._file(note.number), asdict(note))
 
     def read(self, known: Container[int] = ()) -> list[JobNote]:
         """The notes there are, by number; without the ``known`` ones."""
-        notes = []
-        for path in self.folder.glob("[0-9]*.json"):
-            if int(path.stem) in known:
-                continue
-            # Between the listing and the reading a note may be replaced on a network's disk.
-            with suppress(OSError, ValueError, TypeError):
-                notes.append(JobNote.from_json(json.loads(path.read_text(encoding="utf-8"))))
+        paths = [p for p in self.folder.glob("[0-9]*.json") if int(p.stem) not in known]
+        notes = [note for path in paths if (note := _note(path)) is not None]
         return sorted(notes, key=lambda note: note.number)
 
     def state_of(self, number: int) -> str:
         """The state of a job; ``"running"`` if its note is gone."""
-        return next((note.state for note in self.read() if note.number == number), "running")
+        note = _note(self._file(number))
+        return "running" if note is None else note.state
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -139,6 +135,9 @@ class SweepLog:
         """Remove the notes; what they say is in the records of the runs."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number}.json"
+
     def _remove_leftovers(self) -> None:
         for folder in self.folder.parent.glob(f"{_PREFIX}*"):
             with suppress(OSError, RunDirectoryError):
@@ -157,6 +156,13 @@ class SweepLog:
             what = f"{_WORDS[note.state]}: {note.reason}" if note.reason else _WORDS[note.state]
             sys.stderr.write(f"\t#{note.number} {what} ({note.folder})\n")
             sys.stderr.flush()
+
+
+def _note(path: Path) -> JobNote | None:
+    # Between the listing and the reading a note may be replaced on a network's disk.
+    with suppress(OSError, ValueError, TypeError):
+        return JobNote.from_json(json.loads(path.read_text(encoding="utf-8")))
+    return None
 
 
 def summary(notes: Sequence[JobNote], *, is_whole: bool = True) -> list[str]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from nasgan.contracts import Budget, Decision, StepLosses
+from nasgan.contracts import Budget, Cost, Decision, Proposal, StepLosses
 from nasgan.errors import ConfigError
 from nasgan.testing import check_strategy
-from nasgan.testing.toy_run import ToyRun
+from nasgan.testing.toy_run import ToyEvaluator, ToyRun
 from nasgan.testing.toy_space import ToySpace
+from nasgan_strategies.rl import learner
 from nasgan_strategies.rl.plan import Phase, Schedule, plan_search
 from nasgan_strategies.rl.strategy import RLSearch
 
@@ -143,6 +144,31 @@ def test_a_stalled_training_begins_anew_after_the_policy_has_learned() -> None:
     assert quiet._windows is None
 
 
+def test_the_published_baseline_begins_again_in_each_iteration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the next stage has another number of decisions, to which it could not apply."""
+    held: list[tuple[int, bool]] = []
+    update = learner.published_loss
+
+    def watched(rollout: Any, reward: Any, weight: Any, baseline: Any, decay: Any) -> Any:
+        assert baseline is None or baseline.shape == rollout.entropies[0].shape
+        held.append((strategy._phase, baseline is None))
+        return update(rollout, reward, weight, baseline, decay)
+
+    monkeypatch.setattr(learner, "published_loss", watched)
+    run = ToyRun(StagedSpace(), Budget(generator_steps=30), shared=True, seed=0)
+    run.scores._failures = False
+    strategy = small(update="published", children=1, iterations=6)
+    strategy.setup(run)
+    while not strategy.finished:
+        strategy.step()
+    phases = [phase for phase, _ in held]
+    first = [k == 0 or phases[k] != phases[k - 1] for k in range(len(phases))]
+    assert [is_new for _, is_new in held] == first
+    assert sum(first) == 6
+
+
 def test_losses_that_move_are_no_reason_to_reset() -> None:
     strategy = small(reset_window=3, reset_threshold=0.01)
     windows = strategy._windows
@@ -201,6 +227,19 @@ def test_a_search_needs_its_length_and_a_reward_that_fits() -> None:
     run = ToyRun(ToySpace(), Budget(architectures=5), shared=False, seed=0)
     with pytest.raises(ConfigError, match="would reward a worse fid"):
         small(reward="score").setup(run)
+
+
+def test_a_budget_below_one_candidate_s_training_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cost(self: ToyEvaluator, proposal: Proposal) -> Cost:
+        return Cost(architectures=1, generator_steps=900)
+
+    monkeypatch.setattr(ToyEvaluator, "expected_cost", cost)
+    run = ToyRun(ToySpace(), Budget(generator_steps=899), shared=False, seed=0)
+    with pytest.raises(ConfigError, match=r"budget\.generator_steps=899 .* takes 900"):
+        small().setup(run)
+    small().setup(ToyRun(ToySpace(), Budget(generator_steps=900), shared=False, seed=0))
 
 
 def test_the_label_names_what_makes_another_method() -> None:

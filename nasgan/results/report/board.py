@@ -38,9 +38,10 @@ def board_table(chapter: Chapter) -> Table:
     last = ("Budget", *_BEHIND) if len(budgets) > 1 else _BEHIND
     headers = [*_AHEAD, scores[0], "Seeds", *scores[1:], *last]
     rows = [_cells(row, metrics) for row in chapter.rows]
+    between = len(last) - len(_BEHIND)
     foot = [
         *_bound_cells(chapter, metrics),
-        *(_paper_cells(row, metrics) for row in board.published),
+        *(_paper_cells(row, metrics, between=between) for row in board.published),
     ]
     if len(budgets) > 1:
         for cells, row in zip(rows, chapter.rows, strict=True):

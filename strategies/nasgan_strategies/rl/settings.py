@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+from nasgan.contracts import Proposal, SearchRun
 from nasgan.errors import ConfigError
 from nasgan_strategies.rl.reinforce import Update
 
-__all__ = ["check_settings"]
+__all__ = ["check_scratch_budget", "check_settings"]
 
 
 def check_settings(
@@ -34,4 +35,29 @@ def check_settings(
         raise ConfigError(
             f"strategy.update=published learns from one child at a time, as AutoGAN's code does; "
             f"set strategy.children=1 (got {children}), or use update=corrected"
+        )
+
+
+def check_scratch_budget(run: SearchRun) -> None:
+    """Refuse a search without weight sharing that would not end, or not score anything.
+
+    Raises:
+        ConfigError: the budget has no limit, or is below the cost of one candidate.
+    """
+    budget = run.ledger.budget.to_json()
+    if all(limit is None for limit in budget.values()):
+        raise ConfigError(
+            "reinforcement learning with evaluator=scratch goes on until its budget ends: set "
+            "budget.architectures or another limit"
+        )
+    # Any architecture will do: the length of a candidate's training is the evaluator's.
+    space = run.space
+    some = space.architecture(space.repair((0,) * len(space.decisions)))
+    needed = run.evaluator.expected_cost(Proposal(some)).generator_steps
+    limit = budget["generator_steps"]
+    if limit is not None and limit < needed:
+        raise ConfigError(
+            f"budget.generator_steps={limit} ends before the first candidate is scored, which "
+            f"takes {needed}: raise it (budget=unlimited budget.architectures=20), or shorten the "
+            "candidates' training (evaluator.generator_steps)"
         )

@@ -23,7 +23,7 @@ from nasgan_strategies.rl.policy import Child, Policy, PolicySettings
 from nasgan_strategies.rl.reinforce import Update
 from nasgan_strategies.rl.reset import LossWindows
 from nasgan_strategies.rl.reward import Costs, Limits, Reward, RewardKind
-from nasgan_strategies.rl.settings import check_settings
+from nasgan_strategies.rl.settings import check_scratch_budget, check_settings
 
 __all__ = ["RLSearch"]
 
@@ -173,11 +173,8 @@ class RLSearch(AskTellStrategy):
             self._phases = plan_search(
                 self._schedule, self._stages, self.supernet_steps, architectures
             )
-        elif all(limit is None for limit in run.ledger.budget.to_json().values()):
-            raise ConfigError(
-                "reinforcement learning with evaluator=scratch goes on until its budget ends: set "
-                "budget.architectures or another limit"
-            )
+        else:
+            check_scratch_budget(run)
 
     @property
     def label(self) -> str:
@@ -253,7 +250,7 @@ class RLSearch(AskTellStrategy):
     def _next_phase(self) -> None:
         self._phase += 1
         self._done = 0
-        self._published_baseline = None
+        self._learner.begin_phase()
         begins_again = self._phase >= len(self._phases) or self._phases[self._phase].kind != (
             "control"
         )
