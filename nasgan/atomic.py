@@ -66,8 +66,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Atomically create or replace ``path`` with UTF-8 ``text``; see `write_file`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Atomically create or replace ``path`` with UTF-8 ``text``; see `write_file`.
+
+    What UTF-8 cannot say (bytes of odd file names in a message) is written in plain letters.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

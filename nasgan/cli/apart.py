@@ -25,10 +25,15 @@ __all__ = ["call_apart"]
 # which goes into the queue again or is killed, and this process with it.
 _FOR_THE_PARENT = (signal.SIGUSR1, signal.SIGUSR2)
 _FOR_THE_PARENT_IN_SLURM = (signal.SIGTERM,)
+_POLL_SECONDS = 1.0
 
 
 def call_apart(
-    function: Callable[[Any], object], argument: Mapping[str, Any], output: Path | None = None
+    function: Callable[[Any], object],
+    argument: Mapping[str, Any],
+    output: Path | None = None,
+    *,
+    starter: int | None = None,
 ) -> str:
     """Call ``function(argument)`` in a new process and wait for its end.
 
@@ -36,6 +41,7 @@ def call_apart(
         function: of a module.
         argument: JSON data.
         output: takes up, at its end, what the process prints; None: printed where this one prints.
+        starter: the process that the call is for; if it has started this one and dies, both end.
 
     Returns:
         How the process failed; empty if the function returned.
@@ -50,13 +56,25 @@ def call_apart(
         process.stdin.write(json.dumps(argument).encode("utf-8") + b"\n")
         process.stdin.flush()
     try:
-        return _failure(process.wait())
+        return _failure(_wait(process, starter))
     finally:
         # However this process is stopped, the other does not go on alone.
         process.kill()
         process.wait()
         with suppress(BrokenPipeError):
             process.stdin.close()
+
+
+def _wait(process: subprocess.Popen[bytes], starter: int | None) -> int:
+    is_child = os.getppid() == starter
+    while True:
+        try:
+            return process.wait(_POLL_SECONDS if is_child else None)
+        except subprocess.TimeoutExpired:
+            if os.getppid() != starter:
+                process.kill()
+                # Launchers' processes would go on with the next job that they were sent.
+                os._exit(1)
 
 
 def _failure(exit_code: int) -> str:

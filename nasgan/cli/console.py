@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
@@ -10,16 +11,20 @@ from typing import TextIO
 __all__ = ["ConsoleHandler", "ShortFormatter", "complain", "heading", "say", "table"]
 
 
+# What moves a terminal's cursor or hides text; bold and its end, which `heading` makes, may stay.
+_CONTROLS = re.compile(r"(?!\x1b\[[01]m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def say(*lines: str) -> None:
-    """Print result lines."""
+    """Print result lines; what records of others hold cannot drive the terminal."""
     for line in lines:
-        sys.stdout.write(line.rstrip() + "\n")
+        sys.stdout.write(_shown(line.rstrip(), sys.stdout) + "\n")
     sys.stdout.flush()
 
 
 def complain(message: str) -> None:
     """Print one error message."""
-    sys.stderr.write(f"{_styled('error:', 'bold red', sys.stderr)} {message}\n")
+    sys.stderr.write(f"{_styled('error:', 'bold red', sys.stderr)} {_shown(message, sys.stderr)}\n")
     sys.stderr.flush()
 
 
@@ -37,6 +42,13 @@ def table(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:
         indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         for row in rows
     ]
+
+
+def _shown(text: str, stream: TextIO) -> str:
+    """``text`` as ``stream`` can show it, control characters in plain letters."""
+    plain = _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return plain.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _styled(text: str, style: str, stream: TextIO) -> str:
@@ -65,7 +77,7 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write ``record`` as one line."""
         try:
-            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.write(_shown(self.format(record), sys.stderr) + "\n")
             sys.stderr.flush()
         except Exception:  # as every handler: logging must not stop the work
             self.handleError(record)

@@ -103,7 +103,7 @@ class Job:
             "hydra": _plain(HydraConfig.get()),
         }
         output = Path(note.folder, _CONSOLE_FILE) if self.verb in _RUN_VERBS else None
-        failure = call_apart(run_job, job, output)
+        failure = call_apart(run_job, job, output, starter=sweep.pid)
         if failure and sweep.state_of(note.number) == "running":
             sweep.write(replace(note, state="failed", reason=failure))
         return int(sweep.state_of(note.number) == "failed")

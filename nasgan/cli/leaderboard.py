@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ def _leaderboard(config: dict[str, Any], _: Path) -> int:
             f"no finished runs in {', '.join(roots)}; make one (nasgan search) or say where "
             "they are (runs=FOLDER)"
         )
-    protocols = roots_of(config["protocol"]) if config["protocol"] else [None]
+    protocols = list(dict.fromkeys(roots_of(config["protocol"]))) if config["protocol"] else [None]
     boards = [
         build_leaderboard(
             records,
@@ -104,7 +105,8 @@ def _written(boards: Sequence[Leaderboard], files: Sequence[Path]) -> list[str]:
     lines = []
     for board in boards:
         for file in files:
-            name = f"{file.stem}-{board.protocol}{file.suffix}" if len(boards) > 1 else file.name
+            protocol = re.sub(r"[^A-Za-z0-9._@+-]", "_", board.protocol)
+            name = f"{file.stem}-{protocol}{file.suffix}" if len(boards) > 1 else file.name
             board.write(file.with_name(name))
             lines.append(f"{_NAMES[file.suffix.lower()]:8}  {file.with_name(name)}")
     return lines

@@ -77,7 +77,7 @@ def _architectures() -> _Rows:
 
 def _module_folder(value: str) -> str:
     """``autogan`` of ``nasgan_search_spaces.autogan.published:AUTOGAN_A``: usually the space."""
-    return value.partition(":")[0].split(".")[-2]
+    return value.partition(":")[0].split(".")[-2:][0]
 
 
 def _metrics() -> _Rows:

@@ -7,6 +7,7 @@ have in common is the folder of results, so that is where each leaves a note of 
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -77,11 +78,15 @@ class SweepLog:
     Args:
         folder: of the notes, seen by all processes of the sweep.
         name: of the sweep, for loggers that group its runs.
+
+    Attributes:
+        pid: the process that has made it, the sweep's own.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
         self.name = name
+        self.pid = os.getpid()
 
     @classmethod
     def new(cls, root: Path, name: str) -> SweepLog:

@@ -48,7 +48,7 @@ class AskTellStrategy(SearchStrategy):
         self._wanted_supernet_steps = supernet_steps
         self.supernet_steps = 0
         self.evaluations: list[Evaluation] = []
-        self._spent: BudgetExhausted | None = None
+        self._refused: Proposal | None = None
 
     def setup(self, run: SearchRun) -> None:
         """Plan the supernet's training; see `SearchStrategy.setup`."""
@@ -104,9 +104,9 @@ class AskTellStrategy(SearchStrategy):
         if not self.trains_supernet_itself and self.supernet_progress < 1:
             return self._train_supernet()
         pool = self.run.pool
-        self._submit()
-        if self._spent is not None and pool.under_way == 0:
-            raise self._spent
+        end = self._submit()
+        if end is not None and pool.under_way == 0:
+            raise end
         before = len(self.evaluations)
         arrived = pool.advance()
         for evaluation in arrived:
@@ -146,22 +146,26 @@ class AskTellStrategy(SearchStrategy):
         message = f"supernet step {shared.generator_steps}/{self.supernet_steps}"
         return StepReport(message, self.progress(), values=losses.means)
 
-    def _submit(self) -> None:
+    def _submit(self) -> BudgetExhausted | None:
+        """Start evaluations where there is room; if the budget does not cover the next, says so."""
         pool = self.run.pool
-        while self._spent is None and pool.room(self.together) > 0:
-            proposal = self.ask()
+        while pool.room(self.together) > 0:
+            proposal = self._refused or self.ask()
             if proposal is None:
                 if pool.under_way == 0:
                     raise ConfigError(
                         f"strategy {self.name!r}: `ask` gave nothing although no evaluation is "
                         "under way and the strategy is not finished"
                     )
-                return
+                return None
             try:
                 pool.submit(proposal)
             except BudgetExhausted as end:
-                # Those under way are paid for: their scores are still worth hearing.
-                self._spent = end
+                # Those under way are paid for, and may turn out to cost less than they could.
+                self._refused = proposal
+                return end
+            self._refused = None
+        return None
 
     def progress(self) -> float | None:
         """Fraction of the search that is done, if it can be told."""
@@ -201,17 +205,17 @@ class AskTellStrategy(SearchStrategy):
 
     def state_dict(self) -> dict[str, Any]:
         """See `SearchStrategy.state_dict`; what is under way is the run's to keep."""
-        spent = self._spent
         return {
             "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
-            "spent": None if spent is None else [spent.unit, spent.limit],
+            "refused": None if self._refused is None else self._refused.to_json(),
             "proposer": self.proposer_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `SearchStrategy.load_state_dict`."""
         self.evaluations = [Evaluation.from_json(item) for item in state["evaluations"]]
-        self._spent = None if state["spent"] is None else BudgetExhausted(*state["spent"])
+        refused = state["refused"]
+        self._refused = None if refused is None else Proposal.from_json(refused)
         self.load_proposer_state(state["proposer"])
 
 

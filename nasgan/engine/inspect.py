@@ -70,14 +70,18 @@ class LoadedRun:
             Float images (n, C, H, W) in [-1, 1], on the generator's device.
 
         Raises:
-            ConfigError: ``n`` is not positive.
+            ConfigError: ``n`` is not positive, or ``labels`` are not classes of the generator.
         """
         if n < 1:
             raise ConfigError(f"cannot sample {n} images; ask for at least 1")
         device = next(self.generator.parameters()).device
         latents = torch_generator(seed, "sample")
         classes = self.space.network.num_classes
-        if classes and labels is None:
+        if labels is not None:
+            if labels.shape != (n,):
+                raise ConfigError(f"labels must be of shape ({n},), got {tuple(labels.shape)}")
+            _classes(labels.tolist(), classes)
+        elif classes:
             labels = torch.arange(n) % classes
         z = torch.stack(
             [torch.randn(self.space.network.latent_dim, generator=latents) for _ in range(n)]
@@ -145,7 +149,7 @@ def sample_run(config: Mapping[str, Any]) -> Path:
     run = load(directory.path)
     run.generator.to(device)
     classes = _classes(config["classes"], run.space.network.num_classes)
-    labels = torch.tensor(classes).repeat(-(-num // len(classes)))[:num] if classes else None
+    labels = torch.tensor([classes[k % len(classes)] for k in range(num)]) if classes else None
     images = run.sample(num, seed=seed, labels=labels)
     if out.suffix == ".png":
         save_grid(images, out, columns=config["columns"] or len(classes) or None)

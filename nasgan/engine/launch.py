@@ -118,6 +118,14 @@ class _Run:
         self.directory = RunDirectory(run_dir)
 
     def run(self) -> Outcome:
+        threads = torch.get_num_threads()
+        try:
+            return self._run()
+        finally:
+            # The next run of this process may leave the number to torch.
+            torch.set_num_threads(threads)
+
+    def _run(self) -> Outcome:
         check_config(self.config)
         if self.kind == "search":
             make_executor(self.config).check_installed()

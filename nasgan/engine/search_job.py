@@ -107,7 +107,7 @@ class EngineRun:
         return self._streams[name]
 
     def state_dict(self) -> dict[str, Any]:
-        """Random streams, evaluator, and the supernet if it was built."""
+        """Random streams, evaluator, pool, and the supernet if it was built."""
         shared = self.__dict__.get("shared_weights")
         return {
             "streams": self._streams.state_dict(),

@@ -101,10 +101,15 @@ class ScratchEvaluator(Evaluator):
         return steps if steps < plan.generator_steps else 0
 
     def keep(self, task: TrainingTask) -> None:
-        """Keep the training of a finished ``task`` for a longer one."""
-        stem = f"{task.architecture.id}-{task.generator_steps}"
-        path = save_state(self._context.folder, stem, task.trainer.state_dict())
-        self._trained[task.architecture.id] = (task.generator_steps, path.name)
+        """Keep the training of a finished ``task`` for a longer one, if it is the longest yet."""
+        architecture, steps = task.architecture, task.generator_steps
+        if not self._is_longer_kept(architecture, steps):
+            state = task.trainer.state_dict()
+            path = save_state(self._context.folder, f"{architecture.id}-{steps}", state)
+            self._trained[architecture.id] = (steps, path.name)
+
+    def _is_longer_kept(self, architecture: Architecture, steps: int) -> bool:
+        return self._trained.get(architecture.id, (0, ""))[0] > steps
 
     def kept(self, architecture: Architecture) -> dict[str, Any]:
         """See `Evaluator.kept`."""
@@ -115,7 +120,8 @@ class ScratchEvaluator(Evaluator):
         """See `Evaluator.adopt`; both processes keep their files in the same folder."""
         if "trained" in kept:
             steps, file = kept["trained"]
-            self._trained[architecture.id] = (steps, file)
+            if not self._is_longer_kept(architecture, steps):
+                self._trained[architecture.id] = (steps, file)
 
     def state_dict(self) -> dict[str, Any]:
         """See `Evaluator.state_dict`."""

@@ -177,6 +177,8 @@ def _plugin_metric(name: str) -> MetricInfo:
         raise PluginError(f"{by}: {plugin.value!r} is no nasgan.metrics.MetricInfo")
     if loaded.name != name:
         raise PluginError(f"{by} calls itself {loaded.name!r}: both names have to be the same")
+    if loaded.direction not in ("min", "max"):
+        raise PluginError(f"{by}: its direction is {loaded.direction!r}, neither 'min' nor 'max'")
     if loaded.compute is None or loaded.by_class or loaded.companion_of is not None:
         raise PluginError(f"{by} needs a `compute`, and neither `by_class` nor `companion_of`")
     return loaded

@@ -15,11 +15,7 @@ from nasgan.results.columns import Column, columns, metric_names
 from nasgan.results.comparison import Comparison, comparison_markdown, ranks_csv
 from nasgan.results.rows import Row
 from nasgan.results.selection import Selection, selection_text
-from nasgan.results.tables import (
-    csv_text,
-    escape_markdown,
-    markdown_table,
-)
+from nasgan.results.tables import csv_text, escape_markdown, markdown_code, markdown_table
 
 __all__ = ["FORMAT", "GROUPS", "SUFFIXES", "VERSION", "Leaderboard"]
 
@@ -102,12 +98,14 @@ class Leaderboard:
         if not self.rows:
             return "No runs.\n"
         parts = [
-            f"Protocol `{self.protocol}`, ranked by {self.ranked_by} within each task: mean ± "
-            "standard deviation over seeds (95 % bootstrap interval). Rows whose interval overlaps "
-            "the best one's share its rank; in brackets, the ranks that the intervals allow.\n"
+            f"Protocol {markdown_code(self.protocol)}, ranked by {self.ranked_by} within each "
+            "task: mean ± standard deviation over seeds (95 % bootstrap interval). Rows whose "
+            "interval overlaps the best one's share its rank; in brackets, the ranks that the "
+            "intervals allow.\n"
         ]
         if self.selection:
-            parts.append(f"Only runs of the selection `{selection_text(self.selection)}`.\n")
+            chosen = markdown_code(selection_text(self.selection))
+            parts.append(f"Only runs of the selection {chosen}.\n")
         for title, rows in self._sections():
             parts += [
                 f"### {escape_markdown(title)}\n",

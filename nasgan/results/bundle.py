@@ -30,6 +30,7 @@ from nasgan.results.selection import select_runs, selection_of
 __all__ = [
     "BUNDLE_FILE",
     "CHECKSUM_FILE",
+    "CONFIG_FILE",
     "RANKS_FILE",
     "RUNS_FOLDER",
     "TABLE_FILES",
@@ -42,6 +43,7 @@ __all__ = [
 BUNDLE_FILE = "bundle.json"
 CHECKSUM_FILE = "SHA256SUMS"
 RUNS_FOLDER = "runs"
+CONFIG_FILE = "config.json"
 RANKS_FILE = "leaderboard-ranks.csv"
 TABLE_FILES = ("leaderboard.csv", "leaderboard.md", "leaderboard.json")
 
@@ -49,6 +51,7 @@ FORMAT = "nasgan-bundle"
 VERSION = 1
 
 _GRID = Path("samples", "final.png")
+_WORDS = re.compile(r"[^\s'\"`()\[\]<>,:;=]+")
 # Where a run was kept: no part of its hash, and nobody else's business.
 _PLACES: Mapping[str, Any] = {"output_root": "outputs", "run_dir": None}
 
@@ -109,6 +112,8 @@ def publish(
     board = build_leaderboard(found, protocol=protocol, rank_by=rank_by, where=where)
     runs = _chosen(found, board)
     remarks = [f"not in the bundle: {problem}" for problem in problems]
+    # Of several contents of one run the bundle holds one, and says so no more.
+    remarks += [str(problem) for problem in board.problems]
     with _staged(to) as staging:
         listed = []
         for name, run in sorted(_folders(runs).items()):
@@ -171,9 +176,10 @@ def _write_run(run: RunSummary, folder: Path) -> list[str]:
         for key, value in record.config.items()
     }
     replace(record, config=config).write(folder / RECORD_FILE)
-    atomic.write_json(folder / "config.json", config)
+    atomic.write_json(folder / CONFIG_FILE, config)
     remarks = [
-        f"run {run.run_id}: {where} names the place {value}" for where, value in _places(config)
+        f"run {run.run_id}: {where} names the place {value}"
+        for where, value in [*_places(config), *_named_places(record.failure)]
     ]
     for name in (Path(HISTORY_FILE), _GRID):
         source = run.path.parent / name
@@ -259,6 +265,12 @@ def _places(value: Any, where: str = "config") -> Iterator[tuple[str, str]]:
         yield where, value
 
 
+def _named_places(failure: str) -> Iterator[tuple[str, str]]:
+    for word in _WORDS.findall(failure):
+        if len(word) > 1 and _is_absolute(word):
+            yield "failure", word
+
+
 def _version() -> str:
     try:
         return metadata.version("nasgan")
@@ -279,6 +291,8 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
         ConfigError: it is missing, or of no bundle that this version knows.
     """
     path = folder / BUNDLE_FILE
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ConfigError(f"{path}: is no plain file, so this is no published bundle")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

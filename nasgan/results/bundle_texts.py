@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nasgan.results.board import Leaderboard
-from nasgan.results.tables import escape_markdown
+from nasgan.results.tables import escape_markdown, markdown_code
 
 __all__ = ["checklist_text", "readme_text"]
 
@@ -54,8 +54,8 @@ def readme_text(board: Leaderboard, title: str, num_runs: int) -> str:
         [
             f"# {escape_markdown(title or 'Results of nasgan')}",
             "",
-            f"{num_runs} runs in {len(board.rows)} rows, scored under `{board.protocol}` and "
-            f"ranked by {board.ranked_by} within each task:",
+            f"{num_runs} runs in {len(board.rows)} rows, scored under "
+            f"{markdown_code(board.protocol)} and ranked by {board.ranked_by} within each task:",
             "",
             *(f"- {escape_markdown(task)}" for task in tasks),
             "",

@@ -6,9 +6,10 @@ A check takes a value and the path of its field and returns None, or raises `Con
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NoReturn
 
 from nasgan.errors import ConfigError
 
@@ -23,6 +24,7 @@ __all__ = [
     "number",
     "one_of",
     "optional",
+    "refuse_constant",
     "text",
     "utc_time",
 ]
@@ -30,11 +32,24 @@ __all__ = [
 Check = Callable[[Any, str], None]
 
 _SHOWN = 80
+# Beyond these, statistics over a few values leave the range of floating-point numbers.
+_LARGEST = 1e150
+_INTEGERS = 2**64
+_MOST_NESTED = 100
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", re.ASCII)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """What `json.loads` calls (``parse_constant``) at NaN and infinity, which are no JSON."""
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def refuse(where: str, expected: str, value: object) -> ConfigError:
     """The error for a ``value`` at ``where`` that is not ``expected``."""
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
+        shown = f"an endless {type(value).__name__}"
     if len(shown) > _SHOWN:
         shown = shown[:_SHOWN] + "..."
     return ConfigError(f"{where} must be {expected}, got {shown}")
@@ -56,6 +71,8 @@ def integer(*, least: int = 0) -> Check:
     def check(value: Any, where: str) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise refuse(where, f"a whole number of at least {least}", value)
+        if value >= _INTEGERS:
+            raise refuse(where, "a whole number below 2^64", value)
 
     return check
 
@@ -63,10 +80,11 @@ def integer(*, least: int = 0) -> Check:
 def number(*, least: float = -math.inf) -> Check:
     """A finite number of at least ``least``."""
     expected = "a finite number" + ("" if least == -math.inf else f" of at least {least:g}")
+    expected += f", at most {_LARGEST:g} from zero"
 
     def check(value: Any, where: str) -> None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < least:
+        if not is_number or not abs(value) <= _LARGEST or value < least:
             raise refuse(where, expected, value)
 
     return check
@@ -142,33 +160,52 @@ def check_keys(value: Any, where: str, expected: Collection[str], *, others: boo
 
 
 def json_value(value: Any, where: str) -> None:
-    """Anything that JSON can hold; NaN and infinity it cannot."""
-    # Settings are large and nearly always right: the path to a fault is made only if there is one.
-    if _is_json(value):
-        return
-    if isinstance(value, Mapping):
-        mapping_of(json_value)(value, where)
-    elif isinstance(value, list | tuple):
-        list_of(json_value)(value, where)
-    raise refuse(where, "JSON data (no NaN or infinity)", value)
+    """Anything that JSON can hold, nested at most 100 deep; NaN and infinity it cannot."""
+    _json_check(_MOST_NESTED)(value, where)
 
 
-def _is_json(value: Any) -> bool:
+def _json_check(levels: int) -> Check:
+    def check(value: Any, where: str) -> None:
+        # Settings are large and nearly always right: the path to a fault is made if there is one.
+        if _is_json(value, levels):
+            return
+        if levels == 0 and isinstance(value, Mapping | list | tuple):
+            place = f"{where[:_SHOWN]}..."
+            raise ConfigError(f"{place} is nested too deeply: {_MOST_NESTED} levels are the most")
+        if isinstance(value, Mapping):
+            mapping_of(_json_check(levels - 1))(value, where)
+        elif isinstance(value, list | tuple):
+            list_of(_json_check(levels - 1))(value, where)
+        raise refuse(where, "JSON data (no NaN or infinity)", value)
+
+    return check
+
+
+def _is_json(value: Any, levels: int) -> bool:
     if value is None or isinstance(value, str | int):
         return True
     if isinstance(value, float):
         return math.isfinite(value)
+    if levels == 0:
+        return False
     if isinstance(value, dict):
-        return all(isinstance(key, str) for key in value) and all(map(_is_json, value.values()))
-    return isinstance(value, list | tuple) and all(map(_is_json, value))
+        if not all(isinstance(key, str) for key in value):
+            return False
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return False
+    return all(_is_json(item, levels - 1) for item in value)
 
 
 def utc_time(value: Any, where: str) -> None:
-    """A moment as ISO 8601 text in UTC, as `nasgan.results.times.utc_now` writes it."""
+    """A moment as ISO 8601 text in UTC, as `nasgan.results.times.utc_now` writes it.
+
+    No other form of it: these sort by time.
+    """
     text()(value, where)
     try:
-        moment = datetime.fromisoformat(value)
+        is_moment = _UTC.fullmatch(value) is not None and bool(datetime.fromisoformat(value))
     except ValueError:
-        moment = None
-    if moment is None or moment.utcoffset() != timedelta(0):
-        raise refuse(where, "an ISO 8601 time with the offset +00:00", value)
+        is_moment = False
+    if not is_moment:
+        raise refuse(where, "an ISO 8601 time as 2026-01-31T12:00:00.000+00:00", value)

@@ -224,6 +224,8 @@ def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) ->
             path = Path(folder, RECORD_FILE)
             if not path.exists():
                 problems.append(Problem(str(path), "is a link that leads nowhere"))
+            elif not path.is_file():
+                problems.append(Problem(str(path), "is no plain file"))  # a pipe would never end
             elif _first_visit(path, visited):
                 yield path
         elif STATUS_FILE in files:

@@ -87,7 +87,9 @@ class Comparison:
     left_out: tuple[Problem, ...]
 
 
-def compare_strategies(rows: Sequence[Row], metric: str) -> Comparison | None:
+def compare_strategies(
+    rows: Sequence[Row], metric: str, problems: list[Problem] | None = None
+) -> Comparison | None:
     """Compare the strategies whose rows have ranks, over the tasks that have several of these.
 
     The trainings of given architectures are no strategies; the average random architecture stands
@@ -99,6 +101,7 @@ def compare_strategies(rows: Sequence[Row], metric: str) -> Comparison | None:
     Args:
         rows: from `nasgan.results.ranking.rank_rows`, also of several protocols: a task has one.
         metric: that they were ranked by.
+        problems: takes up why strategies were left out, if no two are left to compare.
 
     Returns:
         None with fewer than two strategies or two tasks.
@@ -114,6 +117,8 @@ def compare_strategies(rows: Sequence[Row], metric: str) -> Comparison | None:
     left_out: list[Problem] = []
     names = _comparable(scores, left_out)
     if len(names) < 2:
+        if problems is not None:
+            problems += left_out
         return None
     sign = -1.0 if metric in METRICS and METRICS[metric].direction == "max" else 1.0
     # By strategy its scores in the order of the tasks; less is better.

@@ -67,12 +67,15 @@ def build_leaderboard(
     problems: list[Problem] = []
     counted = _without_duplicates(selected, problems)
     problems += _repeated(counted)
-    rows = run_rows(counted, problems) + average_random_rows(counted)
+    rows = run_rows(counted, problems)
+    of_seeds = {name for row in rows for name in row.provenance.run_ids}
+    rows += average_random_rows(run for run in counted if run.run_id in of_seeds)
     metric = _choose_metric(counted, rows, rank_by)
     problems += _different_data(rows)
+    ranked = rank_rows(rows, metric)
+    comparison = compare_strategies(ranked, metric, problems)
     for problem in problems:
         logger.info("%s", problem)
-    ranked = rank_rows(rows, metric)
     if group_by:
         ranked.sort(key=lambda row: [getattr(row, GROUPS[name]) for name in group_by])
     return Leaderboard(
@@ -81,7 +84,7 @@ def build_leaderboard(
         rows=tuple(ranked),
         problems=tuple(problems),
         published=tuple(_published(chosen, rows, selection) if published else ()),
-        comparison=compare_strategies(ranked, metric),
+        comparison=comparison,
         selection=selection,
         group_by=tuple(group_by),
     )
@@ -111,6 +114,10 @@ def _choose_metric(runs: Sequence[RunSummary], rows: Sequence[Row], rank_by: str
             raise ConfigError(
                 f"rank_by={rank_by}: whether less or more of it is better is not known here; "
                 "install the package that brings this metric"
+            )
+        if METRICS[rank_by].companion_of is not None:
+            raise ConfigError(
+                f"rank_by={rank_by}: a spread ranks nothing; take {METRICS[rank_by].companion_of}"
             )
         return rank_by
     if _DEFAULT_RANKING in known or not runs:

@@ -139,7 +139,7 @@ class WandbLogger:
         mode: ``"offline"`` makes no network connection.
         group: name that joins the runs of a sweep.
         entity: user or team; the account's default if None.
-        tags: free words.
+        tags: free words, or one.
 
     Raises:
         ConfigError: ``mode`` is unknown.
@@ -151,12 +151,12 @@ class WandbLogger:
         mode: Literal["offline", "online"] = "offline",
         group: str | None = None,
         entity: str | None = None,
-        tags: Sequence[str] = (),
+        tags: str | Sequence[str] = (),
     ) -> None:
         if mode not in ("offline", "online"):
             raise ConfigError(f"logger.mode must be 'offline' or 'online', got {mode!r}")
         self.project, self.mode, self.group = project, mode, group
-        self.entity, self.tags = entity, tuple(tags)
+        self.entity, self.tags = entity, (tags,) if isinstance(tags, str) else tuple(tags)
         self._wandb: Any = None
         self._run: Any = None
 

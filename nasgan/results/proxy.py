@@ -12,7 +12,13 @@ from typing import Any
 from nasgan.errors import ConfigError
 from nasgan.results.checks import Check, instance, integer, list_of, number, optional, text
 
-__all__ = ["LEAST_CORRELATED", "check_proxy", "proxy_correlation", "rank_correlations"]
+__all__ = [
+    "LEAST_CORRELATED",
+    "check_proxy",
+    "is_of_its_points",
+    "proxy_correlation",
+    "rank_correlations",
+]
 
 LEAST_CORRELATED = 3
 """Of fewer architectures no correlation is given: two are always in perfect order, or reverse."""
@@ -41,10 +47,12 @@ def rank_correlations(
     than `LEAST_CORRELATED` pairs, and where all scores of a list are equal.
 
     Raises:
-        ValueError: the lists differ in length.
+        ValueError: the lists differ in length, or a score is not finite.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} scores cannot be paired with {len(second)}")
+    if not all(map(math.isfinite, (*first, *second))):
+        raise ValueError("scores that are not finite have no ranks")
     if len(first) < LEAST_CORRELATED or len(set(first)) == 1 or len(set(second)) == 1:
         return None, None
     from scipy.stats import kendalltau, spearmanr
@@ -111,3 +119,13 @@ def check_proxy(value: Any, where: str) -> None:
         raise ConfigError(
             f"{where}.n must be the number of its points, {len(value['points'])}, got {value['n']}"
         )
+
+
+def is_of_its_points(proxy: Mapping[str, Any]) -> bool:
+    """Whether the correlations of `proxy_correlation` are those of the points beside them."""
+    points = proxy["points"]
+    made = rank_correlations([p["search"] for p in points], [p["final"] for p in points])
+    return all(
+        said is own if said is None or own is None else math.isclose(said, own, abs_tol=1e-9)
+        for said, own in zip((proxy["spearman"], proxy["kendall"]), made, strict=True)
+    )

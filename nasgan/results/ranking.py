@@ -21,6 +21,7 @@ def rank_rows(rows: Sequence[Row], metric: str) -> list[Row]:
     than the number of rows before it. What the intervals leave open is `Row.rank_low` to
     `Row.rank_high`: all rows but those whose interval lies wholly on one side may change places.
     Rows with fewer than three seeds get no rank, and a note; they follow the others of their task.
+    Nor do rows without the metric, or any row if it is unknown here which way the metric points.
     """
     by_task: dict[Task, list[Row]] = {}
     for row in rows:
@@ -37,10 +38,13 @@ def overlap(first: Summary, second: Summary) -> bool:
 
 def _rank(rows: Sequence[Row], metric: str) -> list[Row]:
     enough: list[Row] = []
-    too_few: list[Row] = []
+    unranked: list[Row] = []
     for row in sorted(rows, key=lambda row: _order(row, metric)):
-        ready = metric in row.metrics and row.metrics[metric].n >= MIN_SEEDS
-        (enough if ready else too_few).append(row)
+        why = _why_not(row, metric)
+        if why:
+            unranked.append(replace(row, notes=(*row.notes, f"not ranked: {why}")))
+        else:
+            enough.append(row)
     enough = _with_open_ranks(enough, metric)
     ranked: list[Row] = []
     while enough:
@@ -51,8 +55,17 @@ def _rank(rows: Sequence[Row], metric: str) -> list[Row]:
             replace(row, rank=rank) for row, tied in zip(enough, is_tied, strict=True) if tied
         ]
         enough = [row for row, tied in zip(enough, is_tied, strict=True) if not tied]
-    why = f"not ranked: fewer than {MIN_SEEDS} seeds"
-    return ranked + [replace(row, notes=(*row.notes, why)) for row in too_few]
+    return ranked + unranked
+
+
+def _why_not(row: Row, metric: str) -> str:
+    """Why a row gets no rank; empty if it gets one."""
+    if metric in row.metrics and metric not in METRICS:
+        return f"whether less or more of {metric} is better is not known here"
+    if row.metrics and metric not in row.metrics:
+        return f"no {metric}"
+    few = metric not in row.metrics or row.metrics[metric].n < MIN_SEEDS
+    return f"fewer than {MIN_SEEDS} seeds" if few else ""
 
 
 def _with_open_ranks(rows: Sequence[Row], metric: str) -> list[Row]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from nasgan import atomic
 from nasgan.architecture import Architecture
@@ -26,6 +26,7 @@ from nasgan.results.checks import (
     number,
     one_of,
     optional,
+    refuse_constant,
     text,
     utc_time,
 )
@@ -220,14 +221,10 @@ class RunRecord:
         if len(raw) > _MAX_FILE_BYTES:
             raise ConfigError(f"{path}: too large to be a run record")
         try:
-            data = json.loads(raw, parse_constant=_refuse_constant)
+            data = json.loads(raw, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: not JSON: {error}") from error
         return cls.from_json(data, source=str(path))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _architecture(value: Any, where: str) -> None:

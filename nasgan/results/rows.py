@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -267,6 +267,12 @@ def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> tuple[st
         notes.append(f"failed seeds: {', '.join(str(run.seed) for run in failed)}")
     if unscored:
         notes.append(f"{unscored} completed without metrics")
+    having = Counter(name for run in scored for name in run.metrics or ())
+    notes += [
+        f"{name}: {count} of {len(scored)} seeds"
+        for name, count in sorted(having.items())
+        if count < len(scored)
+    ]
     if len({run.commit for run in runs}) > 1:
         notes.append("runs of several commits")
     if any(run.commit.endswith("+dirty") for run in runs):

@@ -16,6 +16,7 @@ __all__ = [
     "csv_line",
     "csv_text",
     "escape_markdown",
+    "markdown_code",
     "markdown_lines",
     "markdown_table",
     "metric_names",
@@ -55,7 +56,7 @@ def safe_cell(value: Cell) -> str:
         return ""
     if isinstance(value, str):
         # One row stays one line, whatever a record holds.
-        line = value.translate(_CONTROL_TO_SPACE)
+        line = _encodable(value).translate(_CONTROL_TO_SPACE)
         is_formula = value.startswith(_FORMULA_STARTS) or line.lstrip().startswith(_FORMULA_STARTS)
         return f"'{line}" if is_formula or line.startswith("'") else line
     return f"{value:.10g}" if isinstance(value, float) else str(value)
@@ -72,11 +73,15 @@ def read_csv(text: str, *, source: str) -> tuple[list[str], list[dict[str, str]]
     Raises:
         ConfigError: a row has another number of cells than the header, or two columns one name.
     """
+    # The names of thousands of runs are one cell; the reader's limit is for all of the process.
+    limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
     try:
         lines = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True))
     except csv.Error as error:
         raise ConfigError(f"{source}: not a CSV file: {error}") from error
-    header = lines[0] if lines else []
+    finally:
+        csv.field_size_limit(limit)
+    header = [original_text(name) for name in lines[0]] if lines else []
     if len(set(header)) < len(header):
         raise ConfigError(f"{source}: two columns have the same name")
     rows = []
@@ -112,10 +117,16 @@ def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def escape_markdown(text: str) -> str:
     """``text`` such that it stays in its table cell and is shown as it is."""
-    text = " ".join(text.split()).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    text = " ".join(_encodable(text).split())
+    text = text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
     for character in "|`*_[]":
         text = text.replace(character, f"\\{character}")
     return text
+
+
+def markdown_code(text: str) -> str:
+    """``text`` as Markdown shows code; it cannot end this itself."""
+    return f"`{' '.join(_encodable(text).split()).replace('`', chr(39))}`"
 
 
 def short_number(value: float | None) -> str:
@@ -123,6 +134,11 @@ def short_number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _encodable(text: str) -> str:
+    """``text`` with what UTF-8 cannot say (bytes of odd file names) in plain letters."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _markdown_cells(row: Row, metrics: Sequence[str], ranked_by: str) -> list[str]:

@@ -8,14 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from nasgan.errors import ConfigError
 from nasgan.metrics.table import METRICS
 from nasgan.results.board import FORMAT, VERSION, Leaderboard
+from nasgan.results.checks import refuse_constant
 from nasgan.results.collection import Problem, RunSummary
 from nasgan.results.columns import KEY_COLUMNS, metric_names
 from nasgan.results.leaderboard import build_leaderboard
+from nasgan.results.proxy import is_of_its_points
 from nasgan.results.record import RunRecord, hash_config
 from nasgan.results.selection import read_selection
 from nasgan.results.tables import original_text, read_csv, safe_cell
@@ -101,15 +103,16 @@ def verify_table(
         data = board.to_json()
         differences += _compare_values(table.head, {name: data[name] for name in table.head})
     problems = list(board.problems)
+    counted = {name for row in board.rows for name in row.provenance.run_ids}
     if check_records:
-        counted = {name for row in board.rows for name in row.provenance.run_ids}
         problems += record_faults([run for run in records if run.run_id in counted])
     return Verification(
         len(table.lines),
         compared,
-        sum(run.protocol == board.protocol for run in records),
+        len(counted),
         (*differences, *(str(problem) for problem in problems if problem.is_grave)),
         (
+            *([f"only runs of the selection {table.selection}"] if table.selection else []),
             *(str(problem) for problem in problems if not problem.is_grave),
             *(
                 f"metric {name} is unknown here, and so which way it points: install the package "
@@ -130,10 +133,14 @@ def record_faults(runs: Iterable[RunSummary]) -> list[Problem]:
         record = RunRecord.read(run.path)
         scores = [finalist["metrics"] for finalist in record.finalists]
         wrong = []
+        if record.config.get("seed", record.seed) != record.seed:
+            wrong.append("the seed is not that of its configuration")
         if hash_config(record.config) != record.config_hash:
             wrong.append("the configuration does not match its hash (config_hash)")
         if record.metrics and scores and record.metrics not in scores:
             wrong.append("the metrics are not those of one of its finalists")
+        if record.proxy_correlation and not is_of_its_points(record.proxy_correlation):
+            wrong.append("the proxy correlation is not that of its points")
         faults += [Problem(str(run.path), message, is_grave=True) for message in wrong]
     return faults
 
@@ -293,7 +300,7 @@ def _read_csv(text: str, path: Path) -> _Table:
 
 def _read_json(text: str, path: Path) -> _Table:
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        data = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -305,6 +312,8 @@ def _read_json(text: str, path: Path) -> _Table:
     lines = data.get("rows")
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
         raise ConfigError(f"{path}: rows must be a list of objects")
+    if any(isinstance(cell, dict | list) for line in lines for cell in line.values()):
+        raise ConfigError(f"{path}: cells must be texts, numbers or null")
     header = list(dict.fromkeys(name for line in lines for name in line))
     lines = [{name: line.get(name) for name in header} for line in lines]
     head = {name: data.get(name) for name in ("protocol", "ranked_by", "selection", "comparison")}
@@ -335,10 +344,6 @@ def _table(
 def _majority(lines: Sequence[Line], name: str) -> str:
     """What most rows say; the odd one is a difference, and no reason to stop."""
     return str(Counter(str(line[name]) for line in lines).most_common(1)[0][0])
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _is_published(line: Line) -> bool:
@@ -377,7 +382,8 @@ def _equal_texts(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, str) or wanted is None:
         return bool(found == original_text(safe_cell(wanted)))
     try:
-        number = float(found)
+        # Python reads 1_0 as ten, a spreadsheet as a text.
+        number = math.nan if "_" in found else float(found)
     except ValueError:
         return False
     return math.isfinite(number) and number == float(safe_cell(wanted))

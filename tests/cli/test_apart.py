@@ -96,10 +96,42 @@ def test_it_ends_with_its_caller(how: int, tmp_path: Path) -> None:
             assert caller.poll() is None
             time.sleep(0.02)
         os.kill(caller.pid, how)
-    pid = int(pid_file.read_text())
+    _wait_until_gone(int(pid_file.read_text()))
+
+
+STARTER = """
+import os, subprocess, sys
+caller = subprocess.Popen([sys.executable, "-c", {program!r}, str(os.getpid())])
+print(caller.pid, flush=True)
+caller.wait()
+"""
+
+
+def test_it_ends_with_the_process_that_has_started_its_caller(tmp_path: Path) -> None:
+    """As a launcher's processes outlive a sweep that is killed."""
+    pid_file = tmp_path / "pid"
+    program = CALLER.format(folder=str(Path(__file__).parent), pid_file=str(pid_file))
+    program = program.rstrip()[:-1] + ", starter=int(sys.argv[1]))"
+    command = [sys.executable, "-c", STARTER.format(program=program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        caller = int(starter.stdout.readline())
+        while not (pid_file.exists() and pid_file.read_text()):
+            assert starter.poll() is None
+            time.sleep(0.02)
+        starter.kill()
+    _wait_until_gone(int(pid_file.read_text()))
+    _wait_until_gone(caller)
+
+
+def test_a_starter_that_is_not_the_parent_is_not_waited_for() -> None:
+    assert call_apart(speak, {"word": "here"}, starter=os.getpid()) == ""
+
+
+def _wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + 20
     while _is_running(pid):
-        assert time.monotonic() < deadline, "the process goes on without its caller"
+        assert time.monotonic() < deadline, "the process goes on alone"
         time.sleep(0.02)
 
 

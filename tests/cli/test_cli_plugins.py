@@ -20,7 +20,7 @@ from nasgan.cli import configs, plugin_checkup
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.errors import PluginError
-from nasgan.registry import CONFIGS, METRICS, STRATEGIES, Plugin
+from nasgan.registry import ARCHITECTURES, CONFIGS, METRICS, STRATEGIES, Plugin
 
 Install = Callable[..., None]
 
@@ -44,9 +44,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         conf: str | None = None,
         strategies: Mapping[str, str] | None = None,
         metrics: Mapping[str, str] | None = None,
+        architectures: Mapping[str, str] | None = None,
     ) -> None:
         folder = f"{name}_search.conf" if conf is None else conf
-        points = {CONFIGS: {name: folder}, STRATEGIES: strategies or {}, METRICS: metrics or {}}
+        points = {
+            CONFIGS: {name: folder},
+            STRATEGIES: strategies or {},
+            METRICS: metrics or {},
+            ARCHITECTURES: architectures or {},
+        }
         write_package(site, name, entry_points=points, files=files)
         forget()
 
@@ -287,6 +293,17 @@ def test_the_doctor_finds_what_is_no_strategy(install: Install) -> None:
         detail
         == "'acme_search:Search' of acme 1.0 is no subclass of nasgan.contracts.SearchStrategy"
     )
+
+
+def test_architectures_of_a_package_without_submodules_are_listed(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"acme_search/__init__.py": "", "acme_search/conf/budget/acme.yaml": "images: 3\n"}
+    install("acme", files, architectures={"mine": "acme_search:MINE"})
+    assert main(["list", "architectures"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^  mine +acme_search  \[acme\]$", out, re.MULTILINE)
+    assert re.search(r"^  autogan_a +autogan$", out, re.MULTILINE)
 
 
 def test_metrics_are_listed_unloaded_and_examined_by_the_doctor(

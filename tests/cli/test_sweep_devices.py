@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -84,7 +85,10 @@ def test_the_jobs_of_a_parallel_sweep_run_on_them(
         found.append(config["device"])
         return Done()
 
-    def call_here(function: Callable[[Any], None], argument: Any, output: Path) -> str:
+    def call_here(
+        function: Callable[[Any], None], argument: Any, output: Path, *, starter: int
+    ) -> str:
+        assert starter == os.getpid()
         function(json.loads(json.dumps(argument)))
         return ""
 

@@ -117,8 +117,17 @@ def test_classes_that_are_not_there_are_refused(finished: Path, tmp_path: Path) 
         sample_run(_sampling(finished, classes=[3, 10]))
     with pytest.raises(ConfigError, match=r"some of 0 to 9, got \[\]"):
         sample_run(_sampling(finished, classes=[]))
+    with pytest.raises(ConfigError, match="cannot sample -30 images"):
+        sample_run(_sampling(finished, num=-30))
+    run = nasgan.load(finished)
+    with pytest.raises(ConfigError, match=r"some of 0 to 9, got \[3, -1\]"):
+        run.sample(2, labels=torch.tensor([3, -1]))
+    with pytest.raises(ConfigError, match=r"labels must be of shape \(2,\), got \(1,\)"):
+        run.sample(2, labels=torch.tensor([3]))
     plain = tmp_path / "plain"
     run_training(compose("train", [*TINY, "architecture=dcgan"]), plain)
     with pytest.raises(ConfigError, match="no classes"):
         sample_run(_sampling(plain, classes=[0]))
+    with pytest.raises(ConfigError, match="no classes"):
+        nasgan.load(plain).sample(1, labels=torch.tensor([0]))
     assert nasgan.load(plain).record.per_class is None

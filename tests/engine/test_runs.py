@@ -25,6 +25,7 @@ from nasgan.engine.search_job import SearchJob
 from nasgan.errors import (
     CheckpointError,
     ConfigError,
+    DatasetError,
     NasganError,
     RunDirectoryError,
     StorageError,
@@ -290,6 +291,15 @@ def test_bad_input_is_refused_before_any_training(
     monkeypatch.setattr("nasgan.training.trainer.AdversarialTrainer.iteration", pytest.fail)
     with pytest.raises(NasganError, match=message):
         run_search(tiny("search", override), tmp_path / "run")
+
+
+def test_a_run_leaves_torch_with_the_threads_it_had(tiny: Tiny, tmp_path: Path) -> None:
+    """Else the number of a sweep's next job would be that of the job before."""
+    before = torch.get_num_threads()
+    changed = [f"threads={before + 1}", "dataset=npz", f"dataset.path={tmp_path / 'missing.npz'}"]
+    with pytest.raises(DatasetError):
+        run_search(tiny("search", *changed), tmp_path / "run")
+    assert torch.get_num_threads() == before
 
 
 def test_a_search_whose_budget_allows_no_score_says_what_to_do(tiny: Tiny, tmp_path: Path) -> None:

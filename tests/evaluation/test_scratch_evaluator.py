@@ -107,6 +107,20 @@ def test_what_was_trained_elsewhere_is_continued_here(make_context, space, asser
     assert_same(continued.trainer.state_dict(), at_once.trainer.state_dict())
 
 
+def test_a_shorter_training_does_not_replace_a_longer_one(make_context, space):
+    """Else a still longer one would cost more than was reserved for it."""
+    context = make_context()
+    evaluator = ScratchEvaluator(context, num_images=10)
+    architecture = space.architecture(CHOICES[0])
+    worker = ScratchEvaluator(context, num_images=10)
+    run(worker.begin(architecture, generator_steps=2))
+    run(evaluator.begin(architecture, generator_steps=4))
+    run(evaluator.begin(architecture, generator_steps=3))
+    evaluator.adopt(architecture, worker.kept(architecture))
+    assert evaluator.expected_cost(Proposal(architecture, 6)).generator_steps == 2
+    assert run(evaluator.begin(architecture, generator_steps=6)).cost.generator_steps == 2
+
+
 def test_the_expected_cost_is_the_cost(make_context, space):
     context = make_context()
     evaluator = ScratchEvaluator(context, generator_steps=3, num_images=10)

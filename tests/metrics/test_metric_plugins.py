@@ -15,7 +15,7 @@ from nasgan import registry
 from nasgan.data import Splits, load_digits
 from nasgan.errors import ConfigError, PluginError, UnknownNameError
 from nasgan.metrics import METRICS, MetricError, MetricHarness, MetricSettings, build_harness, table
-from nasgan.metrics.extractor import FeatureExtractor
+from nasgan.metrics.extractor import FeatureExtractor, Features
 from nasgan.metrics.features import make_features
 from nasgan.metrics.table import check_metrics, least_images, metric_info
 
@@ -131,6 +131,7 @@ def test_it_cannot_replace_one_of_nasgans(install: Install) -> None:
         ("DRIFT = 3", "is no nasgan.metrics.MetricInfo"),
         (DRIFT.replace('"drift"', '"other"'), "calls itself 'other'"),
         (DRIFT.replace(", compute=compute", ""), "needs a `compute`"),
+        (DRIFT.replace('"max"', '"down"'), "its direction is 'down'"),
     ],
 )
 def test_a_broken_one_is_named_where_it_is_asked_for_and_unknown_elsewhere(
@@ -200,3 +201,19 @@ def test_names_that_cannot_be_asked_for_are_refused() -> None:
             check_metrics(["fid", name])
     with pytest.raises(ConfigError, match="name at least one"):
         check_metrics([])
+
+
+@pytest.mark.parametrize("shared", ["features.features", "features.logits", "reference.features"])
+def test_one_that_changes_what_all_metrics_share_is_stopped(
+    install: Install,
+    harness_of: Callable[..., MetricHarness],
+    digits: Splits,
+    extractor: FeatureExtractor,
+    shared: str,
+) -> None:
+    install("drift", DRIFT.replace("    return", f"    {shared}.mul_(2.0)\n    return"))
+    assert digits.test is not None
+    features = extractor(digits.test.images[:COUNT])
+    copied = Features(features.features.clone(), features.logits.clone())
+    with pytest.raises(PluginError, match="changes the features"):
+        harness_of("drift").score(copied)

@@ -379,3 +379,30 @@ def test_conditional_runs_are_a_task_of_their_own() -> None:
     }
     assert [row.rank for row in board.rows] == [1, 1], "neither is ranked against the other"
     assert [row.space_label for row in board.rows] == ["autogan", "autogan, conditional"]
+
+
+def test_random_architectures_of_a_run_that_does_not_count_do_not_count() -> None:
+    tried = [average_random(evaluation(0, fid=fid)) for fid in (90.0, 40.0)]
+    older = record("rl", 0, average_random=tried[0])
+    later = record(
+        "rl", 0, run_id="again", average_random=tried[1], ended="2026-11-22T10:09:00.000+00:00"
+    )
+    rows = build_leaderboard([older, later]).rows
+    average = next(row for row in rows if row.strategy == AVERAGE_RANDOM)
+    assert average.metrics["fid"].mean == 40.0
+    assert average.provenance.run_ids == ("again",)
+
+
+def test_a_score_that_some_seeds_lack_is_told() -> None:
+    scores = [{"fid": 20.0}, {"fid": 21.0, "kid": 0.1}]
+    (row,) = build_leaderboard(
+        [record("rl", seed, metrics=of_seed) for seed, of_seed in enumerate(scores)]
+    ).rows
+    assert "kid: 1 of 2 seeds" in row.notes
+
+
+def test_a_pipe_is_no_record_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "record.json")
+    records, (problem,) = find_records([tmp_path])
+    assert records == []
+    assert "is no plain file" in str(problem)

@@ -227,7 +227,7 @@ def test_only_chosen_runs_are_published(runs: Path, tmp_path: Path) -> None:
 def test_failed_runs_are_published_too(tmp_path: Path) -> None:
     record = sound_record()
     record.write(tmp_path / "r" / "0" / "record.json")
-    config = {"config": record.config, "config_hash": record.config_hash}
+    config = {"config": {**record.config, "seed": 1}, "config_hash": record.config_hash}
     failed_record("random", 1, **config).write(tmp_path / "r" / "1" / "record.json")
     (tmp_path / "r" / "2").mkdir()
     (tmp_path / "r" / "2" / "record.json").write_text("{")
@@ -276,3 +276,79 @@ def test_a_bundle_is_there_whole_or_not_at_all(
     with pytest.raises(StorageError, match="the disk"):
         publish([runs], tmp_path / "out" / "b")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_tables_that_were_removed_with_new_checksums_are_missed(bundle: Path) -> None:
+    for name in ("leaderboard.csv", "leaderboard.json", "leaderboard.md"):
+        (bundle / name).unlink()
+    (bundle / CHECKSUM_FILE).unlink()
+    bundle_module._write_checksums(bundle)
+    assert verify_bundle(bundle).differences == (
+        "leaderboard.csv: is missing",
+        "leaderboard.json: is missing",
+        "leaderboard.md: is missing",
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"selection": [1]}, {"selection": "x"}, {"runs": ["a"]}, {"protocol": [1]}, {"ranked_by": 1}],
+)
+def test_any_manifest_is_a_difference_and_no_crash(bundle: Path, change: dict[str, Any]) -> None:
+    path = bundle / "bundle.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert any("bundle.json." in text for text in verify_bundle(bundle).differences)
+
+
+def test_a_pipe_in_a_bundle_is_named_and_not_waited_for(bundle: Path) -> None:
+    (bundle / "runs" / "more").mkdir()
+    os.mkfifo(bundle / "runs" / "more" / "record.json")
+    differences = verify_bundle(bundle).differences
+    assert "runs/more/record.json: is no plain file" in differences
+
+
+def test_what_is_odd_about_the_runs_is_told_before_it_is_gone(tmp_path: Path) -> None:
+    sound_record(fid=20.0).write(tmp_path / "r" / "a" / "record.json")
+    sound_record(fid=10.0).write(tmp_path / "r" / "b" / "record.json")
+    made = publish([tmp_path / "r"], tmp_path / "bundle")
+    assert made.num_runs == 1
+    assert any("the contents differ" in text for text in made.remarks)
+
+
+def test_a_link_in_a_bundle_is_named_and_not_followed(bundle: Path, tmp_path: Path) -> None:
+    sound_record(run_id="elsewhere").write(tmp_path / "far" / "record.json")
+    (bundle / "runs" / "more").symlink_to(tmp_path / "far")
+    assert verify_bundle(bundle).differences == ("runs/more: is a link, which no bundle holds",)
+    (bundle / "bundle.json").rename(tmp_path / "bundle.json")
+    (bundle / "bundle.json").symlink_to(tmp_path / "bundle.json")
+    with pytest.raises(ConfigError, match="no plain file"):
+        verify_bundle(bundle)
+
+
+def test_a_failure_that_names_a_place_is_told_before_it_is_published(tmp_path: Path) -> None:
+    record = failed_record(failure="StorageError: cannot write '/home/me/runs/a.pt': full")
+    record.write(tmp_path / "r" / "record.json")
+    (remark,) = publish([tmp_path / "r"], tmp_path / "b").remarks
+    assert remark == "run random-0: failure names the place /home/me/runs/a.pt"
+
+
+def test_a_configuration_that_is_not_the_records_is_found(bundle: Path) -> None:
+    path = next(bundle.glob("runs/rl-agan-*/seed1-*")) / "config.json"
+    path.write_text(path.read_text().replace("0.0002", "0.1"))
+    (bundle / CHECKSUM_FILE).unlink()
+    bundle_module._write_checksums(bundle)
+    (difference,) = verify_bundle(bundle).differences
+    assert difference.endswith("config.json: is not the configuration in the record")
+
+
+def test_ranks_that_were_removed_or_made_up_are_found(bundle: Path, tmp_path: Path) -> None:
+    def renewed(folder: Path) -> tuple[str, ...]:
+        (folder / CHECKSUM_FILE).unlink()
+        bundle_module._write_checksums(folder)
+        return verify_bundle(folder).differences
+
+    sound_record().write(tmp_path / "r" / "record.json")
+    single = publish([tmp_path / "r"], tmp_path / "single").folder
+    (bundle / "leaderboard-ranks.csv").rename(single / "leaderboard-ranks.csv")
+    assert renewed(bundle) == ("leaderboard-ranks.csv: is missing",)
+    assert renewed(single) == ("leaderboard-ranks.csv: the records give no ranks over tasks",)

@@ -19,6 +19,7 @@ from nasgan.results.record import RunRecord
 from nasgan.results.rows import AVERAGE_RANDOM, Row
 from nasgan.results.statistics import Summary
 
+OBJECTIVE = {"metric": "sharpness", "direction": "max"}
 SPACES = ("agan", "autogan", "adversarial_nas")
 
 
@@ -247,3 +248,36 @@ def test_holms_correction() -> None:
     assert holm([0.03, 0.01, 0.9, 0.02]) == pytest.approx([0.06, 0.04, 0.9, 0.06])
     assert holm([0.5, 0.6]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_an_objective_whose_direction_is_unknown_here_ranks_nothing() -> None:
+    records = [
+        sound_record("rl", seed, metrics={"sharpness": 3.0}, objective=OBJECTIVE)
+        for seed in range(3)
+    ]
+    (only,) = build_leaderboard(records).rows
+    assert only.rank is None
+    assert "whether less or more of sharpness is better is not known" in only.notes[-1]
+
+
+def test_rows_without_the_metric_say_so() -> None:
+    records = seeds("rl", 10.0, 11.0, 12.0)
+    records += seeds("random", 1.0, 2.0, 3.0, metrics={"is": 7.0})
+    without = next(row for row in build_leaderboard(records).rows if row.strategy == "random")
+    assert without.notes[-1] == "not ranked: no fid"
+
+
+def test_a_spread_ranks_nothing() -> None:
+    with pytest.raises(ConfigError, match="take is"):
+        build_leaderboard(seeds("rl", 10.0, 11.0, 12.0), rank_by="is_std")
+
+
+def test_why_nothing_could_be_compared_is_told() -> None:
+    records = seeds("rl", 1.0, 2.0, 3.0) + seeds("random", 4.0, 5.0, 6.0)
+    records += seeds("rl", 1.1, 2.1, 3.1, space="agan") + seeds("cem", 4.0, 5.0, 6.0, space="agan")
+    board = build_leaderboard(records)
+    assert board.comparison is None
+    assert [(p.source, "in 1 of 2 tasks" in p.message) for p in board.problems] == [
+        ("cem", True),
+        ("random", True),
+    ]

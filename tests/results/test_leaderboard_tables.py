@@ -274,3 +274,31 @@ def test_a_run_under_another_name_and_seed_is_told() -> None:
     assert "one of them is a copy" in problem.message
     other = RunRecord.from_json({**copy.to_json(), "started": "2026-11-22T10:01:00.000+00:00"})
     assert build_leaderboard([original, other]).problems == ()
+
+
+# Odd texts
+
+
+def test_a_text_that_utf_8_cannot_say_is_written_in_plain_letters(tmp_path: Path) -> None:
+    board = build_leaderboard([record(run_id="odd\udcff", search_space="space\udcff")])
+    for suffix in (".csv", ".md", ".json"):
+        board.write(tmp_path / f"board{suffix}")
+        written = (tmp_path / f"board{suffix}").read_text("utf-8")
+        assert "space\\udcff" in written.replace("\\\\", "\\")
+
+
+def test_the_names_of_thousands_of_runs_are_read_back() -> None:
+    cell = "; ".join(f"{number:032x}" for number in range(5000))
+    _, rows = read_csv(csv_line(["run_ids"]) + csv_line([cell]), source="a.csv")
+    assert rows == [{"run_ids": cell}]
+    assert csv.field_size_limit() < len(cell)
+
+
+def test_a_column_that_looks_like_a_formula_is_read_back() -> None:
+    header, _ = read_csv(csv_line(["=x_mean", "rank"]), source="a.csv")
+    assert header == ["=x_mean", "rank"]
+
+
+def test_a_protocol_cannot_leave_its_place_in_markdown() -> None:
+    board = build_leaderboard([record(protocol="p` <b>\n# title")])
+    assert "Protocol `p' <b> # title`, ranked by" in board.to_markdown()

@@ -14,6 +14,7 @@ from record_samples import average_random, evaluation, failed_record, sound_reco
 from nasgan.errors import ConfigError
 from nasgan.results.collection import find_records
 from nasgan.results.leaderboard import build_leaderboard
+from nasgan.results.proxy import proxy_correlation
 from nasgan.results.record import RunRecord
 from nasgan.results.tables import csv_line, read_csv
 from nasgan.results.verification import Verification, verify_table
@@ -21,6 +22,13 @@ from nasgan.results.verification import Verification, verify_table
 SPACES = ("agan", "autogan")
 SEEDS = 3
 EDITS = 120
+SCORED = {"a": (3.0, 2.0), "b": (1.0, 1.0), "c": (2.0, 3.0)}
+PROXY = proxy_correlation(
+    {name: {("weights", 9): before} for name, (before, _) in SCORED.items()},
+    {name: after for name, (_, after) in SCORED.items()},
+    "fid",
+)
+assert PROXY is not None
 
 Table = list[dict[str, Any]]
 
@@ -39,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     tuning_budget="=none", cost=costs(rng),
                 )  # fmt: skip
                 record.write(root / space / strategy / f"seed{seed}" / "record.json")
-    config = sound_record("rl", search_space="agan").config
+    config = sound_record("rl", 9, search_space="agan").config
     failed = failed_record("rl", 9, search_space="agan", run_id="rl-agan-9", config=config)
     changed = {"config_hash": sound_record("rl", search_space="agan").config_hash}
     failed = RunRecord.from_json({**failed.to_json(), **changed})
@@ -97,7 +105,7 @@ def test_what_was_written_verifies(
     assert found.differences == ()
     assert found.num_rows > 0
     assert found.num_cells > 40 * found.num_rows
-    assert found.num_runs == 13
+    assert found.num_runs == (4 if "where" in settings else 13)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
@@ -252,8 +260,10 @@ def test_a_run_found_on_two_machines_is_no_difference(runs: Path, tmp_path: Path
     [
         ({"metrics": {"is": 9.0, "is_std": 0.1, "fid": 1.0}}, "not those of one of its finalists"),
         ({"config": {"strategy": {"name": "rl", "trick": True}}}, "does not match its hash"),
+        ({"seed": 7}, "the seed is not that of its configuration"),
+        ({"proxy_correlation": {**PROXY, "kendall": 1.0}}, "not that of its points"),
     ],
-    ids=["metrics", "config"],
+    ids=["metrics", "config", "seed", "proxy"],
 )
 def test_a_record_that_contradicts_itself_is_found(
     tmp_path: Path, change: dict[str, Any], message: str
@@ -339,3 +349,23 @@ def test_what_is_no_leaderboard_is_refused(
         verify_table(tmp_path / name, [])
     with pytest.raises(ConfigError, match="cannot be read"):
         verify_table(tmp_path / "none.csv", [])
+
+
+def test_a_number_is_what_a_spreadsheet_reads(runs: Path, tmp_path: Path) -> None:
+    path = written(runs, tmp_path, ".csv")
+    before = read_csv(path.read_text("utf-8"), source="")[1][0]["final_images"]
+    edited(path, lambda rows: rows[0].update(final_images=f"0_{before}"))
+    (difference,) = verified(path, runs).differences
+    assert "column final_images" in difference
+
+
+def test_a_selection_of_seeds_is_told(runs: Path, tmp_path: Path) -> None:
+    path = written(runs, tmp_path, ".csv", where={"seed": [0, 1]})
+    found = verified(path, runs)
+    assert (found.differences, found.num_runs) == ((), 8)
+    assert 'only runs of the selection {"seed": [0, 1]}' in found.remarks
+
+
+def test_a_proxy_correlation_of_its_points_verifies(tmp_path: Path) -> None:
+    sound_record(proxy_correlation=PROXY).write(tmp_path / "r" / "record.json")
+    assert verified(written(tmp_path / "r", tmp_path, ".csv"), tmp_path / "r").differences == ()

@@ -266,3 +266,8 @@ def test_a_run_whose_logger_failed_does_not_take_up_the_next_one(tmp_path: Path)
 def test_an_unknown_wandb_mode_is_refused() -> None:
     with pytest.raises(ConfigError, match="offline"):
         WandbLogger(mode="sometimes")  # type: ignore[arg-type]
+
+
+def test_one_tag_is_one_tag() -> None:
+    assert WandbLogger(tags="baseline").tags == ("baseline",)
+    assert WandbLogger(tags=["a", "b"]).tags == ("a", "b")

@@ -165,3 +165,8 @@ def test_reading_records_imports_no_scipy(tmp_path: Path) -> None:
         "assert not {'scipy', 'torch', 'pandas'} & set(sys.modules), 'imported'"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_scores_that_are_not_finite_have_no_correlation() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        rank_correlations([1.0, 2.0, 3.0, float("nan")], [1.0, 2.0, 3.0, 4.0])

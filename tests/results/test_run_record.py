@@ -44,6 +44,13 @@ def test_costs_and_evaluations_of_the_contracts_are_accepted() -> None:
         assert Cost.from_json(again.cost["search"]) == scored.cost
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -58,6 +65,9 @@ def test_costs_and_evaluations_of_the_contracts_are_accepted() -> None:
         ("objective", {"metric": "fid", "direction": "down"}),
         ("parameters", {"generator": 1}),
         ("macs", 1.5),
+        ("macs", 2**64),
+        ("metrics", {"fid": 10**400}),
+        ("metrics", {"fid": 1e200}),
         ("space_settings", [16]),
         ("finalists", {}),
         ("finalists", [{**evaluation(fid=1.0), "score": float("inf")}]),
@@ -69,10 +79,14 @@ def test_costs_and_evaluations_of_the_contracts_are_accepted() -> None:
         ("budget", {"architectures": 3}),
         ("timers", {"search": -1.0}),
         ("config", {"a": object()}),
+        ("config", {"a": nested(101)}),
+        ("seed", nested(900)),
         ("config", {"a": [1, {"b": float("nan")}]}),
         ("dataset_info", {"num_images": 3}),
         ("started", "yesterday"),
         ("started", "2026-11-22T10:00:00"),
+        ("started", "20261122T100000+00:00"),
+        ("started", "2026-11-22T10:00:00Z"),
         ("ended", "2026-11-22T09:00:00.000+00:00"),
         ("failure", "but it completed"),
         ("strategy", "train"),

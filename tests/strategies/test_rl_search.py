@@ -69,8 +69,11 @@ def test_it_keeps_the_contract_with_shared_weights(settings: dict[str, Any]) -> 
     check_strategy(lambda: small(**settings), evaluators=("shared",))
 
 
-def test_it_keeps_the_contract_over_stages() -> None:
-    check_strategy(small, evaluators=("shared",), space=StagedSpace())
+@pytest.mark.parametrize(
+    "settings", [{}, {"update": "published", "children": 1}], ids=["corrected", "published"]
+)
+def test_it_keeps_the_contract_over_stages(settings: dict[str, Any]) -> None:
+    check_strategy(lambda: small(**settings), evaluators=("shared",), space=StagedSpace())
 
 
 @pytest.mark.parametrize(

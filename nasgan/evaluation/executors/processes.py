@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from nasgan.contracts import EvaluationPool, Evaluator, Ledger
+from nasgan.errors import ConfigError, NasganError
 from nasgan.evaluation.executors.crew import Crew, Message, Worker
 from nasgan.evaluation.executors.executor import WorkerExecutor, WorkOrder, usable_cores
 from nasgan.evaluation.executors.worker_pool import WorkerPool
@@ -54,6 +55,8 @@ class ProcessExecutor(WorkerExecutor):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_positive("threads", self.threads)
+        if "auto" in self.named_devices:
+            raise ConfigError("executor.devices must be auto, or names of devices without auto")
 
     @property
     def named_devices(self) -> tuple[str, ...]:
@@ -117,7 +120,13 @@ class ProcessCrew(Crew):
             "threads": self._threads,
             "log_level": logging.getLogger().getEffectiveLevel(),
         }
-        worker = ProcessWorker(number, self._threads, self.workers.remove)
+        try:
+            worker = ProcessWorker(number, self._threads, self.workers.remove)
+        except OSError as error:
+            raise NasganError(
+                f"worker process {number} of {self._size} cannot be started: {error}; lower "
+                "executor.workers, or raise the limits of this account"
+            ) from error
         self.workers.append(worker)
         worker.ask(order)
         return worker
@@ -180,7 +189,8 @@ class ProcessWorker(Worker):
         if code >= 0:
             return f"its worker ended with exit code {code}"
         hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"its worker was killed by {signal.Signals(-code).name}{hint}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        return f"its worker was killed by {name}{hint}"
 
     def stop(self) -> None:
         """See `Worker.stop`; a second time it does nothing."""

@@ -146,7 +146,9 @@ class WorkerPool(EvaluationPool):
         wanted = min(len(waiting) - starting, self._crew.size - len(self._places))
         used = {place.worker.number for place in self._places}
         free = [number for number in range(self._crew.size) if number not in used]
-        self._places += [_Place(self._crew.start(number)) for number in free[: max(0, wanted)]]
+        for number in free[: max(0, wanted)]:
+            # One by one: if the next cannot be started, `close` stops this one.
+            self._places.append(_Place(self._crew.start(number)))
 
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`.

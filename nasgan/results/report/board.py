@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nasgan.results.collection import space_label
+from nasgan.results.comparison import Comparison
 from nasgan.results.published import published_result
 from nasgan.results.report.collect import Chapter, LabelledRow
 from nasgan.results.report.figures import bounds
@@ -18,10 +19,11 @@ from nasgan.results.rows import MIN_SEEDS, Row, Task
 from nasgan.results.statistics import Summary
 from nasgan.results.tables import metric_names
 
-__all__ = ["board_table", "comparison_tables", "csv_uri", "headlines"]
+__all__ = ["board_table", "comparison_tables", "csv_uri", "headlines", "leaders_in_words"]
 
 _MOST_NAMED = 2
 _MOST_TASKS = 12
+_SIGNIFICANT = 0.05
 _AHEAD = ("Rank", "Method", "Search space")
 _TEXTS = ("Method", "Search space", "Budget", "Paper", "Note")
 _BEHIND = ("Parameters G", "Multiply-adds G", "Search", "Final training", "Paper", "Note")
@@ -114,14 +116,31 @@ def headlines(chapter: Chapter) -> list[tuple[str, str]]:
         told[_MOST_TASKS:] = [(f"{len(told) - _MOST_TASKS} more tasks", "are in the table")]
     found = chapter.board.comparison
     if found is not None:
-        best = found.ranks[0]
-        mean = shown(best.average_rank)
-        words = f"{best.strategy} has the best average rank, {mean}"
-        told.append((f"over {len(found.tasks)} tasks", words))
+        told.append((f"over {len(found.tasks)} tasks", leaders_in_words(found)))
     bound = bounds(chapter).get(chapter.board.ranked_by)
     if bound is not None:
         told.append(("real test images", f"{shown(bound, 4)}, the best that can be hoped for"))
     return told
+
+
+def leaders_in_words(comparison: Comparison) -> str:
+    """Who leads, and whether that is more than chance after Holm's correction."""
+    mean = comparison.ranks[0].average_rank
+    leaders = [rank.strategy for rank in comparison.ranks if rank.average_rank == mean]
+    beaten = [
+        pair.second
+        for pair in comparison.pairs
+        if pair.first == leaders[0] and pair.p_holm < _SIGNIFICANT
+    ]
+    verb = "has" if len(leaders) == 1 else "share"
+    words = f"{' and '.join(leaders)} {verb} the best average rank, {shown(mean)}"
+    if len(leaders) > 1 or not beaten:
+        words += " (no significant difference)"
+    else:
+        words += f" (significantly better than {', '.join(beaten)})"
+    if comparison.left_out:
+        words += f"; not compared: {', '.join(one.source for one in comparison.left_out)}"
+    return words
 
 
 def _task_titles(tasks: Sequence[Task]) -> dict[Task, str]:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -126,7 +127,7 @@ class LiveServer:
         handler = type("_Handler", (_PageHandler,), {"page": page, "host": host})
         try:
             self._server = _Server((host, port), handler)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError) as error:  # the last: a name that is none
             raise ConfigError(
                 f"cannot listen at host={host} port={port}: {_reason(error)}; choose another port= "
                 "(0: any free one)"
@@ -151,6 +152,12 @@ class _Server(ThreadingHTTPServer):
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A reader who leaves is no news; anything else goes to the log."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError):
+            _log.error("a request failed: %s: %s", type(error).__name__, error, exc_info=error)
 
 
 class _PageHandler(BaseHTTPRequestHandler):

@@ -28,8 +28,7 @@ from nasgan_strategies.rl.settings import check_scratch_budget, check_settings
 __all__ = ["RLSearch"]
 
 _log = logging.getLogger(__name__)
-# Supernet steps between two possible checkpoints.
-_PIECE_STEPS = 10
+_PIECE_STEPS = 10  # of the supernet, between two possible checkpoints
 # Paths are drawn in batches: the policy stands still while the supernet trains.
 _PATHS = 32
 
@@ -44,9 +43,8 @@ class RLSearch(AskTellStrategy):
     candidate is trained on its own, many at once with ``executor=processes``; the policy is updated
     whenever ``children`` of them have arrived, by its present probabilities of what it had drawn.
 
-    Choices that a space repairs are learned as they were drawn. A candidate that failed counts as
-    the worst so far. If the budget ends before the last stage, the best prefix is completed by the
-    first option of each decision that is missing.
+    Choices that a space repairs are learned as drawn; a candidate that failed counts as the worst
+    so far. If the budget ends before the last stage, the best prefix is completed by first options.
 
     Args:
         update: ``corrected``, or ``published``: one child a step, the baseline restarted in each

@@ -197,6 +197,27 @@ def test_workers_that_cannot_be_built_end_the_run(tmp_path, architectures, arriv
     pool.close()
 
 
+def test_a_machine_without_room_for_another_process_is_told_so(tmp_path, architectures):
+    order = WorkOrder(BUILDER, {"folder": str(tmp_path)})
+    evaluator = ScriptedEvaluator(tmp_path, Ledger())
+    pool = ProcessExecutor(workers=3).open(evaluator, Ledger(), order)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "missing"))
+        with pytest.raises(NasganError, match=r"of 3 cannot be started: .*executor\.workers"):
+            pool.submit(Proposal(architectures[0]))
+    pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals without a name are Linux's")
+def test_a_signal_without_a_name_is_told_by_its_number(stage, architectures):
+    pid = stage.begin(architectures[5], "wait", "wait")
+    os.kill(pid, signal.SIGRTMIN + 3)
+    again = stage.attempt(architectures[5], 1)
+    os.kill(again, signal.SIGRTMIN + 3)
+    (evaluation,) = stage.arrive(1)
+    assert f"killed by signal {signal.SIGRTMIN + 3}" in evaluation.failure
+
+
 SEARCH = """
 import sys, time
 from pathlib import Path
@@ -246,6 +267,7 @@ def test_no_worker_outlives_a_search_that_is_killed(tmp_path, architectures):
         ({"attempts": 0}, "executor.attempts must be at least 1, got 0"),
         ({"timeout": 0.0}, "executor.timeout must be above 0, got 0.0"),
         ({"timeout": -1.0}, "executor.timeout must be above 0, got -1.0"),
+        ({"devices": ("cpu", "auto")}, "executor.devices must be auto, or names"),
     ],
 )
 def test_impossible_settings_are_refused(setting, message):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 from pretending import Clock, PretendCrew, proposals, started
 from scripted import ScriptedEvaluator
 
-from nasgan.contracts import Budget, Cost, Ledger, Proposal
+from nasgan.contracts import AskTellStrategy, Budget, Cost, Ledger, Proposal
 from nasgan.errors import BudgetExhausted, ConfigError, NasganError, StorageError
 from nasgan.evaluation import InProcessPool
 from nasgan.evaluation.executors.worker_pool import WorkerPool
+from nasgan.testing.toy_space import ToySpace
 
 
 @pytest.fixture
@@ -278,6 +280,53 @@ def test_a_shorter_evaluation_may_still_fit(make, architectures):
     pool.submit(Proposal(architectures[1], 5))
 
 
+class Listed(AskTellStrategy):
+    """Proposes the architectures of a list."""
+
+    name = "listed"
+    finished = False
+
+    def __init__(self, pool, ledger, choices):
+        super().__init__()
+        self.run = SimpleNamespace(pool=pool, ledger=ledger, space=ToySpace())
+        self.choices = list(choices)
+
+    def ask(self):
+        return Proposal(self.choices.pop(0))
+
+
+def test_a_refused_candidate_is_begun_when_another_cost_less_than_it_could(make, architectures):
+    pool, crew, ledger = make(3, attempts=1, generator_steps=25)
+    strategy = Listed(pool, ledger, architectures)
+    strategy.step()
+    crew.ready()
+    strategy.step()
+    assert pool.under_way == 2, "the third may cost more than is left"
+    first = crew.started[0]
+    cost = Cost(generator_steps=3).to_json()
+    message = {"kind": "failed", "reason": "RuntimeError: it broke", "trace": "", "cost": cost}
+    crew.sent.append((first, message))
+    strategy.step()
+    state = json.loads(json.dumps([pool.state_dict(), strategy.state_dict()]))
+
+    again, crew, same_ledger = make(3, attempts=1, generator_steps=25)
+    same_ledger.load_state_dict(ledger.state_dict())
+    again.load_state_dict(state[0])
+    resumed = Listed(again, same_ledger, architectures[3:])
+    resumed.load_state_dict(state[1])
+    for _ in range(2):
+        resumed.step()
+        crew.ready(*(worker for worker in crew.started if not worker.requests))
+    resumed.step()
+    assert [worker.candidate for worker in crew.started] == architectures[1:3]
+    for worker in crew.started:
+        crew.done(worker)
+    assert len(resumed.step().evaluations) == 2
+    assert same_ledger.spent().generator_steps == 23
+    with pytest.raises(BudgetExhausted, match="25 generator_steps"):
+        resumed.step()
+
+
 def test_a_time_budget_ends_the_search_while_candidates_are_under_way(make, architectures, clock):
     pool, crew, ledger = make(2, device_seconds=100.0)
     first, second = started(pool, crew, architectures[:2])
@@ -323,6 +372,23 @@ def test_closing_stops_the_workers(make, architectures):
     pool.close()
     assert all(worker.stopped for worker in workers)
     assert (pool.under_way, crew.dismissed) == (0, 1)
+
+
+def test_a_worker_that_cannot_be_started_leaves_none_behind(make, architectures):
+    pool, crew, _ = make(2)
+    pool.load_state_dict({"proposals": [p.to_json() for p in proposals(architectures[:2])]})
+    start = crew.start
+
+    def start_but_one(number):
+        if number:
+            raise NasganError("no more processes")
+        return start(number)
+
+    crew.start = start_but_one
+    with pytest.raises(NasganError, match="no more processes"):
+        pool.advance()
+    pool.close()
+    assert [worker.stopped for worker in crew.started] == [True]
 
 
 def test_a_resumed_search_begins_again_what_was_under_way_in_the_order_it_came(

@@ -199,8 +199,23 @@ def test_a_port_in_use_and_a_strange_host_are_refused(root: Path) -> None:
         taken.listen()
         with pytest.raises(ConfigError, match="choose another port="):
             LiveServer(page, port=taken.getsockname()[1])
-    for host, port in (("127.0.0.1", 70_000), ("no.such.host.invalid", 0)):
+    for host, port in (("127.0.0.1", 70_000), ("no.such.host.invalid", 0), ("ä..b", 0)):
         with pytest.raises(ConfigError, match="cannot listen"):
             LiveServer(page, host=host, port=port)
     with pytest.raises(ConfigError, match="no such results folder"):
         LivePage([root / "nowhere"])
+
+
+def test_a_reader_who_leaves_is_no_news(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def gone(page: LivePage) -> str:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(LivePage, "digest", gone)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/digest")
+    with pytest.raises(http.client.RemoteDisconnected):
+        connection.getresponse()
+    connection.close()
+    assert capfd.readouterr().err == ""

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 from report_samples import grid_png, write_run, write_status
 
+from nasgan.results.collection import Problem
+from nasgan.results.comparison import Comparison, PairTest, StrategyRank
+from nasgan.results.report.board import leaders_in_words
 from nasgan.results.report.grids import EmbeddedGrid, budget_for, embed_grid
 from nasgan.results.report.jobs import find_jobs
 from nasgan.results.report.labels import duration, short_commit
@@ -147,3 +150,41 @@ def test_times_are_in_two_units(seconds: float | None, text: str) -> None:
 def test_a_commit_is_cut_and_stays_dirty() -> None:
     assert short_commit("0123456789abcdef+dirty") == "0123456789+dirty"
     assert short_commit("") == ""
+
+
+def _comparison(
+    ranks: list[float], p_holm: float, left_out: tuple[Problem, ...] = ()
+) -> Comparison:
+    names = [f"s{k}" for k in range(len(ranks))]
+    return Comparison(
+        "fid",
+        ("one", "two"),
+        tuple(
+            StrategyRank(name, rank, None, None, 0) for name, rank in zip(names, ranks, strict=True)
+        ),
+        tuple(PairTest("s0", name, 2, 0, p_holm, p_holm) for name in names[1:]),
+        left_out,
+    )
+
+
+@pytest.mark.parametrize(
+    ("comparison", "words"),
+    [
+        (
+            _comparison([1.0, 2.0], 0.5),
+            "s0 has the best average rank, 1 (no significant difference)",
+        ),
+        (
+            _comparison([1.5, 1.5], 0.01),
+            "s0 and s1 share the best average rank, 1.5 (no significant difference)",
+        ),
+        (
+            _comparison([1.0, 2.0, 3.0], 0.01, (Problem("s9", "lacks a task"),)),
+            "s0 has the best average rank, 1 (significantly better than s1, s2); not compared: s9",
+        ),
+    ],
+)
+def test_the_headline_claims_no_more_than_the_tests_show(
+    comparison: Comparison, words: str
+) -> None:
+    assert leaders_in_words(comparison) == words
