@@ -30,13 +30,13 @@ class Finding(NamedTuple):
     """One thing looked at.
 
     Attributes:
-        state: ``broken`` only for what the embedded default needs; ``note`` for anything else that
-            is missing or odd.
+        state: ``broken`` only for what the embedded default needs; ``faulty`` for a plugin that
+            is installed and does not work; ``note`` for anything else that is missing or odd.
         what: the thing.
         detail: what was found, and what to do about it.
     """
 
-    state: Literal["ok", "note", "broken"]
+    state: Literal["ok", "note", "faulty", "broken"]
     what: str
     detail: str
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,11 +21,19 @@ from nasgan.cli.schema import check_config, strip_foreign
 from nasgan.errors import ConfigError
 from nasgan.registry import plugin_packages
 
-__all__ = ["VERSION_BASE", "compose", "compose_run", "compose_sweep", "resolved"]
+__all__ = [
+    "VERSION_BASE",
+    "compose",
+    "compose_run",
+    "compose_sweep",
+    "resolved",
+    "sweep_jobs",
+]
 
 VERSION_BASE = "1.3"
 
 _RUN_VERBS = ("search", "train")
+_HYDRAS_OWN = re.compile(r"[+~]*hydra([./@]|$)")
 
 
 def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -79,6 +90,31 @@ def compose_sweep(
         return hydra_settings
     except COMPOSITION_ERRORS as error:
         raise explain(error, verb) from error
+
+
+def sweep_jobs(settings: DictConfig, overrides: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """The overrides of each job of a sweep, in order.
+
+    Args:
+        settings: what `compose_sweep` gives.
+        overrides: as on the command line.
+
+    Returns:
+        Nothing where they cannot be known before the sweep: a sweeper that is not Hydra's own finds
+        them on its way, and Hydra refuses malformed ones itself.
+    """
+    if not str(settings.sweeper.get("_target_")).endswith(".BasicSweeper"):
+        return []
+    texts = [f"{key}={value}" for key, value in (settings.sweeper.params or {}).items()]
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            parsed = parser.parse_overrides([*texts, *overrides])
+            task = [o for o in parsed if not _HYDRAS_OWN.match(o.get_key_element())]
+            (jobs,) = BasicSweeper.split_arguments(task, None)
+    except COMPOSITION_ERRORS:
+        return []
+    return [tuple(job) for job in jobs]
 
 
 def _composed(name: str, overrides: Sequence[str]) -> DictConfig:

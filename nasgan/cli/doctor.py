@@ -11,7 +11,7 @@ from nasgan.cli.console import heading, say
 
 __all__ = ["run"]
 
-_MARKS = {"ok": "ok     ", "note": "note   ", "broken": "BROKEN "}
+_MARKS = {"ok": "ok     ", "note": "note   ", "faulty": "FAULTY ", "broken": "BROKEN "}
 
 _SECTIONS = (
     ("environment", checkup.environment),
@@ -31,14 +31,20 @@ def run(arguments: Sequence[str]) -> int:
         "The exit code is 1 only if `nasgan search` without arguments cannot work.",
     )
     parser.parse_args(list(arguments))
-    broken: list[Finding] = []
+    found: list[Finding] = []
     for title, examine in _SECTIONS:
         say(heading(title))
         for finding in examine():
             say(f"  {_MARKS[finding.state]}{finding.what}: {finding.detail}")
-            broken += [finding] if finding.state == "broken" else []
-    if broken:
-        say("", f"The embedded default cannot run: {', '.join(f.what for f in broken)}.")
+            found.append(finding)
+    if faulty := _names(found, "faulty"):
+        say("", f"Plugins that do not work: {faulty}. Everything else is unaffected.")
+    if broken := _names(found, "broken"):
+        say("", f"The embedded default cannot run: {broken}.")
         return 1
     say("", "The embedded default works: nasgan search")
     return 0
+
+
+def _names(found: Sequence[Finding], state: str) -> str:
+    return ", ".join(finding.what for finding in found if finding.state == state)

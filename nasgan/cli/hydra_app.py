@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.types import RunMode
 
-from nasgan.cli.compose import VERSION_BASE, compose_run, compose_sweep
+from nasgan.cli.compose import VERSION_BASE, compose_run, compose_sweep, sweep_jobs
 from nasgan.cli.configs import config_uri, register_plugin_configs
 from nasgan.cli.console import say
 from nasgan.cli.hydra_job import Job, Work
@@ -23,6 +25,9 @@ from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.resolvers import register_resolvers, sweep_name
 from nasgan.cli.sweep import SweepLog, summary
 from nasgan.errors import ConfigError, NasganError
+
+if TYPE_CHECKING:
+    from nasgan.engine.run_directory import NewFolders
 
 __all__ = ["SweepError", "run_app"]
 
@@ -34,6 +39,22 @@ _SETS_THE_MODE = re.compile(r"\+*(hydra\.mode|experiment)=")
 
 class SweepError(NasganError):
     """A job of a sweep failed; what happened was shown when it did."""
+
+
+class _Plan(NamedTuple):
+    """What a command line asks for.
+
+    Attributes:
+        sweep: the log of the sweep, if it is one.
+        jobs: the overrides of the sweep's jobs, where they are known before it runs.
+        folder: of a single run.
+        new: the folders that a single run will make.
+    """
+
+    sweep: SweepLog | None = None
+    jobs: Sequence[tuple[str, ...]] = ()
+    folder: Path | None = None
+    new: NewFolders | None = None
 
 
 def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
@@ -52,15 +73,15 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
         SweepError: a job of a sweep failed.
         SystemExit: by Hydra, after printing help or a configuration.
     """
-    sweep = _check_before_start(verb, arguments)
+    plan = _check_before_start(verb, arguments)
     register_plugin_configs()
     register_resolvers()
-    job = Job(verb, work, sweep)
+    job = Job(verb, work, plan.sweep)
     main = hydra.main(version_base=VERSION_BASE, config_path=config_uri(), config_name=verb)
     with _command_line(arguments), _errors_raised():
         try:
-            if sweep is not None:
-                _run_sweep(main(job), sweep)
+            if plan.sweep is not None:
+                _run_sweep(main(job), plan.sweep, plan.jobs)
             else:
                 main(job)()
         except SweepError:
@@ -68,11 +89,24 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
         except COMPOSITION_ERRORS as error:
             raise explain(error, verb) from error
     if job.error is not None:
+        if isinstance(job.error, NasganError):
+            _leave_nothing(verb, plan)
         raise job.error
     return job.exit_code
 
 
-def _run_sweep(start: Callable[[], object], sweep: SweepLog) -> None:
+def _leave_nothing(verb: str, plan: _Plan) -> None:
+    """Remove the folders that a refused run has made, where only its log is in them."""
+    if plan.folder is None or plan.new is None or plan.folder not in plan.new:
+        return
+    if plan.folder.is_dir() and {path.name for path in plan.folder.iterdir()} <= {f"{verb}.log"}:
+        shutil.rmtree(plan.folder, ignore_errors=True)
+        plan.new.remove()
+
+
+def _run_sweep(
+    start: Callable[[], object], sweep: SweepLog, jobs: Sequence[tuple[str, ...]]
+) -> None:
     """Run all jobs; show how they ended.
 
     Raises:
@@ -97,7 +131,7 @@ def _run_sweep(start: Callable[[], object], sweep: SweepLog) -> None:
                 stopped = f"{type(error).__name__}: {error}"
     finally:
         notes = sweep.read()
-        say(*summary(notes, is_whole=is_whole))
+        say(*summary(notes, is_whole=is_whole, planned=jobs))
         sweep.remove()
     failed = sum(note.state in ("failed", "running") for note in notes)
     if stopped:
@@ -113,7 +147,7 @@ def _run_sweep(start: Callable[[], object], sweep: SweepLog) -> None:
         )
 
 
-def _check_before_start(verb: str, arguments: Sequence[str]) -> SweepLog | None:
+def _check_before_start(verb: str, arguments: Sequence[str]) -> _Plan:
     """Refuse a bad single run before Hydra makes its folder; prepare the log of a sweep."""
     flags, unknown = get_args_parser().parse_known_args(list(arguments))
     if flags.experimental_rerun is not None:
@@ -121,39 +155,43 @@ def _check_before_start(verb: str, arguments: Sequence[str]) -> SweepLog | None:
     if unknown:
         raise ConfigError(f"unknown flag {unknown[0]}; see nasgan {verb} --help")
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
-        return None
+        return _Plan()
     if flags.multirun or flags.config_dir or any(map(_SETS_THE_MODE.match, flags.overrides)):
-        sweep = _open_sweep(verb, flags)
-        if sweep is not None:
-            return sweep
+        plan = _open_sweep(verb, flags)
+        if plan.sweep is not None:
+            return plan
     if flags.config_dir or flags.config_path or flags.config_name:
-        return None
-    config, _ = compose_run(verb, flags.overrides)
+        return _Plan()
+    config, folder = compose_run(verb, flags.overrides)
+    plan = _Plan()
     if verb in ("search", "train"):
+        from nasgan.engine.run_directory import NewFolders
         from nasgan.engine.workbench import check_config
 
         check_config(config)
+        plan = _Plan(folder=folder, new=NewFolders(folder))
     if verb == "train" and isinstance(config["architecture"], str):
         from nasgan.factory import load_architecture
 
         load_architecture(config["architecture"])
-    return None
+    return plan
 
 
-def _open_sweep(verb: str, flags: Namespace) -> SweepLog | None:
-    """The log of the sweep that the command line or an experiment asks for, if one does."""
+def _open_sweep(verb: str, flags: Namespace) -> _Plan:
+    """The sweep that the command line or an experiment asks for, if one does."""
     if flags.config_path:
         if flags.multirun:
             raise ConfigError("--config-path does not go with a sweep; use --config-dir")
-        return None
+        return _Plan()
     overrides = list(flags.overrides)
     if flags.config_dir:
         folder = Path(flags.config_dir).absolute()
         overrides.append(f"hydra.searchpath=['file://{folder}']")
     settings = compose_sweep(verb, overrides, name=flags.config_name)
     if not flags.multirun and settings.mode != RunMode.MULTIRUN:
-        return None
-    return SweepLog.new(Path(settings.sweep.dir), sweep_name(verb, flags.overrides))
+        return _Plan()
+    log = SweepLog.new(Path(settings.sweep.dir), sweep_name(verb, flags.overrides))
+    return _Plan(log, sweep_jobs(settings, overrides))
 
 
 @contextmanager

@@ -7,8 +7,9 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -127,9 +128,9 @@ class Job:
             config = resolved(self.verb, settings, HydraConfig.get())
         except OmegaConfBaseException as error:
             raise explain(error, self.verb) from error
-        if folder != Path.cwd():
-            _keep_composition(folder, settings)
+        written = _keep_composition(folder, settings) if folder != Path.cwd() else []
         with ExitStack() as held:
+            held.push(partial(_forget_if_refused, folder, written))
             if note is not None and note.is_parallel and config.get("device") in _ANY_DEVICE:
                 assert self.sweep is not None
                 share = held.enter_context(share_of_devices(note.number, self.sweep.folder))
@@ -187,14 +188,33 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _keep_composition(folder: Path, settings: DictConfig) -> None:
-    """Write ``.hydra`` as Hydra would, but never over that of a run that is there already."""
+def _keep_composition(folder: Path, settings: DictConfig) -> list[Path]:
+    """Write ``.hydra`` as Hydra would, but never over that of a run that is there already.
+
+    Returns:
+        The files written.
+    """
     parts = {
         "config": settings,
         "hydra": OmegaConf.create({"hydra": HydraConfig.get()}),
         "overrides": HydraConfig.get().overrides.task,
     }
+    written = []
     for name, part in parts.items():
         path = folder / ".hydra" / f"{name}.yaml"
         if not path.exists():
             atomic.write_text(path, OmegaConf.to_yaml(part))
+            written.append(path)
+    return written
+
+
+def _forget_if_refused(
+    folder: Path, written: list[Path], kind: type[BaseException] | None, *_: object
+) -> None:
+    """Remove what was ``written`` if the work has left the folder to others."""
+    if kind is None or not issubclass(kind, NasganError) or (folder / "config.json").exists():
+        return
+    for path in written:
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        (folder / ".hydra").rmdir()

@@ -11,9 +11,10 @@ from nasgan import atomic
 from nasgan.cli.console import say
 from nasgan.cli.folders import roots_of, with_lists
 from nasgan.cli.hydra_app import run_app
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
+    from nasgan.results.collection import Problem
     from nasgan.results.comparison import Comparison
     from nasgan.results.leaderboard import Leaderboard
 
@@ -30,18 +31,21 @@ def run(arguments: Sequence[str]) -> int:
         from nasgan.cli.verify import run as verify
 
         return verify(arguments[1:])
+    if arguments and re.fullmatch(r"\w[^=]*", arguments[0]):
+        raise UnknownNameError("subcommand of nasgan leaderboard", arguments[0], ["verify"])
     return run_app("leaderboard", _leaderboard, with_lists(arguments))
 
 
 def _leaderboard(config: dict[str, Any], _: Path) -> int:
-    from nasgan.results.comparison import comparison_markdown, ranks_csv
+    from nasgan.cli.board import board_lines, note_lines, ranks_lines
+    from nasgan.results.comparison import ranks_csv
     from nasgan.results.leaderboard import build_leaderboard, find_records
 
     files = _files(config["out"])
     roots = roots_of(config["runs"])
     records, unreadable = find_records(roots)
     if not records:
-        _show_problems(unreadable)
+        say(*note_lines(unreadable))
         raise ConfigError(
             f"no finished runs in {', '.join(roots)}; make one (nasgan search) or say where "
             "they are (runs=FOLDER)"
@@ -60,10 +64,15 @@ def _leaderboard(config: dict[str, Any], _: Path) -> int:
     ]
     comparison = _comparison(boards)
     for board in boards:
-        say(board.to_markdown())
-    if len(boards) > 1 and comparison is not None:
-        say(comparison_markdown(comparison))
-    _show_problems(unreadable)
+        say(*board_lines(board))
+    compared = [comparison] if comparison is not None else [b.comparison for b in boards]
+    left_out: list[Problem] = []
+    for found in compared:
+        if found is not None:
+            say(*ranks_lines(found))
+            left_out += found.left_out
+    problems = [problem for board in boards for problem in board.problems]
+    say(*note_lines([*problems, *left_out, *unreadable]))
     rows = [row for board in boards for row in board.rows]
     count = len({name for row in rows for name in row.provenance.run_ids})
     say(f"{count} of {len(records)} runs in {len(rows)} rows", *_written(boards, files))
@@ -113,8 +122,3 @@ def _written(boards: Sequence[Leaderboard], files: Sequence[Path]) -> list[str]:
 
 
 _NAMES = {".csv": "CSV", ".md": "Markdown", ".json": "JSON"}
-
-
-def _show_problems(problems: Sequence[object]) -> None:
-    if problems:
-        say("Not counted:", *(f"  {problem}" for problem in problems), "")

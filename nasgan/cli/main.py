@@ -76,7 +76,7 @@ def _dispatch(arguments: list[str]) -> int:
         say(f"nasgan {_version()}")
         return 0
     if verb not in VERBS:
-        raise UnknownNameError("verb", verb, VERBS)
+        raise UnknownNameError("verb", verb, [*VERBS, "leaderboard verify"])
     module = importlib.import_module(f"nasgan.cli.{_MODULES.get(verb, verb)}")
     return int(module.run(rest))
 

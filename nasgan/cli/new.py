@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import keyword
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -65,8 +66,8 @@ def run(arguments: Sequence[str]) -> int:
         *(f"  {path}" for path in written),
         "",
         heading("Next"),
-        f"  pip install -e {folder}",
-        f"  python -m pytest {folder}",
+        f"  pip install -e {shlex.quote(f'{folder}[test]')}",
+        f"  python -m pytest {shlex.quote(str(folder))}",
         f"  nasgan search {kind.group}={given.name} +experiment=debug/tiny",
         f"  your idea: {folder / _package(given.name) / kind.module}",
     )

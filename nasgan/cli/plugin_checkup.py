@@ -50,7 +50,7 @@ _UNPAIRED = ("budget", "evaluator", "executor", "experiment", "logger", "metrics
 def plugin_findings() -> Iterator[Finding]:
     """Whether every registered strategy, space, architecture and metric can be loaded."""
     for package, reason in unreadable_packages().items():
-        yield Finding("note", package, reason)
+        yield Finding("faulty", package, reason)
     for group, kind in _KINDS.items():
         twice = set(duplicate_names(group))
         for plugin in plugins(group):
@@ -63,10 +63,9 @@ def plugin_findings() -> Iterator[Finding]:
 def _twice(kind: str, plugin: Plugin) -> Finding:
     owners = {p.distribution for p in plugins(plugin.group) if p.name == plugin.name}
     if "nasgan" in owners:
-        detail = _hidden(plugin)
-    else:
-        detail = f"registered by {' and '.join(sorted(owners))}: uninstall one of them"
-    return Finding("note", f"{kind} {plugin.name}", detail)
+        return Finding("note", f"{kind} {plugin.name}", _hidden(plugin))
+    detail = f"registered by {' and '.join(sorted(owners))}: uninstall one of them"
+    return Finding("faulty", f"{kind} {plugin.name}", detail)
 
 
 def _hidden(plugin: Plugin) -> str:
@@ -75,8 +74,8 @@ def _hidden(plugin: Plugin) -> str:
 
 def _loading(kind: str, plugin: Plugin) -> Finding:
     what = f"{kind} {plugin.name}"
-    severity: Literal["note", "broken"] = (
-        "broken" if _NEEDED.get(plugin.group) == plugin.name else "note"
+    severity: Literal["faulty", "broken"] = (
+        "broken" if _NEEDED.get(plugin.group) == plugin.name else "faulty"
     )
     owner = f"{plugin.distribution} {plugin.version}"
     try:
@@ -120,7 +119,7 @@ def config_findings() -> Iterator[Finding]:
             folder = plugin_folder(plugin)
             yield Finding("ok", f"configurations of {plugin.distribution}", str(folder))
         except PluginError as error:
-            yield Finding("note", f"configurations of {plugin.distribution}", str(error))
+            yield Finding("faulty", f"configurations of {plugin.distribution}", str(error))
     yield from _shadowed()
     for group, entry_points in _PAIRED.items():
         yield from _pairs(group, entry_points)
@@ -149,11 +148,11 @@ def _pairs(group: str, entry_points: str) -> Iterator[Finding]:
         try:
             target = _target(group, option)
         except NasganError as error:
-            yield Finding("note", f"{group}={option.name}", f"{error} ({option.owner})")
+            yield Finding("faulty", f"{group}={option.name}", f"{error} ({option.owner})")
             continue
         selected.add(target)
         if target is None and option.owner != "nasgan":
-            yield Finding("note", f"{group}={option.name}", f"has no _target_ ({option.owner})")
+            yield Finding("faulty", f"{group}={option.name}", f"has no _target_ ({option.owner})")
         if target is not None and target not in registered:
             detail = f"its _target_ {target} is no entry point of {entry_points} ({option.owner})"
             yield Finding("note", f"{group}={option.name}", detail)
@@ -181,4 +180,4 @@ def _composing(group: str, option: ConfigOption) -> Iterator[Finding]:
     try:
         compose("search", [choice])
     except NasganError as error:
-        yield Finding("note", choice, f"{error} ({option.owner})")
+        yield Finding("faulty", choice, f"{error} ({option.owner})")

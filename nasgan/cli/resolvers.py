@@ -16,6 +16,7 @@ from nasgan.cli.configs import options
 __all__ = ["experiment_name", "register_resolvers", "run_folder", "sweep_name"]
 
 _LABEL = re.compile(r"[A-Za-z0-9_]+")
+_SEED_FOLDER = re.compile(r"seed\d+")
 
 # Settings that change where or how a run is done, but not what it finds.
 _BESIDE_THE_POINT = {
@@ -26,6 +27,7 @@ _BESIDE_THE_POINT = {
     "output_root",
     "progress",
     "retry_failed",
+    "tuning_budget",
     "run_dir",
     "seed",
     "threads",
@@ -48,7 +50,7 @@ def run_folder(config: DictConfig, verb: str) -> str:
 
     ``{output_root}/search/{strategy}-{space}-{dataset}[-{experiment}][-conditional][-{tag}]/
     seed{seed}``, for a training ``{architecture}-{dataset}``; the tag stands for all further
-    overrides.
+    overrides. The architecture of a run's folder is called by the last two parts of its path.
     """
     if config.run_dir is not None:
         return str(config.run_dir)
@@ -105,7 +107,12 @@ def _architecture_label(architecture: Any) -> tuple[str, bool]:
     if isinstance(architecture, str) and _LABEL.fullmatch(architecture):
         return architecture, True
     if isinstance(architecture, str):
-        return re.sub(r"[^A-Za-z0-9_]+", "_", Path(architecture).stem) or "file", False
+        path = Path(architecture)
+        run = path.parent if path.name == "architecture.json" else path
+        # By the text alone: what the folder holds may change, the name must not.
+        if _SEED_FOLDER.fullmatch(run.name) and run.parent.name not in ("", ".."):
+            return re.sub(r"[^A-Za-z0-9_-]+", "_", f"{run.parent.name}-{run.name}"), False
+        return re.sub(r"[^A-Za-z0-9_]+", "_", path.stem) or "file", False
     return "encoding", False
 
 

@@ -56,6 +56,7 @@ class _Run:
     progress: bool
     deterministic: bool
     retry_failed: bool
+    tuning_budget: str | None
     experiment: str | None
     checkpoint: _Checkpoint
     search_space: dict[str, Any]

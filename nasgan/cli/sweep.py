@@ -37,6 +37,7 @@ _WORDS = {
     "already_completed": "finished before",
     "failed": "FAILED",
     "running": "UNFINISHED",
+    "not_begun": "not begun",
 }
 
 
@@ -48,7 +49,8 @@ class JobNote:
         number: the job's, from 0.
         overrides: its settings, as on the command line.
         folder: its results.
-        state: a job that was killed leaves ``"running"`` behind.
+        state: a job that was killed leaves ``"running"`` behind; one that is ``"not_begun"``
+            leaves nothing.
         reason: of a failure.
         is_parallel: whether it runs beside others, where nobody sees what it prints.
     """
@@ -56,7 +58,7 @@ class JobNote:
     number: int
     overrides: tuple[str, ...]
     folder: str
-    state: Literal["running", "completed", "already_completed", "failed"]
+    state: Literal["running", "completed", "already_completed", "failed", "not_begun"]
     reason: str = ""
     is_parallel: bool = False
 
@@ -170,15 +172,24 @@ def _note(path: Path) -> JobNote | None:
     return None
 
 
-def summary(notes: Sequence[JobNote], *, is_whole: bool = True) -> list[str]:
+def summary(
+    notes: Sequence[JobNote],
+    *,
+    is_whole: bool = True,
+    planned: Sequence[tuple[str, ...]] = (),
+) -> list[str]:
     """Lines of a table: for each job what sets it apart, how it ended, its score or the reason.
 
     Args:
         notes: of the jobs that were begun.
         is_whole: whether these are all jobs of the sweep.
+        planned: the overrides of all jobs, by number; empty if they are not known.
     """
     if not notes:
         return []
+    begun = len(notes)
+    if not is_whole:
+        notes = sorted([*notes, *_not_begun(notes, planned)], key=lambda note: note.number)
     records = {note.number: _record(note) for note in notes}
     swept = _swept(notes)
     scores = {_score(record)[0] for record in records.values()} - {""}
@@ -204,8 +215,21 @@ def summary(notes: Sequence[JobNote], *, is_whole: bool = True) -> list[str]:
         if any(note.state == state for note in notes)
     ]
     jobs = f"{len(notes)} job{'s' if len(notes) != 1 else ''}"
-    title = f"Sweep of {jobs}" if is_whole else f"Sweep stopped with {jobs} begun"
+    of_all = f"{begun} of {jobs}" if len(notes) > begun else jobs
+    title = f"Sweep of {jobs}" if is_whole else f"Sweep stopped with {of_all} begun"
     return [heading(f"{title}: {', '.join(counts)}"), *table(rows)]
+
+
+def _not_begun(notes: Sequence[JobNote], planned: Sequence[tuple[str, ...]]) -> list[JobNote]:
+    # A plan that does not hold for those begun says nothing of the rest: shuffled values, say.
+    if any(list(planned[note.number : note.number + 1]) != [note.overrides] for note in notes):
+        return []
+    begun = {note.number for note in notes}
+    return [
+        JobNote(number, overrides, folder="", state="not_begun")
+        for number, overrides in enumerate(planned)
+        if number not in begun
+    ]
 
 
 def _swept(notes: Sequence[JobNote]) -> list[str]:
@@ -217,7 +241,8 @@ def _record(note: JobNote) -> RunRecord | None:
     path = Path(note.folder, RECORD_FILE)
     try:
         # A job that was refused may have been sent to the folder of another run.
-        return RunRecord.read(path) if path.exists() and note.state != "running" else None
+        is_over = note.state not in ("running", "not_begun")
+        return RunRecord.read(path) if is_over and path.exists() else None
     except ConfigError:
         return None
 

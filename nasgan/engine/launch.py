@@ -31,7 +31,7 @@ from nasgan.engine.export import (
 from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, FinalSettings
 from nasgan.engine.loop import CheckpointSettings, RunLoop
 from nasgan.engine.progress import ProgressView, progress_view
-from nasgan.engine.run_directory import RunDirectory
+from nasgan.engine.run_directory import NewFolders, RunDirectory
 from nasgan.engine.search_job import EngineRun, SearchJob
 from nasgan.engine.summary import proxy_lines, score_table
 from nasgan.engine.training_job import TrainingJob
@@ -49,7 +49,7 @@ from nasgan.engine.workbench import (
     prepare_torch,
 )
 from nasgan.engine.workers import WORKER_BUILDER, no_shared_weights
-from nasgan.errors import RunDirectoryError, SearchFailed, TrainingDiverged
+from nasgan.errors import NasganError, RunDirectoryError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import EvaluationContext, TrainingPlan
 from nasgan.evaluation.executors import WorkOrder
 from nasgan.results.environment import collect_environment
@@ -131,9 +131,11 @@ class _Run:
             make_executor(self.config).check_installed()
         device = choose_device(self.config["device"])
         prepare_torch(self.config, device)
+        new = NewFolders(self.directory.path)
         self.directory.path.mkdir(parents=True, exist_ok=True)
         with RunLock(self.directory.path):
             self.directory.remove_leftovers()
+            was_unused = self.directory.is_unused
             # The same run on whichever device of a kind, as `auto` and sweeps choose it.
             self.directory.claim({**self.config, "device": device.type})
             record = self.directory.record()
@@ -144,8 +146,14 @@ class _Run:
                 # A kill between the record and the end of the run leaves these.
                 self.directory.remove_resumption()
                 return self._already(record)
-            with progress_view(self.config["progress"]) as view:
-                return self._work(device, view)
+            try:
+                with progress_view(self.config["progress"]) as view:
+                    return self._work(device, view)
+            except NasganError:
+                if was_unused:
+                    self.directory.disclaim()
+                    new.remove()
+                raise
 
     def _already(self, record: RunRecord) -> Outcome:
         path = self.directory.path
@@ -212,7 +220,7 @@ class _Run:
 
     def _identity(self) -> dict[str, str]:
         """The run's unique name and first start, kept over resumptions."""
-        file = self.directory.path / "run.json"
+        file = self.directory.identity
         if not file.exists():
             atomic.write_json(file, {"run_id": uuid.uuid4().hex, "started": utc_now()})
         try:
@@ -346,7 +354,8 @@ class _Run:
             config=config,
             config_hash=hash_config(config),
             experiment=config.get("experiment"),
-            environment=collect_environment(device_name(bench.device)),
+            environment=collect_environment(device_name(bench.device), config),
+            tuning_budget=config.get("tuning_budget"),
             dataset_info={
                 "checksum": bench.images.checksum,
                 "num_images": len(bench.images),

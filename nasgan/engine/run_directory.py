@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nasgan import atomic
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.errors import RunDirectoryError
+from nasgan.results.locking import LOCK_FILE
 from nasgan.results.record import RECORD_FILE, RunRecord
 
-__all__ = ["RunDirectory", "differences"]
+__all__ = ["NewFolders", "RunDirectory", "differences"]
 
 _CONFIG_FILE = "config.json"
+_IDENTITY_FILE = "run.json"
+# A run that has begun has left at least the first of these.
+_RESULTS = ("status.json", "history.jsonl", RECORD_FILE, "checkpoints")
 # These may change when a run is resumed: they do not change what it computes.
 _FREE = frozenset(
-    {"run_dir", "output_root", "progress", "logger", "checkpoint", "retry_failed", "executor"}
+    {
+        "run_dir",
+        "output_root",
+        "progress",
+        "logger",
+        "checkpoint",
+        "retry_failed",
+        "tuning_budget",
+        "executor",
+    }
 )
 
 
@@ -57,6 +71,17 @@ class RunDirectory:
         """File of the run record."""
         return self.path / RECORD_FILE
 
+    @property
+    def identity(self) -> Path:
+        """File of the run's unique name and first start."""
+        return self.path / _IDENTITY_FILE
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether no run has claimed the folder."""
+        names = (_CONFIG_FILE, _IDENTITY_FILE, *_RESULTS)
+        return not any((self.path / name).exists() for name in names)
+
     def record(self) -> RunRecord | None:
         """The record of a run that has ended; None while there is none."""
         return RunRecord.read(self.record_file) if self.record_file.exists() else None
@@ -88,6 +113,16 @@ class RunDirectory:
                 "run_dir=, or delete that folder to start anew"
             )
 
+    def disclaim(self) -> None:
+        """Remove what a run that was refused has left in an unused folder.
+
+        The run's lock must be held. Nothing is removed once a run has begun.
+        """
+        if any((self.path / name).exists() for name in _RESULTS):
+            return
+        for name in (_CONFIG_FILE, _IDENTITY_FILE, LOCK_FILE):
+            (self.path / name).unlink(missing_ok=True)
+
     def remove_leftovers(self) -> None:
         """Remove what a killed process of this run was writing; the run's lock must be held."""
         for folder in (self.path, self.checkpoints, self.candidates, self.samples):
@@ -104,6 +139,26 @@ class RunDirectory:
             shutil.rmtree(path, ignore_errors=True)
         for name in (RECORD_FILE, "history.jsonl", "architecture.json"):
             (self.path / name).unlink(missing_ok=True)
+
+
+class NewFolders:
+    """Those of a folder and its parents that are not there yet, to be removed if all is refused.
+
+    Args:
+        folder: the innermost.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._missing = [path for path in (folder, *folder.parents) if not path.exists()]
+
+    def __contains__(self, folder: Path) -> bool:
+        return folder in self._missing
+
+    def remove(self) -> None:
+        """Remove them, as far as they are empty."""
+        for path in self._missing:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def differences(held: Any, wanted: Any, where: str = "") -> Iterator[str]:

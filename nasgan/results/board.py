@@ -106,7 +106,7 @@ class Leaderboard:
         if self.selection:
             chosen = markdown_code(selection_text(self.selection))
             parts.append(f"Only runs of the selection {chosen}.\n")
-        for title, rows in self._sections():
+        for title, rows in self.sections():
             parts += [
                 f"### {escape_markdown(title)}\n",
                 markdown_table(rows, self.protocol, self.ranked_by),
@@ -162,8 +162,8 @@ class Leaderboard:
         path = Path(path)
         atomic.write_text(path, self.text(path.suffix.lower()))
 
-    def _sections(self) -> list[tuple[str, list[Row]]]:
-        """Rows by task or group, with a title."""
+    def sections(self) -> list[tuple[str, list[Row]]]:
+        """The rows by task or group, with a title."""
         checksums = {row.dataset_checksum for row in self.rows}
         sections: dict[str, list[Row]] = {}
         for row in self.rows:

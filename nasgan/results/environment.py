@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,16 @@ _GROUPS = (
     registry.CONFIGS,
 )
 _GIT_SECONDS = 10
+_SOURCES = ("nasgan", "strategies", "search_spaces", "conf")
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
-def collect_environment(device: str) -> dict[str, Any]:
+def collect_environment(device: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The environment of this process as JSON data, for the run record.
 
     Args:
         device: name of the device that the run computes on, e.g. ``"NVIDIA H200"`` or ``"cpu"``.
+        config: the run's resolved configuration: only plugins that it names are told. None: all.
 
     Returns:
         ``nasgan`` (version, commit and dirty, both null unless nasgan runs from a checkout),
@@ -55,13 +58,28 @@ def collect_environment(device: str) -> dict[str, Any]:
             plugin.distribution: plugin.version
             for group in _GROUPS
             for plugin in registry.plugins(group)
-            if plugin.distribution != "nasgan"
+            if plugin.distribution != "nasgan" and (config is None or _is_used(plugin, config))
         },
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cores": _usable_cores(),
         "device": device,
     }
+
+
+def _is_used(plugin: registry.Plugin, config: Mapping[str, Any]) -> bool:
+    metrics = config.get("metrics", {}).get("metrics", ())
+    named = {registry.METRICS: metrics, registry.ARCHITECTURES: [config.get("architecture")]}
+    return plugin.name in named.get(plugin.group, ()) or plugin.package in _packages_named(config)
+
+
+def _packages_named(node: Any) -> set[str]:
+    """Top-level packages of all targets in a configuration."""
+    if not isinstance(node, Mapping):
+        return set()
+    below = set().union(*(_packages_named(value) for value in node.values()))
+    target = node.get("_target_")
+    return below | ({target.partition(".")[0]} if isinstance(target, str) else set())
 
 
 def _installed_version(package: str) -> str | None:
@@ -89,7 +107,9 @@ def _checkout_state(root: Path) -> dict[str, Any]:
     if not (root / ".git").exists():
         return none
     commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain")
+    # Tables and plugins that somebody keeps beside nasgan do not change what it computes.
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+    changes = changes or _git(root, "status", "--porcelain", "--", *_SOURCES)
     return none if commit is None else {"commit": commit, "dirty": bool(changes)}
 
 

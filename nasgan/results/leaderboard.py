@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,13 +18,12 @@ from nasgan.results.published import published_rows
 from nasgan.results.ranking import rank_rows
 from nasgan.results.record import RunRecord
 from nasgan.results.rows import Row, average_random_rows, run_rows
-from nasgan.results.selection import Selection, select_runs, selection_of
+from nasgan.results.selection import Selection, resolve_selection, select_runs, selection_of
 
 __all__ = ["Leaderboard", "Problem", "RunSummary", "build_leaderboard", "find_records"]
 
 _DEFAULT_RANKING = "fid"
-
-logger = logging.getLogger(__name__)
+_TRIALS = "debug/"
 
 
 def build_leaderboard(
@@ -45,10 +43,13 @@ def build_leaderboard(
 
     Args:
         records: of `find_records`, or whole records.
-        protocol: the id to keep; needed where the records have several.
+        protocol: the id to keep; needed where the records that ``where`` keeps have several. Those
+            that only trial runs have (of ``+experiment=debug/...``) are left out if that leaves
+            one; ``problems`` tells.
         rank_by: metric to rank by; by default FID, or where no run has it the objective of the
             searches.
-        where: values to keep by filter; see `nasgan.results.selection.FILTERS`.
+        where: values to keep by filter; see `nasgan.results.selection.FILTERS`. The beginning of
+            a configuration's hash stands for the whole.
         group_by: what the tables are split by, of `nasgan.results.board.GROUPS`; by default the
             tasks. Ranks are always within one task.
         published: whether to add the papers' rows where the protocol's features are Inception's.
@@ -61,10 +62,13 @@ def build_leaderboard(
     for name in group_by:
         if name not in GROUPS:
             raise UnknownNameError("group_by", name, GROUPS)
-    chosen = _choose_protocol(runs, protocol)
-    selection = selection_of(where)
-    selected = select_runs([run for run in runs if run.protocol == chosen], selection)
+    # Names that no run has are told before several protocols are: those hide nothing then.
+    selection = resolve_selection(selection_of(where), runs)
+    kept = select_runs(runs, selection)
+    _check_ranking(rank_by, _scores(runs))
     problems: list[Problem] = []
+    chosen = _choose_protocol(runs if protocol else kept or runs, protocol, problems)
+    selected = select_runs([run for run in runs if run.protocol == chosen], selection)
     counted = _without_duplicates(selected, problems)
     problems += _repeated(counted)
     rows = run_rows(counted, problems)
@@ -74,8 +78,6 @@ def build_leaderboard(
     problems += _different_data(rows)
     ranked = rank_rows(rows, metric)
     comparison = compare_strategies(ranked, metric, problems)
-    for problem in problems:
-        logger.info("%s", problem)
     if group_by:
         ranked.sort(key=lambda row: [getattr(row, GROUPS[name]) for name in group_by])
     return Leaderboard(
@@ -90,12 +92,17 @@ def build_leaderboard(
     )
 
 
-def _choose_protocol(runs: Sequence[RunSummary], protocol: str | None) -> str:
+def _choose_protocol(
+    runs: Sequence[RunSummary], protocol: str | None, problems: list[Problem]
+) -> str:
     counts = Counter(run.protocol for run in runs)
     if protocol is not None:
         if runs and protocol not in counts:
             raise UnknownNameError("protocol among these runs", protocol, counts)
         return protocol
+    trials = counts.keys() - {run.protocol for run in runs if not _is_trial(run)}
+    if len(counts) - len(trials) == 1:
+        problems += [_left_out(name, counts.pop(name)) for name in sorted(trials)]
     if len(counts) > 1:
         listed = ", ".join(f"{name} ({count} runs)" for name, count in sorted(counts.items()))
         raise ConfigError(
@@ -105,24 +112,52 @@ def _choose_protocol(runs: Sequence[RunSummary], protocol: str | None) -> str:
     return next(iter(counts), "")
 
 
+def _is_trial(run: RunSummary) -> bool:
+    # Several experiments of one run are joined by "+".
+    return any(name.startswith(_TRIALS) for name in run.experiment.split("+"))
+
+
+def _left_out(protocol: str, count: int) -> Problem:
+    what = "1 trial run" if count == 1 else f"{count} trial runs"
+    verb, pronoun = ("is", "it") if count == 1 else ("are", "them")
+    return Problem(
+        protocol,
+        f"{what} of +experiment={_TRIALS}... {verb} left out; protocol={protocol} shows {pronoun}",
+    )
+
+
+def _scores(runs: Sequence[RunSummary]) -> set[str]:
+    """The metrics that any run, or a random architecture beside it, has."""
+    found = {name for run in runs for name in run.metrics or ()}
+    return found | {
+        name for run in runs for tried in run.random_architectures for name in tried.metrics
+    }
+
+
 def _choose_metric(runs: Sequence[RunSummary], rows: Sequence[Row], rank_by: str | None) -> str:
     known = metric_names(rows)
     if rank_by is not None:
-        if known and rank_by not in known:
-            raise UnknownNameError("metric among these runs", rank_by, known)
-        if rank_by not in METRICS:
-            raise ConfigError(
-                f"rank_by={rank_by}: whether less or more of it is better is not known here; "
-                "install the package that brings this metric"
-            )
-        if METRICS[rank_by].companion_of is not None:
-            raise ConfigError(
-                f"rank_by={rank_by}: a spread ranks nothing; take {METRICS[rank_by].companion_of}"
-            )
+        _check_ranking(rank_by, known)
         return rank_by
     if _DEFAULT_RANKING in known or not runs:
         return _DEFAULT_RANKING
     return Counter(sorted(run.objective for run in runs)).most_common(1)[0][0]
+
+
+def _check_ranking(rank_by: str | None, known: Collection[str]) -> None:
+    if rank_by is None:
+        return
+    if known and rank_by not in known:
+        raise UnknownNameError("metric among these runs", rank_by, known)
+    if rank_by not in METRICS:
+        raise ConfigError(
+            f"rank_by={rank_by}: whether less or more of it is better is not known here; "
+            "install the package that brings this metric"
+        )
+    if METRICS[rank_by].companion_of is not None:
+        raise ConfigError(
+            f"rank_by={rank_by}: a spread ranks nothing; take {METRICS[rank_by].companion_of}"
+        )
 
 
 def _without_duplicates(runs: Sequence[RunSummary], problems: list[Problem]) -> list[RunSummary]:

@@ -24,8 +24,8 @@ class RunLock:
     """Holds a run's folder for this process, as a context manager or by `acquire` and `release`.
 
     The operating system drops the lock when the process ends, however it ends, so a killed run can
-    be resumed at once. The lock file stays: deleting it would let two processes lock two files of
-    the same name.
+    be resumed at once. The lock file stays, unless its holder removes the whole folder: who locks
+    a file that is gone by then tries again with the one that has its name.
 
     Args:
         run_dir: the run's folder; made if it is not there.
@@ -42,6 +42,16 @@ class RunLock:
             RunDirectoryError: another process runs in this folder; names its process id.
             StorageError: the folder is not writable or its file system has no locks.
         """
+        descriptor = self._locked()
+        while not _is_at(self.path, descriptor):
+            os.close(descriptor)
+            descriptor = self._locked()
+        self._descriptor = descriptor
+        # A forked child shares the lock; closing its copy leaves the lock with this process alone.
+        os.register_at_fork(after_in_child=partial(_forget, weakref.ref(self)))
+
+    def _locked(self) -> int:
+        """The descriptor of the lock file, locked."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -60,9 +70,7 @@ class RunLock:
                 f"{self.path.parent}: process {holder or '(unknown)'} is running in this folder; "
                 "wait for it, stop it, or choose another folder with run_dir="
             ) from error
-        self._descriptor = descriptor
-        # A forked child shares the lock; closing its copy leaves the lock with this process alone.
-        os.register_at_fork(after_in_child=partial(_forget, weakref.ref(self)))
+        return descriptor
 
     def release(self) -> None:
         """Give the lock back; harmless if it is not held."""
@@ -81,6 +89,14 @@ class RunLock:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether ``path`` names the open file, and not another one or none."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _forget(reference: weakref.ref[RunLock]) -> None:

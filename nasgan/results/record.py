@@ -52,6 +52,7 @@ _NOT_HASHED = frozenset(
         "threads",
         "checkpoint",
         "retry_failed",
+        "tuning_budget",
         "executor",
     }
 )

@@ -217,7 +217,7 @@ def _average_random_row(runs: Sequence[RunSummary]) -> Row:
     ]
     scored = [value for value in values if value]
     failed = len(tried_all) - len(working)
-    notes = [f"mean over {len(working)} architectures, cost of one"]
+    notes = [_random_words(len(working)), *_commit_notes(runs)] if working else _commit_notes(runs)
     notes += [f"{failed} of {len(tried_all)} architectures failed"] if failed else []
     first = runs[0]
     return Row(
@@ -273,11 +273,19 @@ def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> tuple[st
         for name, count in sorted(having.items())
         if count < len(scored)
     ]
-    if len({run.commit for run in runs}) > 1:
-        notes.append("runs of several commits")
-    if any(run.commit.endswith("+dirty") for run in runs):
-        notes.append("uncommitted changes")
-    return tuple(notes)
+    return (*notes, *_commit_notes(runs))
+
+
+def _commit_notes(runs: Sequence[RunSummary]) -> list[str]:
+    notes = ["runs of several commits"] if len({run.commit for run in runs}) > 1 else []
+    is_dirty = any(run.commit.endswith("+dirty") for run in runs)
+    return [*notes, "uncommitted changes"] if is_dirty else notes
+
+
+def _random_words(count: int) -> str:
+    if count == 1:
+        return "one random architecture, trained without a search"
+    return f"mean of {count} random architectures; costs are of one of them"
 
 
 def _group(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:

@@ -13,6 +13,7 @@ __all__ = [
     "FILTERS",
     "Selection",
     "read_selection",
+    "resolve_selection",
     "select_runs",
     "selection_of",
     "selection_text",
@@ -35,6 +36,9 @@ FILTERS: Mapping[str, Callable[[RunSummary], str | int]] = {
 }
 """What runs can be chosen by."""
 
+MIN_PREFIX = 6
+"""Characters of a configuration's hash that can stand for it: as many as reports show."""
+
 _TYPES = {"num_classes": int, "conditional": bool, "seed": int}
 
 
@@ -55,11 +59,41 @@ def selection_of(where: Mapping[str, Any] | None) -> Selection:
         # A hash of digits only comes from the command line as a number.
         values = [str(v) if kind is str and type(v) is int else v for v in values]
         if not values or any(type(value) is not kind for value in values):
+            hint = "; a text that reads as a number needs quotes" if kind is str else ""
             raise ConfigError(
-                f"where.{name} must be {kind.__name__} or a list of it, got {given!r}"
+                f"where.{name} must be {kind.__name__} or a list of it, got {given!r}{hint}"
             )
         found[name] = tuple(sorted(set(values)))
     return found
+
+
+def resolve_selection(selection: Selection, runs: Sequence[RunSummary]) -> Selection:
+    """``selection`` with whole hashes in place of their beginnings.
+
+    Raises:
+        ConfigError: several configurations among ``runs`` have a hash that begins so.
+    """
+    if "config_hash" not in selection:
+        return selection
+    known = sorted({run.config_hash for run in runs})
+    whole = {_whole_hash(value, known) for value in selection["config_hash"]}
+    return {**selection, "config_hash": tuple(sorted(whole))}
+
+
+def _whole_hash(value: str, known: Sequence[str]) -> str:
+    if value in known:
+        return value
+    found = [name for name in known if name.startswith(value)]
+    if found and len(value) < MIN_PREFIX:
+        raise ConfigError(
+            f"where.config_hash={value}: give at least {MIN_PREFIX} characters of the hash"
+        )
+    if len(found) > 1:
+        raise ConfigError(
+            f"where.config_hash={value}: {len(found)} configurations begin so "
+            f"({', '.join(found)}); give more characters"
+        )
+    return found[0] if found else value
 
 
 def select_runs(runs: Sequence[RunSummary], selection: Selection) -> list[RunSummary]:

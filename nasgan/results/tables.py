@@ -16,14 +16,18 @@ __all__ = [
     "csv_line",
     "csv_text",
     "escape_markdown",
+    "is_companion",
     "markdown_code",
     "markdown_lines",
     "markdown_table",
     "metric_names",
+    "metric_title",
     "original_text",
+    "rank_text",
     "read_csv",
     "safe_cell",
     "short_number",
+    "value_text",
 ]
 
 # A spreadsheet takes a text that begins with one of these for a formula (CWE-1236).
@@ -101,9 +105,9 @@ def markdown_table(rows: Sequence[Row], protocol: str, ranked_by: str) -> str:
 
     Metric names carry their features unless these are Inception's (`display_name`).
     """
-    metrics = [name for name in metric_names(rows) if not _is_companion(name)]
+    metrics = [name for name in metric_names(rows) if not is_companion(name)]
     header = ["Rank", "Strategy", "Search space", "Architecture"]
-    header += [_header(metric, protocol) for metric in metrics]
+    header += [escape_markdown(metric_title(metric, protocol)) for metric in metrics]
     header += ["Seeds", "Failed", "Params G (M)", "MACs (G)", "Search steps", "Search device s"]
     header += ["Note"]
     return markdown_lines(header, [_markdown_cells(row, metrics, ranked_by) for row in rows])
@@ -143,9 +147,9 @@ def _encodable(text: str) -> str:
 
 def _markdown_cells(row: Row, metrics: Sequence[str], ranked_by: str) -> list[str]:
     names = [row.strategy, row.space_label, row.architecture]
-    cells = [_rank(row), *map(escape_markdown, names)]
+    cells = [rank_text(row), *map(escape_markdown, names)]
     for metric in metrics:
-        shown = _value_with_interval(row, metric)
+        shown = value_text(row, metric)
         cells.append(f"**{shown}**" if row.rank == 1 and metric == ranked_by else shown)
     cells += ["", ""] if row.source else [str(row.n_seeds), str(row.n_failed)]
     parameters = None if row.generator_parameters is None else row.generator_parameters / 1e6
@@ -155,14 +159,16 @@ def _markdown_cells(row: Row, metrics: Sequence[str], ranked_by: str) -> list[st
     return [*cells, escape_markdown("; ".join(row.notes))]
 
 
-def _rank(row: Row) -> str:
+def rank_text(row: Row) -> str:
+    """A row's rank, and those that the intervals allow if they are others."""
     if row.rank is None:
         return ""
     is_open = row.rank_low != row.rank_high
     return f"{row.rank} ({row.rank_low} to {row.rank_high})" if is_open else str(row.rank)
 
 
-def _value_with_interval(row: Row, metric: str) -> str:
+def value_text(row: Row, metric: str) -> str:
+    """A row's mean ± standard deviation (interval); the mean alone where that is all there is."""
     summary = row.metrics.get(metric)
     if summary is None:
         return ""
@@ -172,13 +178,15 @@ def _value_with_interval(row: Row, metric: str) -> str:
     return f"{short_number(summary.mean)} ± {short_number(summary.std)} ({low} to {high})"
 
 
-def _header(metric: str, protocol: str) -> str:
+def metric_title(metric: str, protocol: str) -> str:
+    """A metric's name with its features unless these are Inception's."""
     try:
-        return escape_markdown(display_name(metric, protocol))
+        return display_name(metric, protocol)
     except NasganError:
         # A metric or a form of id that this version does not know: never shown as a plain FID.
-        return escape_markdown(f"{metric} ({protocol})")
+        return f"{metric} ({protocol})"
 
 
-def _is_companion(metric: str) -> bool:
+def is_companion(metric: str) -> bool:
+    """Whether a metric is the spread of another one within a run."""
     return metric in METRICS and METRICS[metric].companion_of is not None

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nasgan.errors import ConfigError
 from nasgan.metrics.table import METRICS
-from nasgan.results.board import FORMAT, VERSION, Leaderboard
-from nasgan.results.checks import refuse_constant
+from nasgan.results.board import Leaderboard
 from nasgan.results.collection import Problem, RunSummary
 from nasgan.results.columns import KEY_COLUMNS, metric_names
 from nasgan.results.leaderboard import build_leaderboard
 from nasgan.results.proxy import is_of_its_points
 from nasgan.results.record import RunRecord, hash_config
 from nasgan.results.selection import read_selection
-from nasgan.results.tables import original_text, read_csv, safe_cell
+from nasgan.results.table_file import Line, TableFile, equal_values, is_published, read_table
 
 __all__ = ["Verification", "record_faults", "verify_table"]
 
-_MAX_BYTES = 200_000_000
 # A row of the file whose names were edited is still taken for the one it was, if so much is equal.
 _ALIKE = 0.5
 # Beyond this many pairs to look at, the records are simply others.
 _MOST_PAIRS = 10_000
 
-Line = Mapping[str, Any]
+# Of a row that differs in more, so many cells are shown with their values, and so many named.
+_SHOWN_CELLS = 3
+_NAMED_CELLS = 6
+
+Change = tuple[str, Any, Any]
+"""A name, its value in the file, and the one from the records."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Verification:
         num_rows: rows of the file.
         num_cells: cells that were compared.
         num_runs: records that the rows were recomputed from.
-        differences: what does not match, in words; empty if all does.
+        differences: what does not match, in words; empty if all does. What became of runs and
+            rows comes first, then one line for each row with other cells.
         remarks: what a reader has to know besides.
     """
 
@@ -50,29 +52,6 @@ class Verification:
     num_runs: int
     differences: tuple[str, ...]
     remarks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A leaderboard as a file says it.
-
-    Attributes:
-        lines: its rows, cells by column.
-        columns: the names of the columns.
-        protocol: that the rows name.
-        ranked_by: the metric of the ranks.
-        selection: the filters, in one line.
-        equal: whether a cell of the file and a recomputed one say the same.
-        head: what is no row, as in `Leaderboard.to_json`.
-    """
-
-    lines: Sequence[Line]
-    columns: Sequence[str]
-    protocol: str
-    ranked_by: str
-    selection: str
-    equal: Callable[[Any, Any], bool]
-    head: Mapping[str, Any]
 
 
 def verify_table(
@@ -92,16 +71,17 @@ def verify_table(
         ConfigError: the file cannot be read, or is no leaderboard.
     """
     path = Path(path)
-    table = _read(path)
+    table = read_table(path)
     try:
         board = _recomputed(table, records)
     except ConfigError as error:
         return Verification(len(table.lines), 0, len(records), (str(error),))
     known = {run.run_id: run for run in records}
-    differences, compared = _compare(table, board, known)
+    whole, cells, compared = _compare(table, board, known)
     if table.head:
         data = board.to_json()
-        differences += _compare_values(table.head, {name: data[name] for name in table.head})
+        for name, value in table.head.items():
+            cells += _value_differences(name, list(_changes(value, data[name])))
     problems = list(board.problems)
     counted = {name for row in board.rows for name in row.provenance.run_ids}
     if check_records:
@@ -110,7 +90,7 @@ def verify_table(
         len(table.lines),
         compared,
         len(counted),
-        (*differences, *(str(problem) for problem in problems if problem.is_grave)),
+        (*whole, *(str(problem) for problem in problems if problem.is_grave), *cells),
         (
             *([f"only runs of the selection {table.selection}"] if table.selection else []),
             *(str(problem) for problem in problems if not problem.is_grave),
@@ -145,7 +125,7 @@ def record_faults(runs: Iterable[RunSummary]) -> list[Problem]:
     return faults
 
 
-def _recomputed(table: _Table, records: Sequence[RunSummary]) -> Leaderboard:
+def _recomputed(table: TableFile, records: Sequence[RunSummary]) -> Leaderboard:
     runs = [run for run in records if run.protocol == table.protocol]
     if not runs:
         raise ConfigError(
@@ -157,37 +137,49 @@ def _recomputed(table: _Table, records: Sequence[RunSummary]) -> Leaderboard:
         protocol=table.protocol,
         rank_by=table.ranked_by,
         where=read_selection(table.selection),
-        published=any(_is_published(line) for line in table.lines),
+        published=any(is_published(line) for line in table.lines),
     )
 
 
 def _compare(
-    table: _Table, board: Leaderboard, known: Mapping[str, RunSummary]
-) -> tuple[list[str], int]:
+    table: TableFile, board: Leaderboard, known: Mapping[str, RunSummary]
+) -> tuple[list[str], list[str], int]:
+    """What became of runs, rows and columns; cells that differ; how many were compared."""
     named = board.columns()
     expected = [
         {name: column.cell(row) for name, column in named.items()} for row in board.all_rows
     ]
-    differences = [f"column {name} is missing" for name in named if name not in table.columns]
-    differences += [
-        f"column {name} is none of a leaderboard" for name in table.columns if name not in named
-    ]
     shared = [name for name in named if name in table.columns]
     pairs, added, missing = _matched(table, expected, shared)
+    cells: list[str] = []
+    # A run stands in several rows: beside its own in that of the average random architecture.
+    places: dict[str, list[str]] = {}
     for number, line, wanted in pairs:
-        differences += _cell_differences(table, number, line, wanted, shared, known)
+        place = _place(number, wanted)
+        changes = _cell_changes(table, line, wanted, shared)
+        of_runs = []
+        if any(name == "run_ids" for name, *_ in changes):
+            of_runs = _run_differences(line, wanted, known)
+        for text in of_runs:
+            places.setdefault(text, []).append(place)
+        cells += _cell_differences(place, changes, follows=bool(of_runs))
+    found = [f"{text}: {', '.join(where)}" for text, where in places.items()]
     keys = {_key(line) for line in expected}
     for number, line in added:
         why = "is there twice" if _key(line) in keys else "is not among the records: added"
-        differences.append(f"{_place(number, line)}: the row {why}")
+        found.append(f"{_place(number, line)}: the row {why}")
     for wanted in missing:
         runs = f" (runs {wanted['run_ids']})" if wanted["run_ids"] else ""
-        differences.append(f"{_title(wanted)}: the row is missing in the file{runs}")
-    return differences, len(pairs) * len(shared)
+        found.append(f"{_title(wanted)}: the row is missing in the file{runs}")
+    found += [f"column {name} is missing" for name in named if name not in table.columns]
+    found += [
+        f"column {name} is none of a leaderboard" for name in table.columns if name not in named
+    ]
+    return found, cells, len(pairs) * len(shared)
 
 
 def _matched(
-    table: _Table, expected: Sequence[Line], columns: Sequence[str]
+    table: TableFile, expected: Sequence[Line], columns: Sequence[str]
 ) -> tuple[list[tuple[int, Line, Line]], list[tuple[int, Line]], list[Line]]:
     """Rows of the file with their number and the recomputed row; rows left over on either side."""
     by_key: dict[tuple[str, ...], list[Line]] = {}
@@ -216,29 +208,61 @@ def _matched(
     return pairs, added, missing
 
 
-def _likeness(table: _Table, line: Line, wanted: Line) -> int:
+def _likeness(table: TableFile, line: Line, wanted: Line) -> int:
     return sum(name in line and table.equal(line[name], value) for name, value in wanted.items())
 
 
-def _cell_differences(
-    table: _Table,
-    number: int,
-    line: Line,
-    wanted: Line,
-    columns: Sequence[str],
-    known: Mapping[str, RunSummary],
-) -> list[str]:
-    place = _place(number, wanted)
-    found = []
-    if "run_ids" in columns and not table.equal(line["run_ids"], wanted["run_ids"]):
-        found += [f"{place}: {text}" for text in _run_differences(line, wanted, known)]
-    for name in columns:
-        if not table.equal(line[name], wanted[name]):
-            found.append(
-                f"{place}, column {name}: {_shown(line[name])} in the file, "
-                f"{_shown(wanted[name])} from the records"
-            )
-    return found
+def _cell_changes(
+    table: TableFile, line: Line, wanted: Line, columns: Sequence[str]
+) -> list[Change]:
+    """The cells that differ, those that say most about the row first."""
+    telling = ("rank", "n_seeds", f"{table.ranked_by}_mean")
+    changed = [name for name in columns if not table.equal(line[name], wanted[name])]
+    changed.sort(key=lambda name: name not in telling)
+    return [(name, line[name], wanted[name]) for name in changed]
+
+
+def _cell_differences(place: str, changes: Sequence[Change], *, follows: bool) -> list[str]:
+    """The changes of a row in one line; what ``follows`` from other runs is no fault of its own."""
+    if len(changes) < 2:
+        return [
+            f"{place}, column {name}: {_shown(found)} in the file, {_shown(wanted)} from the "
+            "records"
+            for name, found, wanted in changes
+        ]
+    if follows:
+        changes = [change for change in changes if change[0] != "run_ids"]
+    what = "1 column differs" if len(changes) == 1 else f"{len(changes)} columns differ"
+    why = ", as its runs do" if follows else ""
+    return [f"{place}: {what}{why} (file / records): {_listed(changes)}"]
+
+
+def _value_differences(name: str, changes: Sequence[Change]) -> list[str]:
+    """The changes of JSON data that is no table: a line each, or one for many."""
+    single = [change for change in changes if not isinstance(change[1] or change[2], list | dict)]
+    parts = [f"{name}{change[0]}" for change in changes if change not in single]
+    texts = [f"{', '.join(parts)}: not what the records give"] if parts else []
+    if len(single) > _SHOWN_CELLS:
+        many = f"{name}: {len(single)} values differ (file / records): {_listed(single)}"
+        return [*texts, many]
+    return texts + [
+        f"{name}{place}: {_shown(found)} in the file, {_shown(wanted)} from the records"
+        for place, found, wanted in single
+    ]
+
+
+def _listed(changes: Sequence[Change]) -> str:
+    """The first changes with both values, and the others by name, or how many there are."""
+    parts = []
+    for name, found, wanted in changes[:_SHOWN_CELLS]:
+        own, right = _short(found), _short(wanted)
+        if own == right:
+            own, right = _shown(found), _shown(wanted)
+        parts.append(f"{name.lstrip('.')} {own} / {right}")
+    rest = [name.lstrip(".") for name, *_ in changes[_SHOWN_CELLS:]]
+    if len(rest) > _NAMED_CELLS:
+        return f"{', '.join(parts)} and {len(rest)} more"
+    return ", ".join([*parts, *rest])
 
 
 def _run_differences(line: Line, wanted: Line, known: Mapping[str, RunSummary]) -> list[str]:
@@ -248,106 +272,25 @@ def _run_differences(line: Line, wanted: Line, known: Mapping[str, RunSummary]) 
     found = [f"run {name} is named {n} times" for name, n in Counter(own).items() if n > 1]
     for name in sorted(set(right) - set(own)):
         seed = f" (seed {known[name].seed})" if name in known else ""
-        found.append(f"run {name}{seed} is among the records, but was removed from the row")
+        found.append(f"run {name}{seed} is among the records, but was removed")
     for name in sorted(set(own) - set(right)):
         if name in known:
-            found.append(f"run {name} (seed {known[name].seed}) does not belong to this row")
+            found.append(f"run {name} (seed {known[name].seed}) does not belong here")
         else:
-            found.append(f"run {name} has no record: its seed was removed, or the run is made up")
+            found.append(f"run {name} has no record (it was removed, or the run is made up)")
     return found
 
 
-def _compare_values(found: Any, wanted: Any, place: str = "") -> list[str]:
-    """Differences of JSON data that is no table."""
+def _changes(found: Any, wanted: Any, place: str = "") -> Iterator[Change]:
+    """Where JSON data that is no table differs."""
     if isinstance(found, Mapping) and isinstance(wanted, dict) and found.keys() == wanted.keys():
-        parts = [
-            _compare_values(found[key], wanted[key], f"{place}.{key}" if place else key)
-            for key in wanted
-        ]
-        return [text for part in parts for text in part]
-    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
-        parts = [
-            _compare_values(a, b, f"{place}[{i}]")
-            for i, (a, b) in enumerate(zip(found, wanted, strict=True))
-        ]
-        return [text for part in parts for text in part]
-    if _equal_values(found, wanted):
-        return []
-    return [f"{place}: {_shown(found)} in the file, {_shown(wanted)} from the records"]
-
-
-# Reading
-
-
-def _read(path: Path) -> _Table:
-    if path.suffix.lower() not in (".csv", ".json"):
-        raise ConfigError(f"{path}: a .csv or .json leaderboard can be verified, or a bundle")
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ConfigError(f"{path}: too large for a leaderboard")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text in UTF-8") from error
-    return _read_json(text, path) if path.suffix.lower() == ".json" else _read_csv(text, path)
-
-
-def _read_csv(text: str, path: Path) -> _Table:
-    header, lines = read_csv(text, source=str(path))
-    return _table(lines, header, _equal_texts, {}, path)
-
-
-def _read_json(text: str, path: Path) -> _Table:
-    try:
-        data = json.loads(text, parse_constant=refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not JSON: {error}") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ConfigError(f'{path}: not a leaderboard (no "format": "{FORMAT}")')
-    if data.get("version") != VERSION:
-        raise ConfigError(
-            f"{path}: version {data.get('version')!r} is not the {VERSION} that this nasgan reads"
-        )
-    lines = data.get("rows")
-    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
-        raise ConfigError(f"{path}: rows must be a list of objects")
-    if any(isinstance(cell, dict | list) for line in lines for cell in line.values()):
-        raise ConfigError(f"{path}: cells must be texts, numbers or null")
-    header = list(dict.fromkeys(name for line in lines for name in line))
-    lines = [{name: line.get(name) for name in header} for line in lines]
-    head = {name: data.get(name) for name in ("protocol", "ranked_by", "selection", "comparison")}
-    return _table(lines, header, _equal_values, head, path)
-
-
-def _table(
-    lines: Sequence[Line],
-    header: Sequence[str],
-    equal: Callable[[Any, Any], bool],
-    head: Mapping[str, Any],
-    path: Path,
-) -> _Table:
-    needed = (*KEY_COLUMNS, "ranked_by", "selection", "run_ids")
-    missing = [name for name in needed if name not in header]
-    if missing:
-        raise ConfigError(
-            f"{path}: not a leaderboard of this version of nasgan: it lacks the columns "
-            f"{', '.join(missing)}"
-        )
-    own = [line for line in lines if not _is_published(line)]
-    if not own:
-        raise ConfigError(f"{path}: there are no rows that were made of run records")
-    named = {name: _majority(own, name) for name in ("protocol", "ranked_by", "selection")}
-    return _Table(lines, header, **named, equal=equal, head=head)
-
-
-def _majority(lines: Sequence[Line], name: str) -> str:
-    """What most rows say; the odd one is a difference, and no reason to stop."""
-    return str(Counter(str(line[name]) for line in lines).most_common(1)[0][0])
-
-
-def _is_published(line: Line) -> bool:
-    return str(line["strategy"]).startswith("published: ")
+        for key in wanted:
+            yield from _changes(found[key], wanted[key], f"{place}.{key}")
+    elif isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        for i, (own, right) in enumerate(zip(found, wanted, strict=True)):
+            yield from _changes(own, right, f"{place}[{i}]")
+    elif not equal_values(found, wanted):
+        yield place, found, wanted
 
 
 def _key(line: Line) -> tuple[str, ...]:
@@ -377,20 +320,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _equal_texts(found: Any, wanted: Any) -> bool:
-    """Whether a cell of a CSV says ``wanted``: programs that edit tables rewrite numbers."""
-    if isinstance(wanted, str) or wanted is None:
-        return bool(found == original_text(safe_cell(wanted)))
-    try:
-        # Python reads 1_0 as ten, a spreadsheet as a text.
-        number = math.nan if "_" in found else float(found)
-    except ValueError:
-        return False
-    return math.isfinite(number) and number == float(safe_cell(wanted))
-
-
-def _equal_values(found: Any, wanted: Any) -> bool:
-    if isinstance(found, bool) or isinstance(wanted, bool) or found is None or wanted is None:
-        return found is wanted
-    is_number = isinstance(wanted, int | float)
-    return isinstance(found, int | float) == is_number and bool(found == wanted)
+def _short(value: Any) -> str:
+    text = _shown(f"{value:.6g}" if isinstance(value, float) else value)
+    return text if len(text) <= 24 else f"{text[:21]}..."

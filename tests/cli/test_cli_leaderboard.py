@@ -66,7 +66,7 @@ def test_filters_and_groups(run: Run) -> None:
     )  # fmt: skip
     assert code == 0
     assert "8 of 12 runs in 4 rows" in out
-    assert "### random\n" in out
+    assert "\nrandom\n" in out
     assert '"seed": [0, 1]' in out
     code, _, err = run("leaderboard", "runs=here,there", "where.strategy=lr")
     assert code == 2
@@ -107,6 +107,101 @@ def test_verify_says_what_differs_and_exits_with_1(run: Run, tmp_path: Path) -> 
     assert (code, err) == (1, "")
     assert "row 2 (rl · agan · digits), column fid_mean: 19 in the file, 21.0 from" in out
     assert "does not verify, 1 difference (12 run records)" in out
+
+
+def test_verify_of_a_table_without_one_of_its_runs_is_a_few_lines(run: Run, tmp_path: Path) -> None:
+    run("leaderboard", "runs=here,there", "out=board.json")
+    (tmp_path / "here" / "agan" / "seed1" / "record.json").unlink()
+    code, out, _ = run("leaderboard", "verify", "board.json", "runs=here,there")
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[0].startswith("  run rl-agan-1 has no record (it was removed, or the run is")
+    assert len(lines) <= 5
+    (row,) = [line for line in lines if line.startswith("  row 2 (rl ")]
+    assert "columns differ, as its runs do (file / records): rank 1 / nothing, n_seeds 3 / 2" in row
+
+
+def test_the_terminal_shows_what_decides_in_100_columns(run: Run) -> None:
+    code, out, err = run("leaderboard", "runs=here,there")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "|" not in out
+    header = next(line for line in lines if line.startswith("  rank"))
+    assert " ".join(header.split()) == "rank strategy FID (digits) seeds failed search steps"
+    first = lines[lines.index(header) + 1]
+    assert " ".join(first.split()) == "1 rl 21 ± 1 (20 to 22) 3 0 600 in 1 min"
+    assert first.index("21 ±") == header.index("FID (digits)")
+    assert "Also in the files: is." in out
+    assert "no pair (least possible p 0.5)" in out
+
+
+def trial(folder: Path, protocol: str, seed: int, experiment: str) -> None:
+    sound_record(
+        "rl", seed, 5.0, protocol=protocol, dataset="faces", experiment=experiment,
+        run_id=f"trial-{seed}",
+    ).write(folder / f"trial{seed}" / "record.json")  # fmt: skip
+
+
+def test_trial_runs_of_another_protocol_are_left_out(run: Run, tmp_path: Path) -> None:
+    other = "faces-train-64-digits-v1"
+    trial(tmp_path / "here", other, 0, "debug/tiny")
+    trial(tmp_path / "here", other, 1, "benchmark/digits+debug/tiny")
+    code, out, err = run("leaderboard", "runs=here,there")
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    assert f"{other}: 2 trial runs of +experiment=debug/... are left out; " in text
+    assert f"protocol={other} shows them" in text
+    assert "12 of 14 runs in 4 rows" in out
+    assert run("leaderboard", "verify", "leaderboard.csv", "runs=here,there")[0] == 0
+    for chosen in (f"protocol={other}", "where.experiment=debug/tiny", "where.dataset=faces"):
+        code, out, err = run("leaderboard", "runs=here,there", chosen)
+        assert (code, err) == (0, "")
+        assert f"Protocol {other}" in out
+        assert "left out" not in out
+    trial(tmp_path / "here", other, 2, "benchmark/faces")
+    assert "2 protocols" in run("leaderboard", "runs=here,there")[2]
+
+
+def test_trial_runs_alone_are_no_choice(run: Run, tmp_path: Path) -> None:
+    for seed, protocol in enumerate(("faces-train-64-digits-v1", DIGITS)):
+        trial(tmp_path / "trials", protocol, seed, "debug/tiny")
+    assert "2 protocols" in run("leaderboard", "runs=trials")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rank_by=fdi"], "unknown metric among these runs 'fdi'. Did you mean 'fid'"),
+        (["where.strategy=rando"], "'rando'. Did you mean 'random'"),
+        (["verfy", "x.csv"], "'verfy'. Did you mean 'verify'?"),
+        ([], "2 protocols"),
+    ],
+)
+def test_a_slip_is_told_before_several_protocols(
+    run: Run, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    trial(tmp_path / "here", "faces-train-64-digits-v1", 0, "benchmark/faces")
+    roots = [] if "x.csv" in arguments else ["runs=here,there"]
+    code, _, err = run("leaderboard", *arguments, *roots)
+    assert code == 2
+    assert message in err
+
+
+def test_verify_alone_is_told_to_be_a_part_of_leaderboard(run: Run) -> None:
+    code, _, err = run("verify", "leaderboard.csv")
+    assert (code, "Did you mean 'leaderboard verify'?" in err) == (2, True)
+
+
+def test_the_beginning_of_a_hash_stands_for_it(run: Run) -> None:
+    whole = sound_record("rl", search_space="agan").config_hash
+    code, out, err = run("leaderboard", "runs=here,there", f"where.config_hash='{whole[:6]}'")
+    assert (code, err) == (0, "")
+    assert "3 of 12 runs in 1 rows" in out
+    assert f'{{"config_hash": ["{whole}"]}}' in out
+    assert run("leaderboard", "verify", "leaderboard.csv", "runs=here,there")[0] == 0
+    code, _, err = run("leaderboard", "runs=here,there", f"where.config_hash='{whole[:5]}'")
+    assert (code, "at least 6 characters" in err) == (2, True)
 
 
 def test_verify_looks_into_outputs_unless_told_otherwise(run: Run, tmp_path: Path) -> None:

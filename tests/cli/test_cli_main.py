@@ -127,6 +127,27 @@ def test_a_mistake_gets_one_clean_message_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == [], "a refused command makes no folders"
 
 
+@pytest.mark.parametrize("place", [[], ["run_dir=new/folder"], ["run_dir=empty"]])
+def test_data_that_are_missing_leave_no_folder_of_the_run(
+    run: Run, tmp_path: Path, place: list[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    code, _, err = run("search", "dataset=npz", "dataset.path=missing.npz", *place)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "missing.npz does not exist" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    left = [path.name for path in (tmp_path / "empty").iterdir()]
+    assert left == (["search.log"] if "run_dir=empty" in place else [])
+    assert run("search", "dataset=npz", "dataset.path=missing.npz", "seed=1", *place)[0] == 2
+
+
+def test_a_refused_job_of_a_sweep_keeps_its_log_alone(run: Run, tmp_path: Path) -> None:
+    assert run("search", "-m", "dataset=npz", "dataset.path=missing.npz", "seed=0,1")[0] == 1
+    folders = sorted((tmp_path / "outputs" / "search").glob("random-*/seed*"))
+    assert [[path.name for path in folder.iterdir()] for folder in folders] == [["search.log"]] * 2
+    assert "missing.npz does not exist" in (folders[1] / "search.log").read_text()
+
+
 def test_a_user_who_debugs_gets_the_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NASGAN_DEBUG", "1")
     code, _, err = run("search", "trainer.n_critic=five")

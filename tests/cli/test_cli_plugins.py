@@ -126,7 +126,7 @@ def test_a_folder_that_is_missing_is_left_out(
     assert len([r for r in caplog.records if "plugin broken 1.0" in r.getMessage()]) == 1
     with pytest.raises(PluginError):
         configs.plugin_folder(Plugin(CONFIGS, "broken", value, "broken", "1.0"))
-    assert findings()["configurations of broken"][0] == "note"
+    assert findings()["configurations of broken"][0] == "faulty"
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,14 @@ def test_a_module_that_cannot_be_imported_is_named_and_hurts_nobody_else(
     assert "'broken_search.Search' of the package broken 1.0 cannot be imported" in error
     assert not (tmp_path / "outputs").exists()
     found = findings()
-    assert found["strategy broken"][0] == "note"
+    assert found["strategy broken"][0] == "faulty"
     assert "of the package broken 1.0 cannot be loaded" in found["strategy broken"][1]
     assert found["strategy random"] == ("ok", f"nasgan {nasgan.__version__}")
     assert "broken" not in [state for state, _ in found.values()]
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "FAULTY strategy broken: " in out
+    assert "Plugins that do not work: strategy broken." in out
 
 
 def test_in_a_sweep_only_the_broken_plugins_job_fails(
@@ -270,7 +274,8 @@ def test_the_doctor_finds_names_that_two_packages_claim(install: Install) -> Non
     )
     examined = [*plugin_checkup.plugin_findings(), *plugin_checkup.config_findings()]
     notes = {(f.what, f.detail) for f in examined if f.state == "note"}
-    assert ("strategy twin", "registered by one and two: uninstall one of them") in notes
+    faults = {(f.what, f.detail) for f in examined if f.state == "faulty"}
+    assert ("strategy twin", "registered by one and two: uninstall one of them") in faults
     assert ("strategy random", "that of thief is hidden: nasgan has one of this name") in notes
     assert (
         "option strategy/twin",
@@ -288,7 +293,7 @@ def test_the_doctor_finds_what_is_no_strategy(install: Install) -> None:
     }
     install("acme", files, strategies={"acme": "acme_search:Search"})
     state, detail = findings()["strategy acme"]
-    assert state == "note"
+    assert state == "faulty"
     assert (
         detail
         == "'acme_search:Search' of acme 1.0 is no subclass of nasgan.contracts.SearchStrategy"
@@ -335,7 +340,7 @@ def test_the_doctor_is_content_with_this_environment(
     monkeypatch.chdir(tmp_path)
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "BROKEN" not in out
+    assert not re.search("BROKEN|FAULTY", out)
     assert "ok     dataset=digits" in out
     assert "note   dataset=npz: set dataset.path" in out
     assert list(tmp_path.iterdir()) == []

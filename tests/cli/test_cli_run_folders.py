@@ -53,6 +53,21 @@ def test_an_architecture_file_and_an_encoding_get_folders_of_their_own() -> None
     assert re.fullmatch(r"outputs/train/encoding-digits-[0-9a-f]{8}/seed0", encoding)
 
 
+def test_the_architecture_of_a_run_is_called_by_its_folder_and_seed() -> None:
+    run = "outputs/search/random-autogan-digits/seed1"
+    for given in (run, f"{run}/", f"{run}/architecture.json"):
+        name = folder("train", f"architecture={given}")
+        named = r"outputs/train/random-autogan-digits-seed1-digits-[0-9a-f]{8}/seed0"
+        assert re.fullmatch(named, name)
+        assert folder("train", "threads=1", f"architecture={given}") == name
+    elsewhere = folder("train", f"architecture=elsewhere/{run}")
+    assert elsewhere != folder("train", f"architecture={run}")
+    for alone in ("../seed1", "./seed1", "x/my-run"):
+        label = "my_run" if "run" in alone else "seed1"
+        found = folder("train", f"architecture={alone}")
+        assert re.fullmatch(rf"outputs/train/{label}-digits-[0-9a-f]{{8}}/seed0", found)
+
+
 def test_composing_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder("search")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from built_packages import build_wheel, run, unpack
@@ -45,6 +47,31 @@ def test_the_packages_build_run_together_and_pass_their_tests(
     listed = run([*NASGAN, "list"], cwd=tmp_path, path=[site])
     for name, owner in {"hill_search": "nasgan-hill-search", "plain": "nasgan-plain"}.items():
         assert re.search(rf"^  {name} .*\[{owner}\]$", listed, re.MULTILINE)
+
+
+def test_pytest_comes_with_the_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in ("strategy", "space"):
+        folder = f"my {kind}"
+        assert main(["new", kind, f"mine_{kind}", f"path={folder}"]) == 0
+        said = capsys.readouterr().out
+        assert f"  pip install -e '{folder}[test]'\n  python -m pytest '{folder}'\n" in said
+        project = (tmp_path / folder / "pyproject.toml").read_text()
+        assert '[project.optional-dependencies]\ntest = ["pytest"]\n' in project
+        assert "pip install -e '.[test]' " in (tmp_path / folder / "README.md").read_text()
+
+
+def test_progress_counts_the_supernets_training(tmp_path: Path) -> None:
+    assert main(["new", "strategy", "hill"]) == 0
+    source = runpy.run_path(str(tmp_path / "nasgan-hill/nasgan_hill/strategy.py"))
+    strategy = source["HillSearch"](num_candidates=4)
+    assert strategy.progress() == 0.0
+    shared = SimpleNamespace(generator_steps=5)
+    strategy.run, strategy.supernet_steps = SimpleNamespace(shared_weights=shared), 10
+    assert strategy.progress() == 0.25
+    shared.generator_steps, strategy.evaluations = 10, [None] * 2
+    assert strategy.progress() == 0.75
+    strategy.supernet_steps = 0
+    assert strategy.progress() == 0.5
 
 
 def test_the_class_is_not_called_search_twice(tmp_path: Path) -> None:

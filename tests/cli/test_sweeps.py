@@ -108,8 +108,42 @@ def test_an_interrupted_sweep_says_how_far_it_came(sweep: Sweep) -> None:
 
     code, out, err = sweep(engine, "seed=0,1,2")
     assert code == 130
-    assert "Sweep stopped with 2 jobs begun: 1 completed, 1 UNFINISHED" in out
+    title, header, *lines = out[out.index("Sweep stopped") :].splitlines()
+    counts = "1 completed, 1 UNFINISHED, 1 not begun"
+    assert title == f"Sweep stopped with 2 of 3 jobs begun: {counts}"
+    assert header.split() == ["#", "seed", "status", "score"]
+    assert [line.split()[:3] for line in lines] == [
+        ["0", "0", "completed"],
+        ["1", "1", "UNFINISHED"],
+        ["2", "2", "not"],
+    ]
     assert "the same command resumes" in err
+
+
+def test_what_sets_jobs_apart_is_known_from_the_first_on(sweep: Sweep, tmp_path: Path) -> None:
+    def engine(config: dict[str, Any], folder: Path) -> Any:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "two.yaml").write_text(
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n"
+        "      search_space: autogan,agan\n      seed: 7,8,9\n"
+    )
+    own = ["--config-dir", str(tmp_path / "mine"), "+experiment=two"]
+    swept = ["strategy=glob(random*)", "seed=range(2)", "hydra.verbose=false"]
+    _, out, _ = sweep(engine, *own, *swept)
+    _, header, *lines = out[out.index("Sweep stopped with 1 of 8") :].splitlines()
+    assert header.split() == ["#", "search_space", "seed", "strategy", "status", "score"]
+    assert lines[0].split() == ["0", "autogan", "0", "random", "UNFINISHED", "-"]
+    assert lines[-1].split() == ["7", "agan", "1", "random_scratch", "not", "begun", "-"]
+
+
+def test_a_plan_that_does_not_hold_is_not_shown() -> None:
+    begun = [note(0, "running", "seed=1")]
+    assert "not begun" in summary(begun, is_whole=False, planned=[("seed=1",), ("seed=0",)])[0]
+    for planned in ([("seed=0",), ("seed=1",)], []):
+        assert summary(begun, is_whole=False, planned=planned)[0].endswith("1 UNFINISHED")
 
 
 def test_a_bad_job_is_refused_and_the_rest_runs(sweep: Sweep) -> None:
@@ -240,7 +274,7 @@ def test_a_launcher_that_stops_on_the_way_is_told_of(
     one_by_one = "hydra.sweeper.max_batch_size=1"
     code, out, err = sweep(lambda config, folder: Ended(), "seed=0,1", one_by_one)
     assert code == 1
-    assert "Sweep stopped with 1 job begun: 1 completed" in out
+    assert "Sweep stopped with 1 of 2 jobs begun: 1 completed, 1 not begun" in out
     assert "the launcher stopped (ConnectionError: the queue is gone)" in err
 
 

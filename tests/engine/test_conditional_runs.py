@@ -125,9 +125,10 @@ def test_classes_that_are_not_there_are_refused(finished: Path, tmp_path: Path) 
     with pytest.raises(ConfigError, match=r"labels must be of shape \(2,\), got \(1,\)"):
         run.sample(2, labels=torch.tensor([3]))
     plain = tmp_path / "plain"
-    run_training(compose("train", [*TINY, "architecture=dcgan"]), plain)
+    run_training(compose("train", [*TINY, "architecture=dcgan", "tuning_budget=none"]), plain)
     with pytest.raises(ConfigError, match="no classes"):
         sample_run(_sampling(plain, classes=[0]))
     with pytest.raises(ConfigError, match="no classes"):
         nasgan.load(plain).sample(1, labels=torch.tensor([0]))
     assert nasgan.load(plain).record.per_class is None
+    assert nasgan.load(plain).record.tuning_budget == "none"

@@ -21,6 +21,7 @@ from nasgan.engine import evaluate_run, run_search, run_training, sample_run
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import JobReport
 from nasgan.engine.loop import RunLoop
+from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
 from nasgan.errors import (
     CheckpointError,
@@ -290,7 +291,24 @@ def test_bad_input_is_refused_before_any_training(
 ) -> None:
     monkeypatch.setattr("nasgan.training.trainer.AdversarialTrainer.iteration", pytest.fail)
     with pytest.raises(NasganError, match=message):
-        run_search(tiny("search", override), tmp_path / "run")
+        run_search(tiny("search", override), tmp_path / "new" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_run_leaves_what_was_there(finished: Path, tiny: Tiny, tmp_path: Path) -> None:
+    missing = ["dataset=npz", f"dataset.path={tmp_path / 'missing.npz'}"]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(DatasetError):
+        run_search(tiny("search", *missing), tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    assert run_search(tiny("search"), finished).status == "already_completed"
+    # A run that was begun, then refused for what is missing by now, can still be resumed.
+    config = tiny("search", *missing)
+    RunDirectory(tmp_path / "begun").claim({**config, "device": "cpu"})
+    with pytest.raises(DatasetError):
+        run_search(config, tmp_path / "begun")
+    assert (tmp_path / "begun" / "config.json").exists()
 
 
 def test_a_run_leaves_torch_with_the_threads_it_had(tiny: Tiny, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nasgan import registry
 from nasgan.results import environment
 from nasgan.results.environment import collect_environment
 
@@ -50,6 +52,13 @@ def test_the_commit_is_the_checkouts_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert environment._checkout_state(project) == {"commit": head, "dirty": False}
     (project / "file").write_text("b")
     assert environment._checkout_state(project) == {"commit": head, "dirty": True}
+    (project / "file").write_text("a")
+    # What lies beside the sources changes nothing; among them it may.
+    (project / "leaderboard.md").write_text("a table")
+    assert environment._checkout_state(project) == {"commit": head, "dirty": False}
+    (project / "conf").mkdir()
+    (project / "conf" / "new.yaml").write_text("")
+    assert environment._checkout_state(project) == {"commit": head, "dirty": True}
     # nasgan installed somewhere inside another project's checkout.
     assert environment._checkout_state(project / "inner") == none
 
@@ -60,3 +69,26 @@ def test_a_machine_without_git_has_no_commit(
     (tmp_path / ".git").mkdir()
     monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     assert environment._checkout_state(tmp_path) == {"commit": None, "dirty": None}
+
+
+def test_only_plugins_that_a_run_names_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {
+        registry.STRATEGIES: (_plugin(registry.STRATEGIES, "tabu", "acme_tabu.search:Tabu"),),
+        registry.METRICS: (_plugin(registry.METRICS, "centre", "acme_centre:CENTRE"),),
+        registry.ARCHITECTURES: (_plugin(registry.ARCHITECTURES, "mini", "acme_mini:MINI"),),
+    }
+    monkeypatch.setattr(registry, "plugins", lambda group: found.get(group, ()))
+
+    def told(config: dict[str, Any] | None) -> set[str]:
+        return set(collect_environment("cpu", config)["plugins"])
+
+    assert told(None) == {"acme-tabu", "acme-centre", "acme-mini"}
+    assert told({"strategy": {"_target_": "nasgan_strategies.random.RandomSearch"}}) == set()
+    assert told({"strategy": {"inner": {"_target_": "acme_tabu.search.Tabu"}}}) == {"acme-tabu"}
+    assert told({"metrics": {"metrics": ["fid", "centre"]}}) == {"acme-centre"}
+    assert told({"architecture": "mini"}) == {"acme-mini"}
+
+
+def _plugin(group: str, name: str, value: str) -> registry.Plugin:
+    package = value.partition(":")[0].partition(".")[0]
+    return registry.Plugin(group, name, value, package.replace("_", "-"), "1.0")

@@ -205,6 +205,9 @@ def test_the_average_random_architecture_is_a_row_of_its_own() -> None:
     assert row.final_cost["generator_steps"] == 100
     assert row.search_cost == {}
     assert "1 of 3 architectures failed" in row.notes
+    assert row.notes[0] == "mean of 2 random architectures; costs are of one of them"
+    one = row_of(build_leaderboard(records[:1]), AVERAGE_RANDOM)
+    assert one.notes[0] == "one random architecture, trained without a search"
 
 
 def test_random_architectures_trained_otherwise_make_another_row() -> None:

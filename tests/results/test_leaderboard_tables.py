@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from record_samples import DIGITS, record
+from record_samples import DIGITS, average_random, evaluation, record
 
 from nasgan.errors import ConfigError, NasganError
 from nasgan.metrics.table import METRICS
@@ -231,6 +231,26 @@ def test_filters_choose_runs() -> None:
 def test_a_wrong_filter_is_refused(where: dict[str, object], message: str) -> None:
     with pytest.raises(NasganError, match=re.escape(message)):
         build_leaderboard(seeds("random", 20.0), where=where)
+
+
+def test_beginnings_of_hashes_are_those_of_one_configuration() -> None:
+    hashes = ("abcdef01", "abcdef02", "abc00001")
+    records = [record(seed=k, config_hash=name, run_id=name) for k, name in enumerate(hashes)]
+    board = build_leaderboard(records, where={"config_hash": ["abc0000", "abcdef02"]})
+    assert board.selection == {"config_hash": ("abc00001", "abcdef02")}
+    with pytest.raises(ConfigError, match="2 configurations begin so"):
+        build_leaderboard(records, where={"config_hash": "abcdef"})
+    with pytest.raises(ConfigError, match="unknown value of where"):
+        build_leaderboard(records, where={"config_hash": "abcdee"})
+    with pytest.raises(ConfigError, match="needs quotes"):
+        build_leaderboard(records, where={"config_hash": 1e10})
+
+
+def test_the_average_random_architecture_of_changed_code_says_so() -> None:
+    changed = {"nasgan": {"version": "0.1.0", "commit": "abc123", "dirty": True}}
+    tried = average_random(evaluation(1, fid=40.0))
+    board = build_leaderboard([record(average_random=tried, environment=changed)])
+    assert ["uncommitted changes" in row.notes for row in board.rows] == [True, True]
 
 
 def test_a_selection_is_one_line_that_is_read_back() -> None:

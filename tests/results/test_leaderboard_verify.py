@@ -214,7 +214,22 @@ def test_a_seed_that_was_left_out_of_the_file_is_found(runs: Path, tmp_path: Pat
     assert any(
         "run rl-agan-1 (seed 1) is among the records, but was removed" in d for d in differences
     )
-    assert any("column n_seeds: 2 in the file, 3 from the records" in d for d in differences)
+    assert any("(file / records): rank nothing / 1, n_seeds 2 / 3, " in d for d in differences)
+    assert differences[0].startswith("run rl-agan-1 ")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_several_edited_cells_of_a_row_make_one_line(
+    runs: Path, tmp_path: Path, suffix: str
+) -> None:
+    def change(rows: Table) -> None:
+        rows[0].update(dict.fromkeys(["fid_mean", "is_mean", "is_std", "fid_best", "macs_g"], 1))
+
+    path = edited(written(runs, tmp_path, suffix), change)
+    (difference,) = verified(path, runs).differences
+    assert difference.startswith("row 2 (")
+    assert ": 5 columns differ (file / records): fid_mean 1 / " in difference
+    assert difference.endswith(", fid_best, macs_g")
 
 
 def test_a_record_that_was_removed_or_made_up_is_found(runs: Path, tmp_path: Path) -> None:
@@ -231,7 +246,7 @@ def test_a_run_that_is_named_twice_or_in_a_wrong_row_is_found(runs: Path, tmp_pa
 
     differences = verified(edited(written(runs, tmp_path, ".csv"), change), runs).differences
     assert any("run random-agan-0 is named 2 times" in d for d in differences)
-    assert any("run rl-agan-0 (seed 0) does not belong to this row" in d for d in differences)
+    assert any("run rl-agan-0 (seed 0) does not belong here: row" in d for d in differences)
 
 
 def test_a_copied_run_with_another_name_and_seed_is_found(runs: Path, tmp_path: Path) -> None:

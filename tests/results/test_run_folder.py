@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nasgan.errors import ConfigError, RunDirectoryError, StorageError
-from nasgan.results.locking import RunLock
+from nasgan.results.locking import LOCK_FILE, RunLock
 from nasgan.results.status import Status
 
 _HOLD = """
@@ -53,6 +54,21 @@ def test_a_second_process_is_refused_by_the_first_ones_id(tmp_path: Path) -> Non
     # Killed, not released: the lock went with the process.
     with RunLock(tmp_path):
         pass
+
+
+def test_a_lock_file_that_goes_meanwhile_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def flock_late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        (tmp_path / LOCK_FILE).unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with RunLock(tmp_path), pytest.raises(RunDirectoryError):
+        RunLock(tmp_path).acquire()
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_its_killed_parent(tmp_path: Path) -> None:

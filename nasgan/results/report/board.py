@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections import Counter
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nasgan.results.collection import space_label
 from nasgan.results.comparison import Comparison
 from nasgan.results.published import published_result
 from nasgan.results.report.collect import Chapter, LabelledRow
-from nasgan.results.report.figures import bounds
-from nasgan.results.report.labels import axis_label, duration, in_unit, is_spread, metric_label
+from nasgan.results.report.figures import bound_images, bounds
+from nasgan.results.report.labels import (
+    axis_label,
+    duration,
+    images_scored,
+    in_unit,
+    is_spread,
+    metric_label,
+)
 from nasgan.results.report.scales import shown, with_spread
 from nasgan.results.report.views import Cell, Table
 from nasgan.results.rows import MIN_SEEDS, Row, Task
@@ -24,37 +30,34 @@ __all__ = ["board_table", "comparison_tables", "csv_uri", "headlines", "leaders_
 _MOST_NAMED = 2
 _MOST_TASKS = 12
 _SIGNIFICANT = 0.05
+# Where a score of few images lies of one of many (Chong and Forsyth 2020); KID has no bias.
+_BIAS_OF_FEW = {"fid": "upwards", "is": "downwards"}
 _AHEAD = ("Rank", "Method", "Search space")
-_TEXTS = ("Method", "Search space", "Budget", "Paper", "Note")
+_TEXTS = ("Method", "Search space", "Paper", "Note")
 _BEHIND = ("Parameters G", "Multiply-adds G", "Search", "Final training", "Paper", "Note")
 
 
 def board_table(chapter: Chapter) -> Table:
-    """The rows, best first; below them what real test images score, and the papers' numbers."""
+    """The rows by task, best first; below them real test images and the papers' numbers."""
     protocol = chapter.protocol
     board = chapter.board
     others = [m for m in metric_names(board.all_rows) if not is_spread(m) and m != board.ranked_by]
     metrics = [board.ranked_by, *others]
     scores = [axis_label(metric, protocol) for metric in metrics]
-    budgets = {row.row.budget for row in chapter.rows}
-    last = ("Budget", *_BEHIND) if len(budgets) > 1 else _BEHIND
-    headers = [*_AHEAD, scores[0], "Seeds", *scores[1:], *last]
-    rows = [_cells(row, metrics) for row in chapter.rows]
-    between = len(last) - len(_BEHIND)
+    headers = [*_AHEAD, scores[0], "Seeds", *scores[1:], *_BEHIND]
+    by_task = chapter.by_task
     foot = [
         *_bound_cells(chapter, metrics),
-        *(_paper_cells(row, metrics, between=between) for row in board.published),
+        *(_paper_cells(row, metrics) for row in board.published),
     ]
-    if len(budgets) > 1:
-        for cells, row in zip(rows, chapter.rows, strict=True):
-            cells.insert(-len(_BEHIND), Cell(row.row.budget, mark="words"))
     return Table(
         f"Leaderboard under {protocol}, ranked by {metric_label(board.ranked_by, protocol)}",
         headers,
-        rows,
+        [_cells(row, metrics) for rows in by_task.values() for row in rows],
         frozenset(k for k, header in enumerate(headers) if header not in _TEXTS),
         filters=(1, 2),
         foot=[_padded(cells, len(headers)) for cells in foot],
+        headings=[_heading(chapter, task) for task, rows in by_task.items() for _ in rows],
     )
 
 
@@ -107,11 +110,8 @@ def csv_uri(chapter: Chapter) -> str:
 
 def headlines(chapter: Chapter) -> list[tuple[str, str]]:
     """What the leaderboard says, for those who read no further: about what, and what."""
-    by_task: dict[Task, list[LabelledRow]] = {}
-    for row in chapter.rows:
-        by_task.setdefault(row.row.task, []).append(row)
-    titles = _task_titles(list(by_task))
-    told = [(titles[task], _task_in_words(chapter, rows)) for task, rows in by_task.items()]
+    titles = chapter.task_titles
+    told = [(titles[task], _task_in_words(chapter, rows)) for task, rows in chapter.by_task.items()]
     if len(told) > _MOST_TASKS:
         told[_MOST_TASKS:] = [(f"{len(told) - _MOST_TASKS} more tasks", "are in the table")]
     found = chapter.board.comparison
@@ -119,14 +119,14 @@ def headlines(chapter: Chapter) -> list[tuple[str, str]]:
         told.append((f"over {len(found.tasks)} tasks", leaders_in_words(found)))
     bound = bounds(chapter).get(chapter.board.ranked_by)
     if bound is not None:
-        told.append(("real test images", f"{shown(bound, 4)}, the best that can be hoped for"))
+        told.append(("real test images", _bound_in_words(chapter, bound)))
     return told
 
 
 def leaders_in_words(comparison: Comparison) -> str:
     """Who leads, and whether that is more than chance after Holm's correction."""
     mean = comparison.ranks[0].average_rank
-    leaders = [rank.strategy for rank in comparison.ranks if rank.average_rank == mean]
+    leaders = [r.strategy for r in comparison.ranks if math.isclose(r.average_rank, mean)]
     beaten = [
         pair.second
         for pair in comparison.pairs
@@ -143,17 +143,22 @@ def leaders_in_words(comparison: Comparison) -> str:
     return words
 
 
-def _task_titles(tasks: Sequence[Task]) -> dict[Task, str]:
-    """The spaces; with what else tells the tasks apart where they do not."""
-    names = {task: space_label(task.search_space, task.num_classes) for task in tasks}
-    counts = Counter(names.values())
-    datasets = {task.dataset for task in tasks}
-    titles = {}
-    for task, name in names.items():
-        others = [task.dataset] if len(datasets) > 1 else []
-        others += [task.budget] if task.budget else []
-        titles[task] = " · ".join([name, *(others if counts[name] > 1 else [])])
-    return titles
+def _heading(chapter: Chapter, task: Task) -> str:
+    return " · ".join(filter(None, (str(task), chapter.images_of(task))))
+
+
+def _bound_in_words(chapter: Chapter, bound: float) -> str:
+    """The score of real test images, and what a reader must not take it for."""
+    metric = chapter.board.ranked_by
+    number, generated = bound_images(chapter), images_scored(chapter.protocol)
+    words = f"{shown(bound, 4)} with {_grouped(number)} images"
+    if generated is None or number >= generated:
+        return words
+    words += f", fewer than the {_grouped(generated)} of the generators"
+    if metric not in _BIAS_OF_FEW:
+        return words
+    name = metric_label(metric, chapter.protocol)
+    return f"{words}: {name} is biased {_BIAS_OF_FEW[metric]} by that, so it is no strict bound"
 
 
 def _task_in_words(chapter: Chapter, rows: Sequence[LabelledRow]) -> str:
@@ -228,7 +233,7 @@ def _rank_cell(row: Row) -> Cell:
 def _hash_note(labelled: LabelledRow) -> str:
     """The configuration's hash, where it is what tells two rows apart."""
     short = labelled.row.config_hash[:6]
-    return f"settings {short}" if labelled.label.endswith(f" #{short}") else ""
+    return f"settings {short}" if labelled.short.endswith(f" #{short}") else ""
 
 
 def _amount_cell(value: float | None) -> Cell:
@@ -263,10 +268,11 @@ def _bound_cells(chapter: Chapter, metrics: Sequence[str]) -> list[list[Cell]]:
     if not values:
         return []
     scores = [Cell(shown(values[m], 4) if m in values else "") for m in metrics]
-    return [[Cell(""), Cell("real test images"), Cell(""), scores[0], Cell(""), *scores[1:]]]
+    name = Cell("real test images", note=f"{_grouped(bound_images(chapter))} images")
+    return [[Cell(""), name, Cell(""), scores[0], Cell(""), *scores[1:]]]
 
 
-def _paper_cells(row: Row, metrics: Sequence[str], *, between: int) -> list[Cell]:
+def _paper_cells(row: Row, metrics: Sequence[str]) -> list[Cell]:
     """A paper's own numbers, under its own protocol: they do not compare with the others."""
     scores = []
     for metric in metrics:
@@ -282,11 +288,14 @@ def _paper_cells(row: Row, metrics: Sequence[str], *, between: int) -> list[Cell
         scores[0],
         Cell(""),
         *scores[1:],
-        *[Cell("")] * between,
         _amount_cell(row.generator_parameters),
         *[Cell("")] * (len(_BEHIND) - 2),
         Cell("; ".join(told), mark="words"),
     ]
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}"
 
 
 def _padded(cells: Sequence[Cell], width: int) -> list[Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,7 +77,7 @@ def _same_pipeline(chapter: Chapter) -> _Finding:
     differing = []
     for what, value in (
         ("image set", lambda run: run.summary.dataset_checksum),
-        ("version set", lambda run: run.summary.versions),
+        ("version set", _versions_used),
         ("commit", lambda run: run.summary.commit),
         ("trainer setting", lambda run: _frozen(run.record.config.get("trainer"))),
         ("final training", lambda run: _frozen(_final_settings(run))),
@@ -228,6 +229,29 @@ def _final_settings(run: Run) -> Any:
     final = config.get("final") if run.record.kind == "search" else config.get("training")
     shared = ("generator_steps", "eval_every", "keep")
     return {key: final.get(key) for key in shared} if isinstance(final, dict) else None
+
+
+def _versions_used(run: Run) -> tuple[str, ...]:
+    """The versions but those of plugins that were installed only: older records name them too."""
+    plugins = run.record.environment.get("plugins")
+    used = _packages_named(run.record.config)
+    idle = {
+        f"{name} {version}"
+        for name, version in (plugins.items() if isinstance(plugins, dict) else ())
+        if re.sub(r"[-.]", "_", name).lower() not in used
+    }
+    return tuple(part for part in run.summary.versions.split(", ") if part not in idle)
+
+
+def _packages_named(node: Any) -> set[str]:
+    """Top-level packages of all targets in a configuration."""
+    if isinstance(node, list):
+        return set().union(*map(_packages_named, node))
+    if not isinstance(node, dict):
+        return set()
+    below = set().union(*map(_packages_named, node.values()))
+    target = node.get("_target_")
+    return below | ({target.partition(".")[0].lower()} if isinstance(target, str) else set())
 
 
 def _frozen(value: Any) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.results.collection import Problem, RunSummary, find_records
+from nasgan.results.collection import Problem, RunSummary, find_records, space_label
 from nasgan.results.history import HISTORY_FILE
 from nasgan.results.leaderboard import Leaderboard, build_leaderboard
 from nasgan.results.record import RunRecord
 from nasgan.results.report.histories import RunHistory, read_run_history
-from nasgan.results.report.labels import row_labels, series_of
-from nasgan.results.rows import AVERAGE_RANDOM, Row
+from nasgan.results.report.labels import row_labels, series_of, task_labels
+from nasgan.results.rows import AVERAGE_RANDOM, Row, Task
 
 __all__ = ["Chapter", "Collection", "LabelledRow", "Run", "collect"]
 
@@ -56,12 +57,14 @@ class LabelledRow:
     Attributes:
         row: the row.
         label: its name, unlike that of every other.
+        short: its name beside the others of its task.
         series: see `nasgan.results.report.labels.series_of`.
         runs: that it is made of, by seed; for the average random architecture those of others.
     """
 
     row: Row
     label: str
+    short: str
     series: str
     runs: tuple[Run, ...]
 
@@ -109,6 +112,34 @@ class Chapter:
     def spaces(self) -> list[str]:
         """The search spaces, sorted."""
         return sorted({row.space for row in self.rows})
+
+    @property
+    def by_task(self) -> dict[Task, list[LabelledRow]]:
+        """The rows of each task: numbers of different tasks do not rank methods."""
+        found: dict[Task, list[LabelledRow]] = {}
+        for row in self.rows:
+            found.setdefault(row.row.task, []).append(row)
+        return found
+
+    @property
+    def task_titles(self) -> dict[Task, str]:
+        """The space of each task; with what else tells the tasks apart where it does not."""
+        tasks = list(self.by_task)
+        names = {task: space_label(task.search_space, task.num_classes) for task in tasks}
+        counts = Counter(names.values())
+        datasets = {task.dataset for task in tasks}
+        titles = {}
+        for task, name in names.items():
+            others = [task.dataset] if len(datasets) > 1 else []
+            others += [task.budget, self.images_of(task)]
+            words = [name, *filter(None, others)] if counts[name] > 1 else [name]
+            titles[task] = " · ".join(words)
+        return titles
+
+    def images_of(self, task: Task) -> str:
+        """Which images these are, where some of one name differ; else empty."""
+        several = len({row.row.dataset_checksum for row in self.rows}) > 1
+        return f"images {task.dataset_checksum[:12]}" if several else ""
 
 
 @dataclass(frozen=True)
@@ -170,19 +201,27 @@ def _chapter(
     problems += board.problems
     # The run that ended last is what the leaderboard counts of several with one id.
     latest = {run.run_id: run for run in sorted(summaries, key=lambda r: (r.ended, r.started))}
+    ids = [
+        sorted(
+            (name for name in row.provenance.run_ids if name in latest),
+            key=lambda name: (latest[name].seed, name),
+        )
+        for row in board.rows
+    ]
+    labels = row_labels(board.rows)
     known: dict[str, Run] = {}
-    rows = []
-    for row, label in zip(board.rows, row_labels(board.rows), strict=True):
-        ids = [name for name in row.provenance.run_ids if name in latest]
-        ids.sort(key=lambda name: (latest[name].seed, name))
-        if row.strategy == AVERAGE_RANDOM:
-            runs = tuple(known[name] for name in ids if name in known)
-        else:
-            runs = tuple(
-                run for name in ids if (run := _run(latest[name], row, label, problems)) is not None
-            )
-            known.update({run.summary.run_id: run for run in runs})
-        rows.append(LabelledRow(row, label, series_of(row), runs))
+    for row, label, names in zip(board.rows, labels, ids, strict=True):
+        if row.strategy != AVERAGE_RANDOM:
+            found = (_run(latest[name], row, label, problems) for name in names)
+            known.update({run.summary.run_id: run for run in found if run is not None})
+    rows = [
+        LabelledRow(
+            row, label, short, series_of(row), tuple(known[name] for name in names if name in known)
+        )
+        for row, label, short, names in zip(
+            board.rows, labels, task_labels(board.rows), ids, strict=True
+        )
+    ]
     return Chapter(protocol, board, tuple(rows))
 
 

@@ -19,6 +19,7 @@ from nasgan.results.report.labels import (
 from nasgan.results.report.palette import Style
 from nasgan.results.report.scales import shown
 from nasgan.results.report.views import Cell, Figure, Tab, Table
+from nasgan.results.rows import Task
 
 __all__ = ["search_tabs", "training_tabs"]
 
@@ -28,9 +29,9 @@ _SHARES = (0.25, 0.5, 0.75, 1.0)
 def search_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
     """The incumbent's score in the search against each unit of cost.
 
-    One figure for each space, objective and fidelity: scores of different ones do not compare.
+    One figure for each task, objective and fidelity: scores of different ones do not compare.
     """
-    groups: dict[tuple[str, str, str], list[LabelledRow]] = {}
+    groups: dict[tuple[Task, str, str], list[LabelledRow]] = {}
     for row in chapter.search_rows:
         kinds = {
             (run.record.objective["metric"], scored.fidelity)
@@ -39,7 +40,7 @@ def search_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
             for scored in run.history.scored
         }
         for metric, fidelity in sorted(kinds):
-            groups.setdefault((row.space, metric, fidelity), []).append(row)
+            groups.setdefault((row.row.task, metric, fidelity), []).append(row)
     tabs = []
     for unit, words in UNIT_WORDS.items():
         figures = [
@@ -56,8 +57,8 @@ def training_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
     for unit in ("device_seconds", "generator_steps", "images"):
         figures = [
             figure
-            for space in chapter.spaces
-            if (figure := _training_figure(chapter, space, unit, styles)) is not None
+            for task in chapter.by_task
+            if (figure := _training_figure(chapter, task, unit, styles)) is not None
         ]
         if figures:
             tabs.append(Tab(UNIT_WORDS[unit], figures))
@@ -66,7 +67,7 @@ def training_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
 
 def _search_figure(
     chapter: Chapter,
-    space: str,
+    task: Task,
     metric: str,
     fidelity: str,
     rows: Sequence[LabelledRow],
@@ -74,7 +75,7 @@ def _search_figure(
     styles: Mapping[str, Style],
 ) -> Figure | None:
     histories = {
-        row.label: [
+        row.short: [
             _of_fidelity(run.history, fidelity)
             for run in row.runs
             if run.history is not None and run.record.objective["metric"] == metric
@@ -84,22 +85,23 @@ def _search_figure(
     stages = [h.last_stage for found in histories.values() for h in found]
     stage = max((s for s in stages if s is not None), default=None)
     curves = {
-        row.label: [incumbent_curve(h, unit, stage=stage) for h in histories[row.label]]
+        row.short: [incumbent_curve(h, unit, stage=stage) for h in histories[row.short]]
         for row in rows
     }
     how = fidelity_words(fidelity)
-    title = f"{space}, {how}" if how else space
+    title = chapter.task_titles[task]
+    title = f"{title}, {how}" if how else title
     return _figure(chapter, title, metric, unit, rows, curves, styles, references=())
 
 
 def _training_figure(
-    chapter: Chapter, space: str, unit: str, styles: Mapping[str, Style]
+    chapter: Chapter, task: Task, unit: str, styles: Mapping[str, Style]
 ) -> Figure | None:
     metric = chapter.board.ranked_by
     smaller = direction(chapter, metric) == "min"
-    rows = [row for row in chapter.rows if row.space == space and not row.is_average_random]
+    rows = [row for row in chapter.by_task[task] if not row.is_average_random]
     curves = {
-        row.label: [
+        row.short: [
             training_curve(
                 run.history,
                 unit,
@@ -114,7 +116,8 @@ def _training_figure(
     }
     bound = bounds(chapter).get(metric)
     references = [] if bound is None else [Reference(bound, "real test images")]
-    return _figure(chapter, space, metric, unit, rows, curves, styles, references=references)
+    title = chapter.task_titles[task]
+    return _figure(chapter, title, metric, unit, rows, curves, styles, references=references)
 
 
 def _figure(
@@ -129,9 +132,9 @@ def _figure(
     references: Sequence[Reference],
 ) -> Figure | None:
     lines = [
-        Line(row.label, styles[row.series], points)
+        Line(row.short, styles[row.series], points)
         for row in rows
-        if (points := mean_curve(curves[row.label]))
+        if (points := mean_curve(curves[row.short]))
     ]
     if not lines:
         return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from nasgan.results.report.charts import Point, Reference, scatter_chart
 from nasgan.results.report.collect import Chapter, LabelledRow, Run
 from nasgan.results.report.labels import axis_label, direction_of, is_spread, metric_label
 from nasgan.results.report.palette import (
     NEUTRAL,
-    SHAPES,
     Style,
     key_line,
     key_shape,
@@ -23,13 +24,14 @@ from nasgan.results.rows import AVERAGE_RANDOM
 from nasgan.results.tables import metric_names
 
 __all__ = [
+    "bound_images",
     "bounds",
     "direction",
     "line_keys",
     "seed_tabs",
     "series_styles",
-    "tradeoff_figures",
     "tradeoff_keys",
+    "tradeoff_tabs",
 ]
 
 
@@ -49,7 +51,18 @@ def direction(chapter: Chapter, metric: str) -> str:
 
 def bounds(chapter: Chapter) -> Mapping[str, float]:
     """The scores of real test images by metric; empty if no run has them."""
-    return next((run.record.bound["metrics"] for run in chapter.runs if run.record.bound), {})
+    bound = _bound(chapter)
+    return {} if bound is None else bound["metrics"]
+
+
+def bound_images(chapter: Chapter) -> int:
+    """How many real test images `bounds` are of; 0 if no run has them."""
+    bound = _bound(chapter)
+    return 0 if bound is None else bound["num_images"]
+
+
+def _bound(chapter: Chapter) -> Mapping[str, Any] | None:
+    return next((run.record.bound for run in chapter.runs if run.record.bound), None)
 
 
 def line_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
@@ -62,7 +75,7 @@ def line_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
 
 
 def seed_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
-    """One tab for each metric, the one behind the ranks first; one figure for each space."""
+    """One tab for each metric, the one behind the ranks first; one figure for each task."""
     names = [name for name in metric_names(chapter.board.rows) if not is_spread(name)]
     names.sort(key=lambda name: name != chapter.board.ranked_by)
     return [
@@ -75,32 +88,23 @@ def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) ->
     bound = bounds(chapter).get(metric)
     references = [] if bound is None else [Reference(bound, "real test images")]
     sign = 1 if direction(chapter, metric) == "min" else -1
-    by_space = {
-        space: sorted(
-            (row for row in chapter.rows if row.space == space and metric in row.row.metrics),
-            key=lambda row: sign * row.row.metrics[metric].mean,
-        )
-        for space in chapter.spaces
-    }
-    strips = {
-        space: [_strip(row, metric, styles) for row in rows] for space, rows in by_space.items()
-    }
-    among = [value for found in strips.values() for s in found for value, _ in s.values]
     name = metric_label(metric, chapter.protocol)
-    return [
-        Figure(
-            space,
-            strip_chart(
-                found,
-                x_label=axis_label(metric, chapter.protocol),
-                label=f"{name} of each seed in {space}: " + _means_in_words(found),
-                references=references,
-                among=among,
-            ),
+    figures = []
+    for task, rows in chapter.by_task.items():
+        scored = [row for row in rows if metric in row.row.metrics]
+        scored.sort(key=lambda row: sign * row.row.metrics[metric].mean)
+        if not scored:
+            continue
+        title = chapter.task_titles[task]
+        strips = [_strip(row, metric, styles) for row in scored]
+        picture = strip_chart(
+            strips,
+            x_label=axis_label(metric, chapter.protocol),
+            label=f"{name} of each seed in {title}: " + _means_in_words(strips),
+            references=references,
         )
-        for space, found in strips.items()
-        if found
-    ]
+        figures.append(Figure(title, picture))
+    return figures
 
 
 def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
@@ -114,7 +118,7 @@ def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
             if run.summary.metrics and metric in run.summary.metrics
         ]
     return Strip(
-        row.label.replace(f" · {row.space}", ""),
+        row.short,
         styles[row.series],
         values,
         summary.mean,
@@ -160,37 +164,45 @@ _SIZES: dict[str, tuple[str, _Size]] = {
 }
 
 
-def tradeoff_figures(chapter: Chapter, styles: Mapping[str, Style]) -> list[Figure]:
-    """The score behind the ranks against size and cost, a point for each run."""
-    metric = chapter.board.ranked_by
-    scored = [run for run in chapter.runs if run.summary.metrics and metric in run.summary.metrics]
-    figures = []
+def tradeoff_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+    """The score behind the ranks against size and cost: a figure for each task, a point a run.
+
+    Of one task all figures are in one tab.
+    """
+    titles = chapter.task_titles
+    tabs = []
     for title, (x_label, size) in _SIZES.items():
-        found = [(x, run) for run in scored if (x := size(run)) is not None]
-        if found:
-            figures.append(_tradeoff(chapter, title, x_label, found, styles))
-    return figures
+        figures = []
+        for task, rows in chapter.by_task.items():
+            found = [(x, run) for run in _scored(chapter, rows) if (x := size(run)) is not None]
+            if found:
+                place = titles[task]
+                figures.append(_tradeoff(chapter, title, place, x_label, found, styles))
+        if figures:
+            tabs.append(Tab(title, figures))
+    if len(titles) > 1:
+        return tabs
+    alone = [replace(figure, title=tab.title) for tab in tabs for figure in tab.figures]
+    return [Tab("", alone)] if alone else []
+
+
+def _scored(chapter: Chapter, rows: Sequence[LabelledRow]) -> list[Run]:
+    """The runs of ``rows`` that have the score behind the ranks."""
+    metric = chapter.board.ranked_by
+    own = [run for row in rows if not row.is_average_random for run in row.runs]
+    return [run for run in own if run.summary.metrics and metric in run.summary.metrics]
 
 
 def tradeoff_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
-    """Colours are methods, shapes are spaces."""
+    """What the points stand for."""
     names = sorted({row.series for row in chapter.rows if not row.is_average_random})
-    keys = [Key(key_shape(Style(styles[name].colour)), name) for name in names]
-    if len(chapter.spaces) > 1:
-        keys += [
-            Key(key_shape(Style("cn", shape=_shape(chapter, space))), space)
-            for space in chapter.spaces
-        ]
-    return keys
-
-
-def _shape(chapter: Chapter, space: str) -> str:
-    return SHAPES[chapter.spaces.index(space) % len(SHAPES)]
+    return [Key(key_shape(styles[name]), name) for name in names]
 
 
 def _tradeoff(
     chapter: Chapter,
     title: str,
+    task: str,
     x_label: str,
     found: Sequence[tuple[float, Run]],
     styles: Mapping[str, Style],
@@ -206,7 +218,7 @@ def _tradeoff(
         Point(
             x,
             scores[run.summary.run_id],
-            Style(styles[run.series].colour, shape=_shape(chapter, run.space)),
+            styles[run.series],
             f"{run.name}: {name} {shown(scores[run.summary.run_id], 4)}, {shown(x)} ({x_label})",
         )
         for x, run in found
@@ -222,16 +234,19 @@ def _tradeoff(
         for x, run in sorted(found, key=lambda item: item[0])
     ]
     return Figure(
-        title,
+        task,
         scatter_chart(
             points,
             x_label=x_label,
             y_label=axis_label(metric, chapter.protocol),
-            label=f"{name} against {x_label}, {len(points)} runs; on the Pareto front: "
+            label=f"{name} against {x_label} in {task}, {len(points)} runs; on the Pareto front: "
             + "; ".join(run.name for run in on_front[:8]),
             front=front,
         ),
         table=Table(
-            f"{title}: the numbers", ("Run", x_label, name, "On the front"), rows, frozenset({1, 2})
+            f"{title}, {task}: the numbers",
+            ("Run", x_label, name, "On the front"),
+            rows,
+            frozenset({1, 2}),
         ),
     )

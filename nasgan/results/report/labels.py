@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nasgan.errors import NasganError
-from nasgan.metrics.protocol import display_name
+from nasgan.metrics.protocol import Protocol, display_name
 from nasgan.metrics.table import METRICS
 from nasgan.results.report.scales import shown
 from nasgan.results.rows import Row
@@ -17,12 +17,14 @@ __all__ = [
     "direction_of",
     "duration",
     "fidelity_words",
+    "images_scored",
     "in_unit",
     "is_spread",
     "metric_label",
     "row_labels",
     "series_of",
     "short_commit",
+    "task_labels",
 ]
 
 UNIT_WORDS: Mapping[str, str] = {
@@ -59,6 +61,14 @@ def axis_label(metric: str, protocol: str) -> str:
     return metric_label(metric, protocol) + arrow
 
 
+def images_scored(protocol: str) -> int | None:
+    """How many generated images a score under the protocol is of; None if its id is not known."""
+    try:
+        return Protocol.parse(protocol).num_images
+    except NasganError:
+        return None
+
+
 def direction_of(metric: str, otherwise: str = "") -> str:
     """``"min"`` or ``"max"``, or ``otherwise`` for a metric that is not known."""
     return METRICS[metric].direction if metric in METRICS else otherwise
@@ -81,6 +91,16 @@ def row_labels(rows: Sequence[Row]) -> list[str]:
     return [
         name if counts[name] == 1 else f"{name} #{row.config_hash[:6]}"
         for name, row in zip(plain, rows, strict=True)
+    ]
+
+
+def task_labels(rows: Sequence[Row]) -> list[str]:
+    """A name for each row, unlike those of its own task."""
+    counts = Counter((row.task, series_of(row)) for row in rows)
+    return [
+        name if counts[row.task, name] == 1 else f"{name} #{row.config_hash[:6]}"
+        for row in rows
+        for name in [series_of(row)]
     ]
 
 

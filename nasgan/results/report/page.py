@@ -32,8 +32,8 @@ from nasgan.results.report.figures import (
     line_keys,
     seed_tabs,
     series_styles,
-    tradeoff_figures,
     tradeoff_keys,
+    tradeoff_tabs,
 )
 from nasgan.results.report.grids import budget_for
 from nasgan.results.report.jobs import Jobs
@@ -66,7 +66,7 @@ class ChapterView:
     line_keys: Sequence[Key]
     search: Sequence[Tab]
     training: Sequence[Tab]
-    tradeoffs: Sequence[Figure]
+    tradeoffs: Sequence[Tab]
     tradeoff_keys: Sequence[Key]
     details: Sequence[RowDetails]
     options: Sequence[OptionFigure]
@@ -173,7 +173,7 @@ def _view(name: str, chapter: Chapter, styles: Mapping[str, Style], grid_bytes: 
         line_keys=line_keys(chapter, styles),
         search=search_tabs(chapter, styles),
         training=training_tabs(chapter, styles),
-        tradeoffs=tradeoff_figures(chapter, styles),
+        tradeoffs=tradeoff_tabs(chapter, styles),
         tradeoff_keys=tradeoff_keys(chapter, styles),
         details=row_details(chapter, grid_bytes=grid_bytes),
         options=option_figures(chapter),

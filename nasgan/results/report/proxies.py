@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from nasgan.results.proxy import LEAST_CORRELATED
 from nasgan.results.report.charts import Point, scatter_chart
 from nasgan.results.report.collect import Chapter, LabelledRow, Run
 from nasgan.results.report.labels import fidelity_words, metric_label
@@ -79,15 +80,28 @@ def _proxy_figure(
 
 
 def _in_words(proxies: Sequence[Mapping[str, Any]]) -> str:
-    """The mean of each coefficient over the seeds that have it."""
+    """The mean of each coefficient over the seeds that have one."""
+    known = [proxy for proxy in proxies if any(proxy[key] is not None for key in _COEFFICIENTS)]
+    if not known:
+        most = max(proxy["n"] for proxy in proxies)
+        if most < LEAST_CORRELATED:
+            return f"too few for a rank correlation: {_sizes(proxies)}"
+        return f"no rank correlation, as all scores of a side are equal; {_sizes(proxies)}"
     parts = []
     for key, name in _COEFFICIENTS.items():
-        known = [proxy[key] for proxy in proxies if proxy[key] is not None]
-        parts.append(f"{name} {_signed(fmean(known))}" if known else f"{name} unknown")
+        values = [proxy[key] for proxy in known if proxy[key] is not None]
+        parts.append(f"{name} {_signed(fmean(values))}" if values else f"{name} unknown")
+    over = f"; mean over {len(known)} seeds of" if len(known) > 1 else ";"
+    words = f"{', '.join(parts)}{over} {_sizes(known)}"
+    without = len(proxies) - len(known)
+    others = f"{without} other seed{'s' if without > 1 else ''}"
+    return f"{words}; none for {others}" if without else words
+
+
+def _sizes(proxies: Sequence[Mapping[str, Any]]) -> str:
     sizes = sorted({proxy["n"] for proxy in proxies})
     number = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    over = f"; mean over {len(proxies)} seeds of" if len(proxies) > 1 else ";"
-    return f"{', '.join(parts)}{over} {number} architectures{' each' if len(proxies) > 1 else ''}"
+    return f"{number} architectures{' each' if len(proxies) > 1 else ''}"
 
 
 def _coefficient(value: float | None) -> Cell:

@@ -46,7 +46,6 @@ def strip_chart(
     x_label: str,
     label: str,
     references: Sequence[Reference] = (),
-    among: Sequence[float] = (),
 ) -> Markup:
     """The strips below each other over one axis.
 
@@ -55,13 +54,11 @@ def strip_chart(
         x_label: what is measured.
         label: the chart in words, for those who do not see it.
         references: vertical lines for comparison.
-        among: further values that the axis spans, so that several charts have the same.
     """
     known = [value for strip in strips for value, _ in strip.values]
     known += [
         end for strip in strips for end in (strip.mean, strip.low, strip.high) if end is not None
     ]
-    known += among
     references = near(references, known)
     known += [line.value for line in references]
     scale = spanning(known, _LEFT, WIDTH - _RIGHT)

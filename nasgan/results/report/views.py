@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 from markupsafe import Markup
 
@@ -38,6 +40,8 @@ class Table:
         numeric: the columns of numbers, by index.
         filters: the columns to choose values of, by index.
         foot: rows for comparison that are never sorted or filtered.
+        headings: for each row what stands above it and its neighbours of the same; empty for no
+            groups. Rows are sorted within their group.
     """
 
     caption: str
@@ -46,6 +50,14 @@ class Table:
     numeric: frozenset[int] = frozenset()
     filters: Sequence[int] = ()
     foot: Sequence[Sequence[Cell]] = ()
+    headings: Sequence[str] = ()
+
+    @property
+    def groups(self) -> list[tuple[str, list[Sequence[Cell]]]]:
+        """The rows by heading; all of them below an empty one where there are no groups."""
+        headings = self.headings or [""] * len(self.rows)
+        pairs = groupby(zip(headings, self.rows, strict=True), key=itemgetter(0))
+        return [(heading, [row for _, row in found]) for heading, found in pairs]
 
     def values(self, column: int) -> list[str]:
         """The distinct texts of a column, sorted."""

@@ -73,10 +73,21 @@ class Visit:
                 const element = document.getElementById(table);
                 const headers = Array.from(element.tHead.rows[0].cells);
                 const k = headers.findIndex((header) => header.textContent.trim() === name);
-                return Array.from(element.tBodies[0].rows).filter((row) => !row.hidden)
+                return Array.from(element.querySelectorAll("tbody tr:not(.heading)"))
+                    .filter((row) => !row.hidden)
                     .map((row) => row.cells[k].firstChild?.textContent.trim() ?? "");
             }""",
             [table, name],
+        )
+        return found
+
+    def headings(self, table: str = "c1-board") -> list[str]:
+        """The headings that are seen, each if it is the first row of its part."""
+        found: list[str] = self.page.evaluate(
+            """(table) => Array.from(document.getElementById(table).tBodies, (body) => body.rows[0])
+                .filter((row) => row.classList.contains("heading") && !row.hidden)
+                .map((row) => row.textContent.trim())""",
+            table,
         )
         return found
 
@@ -118,19 +129,24 @@ def test_hostile_texts_are_shown_and_do_nothing(browser: Any, tmp_path: Path) ->
 
 def test_a_click_on_a_header_sorts_and_another_turns_it_round(visit: Visit) -> None:
     header = visit.page.locator("#c1-board thead button", has_text="FID")
-    by_rank = visit.column("FID ↓")
+    spaces = visit.column("Search space")
+    assert spaces == ["adversarial_nas"] * 4 + ["autogan"] * 4
+    headings = [text for text in visit.headings() if text]
+    assert [text.split(" ")[0] for text in headings] == ["adversarial_nas", "autogan"]
     header.click()
     means = [float(text.split()[0]) for text in visit.column("FID ↓")]
-    assert means == sorted(means)
+    assert means == sorted(means[:4]) + sorted(means[4:]) != sorted(means)
     assert visit.page.locator("#c1-board th[aria-sort=ascending]").count() == 1
     header.click()
-    assert [float(text.split()[0]) for text in visit.column("FID ↓")] == means[::-1]
+    turned = [float(text.split()[0]) for text in visit.column("FID ↓")]
+    assert turned == means[3::-1] + means[:3:-1]
     visit.page.locator("#c1-board thead button", has_text="Method").click()
     methods = visit.column("Method")
-    assert methods == sorted(methods)
-    assert len(by_rank) == len(methods) == 8
-    foot = visit.page.locator("#c1-board tfoot th").first.inner_text()
-    assert foot == "real test images"
+    assert methods == 2 * sorted(methods[:4])
+    assert visit.column("Search space") == spaces, "rows stay in their task"
+    assert visit.headings() == headings
+    foot = visit.page.locator("#c1-board tfoot th[scope=row]").first.inner_text()
+    assert foot.split("\n") == ["real test images", "10,000 images"]
 
 
 def test_numbers_are_sorted_as_numbers_and_empty_cells_stay_last(visit: Visit) -> None:
@@ -138,9 +154,10 @@ def test_numbers_are_sorted_as_numbers_and_empty_cells_stay_last(visit: Visit) -
     for _ in range(2):
         header.click()
         column = visit.column("Parameters G")
-        assert column[-2:] == ["", ""], "the average random architectures have none"
-        values = [float(text.rstrip("M")) for text in column[:-2]]
-        assert values in (sorted(values), sorted(values, reverse=True))
+        for part in (column[:4], column[4:]):
+            assert part[-1] == "", "the average random architecture has none"
+            values = [float(text.rstrip("M")) for text in part[:-1]]
+            assert values in (sorted(values), sorted(values, reverse=True))
 
 
 def test_sorting_works_with_the_keyboard(visit: Visit) -> None:
@@ -154,6 +171,10 @@ def test_filters_combine_and_say_how_many_are_left(visit: Visit) -> None:
     assert filters.locator("[data-count]").inner_text() == "8 rows"
     filters.get_by_label("Search space").select_option("autogan")
     assert set(visit.column("Search space")) == {"autogan"}
+    (heading,) = visit.headings()
+    assert heading.startswith("autogan · cifar10 · search 30000 generator steps")
+    filters.get_by_label("Find").fill("30000 GENERATOR")
+    assert len(visit.column("Method")) == 4, "what stands in the heading is found"
     filters.get_by_label("Find").fill("RANDOM arch")
     assert visit.column("Method") == ["average random architecture"]
     assert filters.locator("[data-count]").inner_text() == "1 of 8 rows"
@@ -207,6 +228,27 @@ def test_a_phone_needs_no_scrolling_sideways(browser: Any, file: Path, width: in
     opened.page.close()
 
 
+def test_no_word_of_the_leaderboard_is_broken_on_a_phone(browser: Any, file: Path) -> None:
+    opened = Visit(browser, file.as_uri(), viewport={"width": 390, "height": 844})
+    broken = opened.page.evaluate(
+        """() => Array.from(document.querySelectorAll("#c1-board :is(th, td)")).flatMap((cell) => {
+            const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+            const found = [];
+            while (walker.nextNode()) {
+                for (const word of walker.currentNode.data.matchAll(/\\w+/g)) {
+                    const range = document.createRange();
+                    range.setStart(walker.currentNode, word.index);
+                    range.setEnd(walker.currentNode, word.index + word[0].length);
+                    if (range.getClientRects().length > 1) found.push(word[0]);
+                }
+            }
+            return found;
+        })"""
+    )
+    assert broken == []
+    opened.page.close()
+
+
 def _contrast(first: list[float], second: list[float]) -> float:
     """The ratio of WCAG 2.1 of two colours, 0 to 255."""
 
@@ -247,7 +289,7 @@ def test_texts_and_lines_stand_out_in_light_and_dark(browser: Any, file: Path, s
 
 def test_without_script_all_is_there(browser: Any, file: Path) -> None:
     opened = Visit(browser, file.as_uri(), java_script_enabled=False)
-    assert opened.page.locator("#c1-board tbody tr").count() == 8
+    assert opened.page.locator("#c1-board tbody tr:not(.heading)").count() == 8
     assert not opened.page.locator(".filters").first.is_visible(), "no controls that do nothing"
     opened.page.locator("#c1-seeds label").nth(1).click()
     assert opened.page.locator("#c1-seeds .panel").nth(1).is_visible()

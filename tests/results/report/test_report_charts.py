@@ -154,16 +154,6 @@ def test_a_strip_shows_every_seed_the_mean_and_the_interval() -> None:
     assert "real" in texts(svg)
 
 
-def test_two_strip_charts_can_share_an_axis() -> None:
-    def place(values: list[float]) -> str | None:
-        strip = Strip("a", STYLE, [(values[0], "")], values[0], None, None)
-        svg = strip_chart([strip], x_label="x", label="w", among=values)
-        return by_class(svg, "mark")[0].get("cx")
-
-    assert place([4, 2, 9]) == place([4, 9, 2])
-    assert place([4, 2, 9]) != place([4, 4, 4])
-
-
 def test_areas_are_stacked_to_the_top() -> None:
     svg = stack_chart(
         [0.0, 0.5], [[0.25, 0.75], [1.0, 0.0]], ["o0", "o1"], label="w", tips=["a", "b"]

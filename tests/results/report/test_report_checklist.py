@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_samples import environment, write_run, write_sweep
+from report_samples import environment, run_record, write_run, write_sweep
 
+from nasgan.results.record import hash_config
 from nasgan.results.report.checklist import Item, checklist
 from nasgan.results.report.collect import collect
 
@@ -63,6 +65,24 @@ def test_one_run_that_differs_is_found(
     item = items(sweep)[point]
     assert evidence in item.evidence
     assert item.state == state
+
+
+@pytest.mark.parametrize(("target", "state"), [("some_search.Search", "partly"), (None, "yes")])
+def test_plugins_count_where_a_run_names_them(sweep: Path, target: str | None, state: str) -> None:
+    for seed, version in enumerate(("1.0", "2.0")):
+        config = {**run_record("rl", "autogan", 0, random.Random(0)).config, "seed": seed}
+        config["strategy"] = {"_target_": target, "name": "rl"}
+        write_run(
+            sweep / f"odd{seed}",
+            seed=7 + seed,
+            grid_pixels=0,
+            config=config,
+            config_hash=hash_config(config),
+            **environment_with(plugins={"some-search": version}),
+        )
+    item = items(sweep)["Same"]
+    assert item.state == state
+    assert ("different version sets" in item.evidence) == (state == "partly")
 
 
 def test_missing_baselines_seeds_and_histories_are_named(tmp_path: Path) -> None:

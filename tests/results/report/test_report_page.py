@@ -98,8 +98,12 @@ def test_what_scrolls_can_be_reached_with_the_keyboard(page: ReadPage) -> None:
 def test_the_table_is_the_leaderboard(sweep: Path, page: ReadPage, html: str) -> None:
     board = build_leaderboard(find_records([sweep])[0])
     body = html.partition('id="c1-board"')[2].partition("</table>")[0]
-    rows = ReadPage(body.partition("<tbody>")[2].partition("</tbody>")[0])
-    assert len(rows.all("tr")) == len(board.rows) == 9
+    rows = ReadPage(body.partition("<tbody>")[2].partition("<tfoot>")[0])
+    headings = rows.all("tr", class_="heading")
+    assert len(rows.all("tr")) - len(headings) == len(board.rows) == 9
+    titles = [line.removeprefix("### ") for line in board.to_markdown().splitlines()]
+    assert len(headings) == len({row.task for row in board.rows}) == 3
+    assert [text.replace("_", "\\_") in titles for text in rows.texts["span"]] == [True] * 3
     means = [float(v) for v in re.findall(r'data-v="([\d.]+)">[\d.]+ ±[^<]*<small>', body)]
     for row in board.rows:
         assert any(mean == pytest.approx(row.metrics["fid"].mean) for mean in means)

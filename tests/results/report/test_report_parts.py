@@ -175,7 +175,7 @@ def _comparison(
             "s0 has the best average rank, 1 (no significant difference)",
         ),
         (
-            _comparison([1.5, 1.5], 0.01),
+            _comparison([1.5, 1.5 + 1e-15], 0.01),
             "s0 and s1 share the best average rank, 1.5 (no significant difference)",
         ),
         (

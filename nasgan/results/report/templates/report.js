@@ -1,7 +1,11 @@
 "use strict";
 document.documentElement.classList.add("js");
 
-// Sorting: every header becomes a button; rows without a value stay at the end.
+// Rows in groups have a heading above them; it takes no part in sorting.
+const headingOf = (body) => body.querySelector("tr.heading");
+const rowsOf = (body) => Array.from(body.rows).filter((row) => row !== headingOf(body));
+
+// Sorting: every header becomes a button; rows without a value stay at the end of their group.
 function sortKey(cell) {
   if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
   const text = cell.firstChild ? cell.firstChild.textContent.trim().toLowerCase() : "";
@@ -14,13 +18,14 @@ function compare(a, b) {
 }
 
 function sortBy(table, column, descending) {
-  const body = table.tBodies[0];
-  const rows = Array.from(body.rows, (row) => [sortKey(row.cells[column]), row]);
-  rows.sort(([a], [b]) => {
-    if (a === null || b === null) return (a === null) - (b === null);
-    return descending ? compare(b, a) : compare(a, b);
-  });
-  body.append(...rows.map(([, row]) => row));
+  for (const body of table.tBodies) {
+    const rows = rowsOf(body).map((row) => [sortKey(row.cells[column]), row]);
+    rows.sort(([a], [b]) => {
+      if (a === null || b === null) return (a === null) - (b === null);
+      return descending ? compare(b, a) : compare(a, b);
+    });
+    body.append(...rows.map(([, row]) => row));
+  }
   Array.from(table.tHead.rows[0].cells).forEach((header, k) => {
     if (k === column) header.setAttribute("aria-sort", descending ? "descending" : "ascending");
     else header.removeAttribute("aria-sort");
@@ -41,18 +46,26 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
 // Filters: free text, and one choice for each of some columns.
 function applyFilters(filters) {
   const table = document.getElementById(filters.dataset.for);
-  const words = filters.querySelector("[data-find]").value.toLowerCase().split(/\s+/);
+  const phrase = filters.querySelector("[data-find]").value.trim().toLowerCase();
+  const words = phrase.split(/\s+/);
   const choices = Array.from(filters.querySelectorAll("select"));
   let count = 0;
-  for (const row of table.tBodies[0].rows) {
-    const text = row.textContent.toLowerCase();
-    const fits = words.every((word) => text.includes(word)) && choices.every((choice) =>
-      choice.value === "" ||
-      row.cells[Number(choice.dataset.column)].firstChild?.textContent.trim() === choice.value);
-    row.hidden = !fits;
-    count += fits;
+  let total = 0;
+  for (const body of table.tBodies) {
+    const heading = headingOf(body);
+    const rows = rowsOf(body);
+    const isAbove = heading !== null && heading.textContent.toLowerCase().includes(phrase);
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      const isFound = isAbove || words.every((word) => text.includes(word));
+      const fits = isFound && choices.every((choice) => choice.value === "" ||
+        row.cells[Number(choice.dataset.column)].firstChild?.textContent.trim() === choice.value);
+      row.hidden = !fits;
+      count += fits;
+    }
+    total += rows.length;
+    if (heading) heading.hidden = rows.every((row) => row.hidden);
   }
-  const total = table.tBodies[0].rows.length;
   filters.querySelector("[data-count]").textContent =
     count === total ? `${total} rows` : `${count} of ${total} rows`;
 }
