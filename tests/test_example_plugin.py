@@ -66,7 +66,7 @@ def test_it_runs_in_sweeps_and_reaches_leaderboard_and_report(
     swept = run(command, cwd=tmp_path)
     assert "Sweep of 3 jobs: 3 completed" in swept
     board = run([nasgan, "leaderboard"], cwd=tmp_path)
-    rows = set(re.findall(r"^\| +\| (\S+)", board.replace("\\", ""), re.MULTILINE))
+    rows = set(re.findall(r"^  -\s+(\S+)", board, re.MULTILINE))
     assert {"evolution", "evolution_pareto", "random"} <= rows, board
     run([nasgan, "report"], cwd=tmp_path)
     assert "evolution_pareto" in (tmp_path / "report.html").read_text(encoding="utf-8")
