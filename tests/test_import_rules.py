@@ -25,6 +25,8 @@ FLOORS = {
     "randomness": 1,
     "state_files": 1,
     "values": 1,
+    "machine": 1,
+    "run_settings": 1,
     "binding": 1,
     "networks": 1,
     "contracts": 2,

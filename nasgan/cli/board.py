@@ -22,7 +22,6 @@ __all__ = ["board_lines", "note_lines", "ranks_lines"]
 
 _WIDTH = 100
 _LEAST_NAME = 12
-_LEVEL = 0.05
 
 Cells = Mapping[str, Callable[[Row], str]]
 """By header what fills the cells of a column."""
@@ -65,8 +64,7 @@ def ranks_lines(found: Comparison) -> list[str]:
     ]
     differing = [
         f"{_strategy(pair.first)} and {_strategy(pair.second)} (p = {pair.p_holm:.3g})"
-        for pair in found.pairs
-        if pair.p_holm <= _LEVEL
+        for pair in found.differing
     ]
     pairs = ", ".join(differing) if differing else f"no pair (least possible p {2 ** (1 - count)})"
     return [

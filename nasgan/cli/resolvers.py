@@ -12,26 +12,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from nasgan.cli.configs import options
+from nasgan.run_settings import BESIDE_THE_RESULT
 
 __all__ = ["experiment_name", "register_resolvers", "run_folder", "sweep_name"]
 
 _LABEL = re.compile(r"[A-Za-z0-9_]+")
 _SEED_FOLDER = re.compile(r"seed\d+")
-
-# Settings that change where or how a run is done, but not what it finds.
-_BESIDE_THE_POINT = {
-    "checkpoint",
-    "device",
-    "executor",
-    "logger",
-    "output_root",
-    "progress",
-    "retry_failed",
-    "tuning_budget",
-    "run_dir",
-    "seed",
-    "threads",
-}
 
 
 def register_resolvers() -> None:
@@ -123,7 +109,7 @@ def _tag(overrides: list[str], named: set[str]) -> str:
     for text in overrides:
         override = parser.parse_override(text)
         key = override.get_key_element().lstrip("+")
-        if key not in named and key.partition(".")[0] not in _BESIDE_THE_POINT:
+        if key not in named and key.partition(".")[0] not in BESIDE_THE_RESULT:
             is_sweep = override.is_sweep_override()
             value = text.partition("=")[2] if is_sweep else override.get_value_element_as_str()
             kept[key] = value

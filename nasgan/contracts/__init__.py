@@ -19,7 +19,13 @@ from nasgan.contracts.strategy import (
     StepLosses,
     StepReport,
 )
-from nasgan.contracts.supernet import Supernet, chosen_option, inherit_weights, mix_options
+from nasgan.contracts.supernet import (
+    Supernet,
+    check_weights,
+    chosen_option,
+    inherit_weights,
+    mix_options,
+)
 from nasgan.contracts.training import DrawnWeights, PairWeights, RealImages, TrainingSteps
 from nasgan.graph import Edge, Graph, Node
 
@@ -53,6 +59,7 @@ __all__ = [
     "StepReport",
     "Supernet",
     "TrainingSteps",
+    "check_weights",
     "chosen_option",
     "inherit_weights",
     "mix_options",

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from nasgan.architecture import Decision
 from nasgan.errors import ArchitectureError
 
-__all__ = ["Supernet", "chosen_option", "inherit_weights", "mix_options"]
+__all__ = ["Supernet", "check_weights", "chosen_option", "inherit_weights", "mix_options"]
 
 
 class Supernet(nn.Module):
@@ -33,6 +34,28 @@ class Supernet(nn.Module):
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
+
+
+def check_weights(decisions: Sequence[Decision], weights: Sequence[Tensor]) -> None:
+    """Refuse weight vectors that do not fit the decisions of a network.
+
+    Args:
+        decisions: of one network.
+        weights: one vector per decision, as long as it has options.
+
+    Raises:
+        ArchitectureError: too few or too many vectors, or one of another length.
+    """
+    if len(weights) != len(decisions):
+        raise ArchitectureError(
+            f"{len(decisions)} decisions need as many weight vectors, got {len(weights)}"
+        )
+    for decision, weight in zip(decisions, weights, strict=True):
+        if weight.shape != (len(decision.options),):
+            raise ArchitectureError(
+                f"decision {decision.name!r} has {len(decision.options)} options and needs a "
+                f"weight vector of that length, got shape {tuple(weight.shape)}"
+            )
 
 
 def chosen_option(weight: Tensor) -> int | None:

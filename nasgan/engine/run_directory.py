@@ -14,6 +14,7 @@ from nasgan.engine.checkpoints import Checkpoints
 from nasgan.errors import RunDirectoryError
 from nasgan.results.locking import LOCK_FILE
 from nasgan.results.record import RECORD_FILE, RunRecord
+from nasgan.run_settings import FREE_ON_RESUME
 
 __all__ = ["NewFolders", "RunDirectory", "differences"]
 
@@ -21,19 +22,6 @@ _CONFIG_FILE = "config.json"
 _IDENTITY_FILE = "run.json"
 # A run that has begun has left at least the first of these.
 _RESULTS = ("status.json", "history.jsonl", RECORD_FILE, "checkpoints")
-# These may change when a run is resumed: they do not change what it computes.
-_FREE = frozenset(
-    {
-        "run_dir",
-        "output_root",
-        "progress",
-        "logger",
-        "checkpoint",
-        "retry_failed",
-        "tuning_budget",
-        "executor",
-    }
-)
 
 
 class RunDirectory:
@@ -94,7 +82,7 @@ class RunDirectory:
             StorageError: it cannot be written.
         """
         file = self.path / _CONFIG_FILE
-        ours = {key: value for key, value in config.items() if key not in _FREE}
+        ours = {key: value for key, value in config.items() if key not in FREE_ON_RESUME}
         if not file.exists():
             atomic.write_json(file, dict(config))
             return
@@ -104,7 +92,7 @@ class RunDirectory:
             raise RunDirectoryError(
                 f"{file}: unreadable: {error}; choose another run_dir="
             ) from error
-        theirs = {key: value for key, value in held.items() if key not in _FREE}
+        theirs = {key: value for key, value in held.items() if key not in FREE_ON_RESUME}
         changed = list(differences(theirs, ours))
         if changed:
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")

@@ -27,6 +27,8 @@ __all__ = [
     "signed_rank_p_value",
 ]
 
+_LEVEL = 0.05
+
 
 @dataclass(frozen=True)
 class StrategyRank:
@@ -85,6 +87,11 @@ class Comparison:
     ranks: tuple[StrategyRank, ...]
     pairs: tuple[PairTest, ...]
     left_out: tuple[Problem, ...]
+
+    @property
+    def differing(self) -> tuple[PairTest, ...]:
+        """The pairs that differ at the 5 % level after Holm's correction."""
+        return tuple(pair for pair in self.pairs if pair.p_holm <= _LEVEL)
 
 
 def compare_strategies(

@@ -6,15 +6,15 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from nasgan import registry
+from nasgan.machine import usable_cores
 
-__all__ = ["collect_environment"]
+__all__ = ["collect_environment", "packages_named"]
 
 _PACKAGES = (
     "torch",
@@ -62,7 +62,7 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
         },
         "platform": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": _usable_cores(),
+        "cores": usable_cores(),
         "device": device,
     }
 
@@ -70,14 +70,16 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
 def _is_used(plugin: registry.Plugin, config: Mapping[str, Any]) -> bool:
     metrics = config.get("metrics", {}).get("metrics", ())
     named = {registry.METRICS: metrics, registry.ARCHITECTURES: [config.get("architecture")]}
-    return plugin.name in named.get(plugin.group, ()) or plugin.package in _packages_named(config)
+    return plugin.name in named.get(plugin.group, ()) or plugin.package in packages_named(config)
 
 
-def _packages_named(node: Any) -> set[str]:
+def packages_named(node: Any) -> set[str]:
     """Top-level packages of all targets in a configuration."""
+    if isinstance(node, list | tuple):
+        return set().union(*map(packages_named, node))
     if not isinstance(node, Mapping):
         return set()
-    below = set().union(*(_packages_named(value) for value in node.values()))
+    below = set().union(*map(packages_named, node.values()))
     target = node.get("_target_")
     return below | ({target.partition(".")[0]} if isinstance(target, str) else set())
 
@@ -107,9 +109,10 @@ def _checkout_state(root: Path) -> dict[str, Any]:
     if not (root / ".git").exists():
         return none
     commit = _git(root, "rev-parse", "HEAD")
+    changes = (_git(root, "status", "--porcelain") or "").splitlines()
     # Tables and plugins that somebody keeps beside nasgan do not change what it computes.
-    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
-    changes = changes or _git(root, "status", "--porcelain", "--", *_SOURCES)
+    beside = tuple(f"?? {name}/" for name in _SOURCES)
+    changes = [line for line in changes if not line.startswith("?? ") or line.startswith(beside)]
     return none if commit is None else {"commit": commit, "dirty": bool(changes)}
 
 
@@ -142,9 +145,3 @@ def _cpu_model() -> str:
             if key.strip() == "model name":
                 return value.strip()
     return platform.processor() or platform.machine()
-
-
-def _usable_cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

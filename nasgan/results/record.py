@@ -31,6 +31,7 @@ from nasgan.results.checks import (
     utc_time,
 )
 from nasgan.results.proxy import check_proxy
+from nasgan.run_settings import BESIDE_THE_RESULT
 
 __all__ = ["RECORD_FILE", "RunRecord", "hash_config"]
 
@@ -39,23 +40,6 @@ RECORD_FILE = "record.json"
 _FORMAT = "nasgan-record"
 _VERSION = 1
 _MAX_FILE_BYTES = 50_000_000
-
-# What may differ between two runs of one experiment: where and how it runs, not what it computes.
-_NOT_HASHED = frozenset(
-    {
-        "seed",
-        "run_dir",
-        "output_root",
-        "progress",
-        "logger",
-        "device",
-        "threads",
-        "checkpoint",
-        "retry_failed",
-        "tuning_budget",
-        "executor",
-    }
-)
 
 
 def hash_config(config: Mapping[str, Any], *, ignore: Sequence[str] = ()) -> str:
@@ -68,7 +52,7 @@ def hash_config(config: Mapping[str, Any], *, ignore: Sequence[str] = ()) -> str
         config: the resolved configuration as JSON data.
         ignore: further top-level keys to leave out.
     """
-    left_out = _NOT_HASHED.union(ignore)
+    left_out = BESIDE_THE_RESULT.union(ignore)
     content = {key: value for key, value in config.items() if key not in left_out}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]

@@ -55,6 +55,8 @@ def test_the_commit_is_the_checkouts_own(tmp_path: Path, monkeypatch: pytest.Mon
     (project / "file").write_text("a")
     # What lies beside the sources changes nothing; among them it may.
     (project / "leaderboard.md").write_text("a table")
+    (project / "nasgan-tabu").mkdir()
+    (project / "nasgan-tabu" / "tabu.py").write_text("")
     assert environment._checkout_state(project) == {"commit": head, "dirty": False}
     (project / "conf").mkdir()
     (project / "conf" / "new.yaml").write_text("")

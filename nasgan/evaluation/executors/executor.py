@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from nasgan.contracts import EvaluationPool, Evaluator, Ledger
 from nasgan.errors import ConfigError
 from nasgan.evaluation.pool import InProcessPool
 
-__all__ = ["Executor", "InProcessExecutor", "WorkOrder", "WorkerExecutor", "usable_cores"]
+__all__ = ["Executor", "InProcessExecutor", "WorkOrder", "WorkerExecutor"]
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,3 @@ class WorkerExecutor(Executor):
             return
         least = "above 0" if name == "timeout" else "at least 1"
         raise ConfigError(f"executor.{name} must be {least}, got {value!r}")
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

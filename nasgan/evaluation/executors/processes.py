@@ -25,8 +25,9 @@ import torch
 from nasgan.contracts import EvaluationPool, Evaluator, Ledger
 from nasgan.errors import ConfigError, NasganError
 from nasgan.evaluation.executors.crew import Crew, Message, Worker
-from nasgan.evaluation.executors.executor import WorkerExecutor, WorkOrder, usable_cores
+from nasgan.evaluation.executors.executor import WorkerExecutor, WorkOrder
 from nasgan.evaluation.executors.worker_pool import WorkerPool
+from nasgan.machine import usable_cores
 
 __all__ = ["ProcessCrew", "ProcessExecutor"]
 

@@ -29,7 +29,6 @@ __all__ = ["board_table", "comparison_tables", "csv_uri", "headlines", "leaders_
 
 _MOST_NAMED = 2
 _MOST_TASKS = 12
-_SIGNIFICANT = 0.05
 # Where a score of few images lies of one of many (Chong and Forsyth 2020); KID has no bias.
 _BIAS_OF_FEW = {"fid": "upwards", "is": "downwards"}
 _AHEAD = ("Rank", "Method", "Search space")
@@ -127,11 +126,7 @@ def leaders_in_words(comparison: Comparison) -> str:
     """Who leads, and whether that is more than chance after Holm's correction."""
     mean = comparison.ranks[0].average_rank
     leaders = [r.strategy for r in comparison.ranks if math.isclose(r.average_rank, mean)]
-    beaten = [
-        pair.second
-        for pair in comparison.pairs
-        if pair.first == leaders[0] and pair.p_holm < _SIGNIFICANT
-    ]
+    beaten = [pair.second for pair in comparison.differing if pair.first == leaders[0]]
     verb = "has" if len(leaders) == 1 else "share"
     words = f"{' and '.join(leaders)} {verb} the best average rank, {shown(mean)}"
     if len(leaders) > 1 or not beaten:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nasgan.results.environment import packages_named
 from nasgan.results.record import hash_config
 from nasgan.results.report.collect import Chapter, Run
 from nasgan.results.report.labels import duration, short_commit
@@ -234,24 +235,13 @@ def _final_settings(run: Run) -> Any:
 def _versions_used(run: Run) -> tuple[str, ...]:
     """The versions but those of plugins that were installed only: older records name them too."""
     plugins = run.record.environment.get("plugins")
-    used = _packages_named(run.record.config)
+    used = {name.lower() for name in packages_named(run.record.config)}
     idle = {
         f"{name} {version}"
         for name, version in (plugins.items() if isinstance(plugins, dict) else ())
         if re.sub(r"[-.]", "_", name).lower() not in used
     }
     return tuple(part for part in run.summary.versions.split(", ") if part not in idle)
-
-
-def _packages_named(node: Any) -> set[str]:
-    """Top-level packages of all targets in a configuration."""
-    if isinstance(node, list):
-        return set().union(*map(_packages_named, node))
-    if not isinstance(node, dict):
-        return set()
-    below = set().union(*map(_packages_named, node.values()))
-    target = node.get("_target_")
-    return below | ({target.partition(".")[0].lower()} if isinstance(target, str) else set())
 
 
 def _frozen(value: Any) -> str:

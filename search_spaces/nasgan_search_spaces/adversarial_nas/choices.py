@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from nasgan.architecture import Decision
-from nasgan.contracts import chosen_option
-from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.contracts import check_weights, chosen_option
+from nasgan.errors import ConfigError
 from nasgan_search_spaces.adversarial_nas.decisions import running
 
 __all__ = ["Chosen", "Path", "path_of", "refuse_stage", "selected_path", "weight_rows"]
@@ -48,16 +48,7 @@ def selected_path(decisions: Sequence[Decision], weights: Sequence[Tensor]) -> P
     Raises:
         ArchitectureError: the weights do not fit the decisions.
     """
-    if len(weights) != len(decisions):
-        raise ArchitectureError(
-            f"{len(decisions)} decisions need as many weight vectors, got {len(weights)}"
-        )
-    for decision, weight in zip(decisions, weights, strict=True):
-        if weight.shape != (len(decision.options),):
-            raise ArchitectureError(
-                f"decision {decision.name!r} has {len(decision.options)} options and needs a "
-                f"weight vector of that length, got shape {tuple(weight.shape)}"
-            )
+    check_weights(decisions, weights)
     chosen: dict[str, Chosen] = {}
     for decision, weight in zip(decisions, weights, strict=True):
         index = chosen_option(weight)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from nasgan.architecture import Decision
-from nasgan.contracts import chosen_option
-from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.contracts import check_weights, chosen_option
+from nasgan.errors import ConfigError
 
 __all__ = [
     "Choice",
@@ -53,16 +53,7 @@ def choices_of(decisions: Sequence[Decision], weights: Sequence[Tensor], like: T
     Raises:
         ArchitectureError: the weights do not fit the decisions.
     """
-    if len(weights) != len(decisions):
-        raise ArchitectureError(
-            f"{len(decisions)} decisions need as many weight vectors, got {len(weights)}"
-        )
-    for decision, weight in zip(decisions, weights, strict=True):
-        if weight.shape != (len(decision.options),):
-            raise ArchitectureError(
-                f"decision {decision.name!r} has {len(decision.options)} options and needs a "
-                f"weight vector of that length, got shape {tuple(weight.shape)}"
-            )
+    check_weights(decisions, weights)
     found = [chosen_option(weight) for weight in weights]
     exact = [
         index is not None and not w.requires_grad for index, w in zip(found, weights, strict=True)
