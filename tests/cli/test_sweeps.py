@@ -244,6 +244,18 @@ def test_an_experiment_may_be_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
     assert "Sweep of 2 jobs: 2 FAILED" in out
 
 
+def test_the_command_line_can_add_to_the_sweepers_values(sweep: Sweep) -> None:
+    seeds = []
+
+    def engine(config: dict[str, Any], folder: Path) -> Any:
+        seeds.append(config["seed"])
+        return Ended()
+
+    code, out, _ = sweep(engine, "+hydra.sweeper.params.seed='2,3'")
+    assert (code, seeds) == (0, [2, 3])
+    assert "Sweep of 2 jobs" in out
+
+
 def test_a_launcher_that_cannot_start_is_explained(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
