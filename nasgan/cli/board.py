@@ -66,7 +66,8 @@ def ranks_lines(found: Comparison) -> list[str]:
         f"{_strategy(pair.first)} and {_strategy(pair.second)} (p = {pair.p_holm:.3g})"
         for pair in found.differing
     ]
-    pairs = ", ".join(differing) if differing else f"no pair (least possible p {2 ** (1 - count)})"
+    none = f"no pair (with {count} tasks no p can be below {found.least_p_holm:.3g})"
+    pairs = ", ".join(differing) if differing else none
     return [
         heading(f"Average ranks over {count} tasks, by {found.metric}"),
         *table(rows),

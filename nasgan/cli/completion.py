@@ -7,6 +7,7 @@ in ``COMP_LINE``. The verb is completed here; what follows it is the verb's Hydr
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Sequence
 
@@ -62,7 +63,12 @@ def _experiments_like(word: str) -> list[str]:
 
 def _hydra(verb: str, arguments: Sequence[str]) -> int:
     module = importlib.import_module(f"nasgan.cli.{verb}")
-    return int(module.run(arguments))
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it would be in the middle of the line that is being typed
+    try:
+        return int(module.run(arguments))
+    finally:
+        logging.disable(before)
 
 
 def _split(line: str) -> tuple[str, str, str | None]:

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import posixpath
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
 import nasgan
+from nasgan.cli.config_folders import ConfigFolder, config_folder, config_folders
 from nasgan.errors import PluginError
-from nasgan.registry import CONFIGS, Plugin, plugins
 
 __all__ = [
     "ConfigOption",
     "PluginConfigs",
+    "PluginSource",
     "config_folder",
-    "config_sources",
     "config_uri",
+    "left_out",
     "options",
-    "plugin_folder",
     "register_plugin_configs",
 ]
 
@@ -61,89 +58,76 @@ class ConfigOption:
         return self.name.startswith("of/")
 
 
-def config_folder() -> Path:
-    """The folder of nasgan's own configurations, installed or in a checkout."""
-    package = Path(nasgan.__file__).resolve().parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
-
-
 def config_uri() -> str:
-    """The same for Hydra: ``pkg://nasgan.conf`` when installed, else the checkout's folder."""
+    """`config_folder` for Hydra: ``pkg://nasgan.conf`` when installed, else the checkout's."""
     folder = config_folder()
     is_installed = folder.parent == Path(nasgan.__file__).resolve().parent
     return "pkg://nasgan.conf" if is_installed else str(folder)
 
 
-def plugin_folder(plugin: Plugin) -> Path:
-    """The folder of configurations that ``plugin`` registers; the plugin is not imported.
-
-    Raises:
-        PluginError: there is no such folder, or a file in it cannot be read or names an option
-            that does not exist: Hydra would stop a sweep over all options there.
-    """
-    folder = _registered_folder(plugin)
-    for path in sorted(folder.rglob("*.yaml")):
-        try:
-            content = OmegaConf.load(path)
-        except (OSError, ValueError, OmegaConfBaseException, YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise PluginError(f"{_owner(plugin)}: {path} cannot be read: {reason}") from error
-        group = path.parent.relative_to(folder).as_posix()
-        for option in _named_options(content, group):
-            if not any((source / f"{option}.yaml").is_file() for source in _all_folders()):
-                raise PluginError(
-                    f"{_owner(plugin)}: the defaults of {path} name {option}, which does not exist"
-                )
-    return folder
-
-
-def _registered_folder(plugin: Plugin) -> Path:
-    top, *rest = plugin.value.partition(":")[0].split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError) as error:
-        raise PluginError(f"{_owner(plugin)}: the package {top!r} is broken: {error}") from error
-    for location in (spec.submodule_search_locations or []) if spec is not None else []:
-        folder = Path(location).joinpath(*rest)
-        if folder.is_dir():
-            return folder
-    raise PluginError(f"{_owner(plugin)}: there is no configuration folder {plugin.value!r}")
-
-
-def _all_folders() -> Iterator[Path]:
-    yield config_folder()
-    for plugin in plugins(CONFIGS):
-        with suppress(PluginError):
-            yield _registered_folder(plugin)
-
-
-def _named_options(content: object, group: str) -> Iterator[str]:
-    """``group/option`` for what the defaults list of a file in ``group`` surely asks for."""
-    defaults = content.get("defaults") if isinstance(content, DictConfig) else None
-    for entry in defaults if isinstance(defaults, ListConfig) else ():
-        pairs = entry.items_ex(resolve=False) if isinstance(entry, DictConfig) else [("", entry)]
-        for key, value in pairs:
-            words = str(key).split()
-            names = value if isinstance(value, ListConfig) else [value]
-            if "optional" in words or value is None or "${" in str(value):
-                continue
-            inside = words[-1].partition("@")[0] if words else ""
-            for name in names:
-                option = f"{inside}/{str(name).partition('@')[0]}" if inside else str(name)
-                path = posixpath.normpath(posixpath.join("/", group, option)).lstrip("/")
-                if name != "_self_" and not path.startswith("hydra/"):
-                    yield path.removesuffix(".yaml")
-
-
 def options(group: str) -> list[ConfigOption]:
-    """The options of ``group``, sorted by name; of equal names the first wins, as in Hydra."""
-    found: dict[str, ConfigOption] = {}
-    for owner, folder in config_sources():
-        for path in sorted((folder / group).rglob("*.yaml")):
-            name = path.relative_to(folder / group).with_suffix("").as_posix()
-            found.setdefault(name, ConfigOption(name, _summary(path), owner, path))
-    return sorted(found.values(), key=lambda option: option.name)
+    """The options of ``group`` that can be chosen, sorted by name."""
+    found = [
+        ConfigOption(option.removeprefix(f"{group}/"), _summary(path), folder.owner, path)
+        for folder in config_folders()
+        for option, path in folder.usable(group).items()
+    ]
+    return sorted(found, key=lambda option: option.name)
+
+
+def left_out(group: str) -> dict[str, str]:
+    """Why options of ``group`` that plugins bring cannot be chosen, by name."""
+    return {
+        option.removeprefix(f"{group}/"): reason
+        for folder in config_folders()
+        for option, reason in folder.left_out.items()
+        if option.startswith(f"{group}/")
+    }
+
+
+class PluginSource(FileConfigSource):
+    """A plugin's folder, as `config_folders` judges what is in it.
+
+    What is hidden is not there for Hydra, which then asks the next folder. What is left out is: who
+    chooses it is told why it cannot be. It is in no list, so that sweeps over all options run.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        """What paths of this kind begin with."""
+        return "nasgan-plugin"
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether the folder has the option ``config_path``."""
+        return super().is_config(config_path) and _option(config_path) not in self._judged.hidden
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The option ``config_path``.
+
+        Raises:
+            PluginError: it is left out.
+        """
+        option = _option(config_path)
+        reason = self._judged.left_out.get(option)
+        if reason is not None:
+            raise PluginError(f"{option} cannot be chosen: {reason}")
+        return super().load_config(config_path)
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """The names in the group ``config_path``; those left out warn."""
+        names = []
+        for name in super().list(config_path, results_filter):
+            option = posixpath.join(config_path, name)
+            if option in self._judged.left_out and not self.is_group(option):
+                _warn_once(f"{option} is left out: {self._judged.left_out[option]}")
+            else:
+                names.append(name)
+        return names
+
+    @property
+    def _judged(self) -> ConfigFolder:
+        unknown = ConfigFolder(self.provider, "", Path(self.path))
+        return next((f for f in config_folders() if str(f.path) == self.path), unknown)
 
 
 class PluginConfigs(SearchPathPlugin):
@@ -151,36 +135,26 @@ class PluginConfigs(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append every plugin's folder, behind nasgan's own."""
-        for owner, folder in config_sources():
-            if owner != "nasgan":
-                search_path.append(provider=owner, path=f"file://{folder}")
+        for folder in config_folders():
+            if folder.owner != "nasgan":
+                path = f"{PluginSource.scheme()}://{folder.path}"
+                search_path.append(provider=folder.owner, path=path)
 
 
 def register_plugin_configs() -> None:
-    """Make Hydra ask `PluginConfigs`; registering again changes nothing."""
-    Plugins.instance().register(PluginConfigs)
+    """Make Hydra ask `PluginConfigs` and `PluginSource`; registering again changes nothing."""
+    for plugin in (PluginConfigs, PluginSource):
+        Plugins.instance().register(plugin)
 
 
-def config_sources() -> Iterator[tuple[str, Path]]:
-    """``(distribution, folder)`` in the order in which Hydra looks; broken plugins warn."""
-    yield "nasgan", config_folder()
-    for plugin in plugins(CONFIGS):
-        folder = _folder_or_warning(plugin)
-        if folder is not None:
-            yield plugin.distribution, folder
+def _option(config_path: str) -> str:
+    """``group/option`` for a path as Hydra writes it."""
+    return posixpath.normpath(config_path).lstrip("/").removesuffix(".yaml")
 
 
-@cache  # one warning for each broken plugin
-def _folder_or_warning(plugin: Plugin) -> Path | None:
-    try:
-        return plugin_folder(plugin)
-    except PluginError as error:
-        _log.warning("%s; its configurations are left out", error)
-        return None
-
-
-def _owner(plugin: Plugin) -> str:
-    return f"plugin {plugin.distribution} {plugin.version}"
+@cache
+def _warn_once(text: str) -> None:
+    _log.warning("%s", text)
 
 
 def _summary(path: Path) -> str:

@@ -8,7 +8,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-__all__ = ["ConsoleHandler", "ShortFormatter", "complain", "heading", "say", "table"]
+__all__ = [
+    "ConsoleHandler",
+    "ShortFormatter",
+    "Without",
+    "complain",
+    "heading",
+    "say",
+    "table",
+]
 
 
 # What moves a terminal's cursor or hides text; bold and its end, which `heading` makes, may stay.
@@ -69,6 +77,14 @@ class ShortFormatter(logging.Formatter):
         """The line for ``record``."""
         text = super().format(record)
         return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+class Without(logging.Filter):
+    """Lets everything pass but what comes from the logger ``name`` and those below it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether ``record`` comes from elsewhere."""
+        return not super().filter(record)
 
 
 class ConsoleHandler(logging.Handler):

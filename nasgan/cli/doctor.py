@@ -15,6 +15,7 @@ _MARKS = {"ok": "ok     ", "note": "note   ", "faulty": "FAULTY ", "broken": "BR
 
 _SECTIONS = (
     ("environment", checkup.environment),
+    ("optional", checkup.optional),
     ("plugins", plugin_checkup.plugin_findings),
     ("configurations", plugin_checkup.config_findings),
     ("datasets", checkup.datasets),
@@ -24,11 +25,12 @@ _SECTIONS = (
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print all findings; 1 if something that the embedded default needs is broken, else 0."""
+    """Print all findings; 1 if what the embedded default needs or a plugin is broken, else 0."""
     parser = argparse.ArgumentParser(
         prog="nasgan doctor",
         description="Check this machine: what works, and how to get what does not. "
-        "The exit code is 1 only if `nasgan search` without arguments cannot work.",
+        "The exit code is 1 if `nasgan search` without arguments cannot work (BROKEN) or a plugin "
+        "does not (FAULTY), else 0.",
     )
     parser.parse_args(list(arguments))
     found: list[Finding] = []
@@ -41,9 +43,9 @@ def run(arguments: Sequence[str]) -> int:
         say("", f"Plugins that do not work: {faulty}. Everything else is unaffected.")
     if broken := _names(found, "broken"):
         say("", f"The embedded default cannot run: {broken}.")
-        return 1
-    say("", "The embedded default works: nasgan search")
-    return 0
+    else:
+        say("", "The embedded default works: nasgan search")
+    return int(bool(faulty or broken))
 
 
 def _names(found: Sequence[Finding], state: str) -> str:

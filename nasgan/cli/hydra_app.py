@@ -23,7 +23,7 @@ from nasgan.cli.console import say
 from nasgan.cli.hydra_job import Job, Work
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.resolvers import register_resolvers, sweep_name
-from nasgan.cli.sweep import SweepLog, summary
+from nasgan.cli.sweep import SweepLog, complaint, summary
 from nasgan.errors import ConfigError, NasganError
 
 if TYPE_CHECKING:
@@ -133,18 +133,13 @@ def _run_sweep(
         notes = sweep.read()
         say(*summary(notes, is_whole=is_whole, planned=jobs))
         sweep.remove()
-    failed = sum(note.state in ("failed", "running") for note in notes)
     if stopped:
         raise SweepError(
             f"the launcher stopped ({stopped}); what it has put into a queue may go on. The same "
             "command skips what is finished and resumes the rest"
         )
-    if failed:
-        raise SweepError(
-            f"{failed} of {len(notes)} runs have no result, see above. The same command skips what "
-            "is finished and resumes the rest; with retry_failed=true it also runs again what "
-            "failed"
-        )
+    if wrong := complaint(notes):
+        raise SweepError(wrong)
 
 
 def _check_before_start(verb: str, arguments: Sequence[str]) -> _Plan:

@@ -23,10 +23,11 @@ from nasgan.cli.apart import call_apart
 from nasgan.cli.compose import resolved
 from nasgan.cli.devices import share_of_devices
 from nasgan.cli.messages import explain
-from nasgan.cli.outcome import Outcome, report
+from nasgan.cli.outcome import Outcome, is_refusal, report
 from nasgan.cli.resolvers import register_resolvers
 from nasgan.cli.sweep import JobNote, SweepLog
 from nasgan.errors import NasganError
+from nasgan.results.run_log import run_log
 
 __all__ = ["SWEEP_VARIABLE", "Job", "Work", "run_job"]
 
@@ -41,6 +42,7 @@ _log = logging.getLogger(__name__)
 _RUN_VERBS = ("search", "train")
 _CONSOLE_FILE = "console.log"
 _ANY_DEVICE = ("auto", "cuda")
+_BAD_ENDS = ("failed", "refused")
 
 
 class Job:
@@ -74,6 +76,9 @@ class Job:
         try:
             self.exit_code = _exit_code(self._run(settings))
         except Exception as error:
+            if self.verb in _RUN_VERBS:
+                # The terminal gets it from whoever has started this.
+                run_log.error("%s", error, exc_info=not isinstance(error, NasganError))
             self.error = error
             return 1
         return self.exit_code
@@ -92,7 +97,7 @@ class Job:
             return self._run_apart(note, settings, sweep)
         note = self._noted(note, settings, sweep)
         sweep.write(note)
-        return int(note.state == "failed")
+        return int(note.state in _BAD_ENDS)
 
     def _run_apart(self, note: JobNote, settings: DictConfig, sweep: SweepLog) -> int:
         job = {
@@ -107,7 +112,7 @@ class Job:
         failure = call_apart(run_job, job, output, starter=sweep.pid)
         if failure and sweep.state_of(note.number) == "running":
             sweep.write(replace(note, state="failed", reason=failure))
-        return int(sweep.state_of(note.number) == "failed")
+        return int(sweep.state_of(note.number) in _BAD_ENDS)
 
     def _noted(self, note: JobNote, settings: DictConfig, sweep: SweepLog) -> JobNote:
         """Do the work; gives the note of how it ended."""
@@ -117,7 +122,7 @@ class Job:
         except Exception as error:
             _log.error("%s", error, exc_info=not isinstance(error, NasganError))
             reason = str(error) if isinstance(error, NasganError) else _named(error)
-            return replace(note, state="failed", reason=reason)
+            return replace(note, state="refused" if is_refusal(error) else "failed", reason=reason)
         if isinstance(end, int):
             return replace(note, state="failed" if end else "completed")
         return replace(note, state=end.status, reason=end.failure)

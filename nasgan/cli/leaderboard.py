@@ -75,11 +75,14 @@ def _leaderboard(config: dict[str, Any], _: Path) -> int:
     say(*note_lines([*problems, *left_out, *unreadable]))
     rows = [row for board in boards for row in board.rows]
     count = len({name for row in rows for name in row.provenance.run_ids})
-    say(f"{count} of {len(records)} runs in {len(rows)} rows", *_written(boards, files))
+    written = _written(boards, files, asked_for=len(roots_of(config["out"])))
+    say(f"{count} of {len(records)} runs in {len(rows)} rows", *written)
+    ranks = files[0].with_name(f"{files[0].stem}-ranks.csv")
     if comparison is not None:
-        ranks = files[0].with_name(f"{files[0].stem}-ranks.csv")
         atomic.write_text(ranks, ranks_csv(comparison))
         say(f"{'ranks':8}  {ranks}")
+    elif ranks.exists():
+        say(f"there are no ranks over tasks; {ranks} is older, and of other runs or tasks")
     return 0
 
 
@@ -109,16 +112,29 @@ def _files(setting: str | Sequence[str]) -> list[Path]:
     return files
 
 
-def _written(boards: Sequence[Leaderboard], files: Sequence[Path]) -> list[str]:
-    """Write the files, of several protocols one each; a line about each."""
-    lines = []
+def _written(boards: Sequence[Leaderboard], files: Sequence[Path], *, asked_for: int) -> list[str]:
+    """Write the files, of several protocols one each; a line about each.
+
+    Raises:
+        ConfigError: one that nobody has ``asked_for`` would replace something else.
+    """
+    from nasgan.results.board import is_board_markdown
+
+    targets = []
     for board in boards:
-        for file in files:
+        for number, file in enumerate(files):
             protocol = re.sub(r"[^A-Za-z0-9._@+-]", "_", board.protocol)
             name = f"{file.stem}-{protocol}{file.suffix}" if len(boards) > 1 else file.name
-            board.write(file.with_name(name))
-            lines.append(f"{_NAMES[file.suffix.lower()]:8}  {file.with_name(name)}")
-    return lines
+            target = file.with_name(name)
+            if number >= asked_for and target.exists() and not is_board_markdown(target):
+                raise ConfigError(
+                    f"{target} is where the table would go as Markdown, but holds something else; "
+                    f"take another out=, or name what to replace: out={files[0]},{target}"
+                )
+            targets.append((board, target))
+    for board, target in targets:
+        board.write(target)
+    return [f"{_NAMES[target.suffix.lower()]:8}  {target}" for _, target in targets]
 
 
 _NAMES = {".csv": "CSV", ".md": "Markdown", ".json": "JSON"}

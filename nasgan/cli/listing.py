@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from nasgan.cli.configs import ConfigOption, options
+from nasgan.cli.configs import ConfigOption, left_out, options
 from nasgan.cli.console import heading, say, table
 from nasgan.errors import UnknownNameError
 from nasgan.metrics.table import COMPUTED_METRICS
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
 def _selectable(group: str, entry_points: str) -> _Rows:
     """The options of a configuration group, and entry points that no option selects."""
     rows = _option_rows(group)
-    known = {option.name for option in options(group)}
+    known = {name for name, *_ in rows}
     for plugin in plugins(entry_points):
         if plugin.name not in known:
             note = f"no configuration {group}/{plugin.name}.yaml; from Python only"
@@ -100,7 +100,9 @@ def _protocols() -> _Rows:
 
 
 def _option_rows(group: str) -> _Rows:
-    return [(option.name, _description(option)) for option in _visible(options(group))]
+    rows = [(option.name, _description(option)) for option in _visible(options(group))]
+    rows += [(name, f"left out: {reason}") for name, reason in left_out(group).items()]
+    return sorted(rows)
 
 
 def _visible(found: Iterable[ConfigOption]) -> Iterable[ConfigOption]:

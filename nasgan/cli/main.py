@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from nasgan.cli.console import complain, heading, say, table
-from nasgan.errors import NasganError, StorageError, TrainingDiverged, UnknownNameError
+from nasgan.cli.outcome import is_refusal
+from nasgan.errors import NasganError, UnknownNameError
 
 __all__ = ["VERBS", "main"]
 
@@ -32,7 +33,6 @@ VERBS: Mapping[str, str] = {
 _MODULES: Mapping[str, str] = {"list": "listing"}
 
 _INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
-_RUN_FAILED = (StorageError, TrainingDiverged)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         else:
             complain(str(error))
-        return 1 if isinstance(error, _RUN_FAILED) or _is_sweep_failure(error) else 2
+        return 1 if _is_sweep_failure(error) or not is_refusal(error) else 2
     except KeyboardInterrupt:
         complain("interrupted; the same command resumes")
         return _INTERRUPTED

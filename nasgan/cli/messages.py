@@ -16,6 +16,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
+from nasgan.cli.config_folders import PAIRED
 from nasgan.cli.configs import options
 from nasgan.errors import (
     ConfigError,
@@ -25,14 +26,13 @@ from nasgan.errors import (
     UnknownNameError,
     nearest_names,
 )
-from nasgan.registry import SEARCH_SPACES, STRATEGIES, plugins
+from nasgan.registry import plugins
 
 __all__ = ["COMPOSITION_ERRORS", "explain"]
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, YAMLError)
 """What composing a configuration raises: hand it to `explain`."""
 
-_ENTRY_POINTS = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}
 _KEY = re.compile(r"Could not (?:override|append|delete) (?:from config\. )?'([^'@]+)")
 _LAUNCHERS = "hydra/launcher"
 # Which of nasgan's extras brings them; `basic` is Hydra's own.
@@ -81,7 +81,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _no_option(group: str, name: str) -> NasganError:
-    for plugin in plugins(_ENTRY_POINTS.get(group, "")):
+    for plugin in plugins(PAIRED.get(group, "")):
         if plugin.name == name:
             return PluginError(
                 f"{group} {name!r} is registered by {plugin.distribution} {plugin.version}, but no "

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from nasgan.cli.console import say
+from nasgan.errors import NasganError, StorageError, TrainingDiverged
 
-__all__ = ["Outcome", "report"]
+__all__ = ["Outcome", "is_refusal", "report"]
+
+_RUN_FAILED = (StorageError, TrainingDiverged)
 
 
 class Outcome(Protocol):
@@ -24,6 +27,11 @@ class Outcome(Protocol):
     @property
     def failure(self) -> str:
         """Why a failed run did."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the input or the folder is at fault; a run that failed is none."""
+    return isinstance(error, NasganError) and not isinstance(error, _RUN_FAILED)
 
 
 def report(outcome: Outcome, *, is_in_sweep: bool = False) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from nasgan.cli.checkup import Finding
+from nasgan.cli.checkup import Finding, refused_targets
 from nasgan.cli.compose import compose
-from nasgan.cli.configs import ConfigOption, config_sources, options, plugin_folder
+from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder
+from nasgan.cli.configs import ConfigOption, options
 from nasgan.errors import NasganError, PluginError
 from nasgan.metrics.table import metric_info
 from nasgan.registry import (
@@ -42,8 +42,6 @@ _BASES = {
 }
 _NEEDED = {STRATEGIES: "random", SEARCH_SPACES: "autogan"}
 
-# Groups whose options name a class that an entry point should register, and the others.
-_PAIRED = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}
 _UNPAIRED = ("budget", "evaluator", "executor", "experiment", "logger", "metrics", "trainer")
 
 
@@ -52,20 +50,24 @@ def plugin_findings() -> Iterator[Finding]:
     for package, reason in unreadable_packages().items():
         yield Finding("faulty", package, reason)
     for group, kind in _KINDS.items():
-        twice = set(duplicate_names(group))
+        twice = duplicate_names(group)
+        for name in twice:
+            yield from _twice(kind, [plugin for plugin in plugins(group) if plugin.name == name])
         for plugin in plugins(group):
-            if plugin.name in twice and plugin.distribution != "nasgan":
-                yield _twice(kind, plugin)
-            else:
+            if plugin.name not in twice or plugin.distribution == "nasgan":
                 yield _loading(kind, plugin)
 
 
-def _twice(kind: str, plugin: Plugin) -> Finding:
-    owners = {p.distribution for p in plugins(plugin.group) if p.name == plugin.name}
+def _twice(kind: str, claiming: Sequence[Plugin]) -> Iterator[Finding]:
+    what = f"{kind} {claiming[0].name}"
+    owners = [plugin.distribution for plugin in claiming]
     if "nasgan" in owners:
-        return Finding("note", f"{kind} {plugin.name}", _hidden(plugin))
-    detail = f"registered by {' and '.join(sorted(owners))}: uninstall one of them"
-    return Finding("faulty", f"{kind} {plugin.name}", detail)
+        for plugin in claiming:
+            if plugin.distribution != "nasgan":
+                yield Finding("note", what, _hidden(plugin))
+    else:
+        detail = f"registered by {' and '.join(sorted(set(owners)))}: uninstall one of them"
+        yield Finding("faulty", what, detail)
 
 
 def _hidden(plugin: Plugin) -> str:
@@ -95,7 +97,7 @@ def _fault(plugin: Plugin, loaded: object) -> str:
     """What is wrong with the object that ``plugin`` points to; empty if nothing is."""
     module, name = _BASES[plugin.group]
     base = getattr(import_module(module), name)
-    is_class = plugin.group in _PAIRED.values()
+    is_class = plugin.group in PAIRED.values()
     if is_class and not (isinstance(loaded, type) and issubclass(loaded, base)):
         return f"is no subclass of {module}.{name}"
     if not is_class and not isinstance(loaded, base):
@@ -108,7 +110,7 @@ def _fault(plugin: Plugin, loaded: object) -> str:
 
 
 def config_findings() -> Iterator[Finding]:
-    """What Hydra hides: missing folders, options that shadow each other, halves of pairs."""
+    """What Hydra hides: missing folders, files that are not used, halves of pairs."""
     try:
         compose("search")
         yield Finding("ok", "default", "nasgan search composes")
@@ -120,8 +122,8 @@ def config_findings() -> Iterator[Finding]:
             yield Finding("ok", f"configurations of {plugin.distribution}", str(folder))
         except PluginError as error:
             yield Finding("faulty", f"configurations of {plugin.distribution}", str(error))
-    yield from _shadowed()
-    for group, entry_points in _PAIRED.items():
+    yield from _unused()
+    for group, entry_points in PAIRED.items():
         yield from _pairs(group, entry_points)
     for group in _UNPAIRED:
         for option in options(group):
@@ -129,15 +131,17 @@ def config_findings() -> Iterator[Finding]:
                 yield from _composing(group, option)
 
 
-def _shadowed() -> Iterator[Finding]:
-    owners: dict[str, list[str]] = defaultdict(list)
-    for owner, folder in config_sources():
-        for path in folder.rglob("*.yaml"):
-            owners[path.relative_to(folder).with_suffix("").as_posix()].append(owner)
-    for name, several in sorted(owners.items()):
-        if len(several) > 1:
-            detail = f"in {' and '.join(several)}: that of {several[0]} is used, the rest is hidden"
-            yield Finding("note", f"option {name}", detail)
+def _unused() -> Iterator[Finding]:
+    """Options that nobody can choose, each once, and files that another package's go before."""
+    left_out: dict[str, str] = {}
+    for folder in config_folders():
+        left_out |= folder.left_out
+        for option, winner in sorted(folder.hidden.items()):
+            why = "" if winner == "nasgan" else ", as it registers the name"
+            detail = f"that of {winner} is used{why}; that of {folder.owner} is hidden"
+            yield Finding("note", f"option {option}", detail)
+    for option, reason in sorted(left_out.items()):
+        yield Finding("faulty", f"option {option}", f"left out: {reason}")
 
 
 def _pairs(group: str, entry_points: str) -> Iterator[Finding]:
@@ -145,39 +149,57 @@ def _pairs(group: str, entry_points: str) -> Iterator[Finding]:
     registered = {plugin.value.replace(":", ".") for plugin in plugins(entry_points)}
     selected = set()
     for option in options(group):
+        what = f"{group}={option.name}"
         try:
-            target = _target(group, option)
+            node = _node(group, option)
         except NasganError as error:
-            yield Finding("faulty", f"{group}={option.name}", f"{error} ({option.owner})")
+            yield Finding("faulty", what, f"{error} ({option.owner})")
             continue
+        target = node.get("_target_")
         selected.add(target)
-        if target is None and option.owner != "nasgan":
-            yield Finding("faulty", f"{group}={option.name}", f"has no _target_ ({option.owner})")
-        if target is not None and target not in registered:
+        if refused := refused_targets(node):
+            yield Finding("faulty", what, f"{refused} ({option.owner})")
+        elif target is None and option.owner != "nasgan":
+            yield Finding("faulty", what, f"has no _target_ ({option.owner})")
+        elif target is not None and target not in registered:
             detail = f"its _target_ {target} is no entry point of {entry_points} ({option.owner})"
-            yield Finding("note", f"{group}={option.name}", detail)
+            yield Finding("note", what, detail)
     for plugin in plugins(entry_points):
         if plugin.value.replace(":", ".") not in selected:
-            detail = f"no configuration selects it; {plugin.distribution} should bring a {group}/"
-            yield Finding("note", f"{group} {plugin.name}", f"{detail}{plugin.name}.yaml")
+            yield from _unselected(group, plugin)
 
 
-def _target(group: str, option: ConfigOption) -> str | None:
+def _unselected(group: str, plugin: Plugin) -> Iterator[Finding]:
+    """What to do about an entry point that no option selects, unless `_unused` has said it."""
+    option = f"{group}/{plugin.name}"
+    own = [folder for folder in config_folders() if folder.owner == plugin.distribution]
+    if any(option in folder.usable(group) for folder in own):
+        advice = f"the _target_ of {plugin.distribution}'s {option}.yaml is another"
+    elif any(option in folder.files(group) for folder in own):
+        return
+    elif plugin.name in duplicate_names(plugin.group):
+        return  # to bring the file would not help
+    else:
+        advice = f"{plugin.distribution} should bring a {option}.yaml"
+    detail = f"no configuration selects it; {advice}"
+    yield Finding("note", f"{group} {plugin.name}", detail)
+
+
+def _node(group: str, option: ConfigOption) -> Mapping[str, Any]:
     if option.owner != "nasgan":
         # Composed, as it may inherit the target from another option.
-        return _as_text(compose("search", [f"{group}={option.name}"])[group].get("_target_"))
-    content: Any = OmegaConf.load(option.path)
-    return _as_text(content.get("_target_"))
-
-
-def _as_text(target: object) -> str | None:
-    return None if target is None else str(target)
+        node: Any = compose("search", [f"{group}={option.name}"])[group]
+    else:
+        node = OmegaConf.to_container(OmegaConf.load(option.path))
+    return node if isinstance(node, Mapping) else {}
 
 
 def _composing(group: str, option: ConfigOption) -> Iterator[Finding]:
-    """Whether an option of a plugin can be read; experiments are added, the others chosen."""
+    """Whether an option of a plugin can be used; experiments are added, the others chosen."""
     choice = f"{'+' if group == 'experiment' else ''}{group}={option.name}"
     try:
-        compose("search", [choice])
+        refused = refused_targets(compose("search", [choice]))
     except NasganError as error:
-        yield Finding("faulty", choice, f"{error} ({option.owner})")
+        refused = str(error)
+    if refused:
+        yield Finding("faulty", choice, f"{refused} ({option.owner})")

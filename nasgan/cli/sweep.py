@@ -26,7 +26,7 @@ from nasgan.metrics.protocol import display_name
 from nasgan.results.locking import RunLock
 from nasgan.results.record import RECORD_FILE, RunRecord
 
-__all__ = ["JobNote", "SweepLog", "summary"]
+__all__ = ["JobNote", "SweepLog", "complaint", "summary"]
 
 _POLL_SECONDS = 0.5
 _LEFTOVER_SECONDS = 60.0
@@ -36,6 +36,7 @@ _WORDS = {
     "completed": "completed",
     "already_completed": "finished before",
     "failed": "FAILED",
+    "refused": "REFUSED",
     "running": "UNFINISHED",
     "not_begun": "not begun",
 }
@@ -50,15 +51,15 @@ class JobNote:
         overrides: its settings, as on the command line.
         folder: its results.
         state: a job that was killed leaves ``"running"`` behind; one that is ``"not_begun"``
-            leaves nothing.
-        reason: of a failure.
+            leaves nothing; one that is ``"refused"`` cannot run as asked.
+        reason: of a failure or refusal.
         is_parallel: whether it runs beside others, where nobody sees what it prints.
     """
 
     number: int
     overrides: tuple[str, ...]
     folder: str
-    state: Literal["running", "completed", "already_completed", "failed", "not_begun"]
+    state: Literal["running", "completed", "already_completed", "failed", "refused", "not_begun"]
     reason: str = ""
     is_parallel: bool = False
 
@@ -220,6 +221,25 @@ def summary(
     return [heading(f"{title}: {', '.join(counts)}"), *table(rows)]
 
 
+def complaint(notes: Sequence[JobNote]) -> str:
+    """What to do about the jobs that have no result; empty if all of them have one."""
+    without = [note for note in notes if note.state in ("failed", "refused", "running")]
+    if not without:
+        return ""
+    refused = sum(note.state == "refused" for note in without)
+    recorded = sum(note.state == "failed" and _record(note) is not None for note in without)
+    does = ["skips what is finished"]
+    if len(without) > refused + recorded:
+        does.append("resumes the rest")
+    if refused:
+        does.append("tries again what was refused, so see to the reasons first")
+    retry = "; with retry_failed=true it also runs again what failed" if recorded else ""
+    return (
+        f"{len(without)} of {len(notes)} runs have no result, see above. The same command "
+        f"{', '.join(does[:-1])}{' and ' if does[1:] else ''}{does[-1]}{retry}"
+    )
+
+
 def _not_begun(notes: Sequence[JobNote], planned: Sequence[tuple[str, ...]]) -> list[JobNote]:
     # A plan that does not hold for those begun says nothing of the rest: shuffled values, say.
     if any(list(planned[note.number : note.number + 1]) != [note.overrides] for note in notes):
@@ -241,7 +261,7 @@ def _record(note: JobNote) -> RunRecord | None:
     path = Path(note.folder, RECORD_FILE)
     try:
         # A job that was refused may have been sent to the folder of another run.
-        is_over = note.state not in ("running", "not_begun")
+        is_over = note.state not in ("running", "refused", "not_begun")
         return RunRecord.read(path) if is_over and path.exists() else None
     except ConfigError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from nasgan.errors import ConfigError, UnknownNameError
 __all__ = ["run"]
 
 _MOST_SHOWN = 50
+_FOLDERS = re.compile(r"""\s*'([^']*)'|\s*"([^"]*)"|([^,]+)""")
 
 _EXAMPLES = """\
 examples:
   nasgan leaderboard verify leaderboard.csv
   nasgan leaderboard verify leaderboard.json runs=here,there   records of several machines
+  nasgan leaderboard verify leaderboard.csv "runs=['a, b',c]"  a folder with a comma in its name
   nasgan leaderboard verify bundle/                            a folder of nasgan publish
 
 The exit code is 0 if all matches, 1 if something differs, 2 if it cannot be told.
@@ -30,7 +33,8 @@ def run(arguments: Sequence[str]) -> int:
         0 if it says what its records say, else 1.
 
     Raises:
-        ConfigError: there is no such file or folder, or it is neither.
+        ConfigError: there is no such file or folder, it is neither, or there are no records of it.
+        MissingDependencyError: it cannot be told, since a metric is unknown here.
     """
     parser = argparse.ArgumentParser(
         prog="nasgan leaderboard verify",
@@ -77,7 +81,10 @@ def _verify_file(path: Path, roots: Sequence[str]) -> int:
     roots = roots or [str(path.parent / RUNS_FOLDER) if is_bundled else "outputs"]
     records, unreadable = find_records(roots)
     if not records:
-        raise ConfigError(f"no finished runs in {', '.join(roots)}; say where they are (runs=)")
+        why = f" ({len(unreadable)} cannot be counted: {unreadable[0]})" if unreadable else ""
+        raise ConfigError(
+            f"no finished runs in {', '.join(roots)}{why}; say where they are (runs=)"
+        )
     found = verify_table(path, records)
     remarks = [*(f"not counted: {problem}" for problem in unreadable), *found.remarks]
     return _show(str(path), found.differences, remarks, found.num_runs, found.num_cells)
@@ -107,6 +114,9 @@ def _roots(settings: Sequence[str]) -> list[str]:
             raise ConfigError(f"cannot read {setting!r}: one file, and then runs=FOLDER")
         if key != "runs":
             raise UnknownNameError("setting of verify", key, ["runs"])
-        value = value.removeprefix("[").removesuffix("]")
-        roots += [part.strip() for part in value.split(",") if part.strip()]
+        if value.startswith("[") and value.endswith("]"):
+            value = value[1:-1]
+        # A folder with a comma in its name stands in quotes, as for the other verbs.
+        parts = ["".join(found).strip() for found in _FOLDERS.findall(value)]
+        roots += [part for part in parts if part]
     return roots

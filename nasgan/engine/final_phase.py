@@ -11,6 +11,7 @@ from nasgan.contracts import Evaluation, Ledger, SearchSpace
 from nasgan.engine.job import JobReport
 from nasgan.errors import ConfigError
 from nasgan.evaluation import EvaluationContext, TrainingPlan, TrainingTask
+from nasgan.results.run_log import run_log
 
 __all__ = ["FinalPhase", "FinalSettings"]
 
@@ -142,10 +143,15 @@ class FinalPhase:
             self.networks = task.kept
             self.per_class = (task.kept_point or {}).get("per_class")
         self._task = None
+        role = self._role(evaluation.architecture)
+        end = evaluation.failure
+        if evaluation.score is not None:
+            end = f"{self._context.objective.metric} {evaluation.score:.4g}"
+        run_log.info("training of %s %s over: %s", role, evaluation.architecture.id, end)
         return {
             "kind": "evaluation",
             "phase": Ledger.FINAL,
-            "role": self._role(evaluation.architecture),
+            "role": role,
             **evaluation.to_json(),
         }
 

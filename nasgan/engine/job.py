@@ -36,6 +36,10 @@ class Job(Protocol):
     ledger: Ledger
 
     @property
+    def phase(self) -> str:
+        """Of the step that comes next: ``"search"``, ``"final"``."""
+
+    @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -30,10 +29,10 @@ from nasgan.engine.export import (
 )
 from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, FinalSettings
 from nasgan.engine.loop import CheckpointSettings, RunLoop
-from nasgan.engine.progress import ProgressView, progress_view
+from nasgan.engine.progress import ProgressView, progress_view, tell
 from nasgan.engine.run_directory import NewFolders, RunDirectory
 from nasgan.engine.search_job import EngineRun, SearchJob
-from nasgan.engine.summary import proxy_lines, score_table
+from nasgan.engine.summary import how_far, how_it_ended, proxy_lines, score_table, what_runs
 from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.workbench import (
     Workbench,
@@ -56,11 +55,11 @@ from nasgan.results.environment import collect_environment
 from nasgan.results.locking import RunLock
 from nasgan.results.loggers import RunLogger
 from nasgan.results.record import RunRecord, hash_config
+from nasgan.results.run_log import run_log
 from nasgan.results.times import utc_now
 
 __all__ = ["Outcome", "run_search", "run_training"]
 
-_log = logging.getLogger(__name__)
 _AnyJob: TypeAlias = "SearchJob | TrainingJob"
 
 
@@ -137,10 +136,12 @@ class _Run:
             self.directory.remove_leftovers()
             was_unused = self.directory.is_unused
             # The same run on whichever device of a kind, as `auto` and sweeps choose it.
-            self.directory.claim({**self.config, "device": device.type})
+            claimed = {**self.config, "device": device.type}
+            self.directory.claim(claimed)
             record = self.directory.record()
             if record is not None and record.status == "failed" and self.config["retry_failed"]:
                 self.directory.forget()
+                self.directory.claim(claimed)
                 record = None
             if record is not None:
                 # A kill between the record and the end of the run leaves these.
@@ -162,28 +163,37 @@ class _Run:
                 f"This run failed before: {record.failure}",
                 "Run it again with retry_failed=true, or change its settings.",
             ]
+            run_log.info("%s", lines[0])
             return Outcome("failed", path, lines, f"before, and not run again: {record.failure}")
-        lines = ["This run is finished already.", *_summary(record, self.directory)]
+        stands = "This run is finished already"
+        asked = self.config.get("tuning_budget")
+        if asked not in (None, record.tuning_budget):
+            stands += f"; its record stands and does not take tuning_budget={asked!r}"
+        run_log.info("%s", stands)
+        lines = [f"{stands}.", *_summary(record, self.directory)]
         return Outcome("already_completed", path, lines)
 
     def _work(self, device: torch.device, view: ProgressView) -> Outcome:
         identity = self._identity()
+        run_log.info("%s", what_runs(self.kind, identity["run_id"], self.config["seed"]))
         logger = make_logger(self.config)
         splits = load_splits(self.config["dataset"])
         # Impossible networks are refused before the metrics' reference is computed.
         self._space_and_architecture(splits.train)
         features = self.config["metrics"]["features"]["name"]
-        view.say(
+        tell(
+            view,
             f"reference: {features} features of {len(splits.train)} images of "
-            f"{splits.train.identity} (made once, then cached)"
+            f"{splits.train.identity} (made once, then cached)",
         )
         bench = open_workbench(self.config, device, splits)
-        view.say(f"protocol {bench.harness.protocol.id}, on {device_name(device)}")
+        tell(view, f"protocol {bench.harness.protocol.id}, on {device_name(device)}")
         if bench.bound is not None:
             metric = bench.objective.metric
-            view.say(
+            tell(
+                view,
                 f"bound: the {bench.bound_images} test images have {metric} "
-                f"{bench.bound[metric]:.4g} against the training images"
+                f"{bench.bound[metric]:.4g} against the training images",
             )
         job, name = self._make_job(bench)
         settings = CheckpointSettings(**self.config["checkpoint"])
@@ -200,7 +210,8 @@ class _Run:
                 # However the search ends, its workers do not outlive it.
                 at_the_end.callback(job.run.pool.close)
             if loop.resume():
-                view.say(f"resuming from the last checkpoint in {self.directory.checkpoints}")
+                tell(view, f"resuming from the last checkpoint in {self.directory.checkpoints}")
+                run_log.info("resumed: %s", how_far(job.ledger))
             loop.write_status("running", "starting")
             failure = ""
             try:
@@ -213,6 +224,7 @@ class _Run:
             loop.write_status(state, record.failure or "done", progress=1.0)
             self.directory.remove_resumption()
         logger.finish(state)
+        run_log.info("the run %s", how_it_ended(record))
         if record.status == "failed":
             lines = [f"The run failed: {record.failure}", f"record  {self.directory.record_file}"]
             return Outcome("failed", self.directory.path, lines, record.failure)

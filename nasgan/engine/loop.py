@@ -16,6 +16,7 @@ from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, ConfigError, StorageError
 from nasgan.results.history import HISTORY_FILE, History, finite, read_history
 from nasgan.results.loggers import RunLogger
+from nasgan.results.run_log import run_log
 from nasgan.results.status import STATUS_FILE, Status
 
 __all__ = ["CheckpointSettings", "RunLoop"]
@@ -100,6 +101,7 @@ class RunLoop:
         self._job.load_state_dict(state["job"])
         self._history.truncate(state["history_offset"])
         self.timers = dict(state["timers"])
+        self._status = self._status.updated_with(phase=self._job.phase)
         if len(self._history):
             for line in read_history(self._history.path):
                 self._logger.log(_numbers(line), line["index"])
@@ -114,6 +116,7 @@ class RunLoop:
         saved = time.monotonic()
         interval = self._settings.every_seconds
         while not self._job.finished:
+            self._enter(self._job.phase)
             started = time.monotonic()
             report = self._job.step()
             now = time.monotonic()
@@ -126,22 +129,26 @@ class RunLoop:
                 saved, interval = time.monotonic(), self._settings.every_seconds
         self._save()
 
+    def _enter(self, phase: str) -> None:
+        if phase != self._status.phase:
+            run_log.info("phase %s begins", phase)
+            # Held also where no write follows: a short run ends before its second one.
+            self._status = self._status.updated_with(phase=phase)
+
     def _publish(self, report: JobReport) -> None:
         for line in report.lines:
             kept = finite(line)
             index = self._history.append(kept)
             self._logger.log(_numbers(kept), index)
         self._view.show(report)
-        self.write_status(
-            "running", report.message, phase=report.phase, progress=report.progress, throttled=True
-        )
+        self._enter(report.phase)
+        self.write_status("running", report.message, progress=report.progress, throttled=True)
 
     def write_status(
         self,
         state: Any,
         message: str,
         *,
-        phase: str | None = None,
         progress: float | None = None,
         throttled: bool = False,
     ) -> None:
@@ -150,9 +157,7 @@ class RunLoop:
         if throttled and now - self._status_written < _STATUS_SECONDS:
             return
         self._status_written = now
-        self._status = self._status.updated_with(
-            state=state, message=message, phase=phase or self._status.phase, progress=progress
-        )
+        self._status = self._status.updated_with(state=state, message=message, progress=progress)
         self._status.write(self._directory.path / STATUS_FILE)
 
     @contextmanager
@@ -161,6 +166,7 @@ class RunLoop:
         try:
             yield
         except KeyboardInterrupt:
+            run_log.info("interrupted; the same command resumes")
             self._last_words("interrupted", "interrupted; the same command resumes")
             raise
         except BaseException as error:

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nasgan.engine.job import JobReport
+from nasgan.results.run_log import run_log
 
-__all__ = ["ProgressView", "progress_view"]
+__all__ = ["ProgressView", "progress_view", "tell"]
 
 _LINE_SECONDS = 5.0
 
@@ -26,6 +27,12 @@ class ProgressView(Protocol):
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
+
+
+def tell(view: ProgressView, text: str) -> None:
+    """Show a line that stays, and put it into the run's log."""
+    view.say(text)
+    run_log.info("%s", text)
 
 
 class _Silent:

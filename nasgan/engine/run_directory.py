@@ -14,12 +14,15 @@ from nasgan.engine.checkpoints import Checkpoints
 from nasgan.errors import RunDirectoryError
 from nasgan.results.locking import LOCK_FILE
 from nasgan.results.record import RECORD_FILE, RunRecord
-from nasgan.run_settings import FREE_ON_RESUME
+from nasgan.run_settings import BESIDE_THE_RESULT, FREE_ON_RESUME
 
 __all__ = ["NewFolders", "RunDirectory", "differences"]
 
 _CONFIG_FILE = "config.json"
 _IDENTITY_FILE = "run.json"
+# A run that has ended is the same run wherever it was done; one under way keeps its bits only where
+# it began.
+_FREE_AT_THE_END = BESIDE_THE_RESULT - {"seed"}
 # A run that has begun has left at least the first of these.
 _RESULTS = ("status.json", "history.jsonl", RECORD_FILE, "checkpoints")
 
@@ -77,12 +80,15 @@ class RunDirectory:
     def claim(self, config: Mapping[str, Any]) -> None:
         """Make this the folder of the run of ``config``.
 
+        A run that has ended may have been done with other threads or on another device.
+
         Raises:
             RunDirectoryError: it already is the folder of another configuration.
             StorageError: it cannot be written.
         """
         file = self.path / _CONFIG_FILE
-        ours = {key: value for key, value in config.items() if key not in FREE_ON_RESUME}
+        free = _FREE_AT_THE_END if self.record_file.exists() else FREE_ON_RESUME
+        ours = {key: value for key, value in config.items() if key not in free}
         if not file.exists():
             atomic.write_json(file, dict(config))
             return
@@ -92,10 +98,17 @@ class RunDirectory:
             raise RunDirectoryError(
                 f"{file}: unreadable: {error}; choose another run_dir="
             ) from error
-        theirs = {key: value for key, value in held.items() if key not in FREE_ON_RESUME}
+        if not isinstance(held, Mapping):
+            raise RunDirectoryError(f"{file}: is no configuration; choose another run_dir=")
+        theirs = {key: value for key, value in held.items() if key not in free}
         changed = list(differences(theirs, ours))
         if changed:
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
+            if all(ours.get(k) == theirs.get(k) for k in {*ours, *theirs} - _FREE_AT_THE_END):
+                raise RunDirectoryError(
+                    f"{self.path} holds a run under way with other settings of the machine "
+                    f"({shown}). It goes on with those it began with; give these"
+                )
             raise RunDirectoryError(
                 f"{self.path} holds a run of another configuration ({shown}). Choose another "
                 "run_dir=, or delete that folder to start anew"
@@ -122,10 +135,10 @@ class RunDirectory:
         shutil.rmtree(self.candidates, ignore_errors=True)
 
     def forget(self) -> None:
-        """Remove what a failed run left, so that it starts anew."""
+        """Remove what a failed run left, so that it starts anew: it has to be claimed again."""
         for path in (self.checkpoints, self.samples):
             shutil.rmtree(path, ignore_errors=True)
-        for name in (RECORD_FILE, "history.jsonl", "architecture.json"):
+        for name in (RECORD_FILE, "history.jsonl", "architecture.json", _CONFIG_FILE):
             (self.path / name).unlink(missing_ok=True)
 
 

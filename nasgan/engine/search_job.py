@@ -30,6 +30,7 @@ from nasgan.evaluation import EvaluationContext
 from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams, numpy_generator
 from nasgan.results.proxy import proxy_correlation
+from nasgan.results.run_log import run_log
 from nasgan.training import SupernetTraining, TrainerSettings
 
 __all__ = ["EngineRun", "SearchJob"]
@@ -163,6 +164,11 @@ class SearchJob:
         return self._final_space
 
     @property
+    def phase(self) -> str:
+        """The search, until its finalists are known."""
+        return Ledger.SEARCH if self.final is None else Ledger.FINAL
+
+    @property
     def finished(self) -> bool:
         """Whether the final phase is over."""
         return self.final is not None and self.final.finished
@@ -247,6 +253,7 @@ class SearchJob:
         roles = [(FINALIST, architecture) for architecture in finalists]
         roles += [(RANDOM, architecture) for architecture in self._random_architectures()]
         self.search_ended_by = ended_by
+        run_log.info("search over: %s; finalists %s", ended_by, self._with_scores(finalists))
         self.final = FinalPhase(self.run.context, self._final_space, settings.plan(), roles)
         self.run.pool.close()
         self.run.release_shared_weights()
@@ -257,6 +264,16 @@ class SearchJob:
             "architectures": [architecture.id for architecture in finalists],
         }
         return JobReport(Ledger.FINAL, f"search over: {ended_by}", 0.0, (line,))
+
+    def _with_scores(self, architectures: Sequence[Architecture]) -> str:
+        """For the log: each with the score of its last kind, if the search has scored it."""
+        scores = {key: list(made.values())[-1] for key, (_, made) in self._scored.items()}
+        metric = self.run.objective.metric
+        named = [
+            f"{each.id} ({metric} {scores[each.id]:.4g})" if each.id in scores else each.id
+            for each in architectures
+        ]
+        return ", ".join(named)
 
     def _finalists(self) -> list[Architecture]:
         count = self._final_settings.top_k

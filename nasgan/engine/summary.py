@@ -1,14 +1,43 @@
-"""Scores as a person reads them."""
+"""A run as a person reads it: what it is, how far it has come, its scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from nasgan.contracts import Ledger
 from nasgan.metrics import METRICS, display_name
+from nasgan.results.environment import nasgan_build
 from nasgan.results.proxy import LEAST_CORRELATED
+from nasgan.results.record import RunRecord
 
-__all__ = ["proxy_lines", "score_table"]
+__all__ = ["how_far", "how_it_ended", "proxy_lines", "score_table", "what_runs"]
+
+
+def what_runs(kind: str, run_id: str, seed: int) -> str:
+    """A run and the nasgan that runs it, for the run's log."""
+    build = nasgan_build()
+    commit = f", commit {build['commit']}" if build["commit"] else ""
+    changed = " with changes" if build["dirty"] else ""
+    return f"{kind} {run_id}, seed {seed}: nasgan {build['version']}{commit}{changed}"
+
+
+def how_far(ledger: Ledger) -> str:
+    """What each phase has done so far."""
+    phases = [
+        f"{phase} at generator step {spent['generator_steps']}, "
+        f"{spent['architectures']} architectures scored"
+        for phase, spent in ledger.state_dict().items()
+    ]
+    return "; ".join(phases) or "nothing done yet"
+
+
+def how_it_ended(record: RunRecord) -> str:
+    """The score that the run optimised, or why it has none."""
+    if record.metrics is None:
+        return f"failed: {record.failure}"
+    metric = record.objective["metric"]
+    return f"completed: {metric} {record.metrics[metric]:.4g}"
 
 
 def score_table(rows: Mapping[str, Mapping[str, float]], protocol: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import SearchSpace
+from nasgan.contracts import Ledger, SearchSpace
 from nasgan.engine.final_phase import GIVEN, FinalPhase
 from nasgan.engine.job import JobReport
 from nasgan.evaluation import EvaluationContext, TrainingPlan
@@ -36,6 +36,11 @@ class TrainingJob:
         self.final = FinalPhase(context, space, plan, [(GIVEN, architecture)])
         self._context = context
         self._plan = plan
+
+    @property
+    def phase(self) -> str:
+        """A training is a final phase alone."""
+        return Ledger.FINAL
 
     @property
     def finished(self) -> bool:

@@ -17,10 +17,11 @@ from nasgan.results.rows import Row
 from nasgan.results.selection import Selection, selection_text
 from nasgan.results.tables import csv_text, escape_markdown, markdown_code, markdown_table
 
-__all__ = ["FORMAT", "GROUPS", "SUFFIXES", "VERSION", "Leaderboard"]
+__all__ = ["FORMAT", "GROUPS", "SUFFIXES", "VERSION", "Leaderboard", "is_board_markdown"]
 
 FORMAT = "nasgan-leaderboard"
 VERSION = 1
+_BEGIN, _NO_RUNS = "Protocol ", "No runs.\n"
 SUFFIXES = (".csv", ".md", ".json")
 
 GROUPS: Mapping[str, str] = {
@@ -96,9 +97,9 @@ class Leaderboard:
     def to_markdown(self) -> str:
         """A table for each task (or group), the papers' numbers, the comparison, the problems."""
         if not self.rows:
-            return "No runs.\n"
+            return _NO_RUNS
         parts = [
-            f"Protocol {markdown_code(self.protocol)}, ranked by {self.ranked_by} within each "
+            f"{_BEGIN}{markdown_code(self.protocol)}, ranked by {self.ranked_by} within each "
             "task: mean ± standard deviation over seeds (95 % bootstrap interval). Rows whose "
             "interval overlaps the best one's share its rank; in brackets, the ranks that the "
             "intervals allow.\n"
@@ -184,6 +185,20 @@ class Leaderboard:
             else:
                 words.append(str(value) or f"no {name}")
         return words
+
+
+def is_board_markdown(path: Path) -> bool:
+    """Whether a file is what `Leaderboard.to_markdown` gives, to judge by its beginning.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            begin = stream.read(100)
+    except OSError as error:
+        raise atomic.storage_error(path, error) from error
+    return begin.startswith(f"{_BEGIN}`".encode()) or begin == _NO_RUNS.encode()
 
 
 def _sources(rows: Sequence[Row]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -21,7 +20,9 @@ from nasgan import atomic
 from nasgan.errors import ConfigError, StorageError
 from nasgan.results.board import Leaderboard
 from nasgan.results.bundle_texts import checklist_text, readme_text
-from nasgan.results.collection import RunSummary, find_records
+from nasgan.results.checks import read_json
+from nasgan.results.collection import Problem, RunSummary, find_records
+from nasgan.results.faults import record_faults
 from nasgan.results.history import HISTORY_FILE
 from nasgan.results.leaderboard import build_leaderboard
 from nasgan.results.record import RECORD_FILE, RunRecord
@@ -50,6 +51,9 @@ TABLE_FILES = ("leaderboard.csv", "leaderboard.md", "leaderboard.json")
 FORMAT = "nasgan-bundle"
 VERSION = 1
 
+# File systems take names of 255 bytes, and some programs whole paths of not many more.
+_LONGEST_NAME = 120
+_MOST_NAMED = 10
 _GRID = Path("samples", "final.png")
 _WORDS = re.compile(r"[^\s'\"`()\[\]<>,:;=]+")
 # Where a run was kept: no part of its hash, and nobody else's business.
@@ -97,7 +101,8 @@ def publish(
         where: as above; runs that are filtered out are not in the bundle.
 
     Raises:
-        ConfigError: ``to`` exists, or there are no such runs.
+        ConfigError: ``to`` exists, there are no such runs, or records contradict themselves or
+            each other, so that verifying would refuse what is published.
         StorageError: it cannot be written.
     """
     to = Path(to)
@@ -111,9 +116,11 @@ def publish(
         )
     board = build_leaderboard(found, protocol=protocol, rank_by=rank_by, where=where)
     runs = _chosen(found, board)
+    faults = record_faults(runs)
+    _refuse_grave([*board.problems, *faults])
     remarks = [f"not in the bundle: {problem}" for problem in problems]
-    # Of several contents of one run the bundle holds one, and says so no more.
-    remarks += [str(problem) for problem in board.problems]
+    # Of copies of one run the bundle holds one, and says so no more.
+    remarks += [str(problem) for problem in (*board.problems, *faults)]
     with _staged(to) as staging:
         listed = []
         for name, run in sorted(_folders(runs).items()):
@@ -122,6 +129,19 @@ def publish(
         board = _write_results(staging, board, title, listed)
         digest = _write_checksums(staging)
     return Bundle(to, board, len(runs), digest, tuple(dict.fromkeys(remarks)))
+
+
+def _refuse_grave(problems: Sequence[Problem]) -> None:
+    """Refuse what makes the table arbitrary: which of two contents counts, what was edited."""
+    grave = [str(problem) for problem in problems if problem.is_grave]
+    if grave:
+        more = f"\n  and {len(grave) - _MOST_NAMED} more" if len(grave) > _MOST_NAMED else ""
+        listed = "".join(f"\n  {text}" for text in grave[:_MOST_NAMED])
+        raise ConfigError(
+            f"nothing was published, since these records cannot be trusted:{listed}{more}\n"
+            "Restore the originals, or keep the wrong ones out of the folders in runs=, then "
+            "publish again"
+        )
 
 
 def file_checksum(path: Path) -> str:
@@ -155,7 +175,11 @@ def _folders(runs: Sequence[RunSummary]) -> dict[str, RunSummary]:
         parts = [method, run.search_space, run.dataset]
         parts += ["conditional"] if run.num_classes else []
         parts += [run.config_hash[:8]]
-        stem = f"{'-'.join(map(_slug, parts))}/seed{run.seed}"
+        setting = "-".join(map(_slug, parts))
+        if len(setting) > _LONGEST_NAME:
+            digest = hashlib.sha256(setting.encode()).hexdigest()
+            setting = f"{setting[: _LONGEST_NAME - 13]}-{digest[:12]}"
+        stem = f"{setting}/seed{run.seed}"
         name = f"{stem}-{_slug(run.run_id)[:8]}"
         while name in folders:
             name += "-again"
@@ -294,7 +318,7 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ConfigError(f"{path}: is no plain file, so this is no published bundle")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"{folder}: not a published bundle ({BUNDLE_FILE}: {error.strerror})"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, MissingDependencyError
+from nasgan.results.board import Leaderboard
 from nasgan.results.bundle import (
     BUNDLE_FILE,
     CHECKSUM_FILE,
@@ -19,11 +20,15 @@ from nasgan.results.bundle import (
     file_checksum,
     read_manifest,
 )
-from nasgan.results.checks import instance, list_of, mapping_of, text
+from nasgan.results.bundle_texts import line_differences, odd_sentences
+from nasgan.results.checks import instance, list_of, mapping_of, read_json, text
 from nasgan.results.collection import RunSummary, find_records
+from nasgan.results.faults import record_faults
 from nasgan.results.leaderboard import build_leaderboard
 from nasgan.results.record import RunRecord
-from nasgan.results.verification import Verification, record_faults, verify_table
+from nasgan.results.selection import selection_text
+from nasgan.results.table_file import read_table
+from nasgan.results.verification import Verification, compare_table, need_metric
 
 __all__ = ["verify_bundle"]
 
@@ -46,6 +51,7 @@ def verify_bundle(folder: str | Path) -> Verification:
 
     Raises:
         ConfigError: ``folder`` is no bundle.
+        MissingDependencyError: it cannot be told, since a metric is unknown here.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -53,32 +59,84 @@ def verify_bundle(folder: str | Path) -> Verification:
     if any(path.is_symlink() for path in folder.rglob("*")):
         # They may lead anywhere on this machine, and to files without end.
         return Verification(0, 0, 0, tuple(differences))
+    remarks: list[str] = []
+    tables: list[Verification] = []
     try:
         _HAS_MANIFEST_SHAPE(manifest, BUNDLE_FILE)
         records, problems = find_records([folder / RUNS_FOLDER])
         differences += [str(problem) for problem in problems]
-        named = sorted(run["run_id"] for run in manifest["runs"])
-        if named != sorted(run.run_id for run in records):
-            differences.append(f"{BUNDLE_FILE}: the runs are not those in {RUNS_FOLDER}/")
-        differences += [str(fault) for fault in record_faults(records)]
-        tables = {
-            name: verify_table(folder / name, records, check_records=False)
-            for name in ("leaderboard.csv", "leaderboard.json")
-            if (folder / name).is_file()
-        }
-        for name, table in tables.items():
-            differences += [f"{name}: {text}" for text in table.differences]
-        differences += _text_differences(folder, records, manifest)
+        differences += _run_differences(folder, records, manifest)
+        need_metric(manifest["ranked_by"], records)
+        board = build_leaderboard(
+            records,
+            protocol=manifest["protocol"],
+            rank_by=manifest["ranked_by"],
+            where=manifest["selection"],
+        )
+        for problem in (*record_faults(records), *board.problems):
+            (differences if problem.is_grave else remarks).append(str(problem))
+        if board.selection:
+            remarks.append(f"only runs of the selection {selection_text(board.selection)}")
+        for name in ("leaderboard.csv", "leaderboard.json"):
+            if (folder / name).is_file():
+                tables.append(_compared(folder / name, board, records))
+                differences += [f"{name}: {text}" for text in tables[-1].differences]
+                remarks += tables[-1].remarks
+        differences += _text_differences(folder, board, remarks)
         differences += _config_differences(folder, records)
     except ConfigError as error:
         return Verification(0, 0, 0, (*differences, f"{folder}: {error}"))
+    except MissingDependencyError as error:
+        if not differences:
+            raise
+        return Verification(0, 0, 0, (*differences, str(error)))
     return Verification(
-        max((table.num_rows for table in tables.values()), default=0),
-        sum(table.num_cells for table in tables.values()),
+        max((table.num_rows for table in tables), default=0),
+        sum(table.num_cells for table in tables),
         len(records),
         tuple(dict.fromkeys(differences)),
-        tuple(dict.fromkeys(text for table in tables.values() for text in table.remarks)),
+        tuple(dict.fromkeys(remarks)),
     )
+
+
+def _run_differences(
+    folder: Path, records: list[RunSummary], manifest: Mapping[str, Any]
+) -> Iterator[str]:
+    """Runs that are not where the manifest says."""
+    named = sorted((run["run_id"], run["folder"]) for run in manifest["runs"])
+    found = sorted(
+        (run.run_id, run.path.parent.relative_to(folder).as_posix())
+        for run in records
+        if run.path is not None
+    )
+    if [name for name, _ in named] != [name for name, _ in found]:
+        yield f"{BUNDLE_FILE}: the runs are not those in {RUNS_FOLDER}/"
+        return
+    for (name, place), (_, own) in zip(named, found, strict=True):
+        if place != own:
+            yield f"{BUNDLE_FILE}: run {name} is said to be in {place}, and is in {own}"
+
+
+def _compared(path: Path, board: Leaderboard, records: list[RunSummary]) -> Verification:
+    """A table of the bundle against the board that the manifest asks for."""
+    table = read_table(path)
+    pairs = {
+        "protocol": (table.protocol, board.protocol),
+        "ranking metric": (table.ranked_by, board.ranked_by),
+        "selection": (table.selection, selection_text(board.selection)),
+    }
+    odd = [
+        f"the {what} is {found or 'none'}, and {BUNDLE_FILE} says {wanted or 'none'}"
+        for what, (found, wanted) in pairs.items()
+        if found != wanted
+    ]
+    if odd:
+        # Its other cells follow from this one.
+        return Verification(len(table.lines), 0, 0, tuple(odd))
+    found = compare_table(table, board, records)
+    if table.head and table.head.get("problems") != board.to_json()["problems"]:
+        odd = ["problems: not what the records give"]
+    return replace(found, differences=(*found.differences, *odd))
 
 
 def _file_differences(folder: Path) -> Iterator[str]:
@@ -120,36 +178,24 @@ def _why_not(path: Path, checksum: str) -> str:
         return f"cannot be read: {error.strerror}"
 
 
-def _text_differences(
-    folder: Path, records: list[RunSummary], manifest: Mapping[str, Any]
-) -> Iterator[str]:
-    """Lines of the Markdown tables and of the ranks that are not what the records give."""
-    board = build_leaderboard(
-        records,
-        protocol=manifest["protocol"],
-        rank_by=manifest["ranked_by"],
-        where=manifest["selection"],
-    )
+def _text_differences(folder: Path, board: Leaderboard, remarks: list[str]) -> Iterator[str]:
+    """What the Markdown page and the ranks say otherwise; ``remarks`` takes odd sentences."""
     texts = {"leaderboard.md": board.to_markdown()}
     if board.comparison is not None:
         texts[RANKS_FILE] = board.ranks_csv()
     elif (folder / RANKS_FILE).exists():
         yield f"{RANKS_FILE}: the records give no ranks over tasks"
-    for name, content in texts.items():
+    for name, wanted in texts.items():
         path = folder / name
         if not path.is_file():
             yield f"{name}: is missing"
             continue
-        # The sentences around the tables may be those of another version.
-        start = "|" if name.endswith(".md") else ""
-        wanted = [line for line in content.splitlines() if line.startswith(start)]
-        lines = list(enumerate(path.read_text("utf-8", "replace").splitlines(), start=1))
-        found = [(number, line) for number, line in lines if line.startswith(start)]
-        if len(found) != len(wanted):
-            yield f"{name}: {len(found)} lines of tables in the file, {len(wanted)} of the records"
-        for (number, line), own in zip(found, wanted, strict=False):
-            if line != own:
-                yield f"{name}: line {number} is not what the records give"
+        found = path.read_text("utf-8", "replace")
+        is_markdown = path.suffix == ".md"
+        for change in line_differences(found, wanted, is_markdown=is_markdown):
+            yield f"{name}: {change}"
+        if is_markdown:
+            remarks += [f"{name}: {odd}" for odd in odd_sentences(found, wanted)]
 
 
 def _config_differences(folder: Path, records: list[RunSummary]) -> Iterator[str]:
@@ -159,7 +205,7 @@ def _config_differences(folder: Path, records: list[RunSummary]) -> Iterator[str
             continue
         path = run.path.with_name(CONFIG_FILE)
         try:
-            found = json.loads(path.read_bytes())
+            found = read_json(path.read_bytes())
         except (OSError, ValueError, RecursionError):
             found = None
         if found != RunRecord.read(run.path).config:

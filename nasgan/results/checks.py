@@ -5,8 +5,10 @@ A check takes a value and the path of its field and returns None, or raises `Con
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
@@ -24,7 +26,7 @@ __all__ = [
     "number",
     "one_of",
     "optional",
-    "refuse_constant",
+    "read_json",
     "text",
     "utc_time",
 ]
@@ -39,9 +41,27 @@ _MOST_NESTED = 100
 _UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", re.ASCII)
 
 
-def refuse_constant(name: str) -> NoReturn:
-    """What `json.loads` calls (``parse_constant``) at NaN and infinity, which are no JSON."""
+def read_json(raw: str | bytes) -> Any:
+    """JSON data in which each key says one thing, and each number is one.
+
+    Raises:
+        ValueError: it is not JSON, a number is NaN or infinite, or an object has a key twice.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(raw, parse_constant=_refuse_constant, object_pairs_hook=_object)
+
+
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Readers differ in which of two values they take, so a person may see the other one.
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {twice!r} is there twice in one object; remove the wrong one")
+    return found
 
 
 def refuse(where: str, expected: str, value: object) -> ConfigError:

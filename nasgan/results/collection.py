@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -19,7 +20,9 @@ __all__ = [
     "RunSummary",
     "find_records",
     "iter_record_files",
+    "latest_of",
     "space_label",
+    "without_duplicates",
 ]
 
 # Settings of the search alone: the final training of an architecture does not depend on them.
@@ -164,6 +167,13 @@ class RunSummary:
         )
 
 
+def latest_of(runs: Sequence[RunSummary]) -> RunSummary:
+    """Of several runs with one id the one that counts: it ended last, wherever it lies."""
+    if len(runs) == 1:
+        return runs[0]
+    return max(runs, key=lambda run: (run.ended, run.started, repr(replace(run, path=None))))
+
+
 def find_records(roots: Sequence[str | Path]) -> tuple[list[RunSummary], list[Problem]]:
     """Read all records below ``roots``, sorted by path.
 
@@ -187,6 +197,29 @@ def find_records(roots: Sequence[str | Path]) -> tuple[list[RunSummary], list[Pr
     return records, problems
 
 
+def without_duplicates(runs: Sequence[RunSummary], problems: list[Problem]) -> list[RunSummary]:
+    """Each run id once: copies are merged, of different contents the one that ended last stays."""
+    by_id: dict[str, list[RunSummary]] = {}
+    for run in runs:
+        by_id.setdefault(run.run_id, []).append(run)
+    kept: list[RunSummary] = []
+    for run_id, same in by_id.items():
+        latest = latest_of(same)
+        kept.append(latest)
+        if len(same) == 1:
+            continue
+        places = tuple(str(run.path) for run in same if run.path is not None)
+        copies = {replace(run, path=None) == replace(latest, path=None) for run in same} == {True}
+        message = f"found {len(same)} times, counted once"
+        if not copies:
+            message += f": the contents differ, the one that ended at {latest.ended} counts"
+        # A failed run that was tried again has one id and two contents; a result is made once.
+        results = [replace(run, path=None) for run in same if run.status == "completed"]
+        is_grave = any(result != results[0] for result in results)
+        problems.append(Problem(run_id, message, places, is_grave))
+    return kept
+
+
 def iter_record_files(
     roots: Iterable[str | Path], problems: list[Problem] | None = None
 ) -> Iterator[Path]:
@@ -202,11 +235,15 @@ def iter_record_files(
     problems = [] if problems is None else problems
     visited: set[tuple[int, int]] = set()
     for root in map(Path, roots):
-        if root.is_file():
+        try:
+            is_file, is_folder = root.is_file(), root.is_dir()
+        except OSError as error:
+            raise ConfigError(f"{root}: cannot be looked at: {error.strerror}") from error
+        if is_file:
             if _first_visit(root, visited):
                 yield root
             continue
-        if not root.is_dir():
+        if not is_folder:
             raise ConfigError(f"{root}: there is no such results folder; give one with runs=")
         yield from _walk(root, visited, problems)
 
@@ -222,23 +259,33 @@ def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) ->
             continue
         if RECORD_FILE in files:
             path = Path(folder, RECORD_FILE)
-            if not path.exists():
-                problems.append(Problem(str(path), "is a link that leads nowhere"))
-            elif not path.is_file():
-                problems.append(Problem(str(path), "is no plain file"))  # a pipe would never end
+            fault = _fault(path)
+            if fault:
+                problems.append(Problem(str(path), fault))
             elif _first_visit(path, visited):
                 yield path
         elif STATUS_FILE in files:
             problems.append(Problem(folder, _unfinished(Path(folder, STATUS_FILE))))
 
 
+def _fault(path: Path) -> str:
+    """Why a file that is listed cannot be read; empty if it may be."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "is a link that leads nowhere"
+    except OSError as error:  # of a folder that may be listed, but not entered
+        return f"cannot be read: {error.strerror}"
+    return "" if stat.S_ISREG(mode) else "is no plain file"  # a pipe would never end
+
+
 def _first_visit(path: Path, visited: set[tuple[int, int]]) -> bool:
     try:
-        stat = path.stat()
+        found = path.stat()
     except OSError:
         # It vanished, or may not be entered: reading it will say so.
         return True
-    key = (stat.st_dev, stat.st_ino)
+    key = (found.st_dev, found.st_ino)
     if key in visited:
         return False
     visited.add(key)

@@ -93,6 +93,14 @@ class Comparison:
         """The pairs that differ at the 5 % level after Holm's correction."""
         return tuple(pair for pair in self.pairs if pair.p_holm <= _LEVEL)
 
+    @property
+    def least_p_holm(self) -> float:
+        """The least corrected p-value that so many tasks and pairs allow.
+
+        Holm's correction multiplies the least p-value by the number of pairs.
+        """
+        return min(1.0, len(self.pairs) * 2.0 ** (1 - len(self.tasks)))
+
 
 def compare_strategies(
     rows: Sequence[Row], metric: str, problems: list[Problem] | None = None
@@ -211,7 +219,8 @@ def comparison_markdown(found: Comparison) -> str:
         f"### Average ranks over {number} tasks, by {found.metric}\n",
         markdown_lines(["Strategy", "Average rank", "95 % interval", "Best in tasks"], ranks),
         "Wilcoxon signed-rank tests over the tasks, two-sided and exact, corrected after Holm. "
-        f"Of {number} tasks the smallest p-value there can be is {2.0 ** (1 - number):.3g}.\n",
+        f"With {number} tasks and {len(found.pairs)} pairs the least corrected p-value there can "
+        f"be is {found.least_p_holm:.3g}.\n",
         markdown_lines(["First", "Second", "Better : worse", "p", "p (Holm)"], pairs),
         "".join(f"- {escape_markdown(str(problem))}\n" for problem in found.left_out),
     ]

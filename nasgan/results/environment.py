@@ -14,7 +14,7 @@ from typing import Any
 from nasgan import registry
 from nasgan.machine import usable_cores
 
-__all__ = ["collect_environment", "packages_named"]
+__all__ = ["collect_environment", "nasgan_build", "packages_named"]
 
 _PACKAGES = (
     "torch",
@@ -51,7 +51,7 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
         package), ``platform``, ``cpu``, ``cores`` (that this process may use), ``device``.
     """
     return {
-        "nasgan": {"version": _nasgan_version(), **_checkout_state(_PROJECT_ROOT)},
+        "nasgan": nasgan_build(),
         "python": platform.python_version(),
         "packages": {name: _installed_version(name) for name in _PACKAGES},
         "plugins": {
@@ -65,6 +65,11 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
         "cores": usable_cores(),
         "device": device,
     }
+
+
+def nasgan_build() -> dict[str, Any]:
+    """``version``, ``commit`` and ``dirty``: which nasgan this is; see `collect_environment`."""
+    return {"version": _nasgan_version(), **_checkout_state(_PROJECT_ROOT)}
 
 
 def _is_used(plugin: registry.Plugin, config: Mapping[str, Any]) -> bool:

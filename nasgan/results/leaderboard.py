@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from nasgan.errors import ConfigError, NasganError, UnknownNameError
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import METRICS
 from nasgan.results.board import GROUPS, Leaderboard
-from nasgan.results.collection import Problem, RunSummary, find_records
+from nasgan.results.collection import Problem, RunSummary, find_records, without_duplicates
 from nasgan.results.columns import metric_names
 from nasgan.results.comparison import compare_strategies
 from nasgan.results.published import published_rows
@@ -68,8 +67,9 @@ def build_leaderboard(
     _check_ranking(rank_by, _scores(runs))
     problems: list[Problem] = []
     chosen = _choose_protocol(runs if protocol else kept or runs, protocol, problems)
-    selected = select_runs([run for run in runs if run.protocol == chosen], selection)
-    counted = _without_duplicates(selected, problems)
+    of_protocol = [run for run in runs if run.protocol == chosen]
+    selected = select_runs(of_protocol, selection, among=f"the runs of {chosen}")
+    counted = without_duplicates(selected, problems)
     problems += _repeated(counted)
     rows = run_rows(counted, problems)
     of_seeds = {name for row in rows for name in row.provenance.run_ids}
@@ -160,46 +160,40 @@ def _check_ranking(rank_by: str | None, known: Collection[str]) -> None:
         )
 
 
-def _without_duplicates(runs: Sequence[RunSummary], problems: list[Problem]) -> list[RunSummary]:
-    """Each run id once: copies are merged, of different contents the one that ended last stays."""
-    by_id: dict[str, list[RunSummary]] = {}
-    for run in runs:
-        by_id.setdefault(run.run_id, []).append(run)
-    kept: list[RunSummary] = []
-    for run_id, same in by_id.items():
-        latest = max(same, key=lambda run: (run.ended, run.started))
-        kept.append(latest)
-        if len(same) == 1:
-            continue
-        places = tuple(str(run.path) for run in same if run.path is not None)
-        copies = {replace(run, path=None) == replace(latest, path=None) for run in same} == {True}
-        message = f"found {len(same)} times, counted once"
-        if not copies:
-            message += f": the contents differ, the one that ended at {latest.ended} counts"
-        # A failed run that was tried again has one id and two contents; a result is made once.
-        results = [replace(run, path=None) for run in same if run.status == "completed"]
-        is_grave = any(result != results[0] for result in results)
-        problems.append(Problem(run_id, message, places, is_grave))
-    return kept
-
-
 def _repeated(runs: Sequence[RunSummary]) -> list[Problem]:
-    """Runs that cannot be runs of their own: another one has all their numbers and times."""
+    """Runs that cannot be runs of their own: another one has all their scores and seconds.
+
+    Equal scores alone are no proof: two strategies may find one architecture with one seed, and
+    generators that broke down in the same way may score the same.
+    """
     problems = []
     first: dict[tuple[Any, ...], RunSummary] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.run_id)):
         if not run.metrics:
             continue
-        costs = (*run.search_cost.values(), *run.final_cost.values())
-        content = (*sorted(run.metrics.items()), *costs, run.started, run.ended)
-        other = first.setdefault(content, run)
+        scores = tuple(sorted(run.metrics.items()))
+        other = first.setdefault((scores, *_seconds(run)), run)
         if other is not run:
             message = (
-                f"has the scores, costs and times of run {other.run_id} (seed {other.seed}), as "
-                f"seed {run.seed}: one of them is a copy"
+                f"has the scores and seconds of run {other.run_id} (seed {other.seed}), as seed "
+                f"{run.seed}: one of them is a copy"
             )
             problems.append(Problem(run.run_id, message, is_grave=True))
+            continue
+        other = first.setdefault((scores, run.strategy, run.config_hash), run)
+        if other.seed != run.seed:
+            message = (
+                f"has exactly the scores of run {other.run_id} (seed {other.seed}), as seed "
+                f"{run.seed}: make sure that neither is a copy"
+            )
+            problems.append(Problem(run.run_id, message))
     return problems
+
+
+def _seconds(run: RunSummary) -> tuple[Any, ...]:
+    """What no two runs share: measured durations, or where there are none the moments."""
+    measured = (run.search_cost["device_seconds"], run.final_cost["device_seconds"])
+    return measured if any(measured) else (run.started, run.ended)
 
 
 def _published(protocol: str, rows: Sequence[Row], selection: Selection) -> list[Row]:

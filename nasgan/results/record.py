@@ -26,7 +26,7 @@ from nasgan.results.checks import (
     number,
     one_of,
     optional,
-    refuse_constant,
+    read_json,
     text,
     utc_time,
 )
@@ -180,7 +180,9 @@ class RunRecord:
             check_keys(values, "the record", [f for f in _FIELDS if f in values or f not in _NEWER])
             return cls(**values)
         except ConfigError as error:
-            raise ConfigError(f"{source}: {error}") from error
+            newer = values.keys() - _FIELDS.keys()
+            hint = "; a newer nasgan may have made it: update nasgan" if newer else ""
+            raise ConfigError(f"{source}: {error}{hint}") from error
 
     def write(self, path: str | Path) -> None:
         """Write the record atomically.
@@ -206,7 +208,7 @@ class RunRecord:
         if len(raw) > _MAX_FILE_BYTES:
             raise ConfigError(f"{path}: too large to be a run record")
         try:
-            data = json.loads(raw, parse_constant=refuse_constant)
+            data = read_json(raw)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: not JSON: {error}") from error
         return cls.from_json(data, source=str(path))
@@ -327,6 +329,7 @@ def _check_consistency(record: RunRecord) -> None:
         )
     if record.ended < record.started:
         raise ConfigError(f"ended ({record.ended}) must not lie before started ({record.started})")
+    optional(integer())(record.space_settings.get("num_classes"), "space_settings.num_classes")
     average = record.average_random
     if average is not None:
         evaluations = average["evaluations"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -313,7 +314,7 @@ def _summaries(scores: Sequence[Mapping[str, float]]) -> dict[str, Summary]:
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return math.fsum(known) / len(known) if known else None
 
 
 def _mean_metrics(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -327,4 +328,5 @@ def _mean_metrics(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _mean_cost(costs: Sequence[Mapping[str, float]], units: Sequence[str]) -> dict[str, float]:
-    return {unit: sum(cost[unit] for cost in costs) / len(costs) for unit in units if costs}
+    # Exactly rounded: plain sums of floats differ between versions of Python.
+    return {unit: math.fsum(cost[unit] for cost in costs) / len(costs) for unit in units if costs}

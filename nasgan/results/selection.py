@@ -96,7 +96,9 @@ def _whole_hash(value: str, known: Sequence[str]) -> str:
     return found[0] if found else value
 
 
-def select_runs(runs: Sequence[RunSummary], selection: Selection) -> list[RunSummary]:
+def select_runs(
+    runs: Sequence[RunSummary], selection: Selection, *, among: str = "these runs"
+) -> list[RunSummary]:
     """The ``runs`` that have one of the values for each filter.
 
     Raises:
@@ -106,7 +108,7 @@ def select_runs(runs: Sequence[RunSummary], selection: Selection) -> list[RunSum
         known = {str(FILTERS[name](run)) for run in runs}
         for value in values:
             if runs and str(value) not in known:
-                raise UnknownNameError(f"value of where.{name} among these runs:", value, known)
+                raise UnknownNameError(f"value of where.{name} among {among}:", value, known)
     return [
         run
         for run in runs

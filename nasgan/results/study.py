@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError, UnknownNameError
-from nasgan.results.collection import Problem, RunSummary, find_records
+from nasgan.results.collection import Problem, RunSummary, find_records, without_duplicates
 from nasgan.results.history import HISTORY_FILE, read_history
 from nasgan.results.record import RunRecord
 
@@ -29,8 +29,9 @@ _APART = ("options",)
 class Study:
     """The finished runs below some folders.
 
-    The frames are made when they are first asked for, and then kept. Runs that cannot be counted,
-    and those that have no record yet, are in `problems`.
+    The frames are made when they are first asked for, and then kept. A run that is found several
+    times is there once. This is told in `problems`, as are runs that cannot be counted, and those
+    that have no record yet.
 
     Args:
         roots: folders of results, or record files.
@@ -42,7 +43,9 @@ class Study:
     def __init__(self, *roots: str | Path) -> None:
         if not roots:
             raise ConfigError("a study needs a folder of results: Study('outputs')")
-        self._summaries, self.problems = find_records(roots)
+        found, self.problems = find_records(roots)
+        # A copy of a run is no further seed: as for the leaderboard, each run is there once.
+        self._summaries = without_duplicates(found, self.problems)
 
     @classmethod
     def _of(cls, summaries: list[RunSummary], problems: list[Problem]) -> Study:
@@ -107,8 +110,8 @@ class Study:
         A run whose history is missing or damaged is left out, and in `problems`.
         """
         lines = (
-            {**_identity(run), **_flat(_with_plain_architecture(line))}
-            for run, line in self._lines()
+            {**_flat(_with_plain_architecture(line)), **_identity(run)}
+            for run, _, line in self._lines()
         )
         return _pandas().DataFrame(list(lines))
 
@@ -141,17 +144,22 @@ class Study:
         """
         rows: list[dict[str, Any]] = []
         names: dict[str, Mapping[str, Any]] = {}
-        for run, line in self._lines():
-            if not line.get("options"):
+        for run, path, line in self._lines():
+            shares_of, spent = line.get("options"), line.get("spent", {})
+            if not shares_of:
+                continue
+            if not (_is_table(shares_of) and isinstance(spent, Mapping)):
+                told = f"line {line['index'] + 1}: its options are no lists of shares: left out"
+                self._note(path, told)
                 continue
             if run.run_id not in names:
                 names[run.run_id] = self._record(run, "decisions") or {}
             moment = {
                 **_identity(run),
                 "index": line["index"],
-                **{unit: line["spent"].get(unit) for unit in ("generator_steps", "architectures")},
+                **{unit: spent.get(unit) for unit in ("generator_steps", "architectures")},
             }
-            for decision, shares in line["options"].items():
+            for decision, shares in shares_of.items():
                 known = names[run.run_id].get(decision, ())
                 if len(known) != len(shares):
                     known = [str(k) for k in range(len(shares))]
@@ -177,7 +185,7 @@ class Study:
                 rows.extend({**_identity(run), **kept, **point} for point in proxy["points"])
         return _pandas().DataFrame(rows)
 
-    def _lines(self) -> Iterator[tuple[RunSummary, dict[str, Any]]]:
+    def _lines(self) -> Iterator[tuple[RunSummary, Path, dict[str, Any]]]:
         for run in self._summaries:
             if run.path is None:
                 continue
@@ -188,7 +196,7 @@ class Study:
                 self._note(path, error)
                 continue
             for line in lines:
-                yield run, line
+                yield run, path, line
 
     def _record(self, run: RunSummary, field: str) -> Any:
         """A field of the run's whole record; None if it can no longer be read."""
@@ -200,7 +208,7 @@ class Study:
             self._note(run.path, error)
             return None
 
-    def _note(self, path: Path, error: Exception) -> None:
+    def _note(self, path: Path, error: Exception | str) -> None:
         problem = Problem(str(path), str(error).removeprefix(f"{path}: "))
         if problem not in self.problems:
             self.problems.append(problem)
@@ -244,6 +252,10 @@ def _with_plain_architecture(line: Mapping[str, Any]) -> dict[str, Any]:
         choices = architecture.get("choices", {})
         plain |= {"architecture": architecture.get("id"), "choices": choices}
     return plain
+
+
+def _is_table(options: Any) -> bool:
+    return isinstance(options, Mapping) and all(isinstance(v, list) for v in options.values())
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

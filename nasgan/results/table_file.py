@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +11,15 @@ from typing import Any
 
 from nasgan.errors import ConfigError
 from nasgan.results.board import FORMAT, VERSION
-from nasgan.results.checks import refuse_constant
-from nasgan.results.columns import KEY_COLUMNS
+from nasgan.results.checks import read_json
+from nasgan.results.columns import FROM_RECORDS, KEY_COLUMNS
 from nasgan.results.tables import original_text, read_csv, safe_cell
 
-__all__ = ["Line", "TableFile", "equal_values", "is_published", "read_table"]
+__all__ = ["NO_HEAD", "Line", "TableFile", "equal_values", "is_published", "read_table"]
 
 _MAX_BYTES = 200_000_000
+NO_HEAD = ("format", "version", "rows")
+"""Keys of a JSON leaderboard that are compared in ways of their own."""
 
 Line = Mapping[str, Any]
 """A row of the file: cells by column."""
@@ -35,7 +36,7 @@ class TableFile:
         ranked_by: the metric of the ranks.
         selection: the filters, in one line.
         equal: whether a cell of the file and a recomputed one say the same.
-        head: what is no row, as in `Leaderboard.to_json`.
+        head: what is no row, as in `Leaderboard.to_json`; empty for a CSV.
     """
 
     lines: Sequence[Line]
@@ -58,7 +59,7 @@ def read_table(path: Path) -> TableFile:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigError(f"{path}: too large for a leaderboard")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -67,13 +68,19 @@ def read_table(path: Path) -> TableFile:
 
 
 def _read_csv(text: str, path: Path) -> TableFile:
+    first = text.partition("\n")[0]
+    if "," not in first and ";" in first:
+        raise ConfigError(
+            f"{path}: its columns are separated by ';' where a leaderboard has ','; save it with "
+            "commas, or verify the .json"
+        )
     header, lines = read_csv(text, source=str(path))
     return _table(lines, header, _equal_texts, {}, path)
 
 
 def _read_json(text: str, path: Path) -> TableFile:
     try:
-        data = json.loads(text, parse_constant=refuse_constant)
+        data = read_json(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -89,7 +96,7 @@ def _read_json(text: str, path: Path) -> TableFile:
         raise ConfigError(f"{path}: cells must be texts, numbers or null")
     header = list(dict.fromkeys(name for line in lines for name in line))
     lines = [{name: line.get(name) for name in header} for line in lines]
-    head = {name: data.get(name) for name in ("protocol", "ranked_by", "selection", "comparison")}
+    head = {name: value for name, value in data.items() if name not in NO_HEAD}
     return _table(lines, header, equal_values, head, path)
 
 
@@ -102,6 +109,11 @@ def _table(
 ) -> TableFile:
     needed = (*KEY_COLUMNS, "ranked_by", "selection", "run_ids")
     missing = [name for name in needed if name not in header]
+    if missing and "average_rank" in header:
+        raise ConfigError(
+            f"{path}: these are ranks over tasks; verify the leaderboard that they were made with: "
+            "its .json holds them, too"
+        )
     if missing:
         raise ConfigError(
             f"{path}: not a leaderboard of this version of nasgan: it lacks the columns "
@@ -120,8 +132,9 @@ def _majority(lines: Sequence[Line], name: str) -> str:
 
 
 def is_published(line: Line) -> bool:
-    """Whether a row is a paper's."""
-    return str(line["strategy"]).startswith("published: ")
+    """Whether a row is a paper's, and not that of a strategy of such a name."""
+    named = str(line["strategy"]).startswith("published: ")
+    return named and line["source"] != FROM_RECORDS
 
 
 def _equal_texts(found: Any, wanted: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from nasgan.errors import ConfigError, NasganError
@@ -33,8 +34,11 @@ __all__ = [
 # A spreadsheet takes a text that begins with one of these for a formula (CWE-1236).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _CONTROL_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
-# Some spreadsheets split at semicolons and tabs: what stands behind one must not begin a cell.
-_SEPARATORS = frozenset(',;"\t')
+_SEPARATORS = frozenset(',;"')
+# Where numbers have decimal commas, spreadsheets split at semicolons, within quotes of other cells
+# too: what follows one begins a cell there.
+_AFTER_SEMICOLON = re.compile(r"(;[\s\"]*)(?=['=+\-@＝＋－＠])")
+_UNDO_AFTER_SEMICOLON = re.compile(r"(;[\s\"]*)'")
 
 
 def csv_text(rows: Sequence[Row], columns: Mapping[str, Column]) -> str:
@@ -54,7 +58,8 @@ def csv_line(cells: Iterable[Cell]) -> str:
 def safe_cell(value: Cell) -> str:
     """A cell's text; one that a spreadsheet would take for a formula gets an apostrophe before.
 
-    So does one that begins with an apostrophe, so that `original_text` can undo it.
+    So does one that begins with an apostrophe, so that `original_text` can undo it; and so does
+    what follows a semicolon.
     """
     if value is None:
         return ""
@@ -62,20 +67,22 @@ def safe_cell(value: Cell) -> str:
         # One row stays one line, whatever a record holds.
         line = _encodable(value).translate(_CONTROL_TO_SPACE)
         is_formula = value.startswith(_FORMULA_STARTS) or line.lstrip().startswith(_FORMULA_STARTS)
+        line = _AFTER_SEMICOLON.sub(r"\1'", line)
         return f"'{line}" if is_formula or line.startswith("'") else line
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def original_text(cell: str) -> str:
     """The text that `safe_cell` made ``cell`` of, but for control characters (now spaces)."""
-    return cell.removeprefix("'")
+    return _UNDO_AFTER_SEMICOLON.sub(r"\1", cell.removeprefix("'"))
 
 
 def read_csv(text: str, *, source: str) -> tuple[list[str], list[dict[str, str]]]:
     """The column names and the rows of a CSV, each cell as its `original_text`.
 
     Raises:
-        ConfigError: a row has another number of cells than the header, or two columns one name.
+        ConfigError: a row has another number of cells than the header, two columns have one name,
+            or a cell is a formula.
     """
     # The names of thousands of runs are one cell; the reader's limit is for all of the process.
     limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
@@ -96,8 +103,25 @@ def read_csv(text: str, *, source: str) -> tuple[list[str], list[dict[str, str]]
             raise ConfigError(
                 f"{source}: row {number} has {len(line)} cells, the header has {len(header)}"
             )
+        for name, cell in zip(header, line, strict=True):
+            if _is_formula(cell):
+                raise ConfigError(
+                    f"{source}: row {number}, column {name}: {cell[:40]!r} is a formula to a "
+                    "spreadsheet; nasgan writes an apostrophe before it, so something else has "
+                    "changed the file"
+                )
         rows.append(dict(zip(header, map(original_text, line), strict=True)))
     return header, rows
+
+
+def _is_formula(cell: str) -> bool:
+    if not cell.lstrip().startswith(_FORMULA_STARTS):
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False
 
 
 def markdown_table(rows: Sequence[Row], protocol: str, ranked_by: str) -> str:

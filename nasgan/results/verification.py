@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, MissingDependencyError
 from nasgan.metrics.table import METRICS
-from nasgan.results.board import Leaderboard
+from nasgan.results.board import GROUPS, Leaderboard
+from nasgan.results.checks import instance, list_of, text
 from nasgan.results.collection import Problem, RunSummary
 from nasgan.results.columns import KEY_COLUMNS, metric_names
+from nasgan.results.faults import record_faults
 from nasgan.results.leaderboard import build_leaderboard
-from nasgan.results.proxy import is_of_its_points
-from nasgan.results.record import RunRecord, hash_config
 from nasgan.results.selection import read_selection
-from nasgan.results.table_file import Line, TableFile, equal_values, is_published, read_table
+from nasgan.results.table_file import (
+    NO_HEAD,
+    Line,
+    TableFile,
+    equal_values,
+    is_published,
+    read_table,
+)
 
-__all__ = ["Verification", "record_faults", "verify_table"]
+__all__ = ["Verification", "compare_table", "need_metric", "verify_table"]
 
 # A row of the file whose names were edited is still taken for the one it was, if so much is equal.
 _ALIKE = 0.5
@@ -29,6 +36,9 @@ _MOST_PAIRS = 10_000
 # Of a row that differs in more, so many cells are shown with their values, and so many named.
 _SHOWN_CELLS = 3
 _NAMED_CELLS = 6
+
+_INSTALL = "install the package that brings it"
+_PROBLEMS = list_of(instance({"source": text(empty=True), "message": text(empty=True)}))
 
 Change = tuple[str, Any, Any]
 """A name, its value in the file, and the one from the records."""
@@ -68,75 +78,137 @@ def verify_table(
         check_records: whether to look for contradictions within the records, too.
 
     Raises:
-        ConfigError: the file cannot be read, or is no leaderboard.
+        ConfigError: the file cannot be read, is no leaderboard, or is of a protocol that no record
+            has.
+        MissingDependencyError: it cannot be told, since a metric is unknown here.
     """
-    path = Path(path)
-    table = read_table(path)
-    try:
-        board = _recomputed(table, records)
-    except ConfigError as error:
-        return Verification(len(table.lines), 0, len(records), (str(error),))
-    known = {run.run_id: run for run in records}
-    whole, cells, compared = _compare(table, board, known)
-    if table.head:
-        data = board.to_json()
-        for name, value in table.head.items():
-            cells += _value_differences(name, list(_changes(value, data[name])))
-    problems = list(board.problems)
-    counted = {name for row in board.rows for name in row.provenance.run_ids}
-    if check_records:
-        problems += record_faults([run for run in records if run.run_id in counted])
-    return Verification(
-        len(table.lines),
-        compared,
-        len(counted),
-        (*whole, *(str(problem) for problem in problems if problem.is_grave), *cells),
-        (
-            *([f"only runs of the selection {table.selection}"] if table.selection else []),
-            *(str(problem) for problem in problems if not problem.is_grave),
-            *(
-                f"metric {name} is unknown here, and so which way it points: install the package "
-                "that brings it"
-                for name in metric_names(board.rows)
-                if name not in METRICS
-            ),
-        ),
-    )
-
-
-def record_faults(runs: Iterable[RunSummary]) -> list[Problem]:
-    """Records that contradict themselves: somebody edited them, or they are damaged."""
-    faults = []
-    for run in runs:
-        if run.path is None:
-            continue
-        record = RunRecord.read(run.path)
-        scores = [finalist["metrics"] for finalist in record.finalists]
-        wrong = []
-        if record.config.get("seed", record.seed) != record.seed:
-            wrong.append("the seed is not that of its configuration")
-        if hash_config(record.config) != record.config_hash:
-            wrong.append("the configuration does not match its hash (config_hash)")
-        if record.metrics and scores and record.metrics not in scores:
-            wrong.append("the metrics are not those of one of its finalists")
-        if record.proxy_correlation and not is_of_its_points(record.proxy_correlation):
-            wrong.append("the proxy correlation is not that of its points")
-        faults += [Problem(str(run.path), message, is_grave=True) for message in wrong]
-    return faults
-
-
-def _recomputed(table: TableFile, records: Sequence[RunSummary]) -> Leaderboard:
+    table = read_table(Path(path))
     runs = [run for run in records if run.protocol == table.protocol]
     if not runs:
         raise ConfigError(
             f"none of the {len(records)} records is of the protocol {table.protocol!r} that the "
             "file names; say where its runs are (runs=FOLDER)"
         )
+    need_metric(table.ranked_by, runs)
+    try:
+        board = _recomputed(table, runs)
+    except ConfigError as error:
+        return Verification(len(table.lines), 0, len(records), (str(error),))
+    counted = {name for row in board.rows for name in row.provenance.run_ids}
+    faults = record_faults(run for run in runs if run.run_id in counted) if check_records else []
+    told = [text for text in _told(table) if text not in _told_by(board)]
+    return compare_table(
+        table,
+        board,
+        runs,
+        problems=[*board.problems, *faults],
+        remarks=[
+            *([f"only runs of the selection {table.selection}"] if table.selection else []),
+            *(f"the file tells what the records here do not: {text}" for text in told),
+        ],
+    )
+
+
+def compare_table(
+    table: TableFile,
+    board: Leaderboard,
+    runs: Sequence[RunSummary],
+    *,
+    problems: Sequence[Problem] = (),
+    remarks: Sequence[str] = (),
+) -> Verification:
+    """Compare a file with the leaderboard of ``runs``.
+
+    Args:
+        table: the file.
+        board: what it has to say.
+        runs: that ``board`` was made of.
+        problems: grave ones are differences, the others remarks.
+        remarks: further ones.
+
+    Raises:
+        MissingDependencyError: a metric is unknown here, and the file has other columns.
+    """
+    unknown = [name for name in metric_names(board.rows) if name not in METRICS]
+    if unknown and set(table.columns) != set(board.columns()):
+        need_metric(unknown[0], runs)
+    whole, cells, compared = _compare(table, board, {run.run_id: run for run in runs})
+    if table.head:
+        whole += _head_differences(table.head, board.to_json())
+        for name, value in board.to_json().items():
+            if name in table.head and name != "problems":
+                cells += _value_differences(name, list(_changes(table.head[name], value)))
+    return Verification(
+        len(table.lines),
+        compared,
+        len({name for row in board.rows for name in row.provenance.run_ids}),
+        (*whole, *(str(problem) for problem in problems if problem.is_grave), *cells),
+        (
+            *remarks,
+            *(str(problem) for problem in problems if not problem.is_grave),
+            *(
+                f"metric {name} is unknown here, and so which way it points: {_INSTALL}"
+                for name in unknown
+            ),
+        ),
+    )
+
+
+def need_metric(name: str, runs: Sequence[RunSummary]) -> None:
+    """Refuse to rank by a metric that ``runs`` have, and that no installed package explains.
+
+    Raises:
+        MissingDependencyError: it is so.
+    """
+    if name in METRICS:
+        return
+    having = [
+        run
+        for run in runs
+        if name in (run.metrics or ()) or any(name in r.metrics for r in run.random_architectures)
+    ]
+    if having:
+        raise MissingDependencyError(
+            f"it cannot be told: metric {name} is unknown here; {_INSTALL}, then verify again "
+            f"(the runs were made with {having[0].versions or 'unknown packages'})"
+        )
+
+
+def _head_differences(head: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Keys beside the rows that are missing or made up, and problems that are none."""
+    needed = [name for name in wanted if name not in NO_HEAD]
+    found = [f"key {name} is missing" for name in needed if name not in head]
+    found += [f"key {name} is none of a leaderboard" for name in head if name not in needed]
+    try:
+        _PROBLEMS(head.get("problems", []), "problems")
+    except ConfigError as error:
+        found.append(str(error))
+    return found
+
+
+def _told(table: TableFile) -> list[str]:
+    """The problems that a JSON file tells, where they are some."""
+    problems = table.head.get("problems")
+    try:
+        _PROBLEMS(problems, "problems")
+    except ConfigError:
+        return []
+    return [f"{problem['source']}: {problem['message']}" for problem in problems or ()]
+
+
+def _told_by(board: Leaderboard) -> set[str]:
+    return {f"{problem.source}: {problem.message}" for problem in board.problems}
+
+
+def _recomputed(table: TableFile, runs: Sequence[RunSummary]) -> Leaderboard:
+    groups = table.head.get("group_by")
+    is_known = isinstance(groups, list) and all(name in list(GROUPS) for name in groups)
     return build_leaderboard(
         runs,
         protocol=table.protocol,
         rank_by=table.ranked_by,
         where=read_selection(table.selection),
+        group_by=groups if groups and is_known else (),
         published=any(is_published(line) for line in table.lines),
     )
 
@@ -160,8 +232,8 @@ def _compare(
         of_runs = []
         if any(name == "run_ids" for name, *_ in changes):
             of_runs = _run_differences(line, wanted, known)
-        for text in of_runs:
-            places.setdefault(text, []).append(place)
+        for change in of_runs:
+            places.setdefault(change, []).append(place)
         cells += _cell_differences(place, changes, follows=bool(of_runs))
     found = [f"{text}: {', '.join(where)}" for text, where in places.items()]
     keys = {_key(line) for line in expected}
@@ -294,17 +366,18 @@ def _changes(found: Any, wanted: Any, place: str = "") -> Iterator[Change]:
 
 
 def _key(line: Line) -> tuple[str, ...]:
-    return tuple(_text(line[name]) for name in KEY_COLUMNS)
+    return tuple(_text(name, line[name]) for name in KEY_COLUMNS)
 
 
-def _text(value: Any) -> str:
-    """A cell as text, equal for a number and for what CSV says of it."""
-    return "" if value is None else str(value)
+def _text(name: str, value: Any) -> str:
+    """A cell as text, equal for a number and for what programs make of it in a CSV."""
+    words = "" if value is None else str(value)
+    return words.removesuffix(".0") if name == "num_classes" else words
 
 
 def _title(line: Line) -> str:
     parts = [line["strategy"], line["search_space"], line["architecture"], line["dataset"]]
-    classes = str(line["num_classes"])
+    classes = _text("num_classes", line["num_classes"])
     parts += [f"{classes} classes"] if classes not in ("0", "") else []
     return " · ".join(str(part) for part in parts if part)
 

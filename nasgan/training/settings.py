@@ -100,7 +100,9 @@ class TrainerSettings:
         self._at_least(2, "generator_batch_size", "discriminator_batch_size")
         for name in ("lr_generator", "lr_discriminator"):
             if not 0 < getattr(self, name) < 1:
-                raise ConfigError(f"trainer.{name} must be between 0 and 1")
+                raise ConfigError(
+                    f"trainer.{name} must be above 0 and below 1, got {getattr(self, name)!r}"
+                )
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)!r}")

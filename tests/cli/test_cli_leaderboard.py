@@ -121,6 +121,25 @@ def test_verify_of_a_table_without_one_of_its_runs_is_a_few_lines(run: Run, tmp_
     assert "columns differ, as its runs do (file / records): rank 1 / nothing, n_seeds 3 / 2" in row
 
 
+def test_a_text_that_nobody_named_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    notes = Path("notes.md")
+    notes.write_text("precious")
+    code, _, err = run("leaderboard", "runs=here", "out=notes.csv")
+    assert code == 2
+    assert "notes.md is where the table would go" in err
+    assert notes.read_text() == "precious"
+    assert not Path("notes.csv").exists()
+    assert run("leaderboard", "runs=here", "out=notes.csv,notes.md")[0] == 0
+    assert run("leaderboard", "runs=here,there", "out=notes.csv")[0] == 0
+    assert notes.read_text().startswith("Protocol `digits")
+
+
+def test_older_ranks_are_told_of(run: Run) -> None:
+    assert "older" not in run("leaderboard", "runs=here,there")[1]
+    _, out, _ = run("leaderboard", "runs=here,there", "where.search_space=autogan")
+    assert "leaderboard-ranks.csv is older" in out
+
+
 def test_the_terminal_shows_what_decides_in_100_columns(run: Run) -> None:
     code, out, err = run("leaderboard", "runs=here,there")
     assert (code, err) == (0, "")
@@ -133,7 +152,7 @@ def test_the_terminal_shows_what_decides_in_100_columns(run: Run) -> None:
     assert " ".join(first.split()) == "1 rl 21 ± 1 (20 to 22) 3 0 600 in 1 min"
     assert first.index("21 ±") == header.index("FID (digits)")
     assert "Also in the files: is." in out
-    assert "no pair (least possible p 0.5)" in out
+    assert "no pair (with 2 tasks no p can be below 0.5)" in " ".join(out.split())
 
 
 def trial(folder: Path, protocol: str, seed: int, experiment: str) -> None:
@@ -211,6 +230,13 @@ def test_verify_looks_into_outputs_unless_told_otherwise(run: Run, tmp_path: Pat
     assert "outputs" in err
     (tmp_path / "here").rename(tmp_path / "outputs")
     assert run("leaderboard", "verify", "leaderboard.csv")[0] == 0
+
+
+def test_verify_takes_folders_with_a_comma_in_quotes(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "here").rename(tmp_path / "a, b")
+    roots = "runs=['a, b',there]"
+    assert run("leaderboard", roots)[0] == 0
+    assert run("leaderboard", "verify", "leaderboard.csv", roots)[0] == 0
 
 
 def test_help_of_verify_shows_examples(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

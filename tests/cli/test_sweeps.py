@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from hydra.core.plugins import Plugins
-from record_samples import record
+from record_samples import failed_record, record
 
 import nasgan.engine
 from nasgan.cli.main import main
 from nasgan.cli.resolvers import sweep_name
 from nasgan.cli.sweep import JobNote, SweepLog, summary
-from nasgan.errors import RunDirectoryError
+from nasgan.errors import ConfigError, RunDirectoryError, StorageError
 from nasgan.results.locking import RunLock
 
 Engine = Callable[[dict[str, Any], Path], Any]
@@ -64,13 +64,13 @@ def test_the_table_says_how_each_job_ended(sweep: Sweep) -> None:
 
     code, out, err = sweep(engine, "seed=0,1,2,3")
     assert code == 1
-    assert "Sweep of 4 jobs: 1 completed, 1 finished before, 2 FAILED" in out
+    assert "Sweep of 4 jobs: 1 completed, 1 finished before, 1 FAILED, 1 REFUSED" in out
     assert (out.count("how it ended"), out.count("its scores")) == (3, 2), "once for each run"
     header, *lines = [[cell.strip() for cell in row] for row in rows(out)]
     assert header == ["#", "seed", "status", "FID (digits)"]
     assert lines == [
         ["0", "0", "completed", "12.35"],
-        ["1", "1", "FAILED", "-", "process 7 is running in this folder"],
+        ["1", "1", "REFUSED", "-", "process 7 is running in this folder"],
         ["2", "2", "FAILED", "-", "NaN loss"],
         ["3", "3", "finished before", "12.35"],
     ]
@@ -153,9 +153,51 @@ def test_a_bad_job_is_refused_and_the_rest_runs(sweep: Sweep) -> None:
         seeds.append(config["seed"])
         return Ended()
 
-    code, _, err = sweep(engine, "seed=-1,2")
+    code, out, err = sweep(engine, "seed=-1,2")
     assert (code, seeds) == (1, [2])
     assert err.index("seed must be at least 0") < err.index("#1")
+    assert "Sweep of 2 jobs: 1 completed, 1 REFUSED" in out
+    assert rows(out)[1][2].strip() == "REFUSED"
+    assert "1 of 2 runs have no result" in err
+    assert "tries again what was refused" in err
+    assert "resumes" not in err
+    assert "retry_failed" not in err, "no record holds it back"
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [(StorageError("the disk is full"), "FAILED"), (ConfigError("no"), "REFUSED")],
+)
+def test_a_full_disk_is_no_refusal(sweep: Sweep, error: Exception, word: str) -> None:
+    def engine(config: dict[str, Any], folder: Path) -> Any:
+        raise error
+
+    code, out, err = sweep(engine, "seed=0,1")
+    assert code == 1
+    assert f"Sweep of 2 jobs: 2 {word}" in out
+    assert ("resumes the rest" in err) == (word == "FAILED")
+    assert "retry_failed" not in err
+
+
+def test_a_failure_on_record_can_be_tried_again_and_only_that(sweep: Sweep) -> None:
+    def engine(config: dict[str, Any], folder: Path) -> Any:
+        if config["seed"] == 0:
+            raise RunDirectoryError("process 7 is running in this folder")
+        failed_record(seed=config["seed"]).write(folder / "record.json")
+        return Ended("failed", "NaN loss")
+
+    _, out, err = sweep(engine, "seed=0,1")
+    assert "1 FAILED, 1 REFUSED" in out
+    assert "with retry_failed=true it also runs again what failed" in err
+    assert "tries again what was refused" in err
+    assert "resumes" not in err
+
+
+def test_a_refused_job_does_not_take_the_score_of_the_folder_it_was_sent_to(tmp_path: Path) -> None:
+    record(fid=3.0).write(tmp_path / "record.json")
+    text = "\n".join(summary([note(0, "refused", folder=tmp_path)]))
+    assert "REFUSED" in text
+    assert "FID" not in text
 
 
 def test_a_sweep_that_cannot_be_composed_is_refused_whole(sweep: Sweep) -> None:
@@ -241,7 +283,7 @@ def test_an_experiment_may_be_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
     arguments = ["search", "--config-dir", str(tmp_path / "mine"), "+experiment=whole"]
     code, out, _ = sweep(engine, *arguments, is_plain=True)
     assert (code, seeds) == (1, [0, 1])
-    assert "Sweep of 2 jobs: 2 FAILED" in out
+    assert "Sweep of 2 jobs: 2 REFUSED" in out
 
 
 def test_the_command_line_can_add_to_the_sweepers_values(sweep: Sweep) -> None:
@@ -367,4 +409,5 @@ def test_jobs_out_of_sight_are_told_of_once(
         log.write(JobNote(0, (), state="failed", reason="NaN loss", **hidden))
         log.write(JobNote(1, (), state="running", **hidden))
         log.write(note(2, "failed"))
-    assert capsys.readouterr().err == "\t#0 FAILED: NaN loss (f)\n"
+        log.write(JobNote(3, (), state="refused", reason="bad seed", **hidden))
+    assert capsys.readouterr().err == "\t#0 FAILED: NaN loss (f)\n\t#3 REFUSED: bad seed (f)\n"

@@ -120,6 +120,28 @@ def test_a_finished_run_says_so_and_computes_nothing(
     assert "finished already" in outcome.summary_lines[0]
 
 
+def test_a_finished_run_is_the_same_run_with_other_threads_but_not_with_another_seed(
+    finished: Path, tiny: Tiny
+) -> None:
+    config = tiny("search")
+    other = {**config, "threads": (config["threads"] or 1) + 1}
+    assert run_search(other, finished).status == "already_completed"
+    with pytest.raises(RunDirectoryError, match=r"another configuration \(seed: 0 -> 1\)"):
+        run_search({**other, "seed": 1}, finished)
+
+
+def test_a_run_under_way_goes_on_with_its_threads_only(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {**tiny("search", "checkpoint.every_seconds=0"), "threads": 1}
+    with monkeypatch.context() as patch:
+        _stop_after(3, patch)
+        with pytest.raises(Stopped):
+            run_search(config, tmp_path)
+    with pytest.raises(RunDirectoryError, match=r"threads: 1 -> 2\)\. It goes on with"):
+        run_search({**config, "threads": 2}, tmp_path)
+
+
 @pytest.mark.parametrize("stop_at", range(1, 8, 2))
 def test_a_run_stopped_between_any_two_steps_resumes_bit_identical(
     stop_at: int, finished: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -216,9 +238,11 @@ def test_a_divergence_ends_the_run_as_failed_with_its_reason(
     again = run_search(config, tmp_path)
     assert again.status == "failed"
     assert "failed before" in again.summary_lines[0]
-    retried = run_search({**config, "retry_failed": True}, tmp_path)
+    retried = run_search({**config, "threads": 2, "retry_failed": True}, tmp_path)
     assert retried.status == "failed"
     assert "failed before" not in retried.summary_lines[0]
+    assert RunRecord.read(tmp_path / "record.json").config["threads"] == 2
+    assert json.loads((tmp_path / "config.json").read_text())["threads"] == 2
 
 
 def test_one_diverging_finalist_does_not_fail_the_search(

@@ -18,6 +18,10 @@ _RUNS = 6
 _REWRITES = 4
 
 
+def _fid(worker: int, run: int, step: int) -> float:
+    return 100.0 * step + 10.0 * worker + run
+
+
 def _write_runs(root: str, worker: int) -> None:
     for run in range(_RUNS):
         folder = Path(root) / f"seed{run}" / f"worker{worker}"
@@ -27,7 +31,9 @@ def _write_runs(root: str, worker: int) -> None:
                 Status("search", progress=step / _REWRITES).write(folder / STATUS_FILE)
                 history.append({"worker": worker, "step": step, "filler": "x" * 2000})
                 # A rerun replaces its record: a reader must see the old or the new one.
-                record(f"strategy{worker}", run, fid=float(step)).write(folder / RECORD_FILE)
+                record(f"strategy{worker}", run, fid=_fid(worker, run, step)).write(
+                    folder / RECORD_FILE
+                )
             Status("final", state="completed").write(folder / STATUS_FILE)
 
 
@@ -58,7 +64,8 @@ def test_no_record_is_lost_or_torn(tmp_path: Path) -> None:
         assert run.path is not None
         last = RunRecord.read(run.path)
         assert last.metrics is not None
-        assert last.metrics["fid"] == _REWRITES - 1
+        fids = {_fid(worker, last.seed, _REWRITES - 1) for worker in range(_PROCESSES)}
+        assert last.metrics["fid"] in fids
         assert len(read_history(run.path.with_name(HISTORY_FILE))) == _REWRITES
         assert Status.read(run.path.with_name(STATUS_FILE)).state == "completed"
     assert not list(tmp_path.rglob("*.tmp"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import subprocess
@@ -351,6 +352,38 @@ def test_an_unreadable_folder_is_told(tmp_path: Path) -> None:
     _, problems = find_records([tmp_path])
     closed.chmod(0o700)
     assert [problem.source for problem in problems] == [str(closed)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter everything")
+def test_a_folder_that_may_be_listed_but_not_entered_is_told(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    record().write(closed / "record.json")
+    closed.chmod(0o600)
+    found, problems = find_records([tmp_path])
+    closed.chmod(0o700)
+    assert not found
+    assert [problem.source for problem in problems] == [str(closed / "record.json")]
+
+
+def test_a_record_that_cannot_be_looked_at_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record().write(tmp_path / "open" / "record.json")
+    record().write(tmp_path / "closed" / "record.json")
+    original = Path.stat
+
+    def stat(path: Path, **options: Any) -> os.stat_result:
+        if "closed/" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return original(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stat)
+        found, problems = find_records([tmp_path])
+    assert [run.path for run in found] == [tmp_path / "open" / "record.json"]
+    assert [(p.source, p.message) for p in problems] == [
+        (str(tmp_path / "closed" / "record.json"), "cannot be read: Permission denied")
+    ]
 
 
 def test_costs_of_failed_runs_do_not_lower_the_mean() -> None:

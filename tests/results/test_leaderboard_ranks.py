@@ -209,7 +209,10 @@ def test_the_comparison_is_written_as_a_file_of_its_own_and_in_the_others() -> N
     assert lines[1]["p_holm: random"] == lines[2]["p_holm: rl"] == "0.75"
     assert lines[1]["p_holm: rl"] == ""
     assert "### Average ranks over 3 tasks, by fid" in board.to_markdown()
-    assert "the smallest p-value there can be is 0.25" in board.to_markdown()
+    assert (
+        "With 3 tasks and 3 pairs the least corrected p-value there can be is 0.75"
+        in board.to_markdown()
+    )
     comparison = board.to_json()["comparison"]
     assert [rank["strategy"] for rank in comparison["ranks"]] == ["adversarial", "rl", "random"]
 

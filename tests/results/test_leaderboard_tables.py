@@ -15,7 +15,7 @@ from nasgan.errors import ConfigError, NasganError
 from nasgan.metrics.table import METRICS
 from nasgan.results.board import GROUPS
 from nasgan.results.columns import KEY_COLUMNS, columns
-from nasgan.results.leaderboard import Leaderboard, build_leaderboard
+from nasgan.results.leaderboard import Leaderboard, build_leaderboard, find_records
 from nasgan.results.published import PUBLISHED, published_result
 from nasgan.results.record import RunRecord
 from nasgan.results.selection import FILTERS, read_selection, selection_of, selection_text
@@ -72,7 +72,11 @@ def test_rows_differ_in_their_key_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1", "@x", "'quoted", "'=1", " =1", "", "a;b", 'a"b,c', "＝1", "plain"]
+    "text",
+    [
+        *("=1+1", "+1", "-1", "@x", "'quoted", "'=1", " =1", "", "a;b", 'a"b,c', "＝1", "plain"),
+        *("a;=1", "a; '=1", 'a;" =1', "=1; =2", "a;';=b", "a;''x", ";-1", "a;;+1"),
+    ],
 )
 def test_a_text_is_read_back_as_it_was(text: str) -> None:
     assert original_text(safe_cell(text)) == text
@@ -80,7 +84,17 @@ def test_a_text_is_read_back_as_it_was(text: str) -> None:
 
 
 def test_a_cell_cannot_be_split_by_a_spreadsheet_that_splits_at_semicolons() -> None:
-    assert csv_line(["a; =1", "b", 2.5]) == '"a; =1",b,2.5\n'
+    assert csv_line(["a; =1", "b", 2.5]) == '"a; \'=1",b,2.5\n'
+    line = csv_line(["x,y", 'a;"=1', "b; @c", -1.5])
+    split = next(csv.reader([line], delimiter=";"))
+    assert len(split) == 3
+    assert not any(re.match(r"[\s\"]*[=+\-@]", cell) for cell in split)
+
+
+def test_a_formula_that_lost_its_apostrophe_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"row 2, column b: '=1' is a formula to a spreadsheet"):
+        read_csv("a,b\n-1.5,=1\n", source="x.csv")
+    assert read_csv("a,b\n-1.5,+2e-05\n", source="x")[1] == [{"a": "-1.5", "b": "+2e-05"}]
 
 
 def test_what_is_no_table_is_refused() -> None:
@@ -292,8 +306,29 @@ def test_a_run_under_another_name_and_seed_is_told() -> None:
     (problem,) = board.problems
     assert problem.is_grave
     assert "one of them is a copy" in problem.message
-    other = RunRecord.from_json({**copy.to_json(), "started": "2026-11-22T10:01:00.000+00:00"})
-    assert build_leaderboard([original, other]).problems == ()
+    # Other moments do not make it a run of its own, other durations may.
+    later = {**copy.to_json(), "started": "2026-11-22T10:01:00.000+00:00"}
+    (problem,) = build_leaderboard([original, RunRecord.from_json(later)]).problems
+    assert problem.is_grave
+
+
+def test_equal_scores_of_two_seeds_are_told_but_prove_nothing() -> None:
+    first, second = (record("random", seed, 20.0) for seed in range(2))
+    (problem,) = build_leaderboard([first, second]).problems
+    assert not problem.is_grave
+    assert "has exactly the scores of run random-0 (seed 0), as seed 1" in problem.message
+    # Two strategies may find one architecture with one seed.
+    assert build_leaderboard([first, record("rl", 0, 20.0)]).problems == ()
+
+
+def test_which_of_two_contents_counts_does_not_depend_on_where_they_lie(tmp_path: Path) -> None:
+    for place, folders in enumerate((("a", "b"), ("b", "a"))):
+        for folder, fid in zip(folders, (1.0, 2.0), strict=True):
+            record("random", 0, fid).write(tmp_path / str(place) / folder / "record.json")
+    boards = [
+        build_leaderboard(find_records([tmp_path / place])[0]).to_csv() for place in ("0", "1")
+    ]
+    assert boards[0] == boards[1]
 
 
 # Odd texts

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,13 +92,35 @@ def test_the_package_hands_it_out() -> None:
     assert nasgan.Study is Study
 
 
+def test_a_copy_of_a_run_is_no_further_seed(results: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(results / "rl" / "seed0", copy)
+    study = Study(results / "rl", copy)
+    assert sorted(study.runs["run_id"]) == ["rl-0", "rl-1"]
+    (problem,) = [p for p in study.problems if p.source == "rl-0"]
+    assert problem.message == "found 2 times, counted once"
+
+
+def test_odd_lines_of_a_history_are_told_and_change_no_identity(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", record(fid=10.0))
+    history = History(tmp_path / "run" / "history.jsonl")
+    history.append({"kind": "values", "strategy": "other", "seed": 7, "options": {CELL: [1, 0]}})
+    history.append({"kind": "values", "options": {CELL: 3}, **spent(1)})
+    study = Study(tmp_path)
+    assert set(study.history["strategy"]) == {"random"}
+    assert set(study.history["seed"]) == {0}
+    assert study.options["generator_steps"].isna().sum() == 2
+    (problem,) = study.problems
+    assert problem.message == "line 9: its options are no lists of shares: left out"
+
+
 def test_runs_are_rows_with_scores_costs_and_times(results: Path) -> None:
     study = Study(results)
     runs = study.runs.set_index("run_id")
     assert len(study) == len(runs) == 4
     assert runs.loc["random-1", "fid"] == 21.0
     assert runs.loc["random-1", "search_generator_steps"] == 600
-    assert runs.loc["random-1", "final_device_seconds"] == 14.5
+    assert runs.loc["random-1", "final_device_seconds"] == pytest.approx(14.5)
     begun = pd.Timestamp(RunRecord.read(results / "random" / "seed1" / "record.json").started)
     assert runs.loc["random-1", "started"] == begun
     assert ((runs["ended"] - runs["started"]).dt.total_seconds() > 0).all()

@@ -46,6 +46,11 @@ def test_values_out_of_range_are_refused_by_name(name, value):
         TrainerSettings(**{name: value})
 
 
+def test_a_learning_rate_of_one_is_told_that_the_bound_is_none_of_the_values():
+    with pytest.raises(ConfigError, match=r"trainer.lr_generator must be above 0 and below 1, got"):
+        TrainerSettings(lr_generator=1.0)
+
+
 def test_linear_decay_needs_a_known_length(make_trainer, tiny):
     with pytest.raises(ConfigError, match="training of known length"):
         make_trainer(tiny(lr_decay="linear"))

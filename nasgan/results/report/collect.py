@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.results.collection import Problem, RunSummary, find_records, space_label
+from nasgan.results.collection import (
+    Problem,
+    RunSummary,
+    find_records,
+    latest_of,
+    space_label,
+)
 from nasgan.results.history import HISTORY_FILE
 from nasgan.results.leaderboard import Leaderboard, build_leaderboard
 from nasgan.results.record import RunRecord
@@ -199,8 +205,10 @@ def _chapter(
 ) -> Chapter:
     board = build_leaderboard(summaries, protocol=protocol, rank_by=rank_by)
     problems += board.problems
-    # The run that ended last is what the leaderboard counts of several with one id.
-    latest = {run.run_id: run for run in sorted(summaries, key=lambda r: (r.ended, r.started))}
+    by_id: dict[str, list[RunSummary]] = {}
+    for run in summaries:
+        by_id.setdefault(run.run_id, []).append(run)
+    latest = {name: latest_of(runs) for name, runs in by_id.items()}
     ids = [
         sorted(
             (name for name in row.provenance.run_ids if name in latest),

@@ -1,0 +1,66 @@
+"""What is wrong with run records themselves, whatever a table says of them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from nasgan.results.collection import Problem, RunSummary
+from nasgan.results.proxy import is_of_its_points
+from nasgan.results.record import RunRecord, hash_config
+
+__all__ = ["record_faults"]
+
+# How far the score of the same images may be apart on one device: libraries sum in other orders.
+_SAME_BOUND = 0.01
+
+Place = tuple[str, str, str, int]
+"""What a bound depends on: protocol, images, device, number of images."""
+
+
+def record_faults(runs: Iterable[RunSummary]) -> list[Problem]:
+    """Records that contradict themselves or each other: edited, or damaged.
+
+    Reads each record again. Runs that were not read from a file are left out.
+    """
+    faults = []
+    bounds: dict[Place, list[tuple[str, float]]] = {}
+    for run in runs:
+        if run.path is None:
+            continue
+        record = RunRecord.read(run.path)
+        faults += [Problem(str(run.path), text, is_grave=True) for text in _contradictions(record)]
+        if record.bound is not None and "fid" in record.bound["metrics"]:
+            number = record.bound["num_images"]
+            place = (run.protocol, run.dataset_checksum, run.hardware, number)
+            bounds.setdefault(place, []).append((str(run.path), record.bound["metrics"]["fid"]))
+    return faults + [fault for found in bounds.values() for fault in _odd_bounds(found)]
+
+
+def _contradictions(record: RunRecord) -> list[str]:
+    wrong = []
+    if record.config.get("seed", record.seed) != record.seed:
+        wrong.append("the seed is not that of its configuration")
+    if hash_config(record.config) != record.config_hash:
+        wrong.append("the configuration does not match its hash (config_hash)")
+    results = [(finalist["architecture"], finalist["metrics"]) for finalist in record.finalists]
+    if record.metrics and results and (record.architecture, record.metrics) not in results:
+        wrong.append("the architecture and the metrics are not those of one of its finalists")
+    if record.proxy_correlation and not is_of_its_points(record.proxy_correlation):
+        wrong.append("the proxy correlation is not that of its points")
+    return wrong
+
+
+def _odd_bounds(found: list[tuple[str, float]]) -> list[Problem]:
+    """Bounds that are not what most of the runs say; they rank nothing, so are not grave."""
+    usual = Counter(value for _, value in found).most_common(1)[0][0]
+    return [
+        Problem(
+            source,
+            f"its bound (FID {value:.6g} of the test images) is not the {usual:.6g} that other "
+            "runs of the protocol have on these images and this device",
+        )
+        for source, value in found
+        if not math.isclose(value, usual, rel_tol=_SAME_BOUND)
+    ]
