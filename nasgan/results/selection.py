@@ -108,7 +108,8 @@ def select_runs(
         known = {str(FILTERS[name](run)) for run in runs}
         for value in values:
             if runs and str(value) not in known:
-                raise UnknownNameError(f"value of where.{name} among {among}:", value, known)
+                shown = [text or "''" for text in known]
+                raise UnknownNameError(f"value of where.{name} among {among}:", value, shown)
     return [
         run
         for run in runs

@@ -240,6 +240,7 @@ def test_filters_choose_runs() -> None:
         ({"conditional": 1}, "where.conditional must be bool"),
         ({"seed": []}, "where.seed must be int"),
         ({"strategy": 1.5}, "where.strategy must be str"),
+        ({"experiment": "benchmark/digits"}, "among these runs: 'benchmark/digits'. Known: ''."),
     ],
 )
 def test_a_wrong_filter_is_refused(where: dict[str, object], message: str) -> None:
