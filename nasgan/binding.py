@@ -12,7 +12,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeAlias
 
@@ -20,7 +20,14 @@ from nasgan.errors import ConfigError, PluginError, nearest_names
 from nasgan.registry import package_owners, plugin_packages
 from nasgan.values import convert
 
-__all__ = ["build_node", "check_node", "check_values", "made_class"]
+__all__ = [
+    "build_node",
+    "check_node",
+    "check_values",
+    "is_accepted",
+    "made_class",
+    "named_targets",
+]
 
 TARGET = "_target_"
 
@@ -121,11 +128,29 @@ def _arguments(node: Mapping[str, Any], ignore: Collection[str]) -> dict[str, An
 # The target
 
 
+def named_targets(node: object) -> Iterator[str]:
+    """All targets in a configuration, from the outside in; none is looked at or imported."""
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from named_targets(item)
+    elif isinstance(node, Mapping):
+        target = node.get(TARGET)
+        if isinstance(target, str):
+            yield target
+        for item in node.values():
+            yield from named_targets(item)
+
+
+def is_accepted(target: str) -> bool:
+    """Whether ``target`` is, by its name, in nasgan or an installed plugin."""
+    return target.partition(".")[0] in plugin_packages()
+
+
 def _locate(node: object, where: str, base: type | None) -> _Target:
     path = node.get(TARGET) if isinstance(node, Mapping) else None
     if not isinstance(path, str):
         raise ConfigError(f"{where} must be a mapping with a {TARGET}, got {node!r}")
-    if not _PUBLIC_PATH.fullmatch(path) or path.partition(".")[0] not in plugin_packages():
+    if not _PUBLIC_PATH.fullmatch(path) or not is_accepted(path):
         allowed = ", ".join(sorted(plugin_packages()))
         raise ConfigError(
             f"{where}.{TARGET}={path!r} is refused: a {TARGET} outside nasgan and installed "

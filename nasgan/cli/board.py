@@ -12,7 +12,14 @@ from nasgan.results.columns import metric_names
 from nasgan.results.report.labels import duration
 from nasgan.results.rows import AVERAGE_RANDOM, Row
 from nasgan.results.selection import MIN_PREFIX, selection_text
-from nasgan.results.tables import is_companion, metric_title, rank_text, short_number, value_text
+from nasgan.results.tables import (
+    interval_text,
+    is_companion,
+    metric_title,
+    rank_text,
+    short_number,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from nasgan.results.comparison import Comparison
@@ -57,7 +64,7 @@ def ranks_lines(found: Comparison) -> list[str]:
         (
             short_number(rank.average_rank),
             _strategy(rank.strategy),
-            f"{short_number(rank.ci_low)} to {short_number(rank.ci_high)}",
+            interval_text(rank.ci_low, rank.ci_high),
             str(rank.n_best),
         )
         for rank in found.ranks

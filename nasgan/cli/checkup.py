@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 from packaging.requirements import Requirement  # comes with Hydra
 from packaging.version import InvalidVersion, Version
 
+from nasgan.binding import is_accepted, named_targets
 from nasgan.cli.compose import compose
 from nasgan.cli.configs import options
 from nasgan.data.availability import probe
 from nasgan.errors import NasganError
-from nasgan.registry import plugin_packages
 from nasgan.results.environment import collect_environment
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "features",
     "folders",
     "optional",
-    "refused_targets",
+    "refused_target",
 ]
 
 _LOW_DISK_BYTES = 2 * 10**9
@@ -143,19 +143,15 @@ def _is_met(requirement: Requirement, version: str) -> bool:
         return True
 
 
-def refused_targets(node: object) -> str:
+def refused_target(node: object) -> str:
     """Why a run with the configuration ``node`` is refused for what it names; empty if it is not.
 
     Names alone are looked at: whether a target can be imported is another question.
     """
-    if isinstance(node, list):
-        return next(filter(None, map(refused_targets, node)), "")
-    if not isinstance(node, Mapping):
-        return ""
-    target = node.get("_target_")
-    if isinstance(target, str) and target.partition(".")[0] not in plugin_packages():
-        return f"its _target_ {target} is refused: it is outside nasgan and installed plugins"
-    return next(filter(None, map(refused_targets, node.values())), "")
+    for target in named_targets(node):
+        if not is_accepted(target):
+            return f"its _target_ {target} is refused: it is outside nasgan and installed plugins"
+    return ""
 
 
 def datasets() -> Iterator[Finding]:
@@ -171,7 +167,7 @@ def datasets() -> Iterator[Finding]:
                 continue
             settings = {}
         if option.owner != "nasgan":
-            refused = refused_targets(settings)
+            refused = refused_target(settings)
             detail = f"{refused} ({option.owner})" if refused else f"{option.owner} brings it"
             yield Finding("faulty" if refused else "ok", f"dataset={option.name}", detail)
             continue

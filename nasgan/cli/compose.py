@@ -14,12 +14,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from nasgan.binding import is_accepted
 from nasgan.cli.configs import config_folder, register_plugin_configs
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.resolvers import experiment_name, register_resolvers, run_folder
 from nasgan.cli.schema import check_config, strip_foreign
 from nasgan.errors import ConfigError
-from nasgan.registry import plugin_packages
 
 __all__ = [
     "VERSION_BASE",
@@ -130,7 +130,7 @@ def _check_callbacks(hydra_settings: Any) -> None:
     """Hydra instantiates its callbacks itself, from any package: hold them to nasgan's rule."""
     for name, node in (hydra_settings.callbacks or {}).items():
         target = str(node.get("_target_"))
-        if target.partition(".")[0] not in plugin_packages():
+        if not is_accepted(target):
             raise ConfigError(
                 f"hydra.callbacks.{name}._target_={target!r} is refused: a _target_ outside nasgan "
                 "and installed plugins"

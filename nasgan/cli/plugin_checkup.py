@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from nasgan.cli.checkup import Finding, refused_targets
+from nasgan.cli.checkup import Finding, refused_target
 from nasgan.cli.compose import compose
 from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder
 from nasgan.cli.configs import ConfigOption, options
@@ -157,7 +157,7 @@ def _pairs(group: str, entry_points: str) -> Iterator[Finding]:
             continue
         target = node.get("_target_")
         selected.add(target)
-        if refused := refused_targets(node):
+        if refused := refused_target(node):
             yield Finding("faulty", what, f"{refused} ({option.owner})")
         elif target is None and option.owner != "nasgan":
             yield Finding("faulty", what, f"has no _target_ ({option.owner})")
@@ -198,7 +198,7 @@ def _composing(group: str, option: ConfigOption) -> Iterator[Finding]:
     """Whether an option of a plugin can be used; experiments are added, the others chosen."""
     choice = f"{'+' if group == 'experiment' else ''}{group}={option.name}"
     try:
-        refused = refused_targets(compose("search", [choice]))
+        refused = refused_target(compose("search", [choice]))
     except NasganError as error:
         refused = str(error)
     if refused:

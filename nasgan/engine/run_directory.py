@@ -104,7 +104,7 @@ class RunDirectory:
         changed = list(differences(theirs, ours))
         if changed:
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
-            if all(ours.get(k) == theirs.get(k) for k in {*ours, *theirs} - _FREE_AT_THE_END):
+            if {k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k)} <= _FREE_AT_THE_END:
                 raise RunDirectoryError(
                     f"{self.path} holds a run under way with other settings of the machine "
                     f"({shown}). It goes on with those it began with; give these"

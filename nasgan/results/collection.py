@@ -20,7 +20,6 @@ __all__ = [
     "RunSummary",
     "find_records",
     "iter_record_files",
-    "latest_of",
     "space_label",
     "without_duplicates",
 ]
@@ -167,13 +166,6 @@ class RunSummary:
         )
 
 
-def latest_of(runs: Sequence[RunSummary]) -> RunSummary:
-    """Of several runs with one id the one that counts: it ended last, wherever it lies."""
-    if len(runs) == 1:
-        return runs[0]
-    return max(runs, key=lambda run: (run.ended, run.started, repr(replace(run, path=None))))
-
-
 def find_records(roots: Sequence[str | Path]) -> tuple[list[RunSummary], list[Problem]]:
     """Read all records below ``roots``, sorted by path.
 
@@ -204,10 +196,12 @@ def without_duplicates(runs: Sequence[RunSummary], problems: list[Problem]) -> l
         by_id.setdefault(run.run_id, []).append(run)
     kept: list[RunSummary] = []
     for run_id, same in by_id.items():
-        latest = latest_of(same)
-        kept.append(latest)
         if len(same) == 1:
+            kept += same
             continue
+        # By the contents last: which one counts must not hang on where they lie.
+        latest = max(same, key=lambda run: (run.ended, run.started, repr(replace(run, path=None))))
+        kept.append(latest)
         places = tuple(str(run.path) for run in same if run.path is not None)
         copies = {replace(run, path=None) == replace(latest, path=None) for run in same} == {True}
         message = f"found {len(same)} times, counted once"

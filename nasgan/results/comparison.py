@@ -14,7 +14,13 @@ from nasgan.metrics.table import METRICS
 from nasgan.results.collection import Problem
 from nasgan.results.rows import Row, Task
 from nasgan.results.statistics import summarise
-from nasgan.results.tables import csv_line, escape_markdown, markdown_lines, short_number
+from nasgan.results.tables import (
+    csv_line,
+    escape_markdown,
+    interval_text,
+    markdown_lines,
+    short_number,
+)
 
 __all__ = [
     "Comparison",
@@ -200,7 +206,7 @@ def comparison_markdown(found: Comparison) -> str:
         [
             escape_markdown(rank.strategy),
             short_number(rank.average_rank),
-            f"{short_number(rank.ci_low)} to {short_number(rank.ci_high)}",
+            interval_text(rank.ci_low, rank.ci_high),
             str(rank.n_best),
         ]
         for rank in found.ranks

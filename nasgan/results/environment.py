@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan import registry
+from nasgan.binding import named_targets
 from nasgan.machine import usable_cores
 
 __all__ = ["collect_environment", "nasgan_build", "packages_named"]
@@ -80,13 +81,7 @@ def _is_used(plugin: registry.Plugin, config: Mapping[str, Any]) -> bool:
 
 def packages_named(node: Any) -> set[str]:
     """Top-level packages of all targets in a configuration."""
-    if isinstance(node, list | tuple):
-        return set().union(*map(packages_named, node))
-    if not isinstance(node, Mapping):
-        return set()
-    below = set().union(*map(packages_named, node.values()))
-    target = node.get("_target_")
-    return below | ({target.partition(".")[0]} if isinstance(target, str) else set())
+    return {target.partition(".")[0] for target in named_targets(node)}
 
 
 def _installed_version(package: str) -> str | None:

@@ -64,7 +64,8 @@ def build_leaderboard(
     # Names that no run has are told before several protocols are: those hide nothing then.
     selection = resolve_selection(selection_of(where), runs)
     kept = select_runs(runs, selection)
-    _check_ranking(rank_by, _scores(runs))
+    if rank_by is not None:
+        _check_ranking(rank_by, _scores(runs))
     problems: list[Problem] = []
     chosen = _choose_protocol(runs if protocol else kept or runs, protocol, problems)
     of_protocol = [run for run in runs if run.protocol == chosen]
@@ -144,9 +145,7 @@ def _choose_metric(runs: Sequence[RunSummary], rows: Sequence[Row], rank_by: str
     return Counter(sorted(run.objective for run in runs)).most_common(1)[0][0]
 
 
-def _check_ranking(rank_by: str | None, known: Collection[str]) -> None:
-    if rank_by is None:
-        return
+def _check_ranking(rank_by: str, known: Collection[str]) -> None:
     if known and rank_by not in known:
         raise UnknownNameError("metric among these runs", rank_by, known)
     if rank_by not in METRICS:

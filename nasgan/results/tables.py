@@ -17,6 +17,7 @@ __all__ = [
     "csv_line",
     "csv_text",
     "escape_markdown",
+    "interval_text",
     "is_companion",
     "markdown_code",
     "markdown_lines",
@@ -32,12 +33,13 @@ __all__ = [
 ]
 
 # A spreadsheet takes a text that begins with one of these for a formula (CWE-1236).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA_SIGNS = "=+-@＝＋－＠"
+_FORMULA_STARTS = (*_FORMULA_SIGNS, "\t", "\r", "\n")
 _CONTROL_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
 _SEPARATORS = frozenset(',;"')
 # Where numbers have decimal commas, spreadsheets split at semicolons, within quotes of other cells
 # too: what follows one begins a cell there.
-_AFTER_SEMICOLON = re.compile(r"(;[\s\"]*)(?=['=+\-@＝＋－＠])")
+_AFTER_SEMICOLON = re.compile(rf"(;[\s\"]*)(?=['{re.escape(_FORMULA_SIGNS)}])")
 _UNDO_AFTER_SEMICOLON = re.compile(r"(;[\s\"]*)'")
 
 
@@ -157,6 +159,11 @@ def markdown_code(text: str) -> str:
     return f"`{' '.join(_encodable(text).split()).replace('`', chr(39))}`"
 
 
+def interval_text(low: float | None, high: float | None) -> str:
+    """The ends of an interval."""
+    return f"{short_number(low)} to {short_number(high)}"
+
+
 def short_number(value: float | None) -> str:
     """At most four digits, or a whole number."""
     if value is None:
@@ -198,8 +205,8 @@ def value_text(row: Row, metric: str) -> str:
         return ""
     if summary.std is None or summary.ci_low is None or summary.ci_high is None:
         return short_number(summary.mean)
-    low, high = short_number(summary.ci_low), short_number(summary.ci_high)
-    return f"{short_number(summary.mean)} ± {short_number(summary.std)} ({low} to {high})"
+    interval = interval_text(summary.ci_low, summary.ci_high)
+    return f"{short_number(summary.mean)} ± {short_number(summary.std)} ({interval})"
 
 
 def metric_title(metric: str, protocol: str) -> str:

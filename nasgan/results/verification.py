@@ -134,8 +134,9 @@ def compare_table(
         need_metric(unknown[0], runs)
     whole, cells, compared = _compare(table, board, {run.run_id: run for run in runs})
     if table.head:
-        whole += _head_differences(table.head, board.to_json())
-        for name, value in board.to_json().items():
+        wanted = board.to_json()
+        whole += _head_differences(table.head, wanted)
+        for name, value in wanted.items():
             if name in table.head and name != "problems":
                 cells += _value_differences(name, list(_changes(table.head[name], value)))
     return Verification(

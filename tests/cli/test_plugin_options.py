@@ -34,6 +34,12 @@ def install_twin(install: Install, name: str, *, registers: bool, text: str | No
     )
 
 
+def install_twins(install: Install, *, registers: bool = True) -> None:
+    """The packages ``one`` and ``two``, both with the strategy ``twin``."""
+    for name in ("one", "two"):
+        install_twin(install, name, registers=registers)
+
+
 @pytest.mark.parametrize("registers", [True, False])
 def test_an_option_that_two_packages_bring_is_refused(
     install: Install,
@@ -42,8 +48,7 @@ def test_an_option_that_two_packages_bring_is_refused(
     capsys: pytest.CaptureFixture[str],
     registers: bool,
 ) -> None:
-    for name in ("one", "two"):
-        install_twin(install, name, registers=registers)
+    install_twins(install, registers=registers)
     monkeypatch.chdir(tmp_path)
     for more in (["seed=1"], ["strategy.num_candidates=3"], ["-m", "seed=0,1"], ["--cfg", "job"]):
         assert main(["search", *more, "strategy=twin", "+experiment=debug/tiny"]) == 2
@@ -65,8 +70,7 @@ def test_an_option_that_two_packages_bring_is_refused(
 
 
 def test_what_inherits_from_it_is_refused_too(install: Install) -> None:
-    for name in ("one", "two"):
-        install_twin(install, name, registers=True)
+    install_twins(install)
     files = {
         "more_search/conf/strategy/heir.yaml": "defaults: [twin]\n",
         "more_search/conf/experiment/heir.yaml": (
@@ -86,8 +90,7 @@ def test_completion_offers_the_others_and_says_nothing(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    for name in ("one", "two"):
-        install_twin(install, name, registers=True)
+    install_twins(install)
     monkeypatch.setenv("COMP_LINE", "nasgan search strategy=tw")
     assert main(["-sc", "query=bash"]) == 0
     assert capsys.readouterr().out.split() == ["strategy=two"]
@@ -101,8 +104,7 @@ def test_a_sweep_over_all_options_runs_without_it(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    for name in ("one", "two"):
-        install_twin(install, name, registers=True)
+    install_twins(install)
     monkeypatch.chdir(tmp_path)
     command = ["search", "-m", "strategy=glob([one,tw*])", "+experiment=debug/tiny"]
     with caplog.at_level(logging.WARNING):

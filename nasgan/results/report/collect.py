@@ -12,8 +12,8 @@ from nasgan.results.collection import (
     Problem,
     RunSummary,
     find_records,
-    latest_of,
     space_label,
+    without_duplicates,
 )
 from nasgan.results.history import HISTORY_FILE
 from nasgan.results.leaderboard import Leaderboard, build_leaderboard
@@ -205,10 +205,8 @@ def _chapter(
 ) -> Chapter:
     board = build_leaderboard(summaries, protocol=protocol, rank_by=rank_by)
     problems += board.problems
-    by_id: dict[str, list[RunSummary]] = {}
-    for run in summaries:
-        by_id.setdefault(run.run_id, []).append(run)
-    latest = {name: latest_of(runs) for name, runs in by_id.items()}
+    # The leaderboard's problems tell of duplicates already.
+    latest = {run.run_id: run for run in without_duplicates(summaries, [])}
     ids = [
         sorted(
             (name for name in row.provenance.run_ids if name in latest),
