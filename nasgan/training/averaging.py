@@ -19,8 +19,9 @@ class AveragedGenerator:
     Args:
         generator: the network in training.
         decay: share of the old average that each update keeps.
-        buffers: ``live``: evaluation takes the running statistics of the network in training
-            (AutoGAN's and AdversarialNAS's code); ``averaged``: they are averaged like parameters.
+        buffers: ``live``: an evaluation takes the running statistics that the network in training
+            has at that moment (AutoGAN's and AdversarialNAS's code); ``averaged``: they are
+            averaged like parameters.
     """
 
     def __init__(
@@ -36,8 +37,18 @@ class AveragedGenerator:
         averaged: list[Tensor] = list(self.module.parameters())
         if averaged:
             torch._foreach_lerp_(averaged, list(generator.parameters()), 1 - self._decay)
-        for mean, live in zip(self.module.buffers(), generator.buffers(), strict=True):
-            if self._buffers == "averaged" and mean.is_floating_point():
-                mean.lerp_(live, 1 - self._decay)
-            else:
-                mean.copy_(live)
+        if self._buffers == "averaged":
+            for mean, live in zip(self.module.buffers(), generator.buffers(), strict=True):
+                if mean.is_floating_point():
+                    mean.lerp_(live, 1 - self._decay)
+                else:
+                    mean.copy_(live)
+
+    @torch.no_grad()
+    def evaluated(self, generator: nn.Module) -> nn.Module:
+        """The average as it is to be scored and kept now, with ``generator`` in training."""
+        if self._buffers == "live":
+            # Discriminator steps move them, too, after the last `update`.
+            for held, live in zip(self.module.buffers(), generator.buffers(), strict=True):
+                held.copy_(live)
+        return self.module

@@ -53,8 +53,8 @@ class TrainerSettings:
         beta2: Adam's, for both networks.
         lr_decay: ``none`` (published) or ``linear``, down to 0 at the end of the training.
         ema_decay: decay of the generator's averaged parameters per generator step; null for none.
-        ema_buffers: ``live`` evaluates averaged parameters with the running statistics of the
-            generator in training (published); ``averaged`` averages these too.
+        ema_buffers: ``live`` evaluates averaged parameters with the running statistics that the
+            generator in training has at that moment (published); ``averaged`` averages these too.
         initialisation: of convolutions, see `nasgan.networks.initialise`.
         horizontal_flip: mirror half of the real images (not published).
         precision: ``float32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA devices that have it.

@@ -141,8 +141,10 @@ class AdversarialTrainer:
 
     @property
     def evaluated_generator(self) -> nn.Module:
-        """The generator that is scored and kept: the averaged one, where there is one."""
-        return self.average.module if self.average is not None else self.generator
+        """The generator to score and to keep now: the averaged one, where there is one."""
+        if self.average is None:
+            return self.generator
+        return self.average.evaluated(self.generator)
 
     def iteration(
         self,

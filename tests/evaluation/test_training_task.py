@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation import TrainingPlan, TrainingTask, training_task
 from nasgan.randomness import numpy_generator
 from nasgan.state_files import load_state, save_state
+from nasgan.testing.toy_space import ToySpace
 from nasgan.training import HealthSettings
 
 PER_STEP = 2 * 2 * 4 + 6
@@ -118,6 +120,29 @@ def test_the_averaged_generator_is_scored_and_no_mode_is_left_behind(make_task):
     finish(task)
     assert not any(module.training for module in task.trainer.evaluated_generator.modules())
     assert all(module.training for module in task.trainer.generator.modules())
+
+
+class NormedSpace(ToySpace):
+    """The toy space with a batch norm in the generator."""
+
+    def build_generator(self, architecture):
+        built = super().build_generator(architecture)
+        return nn.Sequential(built, nn.BatchNorm2d(1), nn.Tanh())
+
+
+def test_the_kept_networks_have_the_batch_norm_statistics_that_were_scored(make_context, make_task):
+    task = make_task(
+        TrainingPlan(generator_steps=4, eval_every=2, keep="last"),
+        make_context(space=NormedSpace(), trainer={"n_critic": 3, "ema_decay": 0.5}),
+    )
+    live = task.trainer.generator[1]
+    while task.result is None:
+        task.advance()
+        kept = task.kept["generator"]
+        assert kept["1.num_batches_tracked"] == 4 * task.generator_steps
+        assert torch.equal(kept["1.running_mean"], live.running_mean)
+        assert torch.equal(kept["1.running_var"], live.running_var)
+        assert not torch.equal(kept["1.weight"], live.weight)
 
 
 @pytest.mark.usefixtures("one_step_a_piece")

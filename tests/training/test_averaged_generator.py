@@ -40,7 +40,7 @@ def test_the_average_equals_a_plain_loop(buffers):
                 expected[name] = decay * expected[name] + (1 - decay) * value
             else:
                 expected[name] = value.clone()
-    for name, value in average.module.state_dict().items():
+    for name, value in average.evaluated(live).state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=1e-13, atol=1e-14, msg=name)
     moved = live[1].running_mean
     assert torch.equal(average.module[1].running_mean, moved) == (buffers == "live")
@@ -54,6 +54,23 @@ def test_the_average_starts_at_the_initial_values_and_is_only_for_evaluation():
         assert not a.requires_grad
         assert a.data_ptr() != b.data_ptr()
     assert not average.training
+
+
+@pytest.mark.parametrize("buffers", ["live", "averaged"])
+def test_live_statistics_are_those_of_the_moment_of_evaluation(buffers):
+    live = network()
+    average = AveragedGenerator(live, decay=0.9, buffers=buffers)
+    for _ in updates(live):
+        average.update(live)
+    at_update = live[1].running_var.clone()
+    x = torch.randn(16, 3, generator=torch.Generator().manual_seed(7)).double()
+    hidden = live[0](x).detach()
+    live(x)
+    moved = 0.9 * at_update + 0.1 * hidden.var(dim=0)
+    found = average.evaluated(live)[1].running_var
+    if buffers == "live":
+        torch.testing.assert_close(found, moved, rtol=1e-13, atol=1e-14)
+    assert torch.equal(found, live[1].running_var) == (buffers == "live")
 
 
 def test_updates_leave_the_live_network_alone():

@@ -86,10 +86,10 @@ def plain_training(pair, images, settings, iterations):
         adam_g.step()
         for mean, live in zip(average.parameters(), pair.generator.parameters(), strict=True):
             mean.data = settings.ema_decay * mean.data + (1 - settings.ema_decay) * live.data
-        for mean, live in zip(average.buffers(), pair.generator.buffers(), strict=True):
-            mean.copy_(live)
         for _ in range(settings.n_critic - 1):
             discriminator_step()
+    for held, live in zip(average.buffers(), pair.generator.buffers(), strict=True):
+        held.copy_(live)
     return average
 
 
@@ -176,6 +176,26 @@ def test_learning_rates_fall_linearly_to_the_end(make_trainer, tiny):
         optimisers = trainer.state_dict()["optimisers"]
         rates.append([o["param_groups"][0]["lr"] for o in optimisers])
     assert rates == [pytest.approx([0.1 * share, 0.2 * share]) for share in (1.0, 0.75, 0.5, 0.25)]
+
+
+def test_the_average_is_evaluated_with_the_statistics_of_every_pass_until_then(make_trainer, tiny):
+    """Against the running mean and variance of batch norm, by hand from the inputs that it saw."""
+    pair = Pair(spectral_discriminator()).double()
+    norm = pair.generator[1]
+    mean, var = norm.running_mean.clone(), norm.running_var.clone()
+    seen = []
+    norm.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0].detach().clone()))
+    trainer = make_trainer(tiny(n_critic=3, ema_decay=0.8), pair=pair)
+    for _ in range(3):
+        trainer.iteration()
+    assert len(seen) == 3 * 4
+    for x in seen:
+        mean = 0.9 * mean + 0.1 * x.sum(dim=0) / len(x)
+        var = 0.9 * var + 0.1 * ((x - x.mean(dim=0)) ** 2).sum(dim=0) / (len(x) - 1)
+    evaluated = trainer.evaluated_generator[1]
+    torch.testing.assert_close(evaluated.running_mean, mean, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(evaluated.running_var, var, rtol=1e-12, atol=1e-13)
+    assert evaluated.num_batches_tracked == 12
 
 
 def test_without_an_average_the_live_generator_is_evaluated(make_trainer, tiny):
