@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import SearchSpace
+from nasgan.engine.device import choose_device, prepare_torch
 from nasgan.engine.run_directory import RunDirectory
-from nasgan.engine.workbench import choose_device, load_splits, make_harness, prepare_torch
+from nasgan.engine.workbench import load_splits, make_harness
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError
 from nasgan.evaluation.sampling import image_sampler, images_of
 from nasgan.factory import make_search_space

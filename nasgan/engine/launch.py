@@ -18,6 +18,7 @@ from nasgan.architecture import Architecture
 from nasgan.binding import build_node
 from nasgan.contracts import Budget, Ledger, SearchSpace, SearchStrategy
 from nasgan.data import ImageSet
+from nasgan.engine.device import choose_device, prepare_torch, settled
 from nasgan.engine.export import (
     average_random,
     describe_networks,
@@ -37,7 +38,6 @@ from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.workbench import (
     Workbench,
     check_config,
-    choose_device,
     find_architecture,
     load_splits,
     make_evaluator,
@@ -45,7 +45,6 @@ from nasgan.engine.workbench import (
     make_logger,
     make_space,
     open_workbench,
-    prepare_torch,
 )
 from nasgan.engine.workers import WORKER_BUILDER, no_shared_weights
 from nasgan.errors import NasganError, RunDirectoryError, SearchFailed, TrainingDiverged
@@ -113,6 +112,7 @@ class _Run:
         self, kind: Literal["search", "train"], config: Mapping[str, Any], run_dir: Path
     ) -> None:
         self.kind = kind
+        self.asked = config
         self.config = config
         self.directory = RunDirectory(run_dir)
 
@@ -135,13 +135,11 @@ class _Run:
         with RunLock(self.directory.path):
             self.directory.remove_leftovers()
             was_unused = self.directory.is_unused
-            # The same run on whichever device of a kind, as `auto` and sweeps choose it.
-            claimed = {**self.config, "device": device.type}
-            self.directory.claim(claimed)
+            self._claim(device)
             record = self.directory.record()
             if record is not None and record.status == "failed" and self.config["retry_failed"]:
                 self.directory.forget()
-                self.directory.claim(claimed)
+                self._claim(device)
                 record = None
             if record is not None:
                 # A kill between the record and the end of the run leaves these.
@@ -155,6 +153,12 @@ class _Run:
                     self.directory.disclaim()
                     new.remove()
                 raise
+
+    def _claim(self, device: torch.device) -> None:
+        """Decide what the configuration leaves to the device, and make the folder this run's."""
+        self.config = settled(self.asked, device, self.directory.began_with())
+        # The same run on whichever device of a kind, as `auto` and sweeps choose it.
+        self.directory.claim({**self.config, "device": device.type})
 
     def _already(self, record: RunRecord) -> Outcome:
         path = self.directory.path

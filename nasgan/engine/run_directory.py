@@ -9,8 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nasgan import atomic
 from nasgan.engine.checkpoints import Checkpoints
+from nasgan.engine.device import settled
 from nasgan.errors import RunDirectoryError
 from nasgan.results.locking import LOCK_FILE
 from nasgan.results.record import RECORD_FILE, RunRecord
@@ -77,6 +80,28 @@ class RunDirectory:
         """The record of a run that has ended; None while there is none."""
         return RunRecord.read(self.record_file) if self.record_file.exists() else None
 
+    def began_with(self) -> dict[str, Any] | None:
+        """The settled configuration of the run that has claimed the folder; None if none has.
+
+        Raises:
+            RunDirectoryError: it cannot be read.
+        """
+        file = self.path / _CONFIG_FILE
+        if not file.exists():
+            return None
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(
+                f"{file}: unreadable: {error}; choose another run_dir="
+            ) from error
+        if not isinstance(held, dict):
+            raise RunDirectoryError(f"{file}: is no configuration; choose another run_dir=")
+        if not isinstance(held.get("trainer"), dict):
+            return held
+        # Older runs hold what they left to the device as it was asked.
+        return settled(held, torch.device("cuda" if held.get("device") == "cuda" else "cpu"))
+
     def claim(self, config: Mapping[str, Any]) -> None:
         """Make this the folder of the run of ``config``.
 
@@ -89,17 +114,10 @@ class RunDirectory:
         file = self.path / _CONFIG_FILE
         free = _FREE_AT_THE_END if self.record_file.exists() else FREE_ON_RESUME
         ours = {key: value for key, value in config.items() if key not in free}
-        if not file.exists():
+        held = self.began_with()
+        if held is None:
             atomic.write_json(file, dict(config))
             return
-        try:
-            held = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunDirectoryError(
-                f"{file}: unreadable: {error}; choose another run_dir="
-            ) from error
-        if not isinstance(held, Mapping):
-            raise RunDirectoryError(f"{file}: is no configuration; choose another run_dir=")
         theirs = {key: value for key, value in held.items() if key not in free}
         changed = list(differences(theirs, ours))
         if changed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from nasgan.contracts import (
     SearchStrategy,
 )
 from nasgan.data import ImageSet, Splits
+from nasgan.engine.device import choose_device
 from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
 from nasgan.errors import ConfigError
@@ -35,7 +35,6 @@ from nasgan.training import TrainerSettings
 __all__ = [
     "Workbench",
     "check_config",
-    "choose_device",
     "find_architecture",
     "load_splits",
     "make_evaluator",
@@ -43,7 +42,6 @@ __all__ = [
     "make_harness",
     "make_logger",
     "make_space",
-    "prepare_torch",
 ]
 
 # Beside its own arguments a dataset's node says what suits it; other nodes refer to that.
@@ -135,44 +133,6 @@ def _check_executor(config: Mapping[str, Any], strategy: SearchStrategy) -> None
             f"{evaluator.__name__}: shared weights live in the search's own process. Use "
             "executor=in_process, or evaluator=scratch"
         )
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is the first CUDA device, or else the CPU.
-
-    Raises:
-        ConfigError: no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device={name}: not a device; use auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device={name} is not supported; use auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ConfigError(f"device={name}: torch sees {count} CUDA devices here; use device=auto")
-    return device
-
-
-def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
-    """Set torch's threads, and on CUDA the algorithms that give the same numbers each time."""
-    if config["threads"] is not None:
-        torch.set_num_threads(config["threads"])
-    if device.type == "cuda":
-        if device.index is not None:
-            # What names no device must not wake the first one, which may be another run's.
-            torch.cuda.set_device(device)
-        # Runs of a sweep share the process.
-        torch.cuda.reset_peak_memory_stats(device)
-        deterministic = bool(config["deterministic"])
-        if deterministic:
-            # cuBLAS reads it when it first starts.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
-        torch.backends.cudnn.benchmark = not deterministic
 
 
 def load_splits(node: Mapping[str, Any]) -> Splits:

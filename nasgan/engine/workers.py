@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.contracts import Evaluator, Ledger
+from nasgan.engine.device import choose_device, prepare_torch
 from nasgan.engine.workbench import (
-    choose_device,
     load_splits,
     make_evaluator,
     make_space,
     open_workbench,
-    prepare_torch,
 )
 from nasgan.errors import ConfigError
 from nasgan.evaluation import EvaluationContext

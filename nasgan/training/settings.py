@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+import torch
 
 from nasgan.errors import ConfigError
 from nasgan.training.losses import LOSSES
@@ -57,14 +60,15 @@ class TrainerSettings:
             generator in training has at that moment (published); ``averaged`` averages these too.
         initialisation: of convolutions, see `nasgan.networks.initialise`.
         horizontal_flip: mirror half of the real images (not published).
-        precision: ``float32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA devices that have it.
+        precision: ``float32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA devices that have it
+            (emulation does not count).
         tf32: allow TF32 in float32 matrix products and convolutions on CUDA.
         channels_last: memory format; null: yes.
         compile: ``off`` or the mode of ``torch.compile`` (``reduce-overhead`` uses CUDA graphs).
             A supernet on sampled paths is never compiled: each path would be its own graph.
-        joint_discriminator_pass: real and generated images through the discriminator as one batch;
-            null: where that is exact (no batch norm, nasgan's own spectral norm) and faster (on
-            accelerators, and compiled).
+        joint_discriminator_pass: real and generated images through the discriminator as one batch,
+            where that is exact (no batch norm, nasgan's own spectral norm); null: on accelerators,
+            and compiled, where it is faster.
         health: see `HealthSettings`.
 
     Raises:
@@ -92,6 +96,9 @@ class TrainerSettings:
     joint_discriminator_pass: bool | None = None
     health: HealthSettings = field(default_factory=HealthSettings)
 
+    OPEN: ClassVar[Mapping[str, Any]] = {"precision": "auto", "joint_discriminator_pass": None}
+    """The values that leave a setting to the device, see `on`."""
+
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise ConfigError(f"trainer.loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
@@ -115,6 +122,25 @@ class TrainerSettings:
     def images_per_generator_step(self) -> int:
         """Images that pass through a network in one generator step and its critic steps."""
         return 2 * self.n_critic * self.discriminator_batch_size + self.generator_batch_size
+
+    def on(self, device: torch.device) -> TrainerSettings:
+        """These settings with what they leave to the device decided.
+
+        On the CPU bf16 measured three times slower; and the joint pass of eager networks makes maps
+        that a CPU's cache no longer holds, and scales them in operations of their own: measured
+        slower there than two passes.
+
+        Args:
+            device: of the training; if it is CUDA, the current one.
+        """
+        is_cuda = device.type == "cuda"
+        precision, joint = self.precision, self.joint_discriminator_pass
+        if precision == "auto":
+            has_bf16 = is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+            precision = "bf16" if has_bf16 else "float32"
+        if joint is None:
+            joint = device.type != "cpu" or self.compile != "off"
+        return replace(self, precision=precision, joint_discriminator_pass=joint)
 
     def _at_least(self, least: int, *names: str) -> None:
         for name in names:

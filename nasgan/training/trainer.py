@@ -21,7 +21,7 @@ from nasgan.training.health import HealthMonitor
 from nasgan.training.losses import LOSSES, gradient_penalty
 from nasgan.training.settings import TrainerSettings
 
-__all__ = ["AdversarialTrainer", "NetworkPair", "uses_bf16"]
+__all__ = ["AdversarialTrainer", "NetworkPair"]
 
 
 class NetworkPair(Protocol):
@@ -34,13 +34,6 @@ class NetworkPair(Protocol):
     @property
     def discriminator(self) -> nn.Module:
         """See `SearchSpace.build_discriminator`, or `Supernet`."""
-
-
-def uses_bf16(settings: TrainerSettings, device: torch.device) -> bool:
-    """Whether networks run under bf16 autocast (on these CPUs it measured three times slower)."""
-    if settings.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return settings.precision == "bf16"
 
 
 class AdversarialTrainer:
@@ -85,14 +78,14 @@ class AdversarialTrainer:
                 f"class-conditional training with {num_classes} classes needs as many in the data; "
                 f"{images.name} has {images.num_classes}"
             )
-        self.settings = settings
+        self.settings = settings = settings.on(device)
         self.device = device
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.generator_steps = 0
         self._total = total_generator_steps
         self._loss = LOSSES[settings.loss]
-        self._bf16 = uses_bf16(settings, device)
+        self._bf16 = settings.precision == "bf16"
         self._place(pair, compile_networks)
         self._optimisers = (
             _adam(pair.generator, settings.lr_generator, settings),
@@ -121,12 +114,9 @@ class AdversarialTrainer:
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = settings.tf32
             torch.backends.cudnn.allow_tf32 = settings.tf32
-        self._joint = settings.joint_discriminator_pass
-        if self._joint is None:
-            # Eager, the joint pass makes maps that a CPU's cache no longer holds, and scales them
-            # in operations of their own: measured slower there than two passes.
-            gains = self.device.type != "cpu" or (compile_networks and settings.compile != "off")
-            self._joint = gains and joint_pass_is_exact(self.discriminator)
+        self._joint = bool(settings.joint_discriminator_pass) and joint_pass_is_exact(
+            self.discriminator
+        )
         self._run_generator: Callable[..., Tensor] = self.generator
         self._run_discriminator: Callable[..., Tensor] = self.discriminator
         if compile_networks and settings.compile != "off":

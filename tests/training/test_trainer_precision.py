@@ -6,15 +6,14 @@ import shutil
 
 import pytest
 import torch
-
-from nasgan.training.trainer import uses_bf16
+from torch import nn
 
 CPU = torch.device("cpu")
 
 
 def test_auto_is_float32_on_the_cpu(tiny):
-    assert not uses_bf16(tiny(), CPU)
-    assert uses_bf16(tiny(precision="bf16"), CPU)
+    assert tiny().on(CPU).precision == "float32"
+    assert tiny(precision="bf16").on(CPU).precision == "bf16"
 
 
 def test_bf16_runs_on_the_cpu_with_float32_weights(make_trainer, tiny, make_pair):
@@ -54,3 +53,17 @@ def test_compiled_networks_train_like_eager_ones(make_trainer, tiny, loss):
         names = set(trainer.state_dict()["generator"])
         assert not any("_orig_mod" in name for name in names)
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("norm", "passes"), [(False, 1), (True, 2)])
+def test_the_joint_pass_is_taken_only_where_it_is_exact(
+    make_trainer, tiny, make_pair, norm, passes
+):
+    pair = make_pair()
+    if norm:
+        pair.discriminator.add_module("norm", nn.BatchNorm2d(1))
+    seen = []
+    pair.discriminator.register_forward_hook(lambda _m, inputs, _y: seen.append(len(inputs[0])))
+    trainer = make_trainer(tiny(joint_discriminator_pass=True), pair=pair)
+    trainer.discriminator_loss(trainer.real_batch())
+    assert seen == [8 // passes] * passes
