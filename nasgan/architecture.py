@@ -34,17 +34,25 @@ class Decision:
         options: the names of the options, in the order of the published integer encoding.
         part: the network that the choice shapes; ``"both"`` for one that both networks share.
         stage: for progressive search, the stage that decides it (0 first); 0 where there are none.
+        surplus: for gradient searches, how many more weights a relaxation makes than there are
+            options. These last ones are dropped, so that those of the options sum to less than 1
+            (published for AdversarialNAS' first down-cell).
     """
 
     name: str
     options: tuple[str, ...]
     part: Part | Literal["both"] = "generator"
     stage: int = 0
+    surplus: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.options)) != len(self.options) or not self.options:
             raise ArchitectureError(
                 f"decision {self.name!r} needs distinct options, got {list(self.options)}"
+            )
+        if self.surplus < 0:
+            raise ArchitectureError(
+                f"decision {self.name!r}: surplus must be at least 0, got {self.surplus}"
             )
 
     def index(self, option: str | int) -> int:

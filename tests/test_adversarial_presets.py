@@ -52,6 +52,7 @@ def test_the_search_preset_takes_the_published_numbers() -> None:
     space = config["search_space"]
     assert (space["generator_channels"], space["discriminator_channels"]) == (160, 80)
     assert (space["latent_dim"], space["discriminator"]) == (120, "searched")
+    assert space["first_down_cell"] == "truncated"
     assert config["strategy"]["relaxation"] == "gumbel_probabilities"
     assert (config["strategy"]["tau_max"], config["strategy"]["tau_min"]) == (5.0, 0.1)
 

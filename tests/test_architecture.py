@@ -106,6 +106,11 @@ def test_decisions_need_distinct_options(options):
         Decision("norm", options)
 
 
+def test_a_decision_has_no_fewer_weights_than_options():
+    with pytest.raises(ArchitectureError, match="surplus must be at least 0"):
+        Decision("norm", ("none", "batch"), surplus=-1)
+
+
 # Files of strangers
 
 JSON = st.recursive(

@@ -13,6 +13,7 @@ import torch
 from nasgan.architecture import Architecture
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.networks.cost import count_macs, count_parameters
+from nasgan.randomness import numpy_generator
 from nasgan_search_spaces.adversarial_nas.decisions import running
 from nasgan_search_spaces.adversarial_nas.published import ADVERSARIALNAS
 from nasgan_search_spaces.adversarial_nas.space import AdversarialNASSpace
@@ -212,11 +213,24 @@ def test_small_images_have_fewer_down_cells(image_size, cells):
         ({"image_size": 32, "latent_scales": 1}, "latent_scales must be one of 2, 3"),
         ({"image_size": 32, "discriminator": "dcgan"}, "discriminator must be one of searched"),
         ({"image_size": 32, "stand_alone_discriminator": "x"}, "must be one of same"),
+        ({"image_size": 32, "first_down_cell": "cut"}, "must be one of softmax, truncated"),
     ],
 )
 def test_an_impossible_setting_is_refused(settings, complaint):
     with pytest.raises(ConfigError, match=complaint):
         AdversarialNASSpace(**settings)
+
+
+def test_architectures_and_paths_do_not_depend_on_the_first_down_cells_weights():
+    plain = AdversarialNASSpace(image_size=16, generator_channels=2, discriminator_channels=2)
+    space = plain.with_settings(first_down_cell="truncated")
+    assert space.settings["first_down_cell"] == "truncated"
+    assert space.size == plain.size
+    assert [d.options for d in space.decisions] == [d.options for d in plain.decisions]
+    architecture = plain.sample(numpy_generator(0, "architectures"))
+    assert space.encode(architecture) == plain.encode(architecture)
+    path = space.one_hot(architecture).discriminator
+    assert all(map(torch.equal, path, plain.one_hot(architecture).discriminator))
 
 
 def test_an_uneven_latent_is_cut_as_evenly_as_can_be():

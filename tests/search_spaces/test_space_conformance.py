@@ -44,6 +44,11 @@ def test_adversarial_nas_conforms_at_larger_images():
     check_search_space(AdversarialNASSpace(image_size=48, **SMALL), architectures=1, classes=0)
 
 
+def test_adversarial_nas_conforms_with_the_published_first_down_cell():
+    space = AdversarialNASSpace(image_size=16, first_down_cell="truncated", **SMALL)
+    check_search_space(space, architectures=2, classes=0)
+
+
 class TakesNoClasses(BaselinesSpace):
     supports_classes = False
 

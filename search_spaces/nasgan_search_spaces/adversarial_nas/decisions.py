@@ -67,10 +67,8 @@ DOWN_CELL: Mapping[str, tuple[str, ...]] = {
     "2-4": DOWN_OPTIONS,
     "3-4": DOWN_OPTIONS,
 }
-# The first down-cell reads the image, so its first edges change the number of channels.
-_FIRST_DOWN_CELL = {
-    edge: CONVOLUTIONS if edge.startswith("0-") else options for edge, options in DOWN_CELL.items()
-}
+# The published code makes a weight for each of the normal options on every normal edge.
+_SURPLUS = len(NORMAL_OPTIONS) - len(CONVOLUTIONS)
 
 
 def down_cells(count: int) -> tuple[str, ...]:
@@ -87,13 +85,29 @@ def generator_decisions() -> tuple[Decision, ...]:
     )
 
 
-def discriminator_decisions(cells: int) -> tuple[Decision, ...]:
-    """The 7 decisions of each of ``cells`` down-cells."""
-    return tuple(
-        Decision(f"{cell}.{edge}", options, part="discriminator")
-        for k, cell in enumerate(down_cells(cells))
-        for edge, options in (DOWN_CELL if k else _FIRST_DOWN_CELL).items()
-    )
+def discriminator_decisions(cells: int, *, truncated: bool = False) -> tuple[Decision, ...]:
+    """The 7 decisions of each of ``cells`` down-cells.
+
+    The first cell reads the image, so that its edges from there change the number of channels and
+    have the convolutions alone.
+
+    Args:
+        cells: number of down-cells.
+        truncated: those edges get the first 5 of 7 weights, as published.
+    """
+    decisions = []
+    for k, cell in enumerate(down_cells(cells)):
+        for edge, options in DOWN_CELL.items():
+            from_image = k == 0 and edge.startswith("0-")
+            decisions.append(
+                Decision(
+                    f"{cell}.{edge}",
+                    CONVOLUTIONS if from_image else options,
+                    part="discriminator",
+                    surplus=_SURPLUS if from_image and truncated else 0,
+                )
+            )
+    return tuple(decisions)
 
 
 def edge_of(decision: str) -> tuple[str, str]:

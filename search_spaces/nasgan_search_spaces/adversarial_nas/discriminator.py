@@ -130,8 +130,8 @@ class SuperDiscriminator(_Discriminator):
 
         Args:
             x: (N, image_channels, S, S).
-            weights: one vector per decision, as for `SuperGenerator`. They need not add up to 1
-                (the published code cuts those of the first cell's first edges from longer ones).
+            weights: one vector per decision, as for `SuperGenerator`. They need not add up to 1,
+                see ``first_down_cell`` of `AdversarialNASSpace`.
             stage: None or 0.
             labels: int64 (N,), if the network is class-conditional.
 

@@ -38,10 +38,11 @@ from nasgan_search_spaces.adversarial_nas.drawing import (
 from nasgan_search_spaces.adversarial_nas.generator import DerivedGenerator, SuperGenerator
 from nasgan_search_spaces.adversarial_nas.genotype import read_matrix, write_matrix
 
-__all__ = ["AdversarialNASSpace", "Discriminator", "StandAloneDiscriminator"]
+__all__ = ["AdversarialNASSpace", "Discriminator", "FirstDownCell", "StandAloneDiscriminator"]
 
 Discriminator = Literal["searched", "autogan", "sngan"]
 StandAloneDiscriminator = Literal["same", "autogan", "sngan"]
+FirstDownCell = Literal["softmax", "truncated"]
 
 _ENLARGEMENT = 2 ** len(UP_CELLS)
 _FIXED = {"autogan": AutoGANDiscriminator, "sngan": SNGANDiscriminator}
@@ -72,6 +73,11 @@ class AdversarialNASSpace(SearchSpace):
         stand_alone_discriminator: what stand-alone generators are trained against: the ``"same"``
             as in the search (a searched one is derived), or AutoGAN's (published) or SNGAN's.
         latent_scales: 3 (published for CIFAR-10) or 2 (published for STL-10).
+        first_down_cell: how gradient searches weigh the five convolutions of a searched
+            discriminator's edges from the image: by a ``"softmax"`` over the five, or
+            ``"truncated"`` (published): by the first five weights of seven, as many as the other
+            normal edges have. These sum to less than 1 (0.71 on average at the start), and the two
+            dropped logits learn with the others. No matter to paths and derived networks.
 
     Raises:
         ConfigError: an impossible image size, a latent too short, or an unknown setting.
@@ -87,6 +93,7 @@ class AdversarialNASSpace(SearchSpace):
         discriminator: Discriminator = "searched",
         stand_alone_discriminator: StandAloneDiscriminator = "same",
         latent_scales: int = 3,
+        first_down_cell: FirstDownCell = "softmax",
         **network: Any,
     ) -> None:
         super().__init__(**{"latent_dim": 120, **network})
@@ -97,10 +104,12 @@ class AdversarialNASSpace(SearchSpace):
             get_args(StandAloneDiscriminator),
         )
         _check_choice("latent_scales", latent_scales, (2, 3))
+        _check_choice("first_down_cell", first_down_cell, get_args(FirstDownCell))
         _check_sizes(self.network.image_size, self.network.latent_dim, latent_scales)
         self.discriminator = discriminator
         self.stand_alone_discriminator = stand_alone_discriminator
         self.latent_scales = latent_scales
+        self.first_down_cell = first_down_cell
 
     def space_settings(self) -> dict[str, Any]:
         """The settings beyond the common ones."""
@@ -108,6 +117,7 @@ class AdversarialNASSpace(SearchSpace):
             "discriminator": self.discriminator,
             "stand_alone_discriminator": self.stand_alone_discriminator,
             "latent_scales": self.latent_scales,
+            "first_down_cell": self.first_down_cell,
         }
 
     @classmethod
@@ -132,7 +142,8 @@ class AdversarialNASSpace(SearchSpace):
         """
         if self.discriminator != "searched":
             return generator_decisions()
-        return generator_decisions() + discriminator_decisions(self.down_cells)
+        truncated = self.first_down_cell == "truncated"
+        return generator_decisions() + discriminator_decisions(self.down_cells, truncated=truncated)
 
     @property
     def reachable_size(self) -> int:

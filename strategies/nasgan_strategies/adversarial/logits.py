@@ -30,7 +30,8 @@ class ArchitectureLogits:
     """Logits over the options of each decision, and the Adam that learns them.
 
     Decisions with equally many options share a tensor, so that a relaxation is computed for all of
-    them at once.
+    them at once. Decisions with a surplus have as many more logits, which take part in the
+    relaxation alone.
 
     Args:
         decisions: of one part.
@@ -48,11 +49,12 @@ class ArchitectureLogits:
         make_optimiser: Callable[[list[Tensor]], torch.optim.Optimizer],
     ) -> None:
         self.decisions = tuple(decisions)
-        self._members: dict[int, list[int]] = {}
+        self._members: dict[tuple[int, int], list[int]] = {}
         initial = []
         for k, decision in enumerate(self.decisions):
-            self._members.setdefault(len(decision.options), []).append(k)
-            initial.append(_INITIAL_SCALE * rng.standard_normal(len(decision.options)))
+            options = len(decision.options)
+            self._members.setdefault((options, decision.surplus), []).append(k)
+            initial.append(_INITIAL_SCALE * rng.standard_normal(options + decision.surplus))
         self.parameters = [
             torch.tensor(
                 np.stack([initial[k] for k in members]), dtype=torch.float32, device=device
@@ -62,17 +64,25 @@ class ArchitectureLogits:
         self._optimiser = make_optimiser(self.parameters)
 
     def weights(self, relaxation: Callable[[Tensor], Tensor]) -> list[Tensor]:
-        """What ``relaxation`` makes of the logits: a vector (K,) for each decision, in order."""
-        rows: dict[int, Tensor] = {}
-        for members, logits in zip(self._members.values(), self.parameters, strict=True):
-            rows.update(zip(members, relaxation(logits).unbind(), strict=True))
-        return [rows[k] for k in range(len(self.decisions))]
+        """What ``relaxation`` makes of the logits: a vector (K,) for each decision, in order.
+
+        Of a decision with a surplus, the first K weights of K + surplus.
+        """
+        return self._rows(lambda logits, options: relaxation(logits)[:, :options])
 
     @torch.no_grad()
     def probabilities(self) -> list[list[float]]:
-        """The softmax over the options of each decision, in order."""
-        rows = self.weights(lambda logits: torch.softmax(logits.double(), dim=-1).cpu())
+        """The softmax over the options of each decision, in order; a surplus has no part in it."""
+        rows = self._rows(lambda x, options: torch.softmax(x[:, :options].double(), dim=-1).cpu())
         return [row.tolist() for row in rows]
+
+    def _rows(self, of_group: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
+        """Rows of ``of_group`` (logits, number of options), by decision."""
+        rows: dict[int, Tensor] = {}
+        groups = zip(self._members.items(), self.parameters, strict=True)
+        for ((options, _), members), logits in groups:
+            rows.update(zip(members, of_group(logits, options).unbind(), strict=True))
+        return [rows[k] for k in range(len(self.decisions))]
 
     def descend(self, loss: Tensor) -> None:
         """One step down ``loss``."""
