@@ -20,6 +20,7 @@ __all__ = [
     "TrainingDiverged",
     "UnknownNameError",
     "nearest_names",
+    "plugin_name",
 ]
 
 
@@ -44,7 +45,7 @@ class CheckpointError(NasganError):
 
 
 class PluginError(NasganError):
-    """An installed plugin cannot be loaded."""
+    """A plugin cannot be loaded, or gave what its contract does not allow."""
 
 
 class RunDirectoryError(NasganError):
@@ -109,3 +110,8 @@ class UnknownNameError(ConfigError, LookupError):
 def nearest_names(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
     """Up to ``limit`` of the ``known`` names that look most like ``name``, best first."""
     return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
+
+
+def plugin_name(plugin: object) -> str:
+    """The class of ``plugin`` with its package and module, by which its author is found."""
+    return f"{type(plugin).__module__}.{type(plugin).__qualname__}"

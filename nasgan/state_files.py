@@ -8,26 +8,84 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
 
 from nasgan import atomic
-from nasgan.errors import CheckpointError
+from nasgan.errors import CheckpointError, PluginError, plugin_name
 
-__all__ = ["load_state", "save_state"]
+__all__ = ["load_state", "not_plain", "plugin_state", "save_state"]
 
 _SUFFIX = ".pt"
 _DIGITS = 12
+# Exactly these: what inherits from them is an object of its own, which is never read again.
+_MAPPINGS = (dict, OrderedDict)
+_LISTS = (list, tuple, torch.Size)
+_VALUES = (type(None), bool, int, float, str, Tensor, nn.Parameter)
+
+
+class _Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+
+def not_plain(value: object, where: str) -> str:
+    """What in ``value`` a file of plain values cannot give back; empty if there is nothing.
+
+    Args:
+        value: to be saved.
+        where: what the answer calls it, e.g. ``"state_dict()"``.
+
+    Returns:
+        The place of the first such value, its type, and what to keep instead.
+    """
+    if type(value) in _MAPPINGS:
+        assert isinstance(value, dict)
+        wrong = [key for key in value if type(key) not in (str, int)]
+        if wrong:
+            return f"{where} has the key {wrong[0]!r}: use texts or ints"
+        parts = (not_plain(item, f"{where}[{key!r}]") for key, item in value.items())
+        return next(filter(None, parts), "")
+    if type(value) in _LISTS:
+        assert isinstance(value, tuple | list)
+        parts = (not_plain(item, f"{where}[{k}]") for k, item in enumerate(value))
+        return next(filter(None, parts), "")
+    if type(value) in _VALUES:
+        return ""
+    return (
+        f"{where} is a {type(value).__module__}.{type(value).__name__}: keep plain numbers, "
+        f"texts, lists, dicts and tensors only (an Architecture or Evaluation as `to_json()`)"
+    )
+
+
+def plugin_state(plugin: _Stateful, kind: str) -> dict[str, Any]:
+    """The ``state_dict()`` of a plugin, from which it can be continued.
+
+    Args:
+        plugin: a strategy, an evaluator, an evaluation under way.
+        kind: which of them, in words.
+
+    Raises:
+        PluginError: something in it could not be read again; names the plugin and the place.
+    """
+    state = plugin.state_dict()
+    if complaint := not_plain(state, "state_dict()"):
+        raise PluginError(f"{kind} {plugin_name(plugin)}: {complaint}")
+    return state
 
 
 def save_state(folder: Path, stem: str, state: Any) -> Path:
     """Write ``state`` (dicts, lists, numbers, texts, tensors) to ``folder/stem.<digest>.pt``.
 
     Raises:
+        CheckpointError: it holds something else, which `load_state` would refuse.
         StorageError: the file could not be written; nothing is left behind.
     """
+    if complaint := not_plain(state, "state"):
+        raise CheckpointError(f"{folder / stem}: not written, as it could not be read: {complaint}")
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()

@@ -8,14 +8,17 @@ import io
 import os
 import pickle
 import random
+import time
 import zipfile
+from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from nasgan.errors import CheckpointError, StorageError
-from nasgan.state_files import load_state, save_state
+from nasgan.state_files import load_state, not_plain, save_state
 
 STATE = {
     "step": 7,
@@ -99,9 +102,59 @@ def test_pickled_code_is_refused_and_does_not_run(tmp_path, wrap):
 
 
 def test_objects_are_refused_when_read(tmp_path):
-    path = save_state(tmp_path, "state", {"path": Path("x")})
+    buffer = io.BytesIO()
+    torch.save({"path": Path("x")}, buffer)
     with pytest.raises(CheckpointError, match="not a checkpoint that nasgan wrote"):
-        load_state(path)
+        load_state(named(tmp_path, buffer.getvalue()))
+
+
+class OwnList(list):
+    """Looks like a list; its class would have to be imported to read it."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.int64(3),
+        np.float64(3.0),
+        np.bool_(True),
+        np.arange(3),
+        Path("x"),
+        {1, 2},
+        OwnList([1]),
+        Counter("aab"),
+        defaultdict(list),
+        {(1, 2): 3},
+        {np.int64(1): 3},
+        torch.nn.Linear(1, 1),
+        time.localtime(),
+        object(),
+        len,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path, value):
+    with pytest.raises(CheckpointError, match=r"state\['job'\]\[1\].* (keep plain|use texts)"):
+        save_state(tmp_path, "state", {"job": [0, value]})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        OrderedDict(a=1),
+        torch.nn.Parameter(torch.ones(2)),
+        torch.Size([1, 2]),
+        (1, "a", None, float("nan")),
+        torch.nn.Linear(2, 2).state_dict(),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_passes_is_read_again(tmp_path, value):
+    assert not not_plain(value, "state")
+    loaded = load_state(save_state(tmp_path, "state", value))
+    assert type(loaded) is type(value)
+    assert str(loaded) == str(value)
 
 
 def foreign_contents() -> list[bytes]:

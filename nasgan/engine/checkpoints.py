@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nasgan import atomic
 from nasgan.errors import CheckpointError, ConfigError
 from nasgan.state_files import load_state, save_state
 
@@ -14,6 +16,7 @@ __all__ = ["Checkpoints"]
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"resume-(\d{8})\.[0-9a-f]+\.pt")
+_ASIDE = "unusable-"
 
 
 class Checkpoints:
@@ -43,23 +46,44 @@ class Checkpoints:
             files[old].unlink(missing_ok=True)
         return path
 
-    def load_newest(self) -> Any | None:
-        """The newest checkpoint that is whole, with its tensors on the CPU; None if there is none.
+    def __bool__(self) -> bool:
+        return bool(self._files())
 
-        A damaged one is passed over with a warning and removed, so that it never counts as one of
-        those kept.
+    def load_newest(self) -> Any | None:
+        """The first of `newest_first`; None if there is none."""
+        return next((state for _, state in self.newest_first()), None)
+
+    def newest_first(self) -> Iterator[tuple[Path, Any]]:
+        """The checkpoints that are whole, with their tensors on the CPU.
+
+        A damaged one is passed over with a warning and set aside.
         """
         files = self._files()
         for number in sorted(files, reverse=True):
             try:
-                return load_state(files[number])
+                state = load_state(files[number])
             except CheckpointError as error:
-                _log.warning("%s; falling back to the checkpoint before it", error)
-                files[number].unlink(missing_ok=True)
-        return None
+                self.set_aside(files[number], str(error))
+            else:
+                yield files[number], state
+
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Rename a checkpoint that cannot be used: it counts as none, and is never removed.
+
+        Raises:
+            StorageError: it cannot be renamed.
+        """
+        kept = path.with_name(f"{_ASIDE}{path.name}")
+        try:
+            path.replace(kept)
+        except OSError as error:
+            raise atomic.storage_error(kept, error) from error
+        _log.warning(
+            "%s; falling back to the checkpoint before it, and keeping it as %s", reason, kept.name
+        )
 
     def clear(self) -> None:
-        """Remove all, when the run has ended."""
+        """Remove all that could be used, when the run has ended."""
         for path in self._files().values():
             path.unlink(missing_ok=True)
 

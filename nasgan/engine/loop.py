@@ -24,6 +24,11 @@ __all__ = ["CheckpointSettings", "RunLoop"]
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 2.0
 _PRECIOUS_SECONDS = 1.0
+_KEYS = {"run_id", "job", "history_offset", "timers"}
+_ANEW = (
+    "this run was begun before and left no checkpoint that can be used, so it BEGINS ANEW, and "
+    "what it had computed is computed again"
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,9 @@ class RunLoop:
         self._status_written = float("-inf")
 
     def resume(self) -> bool:
-        """Continue from the newest whole checkpoint; False where there is none.
+        """Continue from the newest checkpoint that is whole and fits; False where there is none.
+
+        A run that had begun, and finds none, says that it begins anew.
 
         The logger is told again what the history keeps: a kill may have cost it the last lines, and
         it may have been told of some that the history does not keep.
@@ -89,15 +96,13 @@ class RunLoop:
         Raises:
             CheckpointError: it is another run's.
         """
-        state = self._checkpoints.load_newest()
+        began = len(self._history) > 0 or bool(self._checkpoints)
+        state = self._newest_that_fits()
         if state is None:
+            if began:
+                _log.warning("%s: %s", self._directory.path, _ANEW)
             self._history.truncate(0)
             return False
-        if state["run_id"] != self._run_id:
-            raise CheckpointError(
-                f"{self._directory.checkpoints} holds checkpoints of another run "
-                f"({state['run_id']}); delete them to start anew"
-            )
         self._job.load_state_dict(state["job"])
         self._history.truncate(state["history_offset"])
         self.timers = dict(state["timers"])
@@ -106,6 +111,23 @@ class RunLoop:
             for line in read_history(self._history.path):
                 self._logger.log(_numbers(line), line["index"])
         return True
+
+    def _newest_that_fits(self) -> dict[str, Any] | None:
+        """The newest checkpoint whose history is there; those that do not fit are set aside."""
+        for path, state in self._checkpoints.newest_first():
+            if not isinstance(state, dict) or not state.keys() >= _KEYS:
+                self._checkpoints.set_aside(path, f"{path}: not the checkpoint of a run")
+            elif state["run_id"] != self._run_id:
+                raise CheckpointError(
+                    f"{self._directory.checkpoints} holds checkpoints of another run "
+                    f"({state['run_id']}); delete them to start anew"
+                )
+            elif not self._history.reaches(state["history_offset"]):
+                reason = f"{path}: {self._history.path.name} has lost lines that were saved before"
+                self._checkpoints.set_aside(path, reason)
+            else:
+                return state
+        return None
 
     def run(self) -> None:
         """Step until the job is finished; a checkpoint holds the end.

@@ -31,6 +31,7 @@ from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams, numpy_generator
 from nasgan.results.proxy import proxy_correlation
 from nasgan.results.run_log import run_log
+from nasgan.state_files import plugin_state
 from nasgan.training import SupernetTraining, TrainerSettings
 
 __all__ = ["EngineRun", "SearchJob"]
@@ -112,7 +113,7 @@ class EngineRun:
         shared = self.__dict__.get("shared_weights")
         return {
             "streams": self._streams.state_dict(),
-            "evaluator": self.evaluator.state_dict(),
+            "evaluator": plugin_state(self.evaluator, "evaluator"),
             "pool": self.pool.state_dict(),
             "shared_weights": shared.state_dict() if shared is not None else None,
         }
@@ -304,7 +305,7 @@ class SearchJob:
         return {
             "ledger": self.ledger.state_dict(),
             "run": self.run.state_dict(),
-            "strategy": self.strategy.state_dict(),
+            "strategy": plugin_state(self.strategy, "strategy"),
             "search_ended_by": self.search_ended_by,
             "failures": self._failures,
             "scored": [

@@ -7,6 +7,7 @@ from typing import Any
 
 from nasgan.contracts import Evaluation, EvaluationPool, EvaluationTask, Evaluator, Proposal
 from nasgan.errors import BudgetExhausted
+from nasgan.state_files import plugin_state
 
 __all__ = ["InProcessPool"]
 
@@ -68,7 +69,7 @@ class InProcessPool(EvaluationPool):
         """The proposals, and the evaluation that is half done."""
         return {
             "proposals": [proposal.to_json() for proposal in self._proposals],
-            "task": None if self._task is None else self._task.state_dict(),
+            "task": None if self._task is None else plugin_state(self._task, "evaluation"),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

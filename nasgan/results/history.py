@@ -93,16 +93,26 @@ class History:
             CheckpointError: the file never had such a length.
             StorageError: the file cannot be changed.
         """
-        whole = self.path.read_bytes()[: self._offset] if self.path.exists() else b""
-        kept = whole[:offset]
-        if offset < 0 or len(kept) != offset or (kept and not kept.endswith(b"\n")):
+        kept = self._kept(offset)
+        if kept is None:
             raise CheckpointError(
-                f"{self.path}: cannot go back to {offset} bytes: it holds {len(whole)} bytes of "
+                f"{self.path}: cannot go back to {offset} bytes: it holds {self._offset} bytes of "
                 "whole lines, so the checkpoint belongs to another history"
             )
         self._cut(offset)
         self._offset = offset
         self._count = kept.count(b"\n")
+
+    def reaches(self, offset: int) -> bool:
+        """Whether `truncate` can go back to ``offset``."""
+        return self._kept(offset) is not None
+
+    def _kept(self, offset: int) -> bytes | None:
+        """The lines up to ``offset``; None where no line ends there."""
+        whole = self.path.read_bytes()[: self._offset] if self.path.exists() else b""
+        kept = whole[:offset]
+        is_end = not kept or kept.endswith(b"\n")
+        return kept if offset >= 0 and len(kept) == offset and is_end else None
 
     def _cut(self, size: int) -> None:
         try:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nasgan.contracts import Architecture, Budget, SearchSpace, SearchStrategy, StepReport
 from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.state_files import not_plain
 from nasgan.testing.toy_run import ToyRun, require_valid
 from nasgan.testing.toy_space import ToySpace
 
@@ -29,7 +29,6 @@ _BUDGETS = {
 }
 # Shared weights score several candidates in one piece.
 _TOGETHER = {"shared": 3, "scratch": 1}
-_PLAIN = (type(None), bool, int, float, str)
 _FINALISTS = 3
 
 
@@ -146,7 +145,8 @@ class _Session:
         """A fresh instance that continues from this one's state, through a file."""
         with _own_randomness_only("`state_dict`"):
             state = self.strategy.state_dict()
-        _check_plain(state, "state_dict()")
+        complaint = not_plain(state, "state_dict()")
+        _expect(not complaint, complaint)
         buffer = io.BytesIO()
         torch.save({"run": self.run.state_dict(), "strategy": state}, buffer)
         buffer.seek(0)
@@ -334,22 +334,6 @@ def _check_finalists(
         incumbent == next(iter(finalists), None),
         "`incumbent` is not the first of `finalists`: both mean the best architecture known",
     )
-
-
-def _check_plain(value: object, where: str) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _expect(type(key) in (str, int), f"{where} has the key {key!r}: use texts or ints")
-            _check_plain(item, f"{where}[{key!r}]")
-    elif isinstance(value, (list, tuple)):
-        for k, item in enumerate(value):
-            _check_plain(item, f"{where}[{k}]")
-    else:
-        _expect(
-            isinstance(value, Tensor) or type(value) in _PLAIN,
-            f"{where} is a {type(value).__module__}.{type(value).__name__}: keep plain numbers, "
-            f"texts, lists, dicts and tensors only (an Architecture or Evaluation as `to_json()`)",
-        )
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from typing import Any
 
 from nasgan import errors
 from nasgan.contracts import Evaluator, Ledger, Proposal
-from nasgan.errors import NasganError
+from nasgan.errors import NasganError, PluginError, plugin_name
 from nasgan.evaluation.executors.crew import Message
+from nasgan.state_files import not_plain
 
 __all__ = ["CandidateWorker", "LogForwarder", "error_from"]
 
@@ -73,11 +74,10 @@ class CandidateWorker:
         )
         while (evaluation := task.result) is None:
             task.advance()
-        return {
-            "kind": "done",
-            "evaluation": evaluation.to_json(),
-            "kept": evaluator.kept(architecture),
-        }
+        kept = evaluator.kept(architecture)
+        if complaint := not_plain(kept, "kept()"):
+            raise PluginError(f"evaluator {plugin_name(evaluator)}: {complaint}")
+        return {"kind": "done", "evaluation": evaluation.to_json(), "kept": kept}
 
     def _guarded(self, work: Callable[[], Message]) -> Message:
         try:
