@@ -21,11 +21,21 @@ __all__ = [
     "UnknownNameError",
     "nearest_names",
     "plugin_name",
+    "quoted",
 ]
+
+_LONGEST_VALUE = 200
+_LONGEST_MESSAGE = 2_000
 
 
 class NasganError(Exception):
-    """Base of every error that nasgan raises on purpose."""
+    """Base of every error that nasgan raises on purpose.
+
+    What others wrote may stand in a message: it is cut off where nobody would read on.
+    """
+
+    def __str__(self) -> str:
+        return _shortened(super().__str__(), _LONGEST_MESSAGE)
 
 
 class ConfigError(NasganError, ValueError):
@@ -115,3 +125,18 @@ def nearest_names(name: str, known: Iterable[str], *, limit: int = 3) -> list[st
 def plugin_name(plugin: object) -> str:
     """The class of ``plugin`` with its package and module, by which its author is found."""
     return f"{type(plugin).__module__}.{type(plugin).__qualname__}"
+
+
+def quoted(value: object, *, most: int = _LONGEST_VALUE) -> str:
+    """``value`` as messages show it: as Python writes it, of at most ``most`` characters."""
+    if isinstance(value, str):
+        value = value[: most + 1]  # what is not shown need not be written first
+    try:
+        shown = "null" if value is None else repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
+        shown = f"an endless {type(value).__name__}"
+    return _shortened(shown, most)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

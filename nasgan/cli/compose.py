@@ -14,12 +14,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from nasgan.binding import is_accepted
 from nasgan.cli.configs import config_folder, register_plugin_configs
+from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.resolvers import experiment_name, register_resolvers, run_folder
 from nasgan.cli.schema import check_config, strip_foreign
-from nasgan.errors import ConfigError
 
 __all__ = [
     "VERSION_BASE",
@@ -120,21 +119,12 @@ def sweep_jobs(settings: DictConfig, overrides: Sequence[str] = ()) -> list[tupl
 def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
     register_plugin_configs()
     register_resolvers()
-    with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
-        config = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
-    _check_callbacks(config.hydra)
-    return config
-
-
-def _check_callbacks(hydra_settings: Any) -> None:
-    """Hydra instantiates its callbacks itself, from any package: hold them to nasgan's rule."""
-    for name, node in (hydra_settings.callbacks or {}).items():
-        target = str(node.get("_target_"))
-        if not is_accepted(target):
-            raise ConfigError(
-                f"hydra.callbacks.{name}._target_={target!r} is refused: a _target_ outside nasgan "
-                "and installed plugins"
-            )
+    undo = guard_hydra()
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
+            return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    finally:
+        undo()
 
 
 def resolved(verb: str, settings: DictConfig, hydra_settings: Any) -> dict[str, Any]:

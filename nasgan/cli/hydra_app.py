@@ -9,7 +9,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +21,7 @@ from nasgan.cli.compose import VERSION_BASE, compose_run, compose_sweep, sweep_j
 from nasgan.cli.configs import config_uri, register_plugin_configs
 from nasgan.cli.console import say
 from nasgan.cli.hydra_job import Job, Work
+from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.resolvers import register_resolvers, sweep_name
 from nasgan.cli.sweep import SweepLog, complaint, summary
@@ -78,7 +79,8 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
     register_resolvers()
     job = Job(verb, work, plan.sweep)
     main = hydra.main(version_base=VERSION_BASE, config_path=config_uri(), config_name=verb)
-    with _command_line(arguments), _errors_raised():
+    with _command_line(arguments), _errors_raised(), ExitStack() as at_the_end:
+        at_the_end.callback(guard_hydra())
         try:
             if plan.sweep is not None:
                 _run_sweep(main(job), plan.sweep, plan.jobs)

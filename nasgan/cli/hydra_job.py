@@ -22,6 +22,7 @@ from nasgan import atomic
 from nasgan.cli.apart import call_apart
 from nasgan.cli.compose import resolved
 from nasgan.cli.devices import share_of_devices
+from nasgan.cli.hydra_rules import check_logging, guard_hydra
 from nasgan.cli.messages import explain
 from nasgan.cli.outcome import Outcome, is_refusal, report
 from nasgan.cli.resolvers import register_resolvers
@@ -67,7 +68,9 @@ class Job:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        register_resolvers()  # a launcher's process starts here, without `run_app`
+        # A launcher's process starts here, without `run_app`.
+        register_resolvers()
+        guard_hydra()
 
     def __call__(self, settings: DictConfig) -> int:
         """Do the work of the composed ``settings``; returns the exit code."""
@@ -152,6 +155,7 @@ def run_job(data: Mapping[str, Any]) -> None:
     setup_globals()
     whole = OmegaConf.create({**data["settings"], "hydra": data["hydra"]})
     HydraConfig.instance().cfg = whole  # type: ignore[assignment]
+    check_logging(whole.hydra.job_logging, "hydra.job_logging")
     configure_log(whole.hydra.job_logging, whole.hydra.verbose)
     module, _, name = data["work"].partition(":")
     folder, sweep_name = data["sweep"]

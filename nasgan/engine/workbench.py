@@ -282,7 +282,7 @@ def make_logger(config: Mapping[str, Any]) -> RunLogger:
     node = config.get("logger")
     if not node:
         return NullLogger()
-    made: RunLogger = build_node(node, where="logger")
+    made: RunLogger = build_node(node, where="logger", base=RunLogger)
     return SafeLogger(made)
 
 

@@ -15,7 +15,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from nasgan.errors import ConfigError, MissingDependencyError
 
@@ -29,6 +29,7 @@ _LOGIN_SECONDS = 60.0
 _UPLOAD_SECONDS = 600.0
 
 
+@runtime_checkable
 class RunLogger(Protocol):
     """What the engine tells a logger, in this order; `start` and `finish` once each."""
 
