@@ -89,6 +89,16 @@ def test_autogan_s_search_takes_the_published_numbers() -> None:
     assert {name: strategy[name] for name in published} == published
 
 
+@pytest.mark.parametrize("preset", [p for p in AUTOGAN if p != "autogan/random_early_stop"])
+def test_autogan_s_supernets_train_as_published(preset: str) -> None:
+    trainer = search(preset)["trainer"]
+    assert (trainer["zero_grad"], trainer["precision"], trainer["tf32"]) == (
+        "zero",
+        "float32",
+        False,
+    )
+
+
 def test_what_the_variants_change() -> None:
     assert search("autogan/search_fid_reward")["objective"] == "fid"
     assert search("autogan/search_slas")["strategy"]["multi_level"] is False

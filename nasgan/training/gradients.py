@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["descend", "without_gradients"]
+__all__ = ["ZeroGrad", "descend", "without_gradients"]
+
+ZeroGrad = Literal["set_to_none", "zero"]
 
 
 @contextmanager
@@ -23,8 +26,24 @@ def without_gradients(*networks: nn.Module) -> Iterator[None]:
             network.requires_grad_(True)
 
 
-def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of ``optimiser`` down ``loss``."""
+def descend(
+    optimiser: torch.optim.Optimizer, loss: Tensor, zero_grad: ZeroGrad = "set_to_none"
+) -> None:
+    """One step of ``optimiser`` down ``loss``.
+
+    Args:
+        optimiser: of the parameters.
+        loss: a scalar.
+        zero_grad: what a parameter that ``loss`` does not reach has for a gradient: none, so that
+            it is passed over, or ``zero`` if it ever had one, so that its moments decay (the
+            `zero_grad` of torch before 2.0 leaves zeros behind).
+    """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    if zero_grad == "zero":
+        for group in optimiser.param_groups:
+            for parameter in group["params"]:
+                # The state, unlike the gradients, is in the checkpoint.
+                if parameter.grad is None and parameter in optimiser.state:
+                    parameter.grad = torch.zeros_like(parameter)
     optimiser.step()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from nasgan.errors import ConfigError
+from nasgan.training.gradients import ZeroGrad
 from nasgan.training.losses import LOSSES
 
 __all__ = ["HealthSettings", "TrainerSettings"]
@@ -54,6 +55,10 @@ class TrainerSettings:
         lr_discriminator: Adam's learning rate.
         beta1: Adam's, for both networks.
         beta2: Adam's, for both networks.
+        zero_grad: ``set_to_none`` passes over the options of a supernet that are not on the path of
+            a step; ``zero``, as under the torch 1.1 of the published codes, lets their second
+            moments decay in it, once they have been drawn at all, so that seldom drawn options make
+            longer steps. The same for single networks.
         lr_decay: ``none`` (published) or ``linear``, down to 0 at the end of the training.
         ema_decay: decay of the generator's averaged parameters per generator step; null for none.
         ema_buffers: ``live`` evaluates averaged parameters with the running statistics that the
@@ -84,6 +89,7 @@ class TrainerSettings:
     lr_discriminator: float = 2e-4
     beta1: float = 0.0
     beta2: float = 0.9
+    zero_grad: ZeroGrad = "set_to_none"
     lr_decay: Literal["none", "linear"] = "none"
     ema_decay: float | None = 0.999
     ema_buffers: Literal["live", "averaged"] = "live"

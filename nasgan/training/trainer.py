@@ -224,7 +224,7 @@ class AdversarialTrainer:
 
     def update_discriminator(self, loss: Tensor) -> None:
         """One step of the discriminator's parameters down ``loss``."""
-        descend(self._optimisers[1], loss)
+        descend(self._optimisers[1], loss, self.settings.zero_grad)
 
     def generator_loss(
         self, weights: PairWeights | None = None, *, stage: int | None = None
@@ -246,7 +246,7 @@ class AdversarialTrainer:
 
     def update_generator(self, loss: Tensor) -> None:
         """One step of the generator's parameters down ``loss``, then of their average."""
-        descend(self._optimisers[0], loss)
+        descend(self._optimisers[0], loss, self.settings.zero_grad)
         if self.average is not None:
             self.average.update(self.generator)
 
