@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["BESIDE_THE_RESULT", "FREE_ON_RESUME"]
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nasgan.errors import ConfigError
+
+__all__ = [
+    "BESIDE_THE_RESULT",
+    "FREE_ON_RESUME",
+    "PLACES",
+    "absolute",
+    "nearby",
+    "places",
+    "with_places",
+    "without_places",
+]
 
 FREE_ON_RESUME = frozenset(
     {
@@ -20,3 +36,75 @@ FREE_ON_RESUME = frozenset(
 
 BESIDE_THE_RESULT = FREE_ON_RESUME | {"device", "seed", "threads"}
 """May differ between the runs of one experiment: where and how, not what is asked."""
+
+PLACES = frozenset(
+    {
+        "dataset.download",
+        "dataset.path",
+        "dataset.root",
+        "dataset.test_path",
+        "metrics.features.download",
+        "metrics.features.weights",
+    }
+)
+"""Where what a run works with lies. What it is, the ``content`` of the record says."""
+
+
+def without_places(config: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """``config`` without its `PLACES`."""
+    return {
+        key: without_places(value, f"{where}{key}.") if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if f"{where}{key}" not in PLACES
+    }
+
+
+def with_places(
+    config: Mapping[str, Any], change: Callable[[str], str], where: str = ""
+) -> dict[str, Any]:
+    """``config``, each path among its `PLACES` as ``change`` gives it."""
+    made: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{where}{key}"
+        if isinstance(value, Mapping):
+            made[key] = with_places(value, change, f"{name}.")
+        else:
+            made[key] = change(value) if name in PLACES and isinstance(value, str) else value
+    return made
+
+
+def places(config: Mapping[str, Any], where: str = "") -> dict[str, str]:
+    """The paths among the `PLACES` of ``config``, from the root, by their names."""
+    found: dict[str, str] = {}
+    for key, value in config.items():
+        name = f"{where}{key}"
+        if isinstance(value, Mapping):
+            found |= places(value, f"{name}.")
+        elif name in PLACES and isinstance(value, str):
+            found[name] = absolute(value)
+    return found
+
+
+def absolute(path: str) -> str:
+    """``path`` from the root, without ``~``, ``.`` and ``..``; links stay.
+
+    Raises:
+        ConfigError: it begins with ``~`` and the name of nobody here.
+    """
+    try:
+        return os.path.normpath(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise ConfigError(f"the path {path!r}: {error} Write it out") from error
+
+
+def nearby(path: str) -> str:
+    """One text for all spellings of ``path``: from here, or from home, where it is below them.
+
+    So that it stays the same where a project, or a whole home, lies elsewhere.
+    """
+    full = absolute(path)
+    for start, prefix in ((".", ""), ("~", f"~{os.sep}")):
+        within = os.path.relpath(full, absolute(start))
+        if within.partition(os.sep)[0] != os.pardir:
+            return prefix + within
+    return full

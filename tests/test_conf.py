@@ -105,7 +105,10 @@ def test_a_data_set_chooses_its_metrics_and_a_user_overrules_it() -> None:
     chosen = compose("search", ["dataset=cifar10", "metrics=lite0"])
     assert chosen["metrics"]["features"]["name"] == "lite0"
     evaluated = compose("evaluate", ["run=x"])
-    assert (evaluated["metrics"], evaluated["dataset"]) == ({}, {}), "those of the run"
+    of_the_run = {"path": None, "test_path": None, "root": None, "download": None}
+    assert evaluated["dataset"] == of_the_run, "those of the run, wherever they lie"
+    weights = {"weights": None, "download": None}
+    assert evaluated["metrics"] == {"metrics": None, "features": weights}
 
 
 def test_a_strategy_chooses_its_evaluator_and_a_user_overrules_it() -> None:

@@ -50,6 +50,7 @@ SIDEWAYS = {
     "architecture": {"errors", "atomic"},
     "graph": {"errors", "architecture"},
     "state_files": {"errors", "atomic"},
+    "run_settings": {"errors"},
     "values": {"errors"},
     "binding": {"errors", "registry", "values"},
     "networks": {"errors"},

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from nasgan.cli.configs import config_folder, register_plugin_configs
 from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
+from nasgan.cli.paths import from_the_root
 from nasgan.cli.resolvers import experiment_name, register_resolvers, run_folder
 from nasgan.cli.schema import check_config, strip_foreign
 
@@ -145,4 +146,4 @@ def resolved(verb: str, settings: DictConfig, hydra_settings: Any) -> dict[str, 
     if verb in _RUN_VERBS:
         config["experiment"] = experiment_name(hydra_settings)
     check_config(verb, config)
-    return config
+    return from_the_root(config)

@@ -23,6 +23,8 @@ def _evaluate(config: dict[str, Any], _: Path) -> int:
 
     result = evaluate_run(config)
     protocol = str(result["protocol"])
+    if result["remark"]:
+        say(f"note   {result['remark']}")
     scores = result["metrics"].items()
     say(f"protocol {protocol}, latents of seed {result['seed']}")
     rows = [(display_name(name, protocol), f"{value:.6g}") for name, value in scores]

@@ -12,11 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from nasgan.cli.configs import options
-from nasgan.run_settings import BESIDE_THE_RESULT
+from nasgan.cli.paths import is_architecture_file
+from nasgan.run_settings import BESIDE_THE_RESULT, PLACES, nearby
 
 __all__ = ["experiment_name", "register_resolvers", "run_folder", "sweep_name"]
 
 _LABEL = re.compile(r"[A-Za-z0-9_]+")
+# Which data they hold, their names say; see `nasgan.engine.identity` for data that do not.
+_ELSEWHERE = frozenset({"dataset.download", "dataset.root", "metrics.features.download"})
 _SEED_FOLDER = re.compile(r"seed\d+")
 
 
@@ -84,7 +87,7 @@ def _stable_name(config: DictConfig, verb: str) -> str:
         parts.append(experiment.replace("/", "_"))
     if config.conditional:
         parts.append("conditional")
-    tag = _tag(list(config.hydra.overrides.task), named)
+    tag = _tag(list(config.hydra.overrides.task), named, config)
     return "-".join([*map(str, parts), *([tag] if tag else [])]) + f"/seed{config.seed}"
 
 
@@ -102,17 +105,23 @@ def _architecture_label(architecture: Any) -> tuple[str, bool]:
     return "encoding", False
 
 
-def _tag(overrides: list[str], named: set[str]) -> str:
-    """Eight hexadecimal digits for the overrides that the folder's name does not show."""
+def _tag(overrides: list[str], named: set[str], config: DictConfig | None = None) -> str:
+    """Eight hexadecimal digits for the overrides that the folder's name does not show.
+
+    A path of the ``config`` counts as one, however it is spelled.
+    """
     kept = {}
     parser = OverridesParser.create()
     for text in overrides:
         override = parser.parse_override(text)
         key = override.get_key_element().lstrip("+")
-        if key not in named and key.partition(".")[0] not in BESIDE_THE_RESULT:
-            is_sweep = override.is_sweep_override()
-            value = text.partition("=")[2] if is_sweep else override.get_value_element_as_str()
-            kept[key] = value
+        if key in named | _ELSEWHERE or key.partition(".")[0] in BESIDE_THE_RESULT:
+            continue
+        is_sweep = override.is_sweep_override()
+        value = text.partition("=")[2] if is_sweep else override.get_value_element_as_str()
+        path = None if config is None else OmegaConf.select(config, key)
+        is_file = key in PLACES or (key == "architecture" and is_architecture_file(path))
+        kept[key] = nearby(path) if is_file and isinstance(path, str) else value
     if not kept:
         return ""
     return hashlib.sha256(json.dumps(sorted(kept.items())).encode("utf-8")).hexdigest()[:8]

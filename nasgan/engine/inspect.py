@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import SearchSpace
+from nasgan.data import ImageSet
 from nasgan.engine.device import choose_device, prepare_torch
+from nasgan.engine.identity import other_content
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.workbench import load_splits, make_harness
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError
@@ -179,12 +181,14 @@ def evaluate_run(config: Mapping[str, Any]) -> dict[str, Any]:
     """Score a finished run's generator anew; what ``nasgan evaluate`` calls.
 
     Args:
-        config: ``run``, ``metrics`` and ``dataset`` (nodes, or empty for those of the run),
-            ``num_images`` (null: as the metrics say), ``seed``, ``device``, ``threads``.
+        config: ``run``, ``metrics`` and ``dataset`` (nodes; without a ``_target_`` those of the
+            run, with the values given in place of its own), ``num_images`` (null: as the metrics
+            say), ``seed``, ``device``, ``threads``.
 
     Returns:
-        ``{"protocol": id, "metrics": {...}, "per_class": {...}, "seed": ...}``; ``per_class`` holds
-        the values of each class of the scores that are made class by class.
+        ``{"protocol": id, "metrics": {...}, "per_class": {...}, "seed": ..., "remark": ...}``;
+        ``per_class`` holds the values of each class of the scores that are made class by class,
+        ``remark`` says if the images are not those that the run was trained on.
 
     Raises:
         NasganError: bad input.
@@ -192,16 +196,18 @@ def evaluate_run(config: Mapping[str, Any]) -> dict[str, Any]:
     device = choose_device(config["device"])
     prepare_torch(config, device)
     run = load(config["run"])
-    metrics = dict(config["metrics"] or run.record.config["metrics"])
+    metrics = _of_run(config["metrics"], run.record.config["metrics"])
     if config["num_images"] is not None:
         metrics["num_images"] = config["num_images"]
-    train = load_splits(config["dataset"] or run.record.config["dataset"]).train.to(device)
+    train = load_splits(_of_run(config["dataset"], run.record.config["dataset"])).train.to(device)
+    remark = _remark(run.record, train, is_asked_for="_target_" in config["dataset"])
     network = run.space.network
     if (train.image_size, train.image_channels) != (network.image_size, network.image_channels):
         raise ConfigError(
             f"the run makes {network.image_channels}x{network.image_size}x{network.image_size} "
             f"images, {train.name} has {train.image_channels}x{train.image_size}x"
-            f"{train.image_size}; choose the dataset= that it was trained on"
+            f"{train.image_size}; choose the dataset= that it was trained on, with its "
+            "dataset.image_size= and dataset.image_channels="
         )
     harness = make_harness(metrics, train, device, num_classes=network.num_classes)
     generator = run.generator.to(device)
@@ -219,4 +225,37 @@ def evaluate_run(config: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": dict(scores),
         "per_class": scores.per_class,
         "seed": config["seed"],
+        "remark": remark,
     }
+
+
+def _of_run(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A node that was ``given``; without a target, that of the run with the values given."""
+    if "_target_" in given:
+        return dict(given)
+    made = dict(own)
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            made[key] = _of_run(value, made.get(key, {}))
+        elif value is not None:
+            made[key] = value
+    return made
+
+
+def _remark(record: RunRecord, train: ImageSet, *, is_asked_for: bool) -> str:
+    """In words, whether ``train`` are the images that the run was trained on.
+
+    Raises:
+        RunDirectoryError: they are not, and were not asked for by name.
+    """
+    held = {"images": record.dataset_info["checksum"]}
+    other = other_content(held, {"images": train.checksum})
+    if not other:
+        return ""
+    if is_asked_for:
+        return f"not the run's own data: {other}"
+    raise RunDirectoryError(
+        f"dataset: what the run of {record.dataset} was trained on has changed: {other}. Name the "
+        "place of its own images (dataset.path=, dataset.root=), or score it against these by "
+        "naming the whole data set (dataset=OPTION dataset.KEY=VALUE ...)"
+    )

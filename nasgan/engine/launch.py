@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.binding import build_node
 from nasgan.contracts import Budget, Ledger, SearchSpace, SearchStrategy
@@ -29,6 +26,12 @@ from nasgan.engine.export import (
     write_samples,
 )
 from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, FinalSettings
+from nasgan.engine.identity import (
+    RunIdentity,
+    check_moved,
+    content_of_features,
+    content_of_images,
+)
 from nasgan.engine.loop import CheckpointSettings, RunLoop
 from nasgan.engine.progress import ProgressView, progress_view, tell
 from nasgan.engine.run_directory import NewFolders, RunDirectory
@@ -47,9 +50,10 @@ from nasgan.engine.workbench import (
     open_workbench,
 )
 from nasgan.engine.workers import WORKER_BUILDER, no_shared_weights
-from nasgan.errors import NasganError, RunDirectoryError, SearchFailed, TrainingDiverged
+from nasgan.errors import NasganError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import EvaluationContext, TrainingPlan
 from nasgan.evaluation.executors import WorkOrder
+from nasgan.registry import ARCHITECTURES, plugins
 from nasgan.results.environment import collect_environment
 from nasgan.results.locking import RunLock
 from nasgan.results.loggers import RunLogger
@@ -139,11 +143,13 @@ class _Run:
             record = self.directory.record()
             if record is not None and record.status == "failed" and self.config["retry_failed"]:
                 self.directory.forget()
+                RunIdentity.of(self.directory.identity).forget()
                 self._claim(device)
                 record = None
             if record is not None:
                 # A kill between the record and the end of the run leaves these.
                 self.directory.remove_resumption()
+                check_moved(record, self.config, self.directory.path)
                 return self._already(record)
             try:
                 with progress_view(self.config["progress"]) as view:
@@ -178,12 +184,13 @@ class _Run:
         return Outcome("already_completed", path, lines)
 
     def _work(self, device: torch.device, view: ProgressView) -> Outcome:
-        identity = self._identity()
-        run_log.info("%s", what_runs(self.kind, identity["run_id"], self.config["seed"]))
+        identity = RunIdentity.of(self.directory.identity)
+        run_log.info("%s", what_runs(self.kind, identity.run_id, self.config["seed"]))
         logger = make_logger(self.config)
         splits = load_splits(self.config["dataset"])
         # Impossible networks are refused before the metrics' reference is computed.
-        self._space_and_architecture(splits.train)
+        _, given = self._space_and_architecture(splits.train)
+        identity.hold({**content_of_images(splits), "architecture": given.id if given else None})
         features = self.config["metrics"]["features"]["name"]
         tell(
             view,
@@ -191,6 +198,7 @@ class _Run:
             f"{splits.train.identity} (made once, then cached)",
         )
         bench = open_workbench(self.config, device, splits)
+        identity.hold(content_of_features(bench.harness.extractor))
         tell(view, f"protocol {bench.harness.protocol.id}, on {device_name(device)}")
         if bench.bound is not None:
             metric = bench.objective.metric
@@ -201,10 +209,10 @@ class _Run:
             )
         job, name = self._make_job(bench)
         settings = CheckpointSettings(**self.config["checkpoint"])
-        loop = RunLoop(job, self.directory, settings, view, logger, run_id=identity["run_id"])
+        loop = RunLoop(job, self.directory, settings, view, logger, run_id=identity.run_id)
         logger.start(
             {
-                "run_id": identity["run_id"],
+                "run_id": identity.run_id,
                 "run_dir": str(self.directory.path),
                 "config": dict(self.config),
             }
@@ -233,17 +241,6 @@ class _Run:
             lines = [f"The run failed: {record.failure}", f"record  {self.directory.record_file}"]
             return Outcome("failed", self.directory.path, lines, record.failure)
         return Outcome("completed", self.directory.path, _summary(record, self.directory))
-
-    def _identity(self) -> dict[str, str]:
-        """The run's unique name and first start, kept over resumptions."""
-        file = self.directory.identity
-        if not file.exists():
-            atomic.write_json(file, {"run_id": uuid.uuid4().hex, "started": utc_now()})
-        try:
-            identity = json.loads(file.read_text(encoding="utf-8"))
-            return {"run_id": str(identity["run_id"]), "started": str(identity["started"])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunDirectoryError(f"{file}: unreadable; delete the file: {error}") from error
 
     def _space_and_architecture(self, images: ImageSet) -> tuple[SearchSpace, Architecture | None]:
         if self.kind == "train":
@@ -283,7 +280,8 @@ class _Run:
         config = self.config
         space, architecture = self._space_and_architecture(bench.images)
         assert architecture is not None
-        name = config["architecture"] if isinstance(config["architecture"], str) else None
+        asked = config["architecture"]
+        names = [plugin.name for plugin in plugins(ARCHITECTURES)]
         plan = TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final")
         context = EvaluationContext(
             space=space,
@@ -297,7 +295,7 @@ class _Run:
             folder=self.directory.candidates,
             shared_weights=no_shared_weights,
         )
-        return TrainingJob(context, space, architecture, plan), name
+        return TrainingJob(context, space, architecture, plan), asked if asked in names else None
 
     def _leave_results(self, job: _AnyJob, record: RunRecord, logger: RunLogger) -> None:
         """Write the results, the record last: it is what says that a run has ended."""
@@ -322,7 +320,7 @@ class _Run:
         bench: Workbench,
         job: _AnyJob,
         loop: RunLoop,
-        identity: Mapping[str, str],
+        identity: RunIdentity,
         failure: str,
         name: str | None,
     ) -> RunRecord:
@@ -341,7 +339,7 @@ class _Run:
         if bench.bound is not None:
             bound = {"metrics": bench.bound, "num_images": bench.bound_images}
         return RunRecord(
-            run_id=identity["run_id"],
+            run_id=identity.run_id,
             kind=self.kind,
             status="failed" if failure else "completed",
             failure=failure,
@@ -368,7 +366,8 @@ class _Run:
             timers=loop.timers,
             peak_memory_bytes=peak_memory_bytes(bench.device),
             config=config,
-            config_hash=hash_config(config),
+            config_hash=hash_config(config, content=identity.content),
+            content=identity.content,
             experiment=config.get("experiment"),
             environment=collect_environment(device_name(bench.device), config),
             tuning_budget=config.get("tuning_budget"),
@@ -376,7 +375,7 @@ class _Run:
                 "checksum": bench.images.checksum,
                 "num_images": len(bench.images),
             },
-            started=identity["started"],
+            started=identity.started,
             ended=utc_now(),
             **networks,
         )

@@ -17,7 +17,7 @@ from nasgan.engine.device import settled
 from nasgan.errors import RunDirectoryError
 from nasgan.results.locking import LOCK_FILE
 from nasgan.results.record import RECORD_FILE, RunRecord
-from nasgan.run_settings import BESIDE_THE_RESULT, FREE_ON_RESUME
+from nasgan.run_settings import BESIDE_THE_RESULT, FREE_ON_RESUME, without_places
 
 __all__ = ["NewFolders", "RunDirectory", "differences"]
 
@@ -105,7 +105,8 @@ class RunDirectory:
     def claim(self, config: Mapping[str, Any]) -> None:
         """Make this the folder of the run of ``config``.
 
-        A run that has ended may have been done with other threads or on another device.
+        A run that has ended may have been done with other threads or on another device. Where its
+        data lie may change: `nasgan.engine.identity` looks at what they are.
 
         Raises:
             RunDirectoryError: it already is the folder of another configuration.
@@ -113,12 +114,12 @@ class RunDirectory:
         """
         file = self.path / _CONFIG_FILE
         free = _FREE_AT_THE_END if self.record_file.exists() else FREE_ON_RESUME
-        ours = {key: value for key, value in config.items() if key not in free}
+        ours = {key: value for key, value in without_places(config).items() if key not in free}
         held = self.began_with()
         if held is None:
             atomic.write_json(file, dict(config))
             return
-        theirs = {key: value for key, value in held.items() if key not in free}
+        theirs = {key: value for key, value in without_places(held).items() if key not in free}
         changed = list(differences(theirs, ours))
         if changed:
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")

@@ -27,6 +27,7 @@ from nasgan.results.history import HISTORY_FILE
 from nasgan.results.leaderboard import build_leaderboard
 from nasgan.results.record import RECORD_FILE, RunRecord
 from nasgan.results.selection import select_runs, selection_of
+from nasgan.run_settings import with_places
 
 __all__ = [
     "BUNDLE_FILE",
@@ -199,6 +200,8 @@ def _write_run(run: RunSummary, folder: Path) -> list[str]:
         key: _PLACES[key] if key in _PLACES and _is_absolute(value) else value
         for key, value in record.config.items()
     }
+    if record.content is not None:
+        config = with_places(config, lambda path: Path(path).name)
     replace(record, config=config).write(folder / RECORD_FILE)
     atomic.write_json(folder / CONFIG_FILE, config)
     remarks = [

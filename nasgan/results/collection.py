@@ -11,7 +11,7 @@ from sys import intern
 from typing import Any
 
 from nasgan.errors import ConfigError, RunDirectoryError
-from nasgan.results.record import RECORD_FILE, RunRecord, hash_config
+from nasgan.results.record import RECORD_FILE, RunRecord
 from nasgan.results.status import STATUS_FILE, Status
 
 __all__ = [
@@ -324,13 +324,15 @@ def _architecture_label(record: RunRecord) -> str:
         return ""
     if record.architecture_name:
         return intern(record.architecture_name)
+    if record.content is not None and record.content["architecture"]:
+        return intern(record.content["architecture"])  # a failed training was given one, too
     return "" if record.architecture is None else intern(str(record.architecture.get("id", "")))
 
 
 def _final_hash(record: RunRecord) -> str:
     if record.average_random is None:
         return ""
-    return intern(hash_config(record.config, ignore=_SEARCH_ONLY))
+    return intern(record.computed_hash(ignore=_SEARCH_ONLY))
 
 
 def _random_architectures(record: RunRecord) -> tuple[RandomArchitecture, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from nasgan.results.collection import Problem, RunSummary
 from nasgan.results.proxy import is_of_its_points
-from nasgan.results.record import RunRecord, hash_config
+from nasgan.results.record import RunRecord
 
 __all__ = ["record_faults"]
 
@@ -42,7 +42,7 @@ def _contradictions(record: RunRecord) -> list[str]:
     wrong = []
     if record.config.get("seed", record.seed) != record.seed:
         wrong.append("the seed is not that of its configuration")
-    if hash_config(record.config) != record.config_hash:
+    if record.computed_hash() != record.config_hash:
         wrong.append("the configuration does not match its hash (config_hash)")
     results = [(finalist["architecture"], finalist["metrics"]) for finalist in record.finalists]
     if record.metrics and results and (record.architecture, record.metrics) not in results:

@@ -31,30 +31,44 @@ from nasgan.results.checks import (
     utc_time,
 )
 from nasgan.results.proxy import check_proxy
-from nasgan.run_settings import BESIDE_THE_RESULT
+from nasgan.run_settings import BESIDE_THE_RESULT, without_places
 
-__all__ = ["RECORD_FILE", "RunRecord", "hash_config"]
+__all__ = ["CONTENT", "RECORD_FILE", "RunRecord", "hash_config"]
 
 RECORD_FILE = "record.json"
 
 _FORMAT = "nasgan-record"
 _VERSION = 1
+CONTENT = ("images", "test_images", "features", "architecture")
+"""The keys of a record's ``content``."""
+
 _MAX_FILE_BYTES = 50_000_000
 
 
-def hash_config(config: Mapping[str, Any], *, ignore: Sequence[str] = ()) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of a resolved configuration.
+def hash_config(
+    config: Mapping[str, Any],
+    *,
+    content: Mapping[str, str | None] | None = None,
+    ignore: Sequence[str] = (),
+) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of an experiment: its settings and its data.
 
-    Equal for the seeds of one experiment: the seed, paths, the device, the loggers, and how often
-    a checkpoint is made are left out.
+    Equal for the seeds of one experiment: the seed, the device, the loggers, and how often a
+    checkpoint is made are left out; so is where the images, the weights of the features and a given
+    architecture lie: ``content`` says what they are.
 
     Args:
         config: the resolved configuration as JSON data.
+        content: that of the `RunRecord`. None where a record has none, as they were before there
+            was one: paths count then.
         ignore: further top-level keys to leave out.
     """
     left_out = BESIDE_THE_RESULT.union(ignore)
-    content = {key: value for key, value in config.items() if key not in left_out}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    if content is not None:
+        config = {**without_places(config), "content": dict(content)}
+        left_out |= {"architecture"}
+    kept = {key: value for key, value in config.items() if key not in left_out}
+    canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
 
@@ -99,6 +113,10 @@ class RunRecord:
         peak_memory_bytes: most memory that the device (on the CPU: the process) held.
         config: the resolved configuration.
         config_hash: see `hash_config`.
+        content: what the run worked with, wherever that lay: SHA-256 of the ``images`` trained on,
+            of the ``test_images``, of the network of the ``features``, and the id of the
+            ``architecture`` that a training was given; null for what there is not. Null in records
+            of before this was written.
         experiment: name of the experiment preset.
         environment: see `nasgan.results.environment.collect_environment`.
         dataset_info: ``{"checksum", "num_images"}`` of the images trained on.
@@ -145,11 +163,16 @@ class RunRecord:
     peak_memory_bytes: int = 0
     experiment: str | None = None
     tuning_budget: str | None = None
+    content: Mapping[str, str | None] | None = None
 
     def __post_init__(self) -> None:
         for name, check in _FIELDS.items():
             check(getattr(self, name), name)
         _check_consistency(self)
+
+    def computed_hash(self, *, ignore: Sequence[str] = ()) -> str:
+        """What `config_hash` has to be; see `hash_config`."""
+        return hash_config(self.config, content=self.content, ignore=ignore)
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON data; `from_json` reads it back."""
@@ -263,7 +286,7 @@ def _options(value: Any, where: str) -> None:
 
 
 # Records that were written before these fields were there lack them.
-_NEWER = frozenset({"graphs", "decisions", "per_class", "proxy_correlation"})
+_NEWER = frozenset({"content", "graphs", "decisions", "per_class", "proxy_correlation"})
 
 _FIELDS: dict[str, Check] = {
     "run_id": text(),
@@ -304,6 +327,7 @@ _FIELDS: dict[str, Check] = {
     "peak_memory_bytes": integer(),
     "config": _json_object,
     "config_hash": text(),
+    "content": optional(instance(dict.fromkeys(CONTENT, optional(text())))),
     "experiment": optional(text()),
     "environment": _json_object,
     "dataset_info": instance({"checksum": text(), "num_images": integer()}, others=True),
@@ -329,6 +353,8 @@ def _check_consistency(record: RunRecord) -> None:
         )
     if record.ended < record.started:
         raise ConfigError(f"ended ({record.ended}) must not lie before started ({record.started})")
+    if record.content is not None and record.content["images"] != record.dataset_info["checksum"]:
+        raise ConfigError("content.images must be the checksum of dataset_info")
     optional(integer())(record.space_settings.get("num_classes"), "space_settings.num_classes")
     average = record.average_random
     if average is not None:

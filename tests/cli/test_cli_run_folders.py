@@ -68,6 +68,43 @@ def test_the_architecture_of_a_run_is_called_by_its_folder_and_seed() -> None:
         assert re.fullmatch(rf"outputs/train/{label}-digits-[0-9a-f]{{8}}/seed0", found)
 
 
+@pytest.mark.parametrize("data", ["dataset=npz", "dataset=image_folder"])
+def test_other_data_have_another_folder_however_their_path_is_spelled(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "project"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PHOTOS", "photos")
+    name = folder("train", "architecture=sngan", data, "dataset.path=photos")
+    for same in ("./photos", "photos/", "a/../photos", f"{here}/photos", "${oc.env:PHOTOS}"):
+        assert folder("train", "architecture=sngan", data, f"dataset.path={same}") == name, same
+    others = {
+        folder("train", "architecture=sngan", data, *more)
+        for more in (
+            ["dataset.path=photo"],
+            ["dataset.path=b/photos"],
+            ["dataset.path=../photos"],
+            ["dataset.path=photos", "dataset.test_path=held_out"],
+            ["dataset.path=photos", "metrics=digits", "+metrics.features.weights=mine"],
+        )
+    }
+    assert len(others | {name}) == 6
+    at_home = folder("train", "architecture=sngan", data, "dataset.path='~/photos'")
+    assert folder("train", "architecture=sngan", data, "dataset.path=../home/photos") == at_home
+    assert at_home not in {name, *others}
+    monkeypatch.setenv("HOME", str(tmp_path / "other"))
+    again = folder("train", "architecture=sngan", data, "dataset.path='~/photos'")
+    assert again == at_home, "where a home lies is no part of the name"
+
+
+def test_where_a_published_data_set_lies_gives_no_other_folder() -> None:
+    name = folder("search", "dataset=cifar10")
+    for place in ("dataset.root=/data", "dataset.download=true", "metrics.features.download=true"):
+        assert folder("search", "dataset=cifar10", place) == name
+
+
 def test_composing_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder("search")

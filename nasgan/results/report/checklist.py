@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nasgan.results.environment import packages_named
-from nasgan.results.record import hash_config
 from nasgan.results.report.collect import Chapter, Run
 from nasgan.results.report.labels import duration, short_commit
 from nasgan.results.rows import MIN_SEEDS
+from nasgan.run_settings import without_places
 
 __all__ = ["Item", "State", "checklist"]
 
@@ -62,7 +62,7 @@ def _code(chapter: Chapter) -> _Finding:
 
 def _settings(chapter: Chapter) -> _Finding:
     runs = chapter.runs
-    changed = [run for run in runs if hash_config(run.record.config) != run.summary.config_hash]
+    changed = [run for run in runs if run.record.computed_hash() != run.summary.config_hash]
     if changed:
         names = _listed(run.name for run in changed)
         return "no", f"the configuration does not match its hash in {len(changed)} runs: {names}"
@@ -82,9 +82,10 @@ def _same_pipeline(chapter: Chapter) -> _Finding:
         ("commit", lambda run: run.summary.commit),
         ("trainer setting", lambda run: _frozen(run.record.config.get("trainer"))),
         ("final training", lambda run: _frozen(_final_settings(run))),
-        ("metric setting", lambda run: _frozen(run.record.config.get("metrics"))),
+        ("metric setting", lambda run: _frozen(without_places(run.record.config).get("metrics"))),
+        ("feature network", lambda run: (run.record.content or {}).get("features")),
     ):
-        count = len({value(run) for run in runs})
+        count = len({value(run) for run in runs} - {None})
         if count > 1:
             differing.append(f"{count} different {what}s")
     same = f"one protocol ({chapter.protocol})"

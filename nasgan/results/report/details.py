@@ -16,6 +16,7 @@ from nasgan.results.report.grids import EmbeddedGrid, embed_grid
 from nasgan.results.report.labels import duration, metric_label, short_commit
 from nasgan.results.report.scales import shown
 from nasgan.results.report.views import Cell, Table
+from nasgan.run_settings import without_places
 
 __all__ = [
     "Detail",
@@ -211,7 +212,8 @@ def settings(chapter: Chapter) -> list[Setting]:
     found = []
     for row in chapter.rows:
         if not row.is_average_random and row.runs:
-            config = {k: v for k, v in row.runs[0].record.config.items() if k not in _PLACES}
+            config = without_places(row.runs[0].record.config)
+            config = {k: v for k, v in config.items() if k not in _PLACES}
             text = json.dumps(config, indent=2, ensure_ascii=False)
             found.append(Setting(row.label, row.row.config_hash, text))
     return found

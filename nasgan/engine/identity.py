@@ -1,0 +1,143 @@
+"""Which run this is: its name, and what it works with, wherever that lies."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nasgan import atomic
+from nasgan.binding import build_node
+from nasgan.data import Splits
+from nasgan.engine.workbench import load_splits
+from nasgan.errors import RunDirectoryError
+from nasgan.metrics.extractor import FeatureExtractor
+from nasgan.metrics.settings import MetricSettings
+from nasgan.results.record import RunRecord
+from nasgan.results.times import utc_now
+from nasgan.run_settings import places
+
+__all__ = [
+    "RunIdentity",
+    "check_moved",
+    "content_of_features",
+    "content_of_images",
+    "other_content",
+]
+
+Content = Mapping[str, str | None]
+
+_WORDS: Mapping[str, str] = {
+    "images": "training images",
+    "test_images": "test images",
+    "features": "weights of the features",
+    "architecture": "architecture",
+}
+
+
+@dataclass
+class RunIdentity:
+    """The file ``run.json`` of a run's folder.
+
+    Attributes:
+        file: where it is.
+        run_id: unique name of the run, kept over resumptions.
+        started: when it was first begun.
+        content: what it works with, see `nasgan.results.record.RunRecord`.
+    """
+
+    file: Path
+    run_id: str
+    started: str
+    content: dict[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, file: Path) -> RunIdentity:
+        """What ``file`` says; it is made if it is not there.
+
+        Raises:
+            RunDirectoryError: it cannot be read.
+        """
+        if not file.exists():
+            cls(file, uuid.uuid4().hex, utc_now()).write()
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            content = dict(data.get("content", {}))
+            return cls(file, str(data["run_id"]), str(data["started"]), content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunDirectoryError(f"{file}: unreadable; delete the file: {error}") from error
+
+    def write(self) -> None:
+        """Write the file."""
+        about = {"run_id": self.run_id, "started": self.started, "content": self.content}
+        atomic.write_json(self.file, about)
+
+    def hold(self, found: Content) -> None:
+        """Go on with what the run began with.
+
+        Raises:
+            RunDirectoryError: what is ``found`` is something else.
+        """
+        _check(self.content, found, self.file.parent)
+        if found.keys() - self.content.keys():
+            self.content |= found
+            self.write()
+
+    def forget(self) -> None:
+        """Let the run begin anew with other data."""
+        self.content = {}
+        self.write()
+
+
+def content_of_images(splits: Splits) -> dict[str, str | None]:
+    """The part of a record's ``content`` that the images make."""
+    test = splits.test
+    return {"images": splits.train.checksum, "test_images": None if test is None else test.checksum}
+
+
+def content_of_features(extractor: FeatureExtractor) -> dict[str, str | None]:
+    """The part of a record's ``content`` that the features make."""
+    return {"features": extractor.fingerprint}
+
+
+def check_moved(record: RunRecord, config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse ``config`` for the finished run in ``folder`` if it names other data in other places.
+
+    Files in the same places are not read again, nor are published data sets.
+
+    Raises:
+        RunDirectoryError: it is the run of other data.
+        DatasetError: they cannot be read.
+    """
+    held = record.content or {"images": record.dataset_info["checksum"]}
+    moved = {name for name, _ in places(record.config).items() ^ places(config).items()}
+    is_published = "@" not in record.dataset
+    if not is_published and any(name.startswith("dataset.") for name in moved):
+        _check(held, content_of_images(load_splits(config["dataset"])), folder)
+    if any(name.startswith("metrics.") for name in moved):
+        settings = build_node(config["metrics"], where="metrics", base=MetricSettings)
+        _check(held, content_of_features(settings.make_extractor("cpu")), folder)
+
+
+def other_content(held: Content, found: Content) -> str:
+    """In words, what of the ``found`` is not what was ``held``; empty if all that both name is."""
+    for key, words in _WORDS.items():
+        if key in held and key in found and held[key] != found[key]:
+            return f"other {words} (checksum {_short(found[key])} instead of {_short(held[key])})"
+    return ""
+
+
+def _check(held: Content, found: Content, folder: Path) -> None:
+    other = other_content(held, found)
+    if other:
+        raise RunDirectoryError(
+            f"{folder} holds a run of other data: {other}. Choose another run_dir=, or delete that "
+            "folder to start anew"
+        )
+
+
+def _short(checksum: str | None) -> str:
+    return "none" if checksum is None else checksum[:16]
