@@ -99,6 +99,13 @@ def test_autogan_s_supernets_train_as_published(preset: str) -> None:
     )
 
 
+@pytest.mark.parametrize("preset", [p for p in AUTOGAN if "/search" in p])
+def test_autogan_s_rewards_are_made_as_published(preset: str) -> None:
+    evaluator = search(preset)["evaluator"]
+    assert (evaluator["latents"], evaluator["small_images"]) == ("fresh", "as_generated")
+    assert (evaluator["num_images"], evaluator["batch_norm"]) == (5000, "running")
+
+
 def test_what_the_variants_change() -> None:
     assert search("autogan/search_fid_reward")["objective"] == "fid"
     assert search("autogan/search_slas")["strategy"]["multi_level"] is False

@@ -47,8 +47,8 @@ def image_sampler(
 ) -> Sampler:
     """A function that gives the next ``count`` images of a generator, for the metrics.
 
-    Every sampler of one seed draws the same latents, so that candidates are compared on the same
-    z: what differs between their scores is the architectures, not the draw. Classes come in turn:
+    Every sampler of one seed draws the same latents: candidates that share a seed are compared on
+    the same z, and what differs between their scores is not the draw. Classes come in turn:
     each is drawn equally often.
 
     Args:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from itertools import groupby
+from typing import Any, Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Proposal
+from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Ledger, Proposal
 from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.evaluation.context import EvaluationContext
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
-from nasgan.metrics.harness import Sampler
+from nasgan.metrics.harness import Sampler, Scores
+from nasgan.randomness import derive_seed
 
 __all__ = ["SharedEvaluator"]
+
+_Metrics = Literal["objective", "all"]
+_BatchNorm = Literal["running", "batch"]
+_Latents = Literal["same", "fresh"]
+_SmallImages = Literal["enlarged", "as_generated"]
 
 
 class SharedEvaluator(Evaluator):
     """Scores architectures by images that the supernet generates along their paths.
 
-    At a stage of a progressive search the images are smaller; they are enlarged to the data's size
-    and held against the same reference, as AutoGAN's code does (its Inception network enlarges all
-    images alike). Scores of different stages do not compare.
+    At a stage of a progressive search the images are smaller, and held against the same reference,
+    as AutoGAN's code does. Scores of different stages do not compare.
 
     Args:
         context: the run's.
@@ -34,6 +40,11 @@ class SharedEvaluator(Evaluator):
         together: the most architectures whose images share feature batches.
         metrics: ``objective``: what the search goes by alone (the published searches compute no
             more); ``all``: everything that the protocol has, which can cost as much again.
+        latents: ``same``: every score of a run is made from the same z, so that scores differ by
+            architectures and weights alone; ``fresh``: each score draws its own (published).
+        small_images: of an earlier stage: ``enlarged`` to the data's size, bilinearly, before they
+            become bytes; ``as_generated``: bytes of their own size, which the features' network
+            enlarges (published).
     """
 
     fidelity = "shared"
@@ -44,16 +55,18 @@ class SharedEvaluator(Evaluator):
         context: EvaluationContext,
         *,
         num_images: int = 5000,
-        batch_norm: str = "running",
+        batch_norm: _BatchNorm = "running",
         together: int = 16,
-        metrics: Literal["objective", "all"] = "objective",
+        metrics: _Metrics = "objective",
+        latents: _Latents = "same",
+        small_images: _SmallImages = "enlarged",
     ) -> None:
-        if metrics not in ("objective", "all"):
-            raise ConfigError(f"evaluator.metrics must be objective or all, got {metrics!r}")
+        _check_choice("metrics", metrics, _Metrics)
+        _check_choice("batch_norm", batch_norm, _BatchNorm)
+        _check_choice("latents", latents, _Latents)
+        _check_choice("small_images", small_images, _SmallImages)
         scored = (context.objective.metric,) if metrics == "objective" else context.harness.metrics
         context.check_num_images(num_images, scored)
-        if batch_norm not in ("running", "batch"):
-            raise ConfigError(f"evaluator.batch_norm must be running or batch, got {batch_norm!r}")
         if together < 1:
             raise ConfigError(f"evaluator.together must be at least 1, got {together}")
         self._context = context
@@ -61,6 +74,8 @@ class SharedEvaluator(Evaluator):
         self._batch_statistics = batch_norm == "batch"
         self._together = together
         self._metrics = scored
+        self._fresh_latents = latents == "fresh"
+        self._enlarges = small_images == "enlarged"
 
     @property
     def together(self) -> int:
@@ -80,7 +95,7 @@ class SharedEvaluator(Evaluator):
         return _SharedTask(self, proposal)
 
     def score(self, proposals: Sequence[Proposal]) -> list[Evaluation]:
-        """See `Evaluator.score`; all candidates are shown the same latents."""
+        """See `Evaluator.score`; the latents are those of the setting."""
         context = self._context
         for proposal in proposals:
             self._check(proposal)
@@ -91,11 +106,7 @@ class SharedEvaluator(Evaluator):
         started = time.perf_counter()
         shared = context.shared_weights()
         with evaluation_mode(shared.supernet.generator, batch_statistics=self._batch_statistics):
-            scores = context.harness.evaluate_each(
-                [self._sampler(proposal) for proposal in chosen],
-                num_images=self._num_images,
-                metrics=self._metrics,
-            )
+            scores = self._scores(chosen)
         seconds = (time.perf_counter() - started) / len(chosen)
         cost = Cost(architectures=1, images=self._num_images, device_seconds=seconds)
         evaluations = []
@@ -115,6 +126,19 @@ class SharedEvaluator(Evaluator):
                 )
             )
         return evaluations
+
+    def _scores(self, proposals: Sequence[Proposal]) -> list[Scores | TrainingDiverged]:
+        """Those of each; images of one size share feature batches."""
+        # Every score is charged, so that this counts them, also in a run that was resumed.
+        numbered = enumerate(proposals, self._context.ledger.spent(Ledger.SEARCH).architectures)
+        scores: list[Scores | TrainingDiverged] = []
+        for _, group in groupby(numbered, key=lambda pair: self._image_size(pair[1])):
+            scores += self._context.harness.evaluate_each(
+                [self._sampler(proposal, number) for number, proposal in group],
+                num_images=self._num_images,
+                metrics=self._metrics,
+            )
+        return scores
 
     def _check(self, proposal: Proposal) -> None:
         if proposal.generator_steps is not None:
@@ -140,7 +164,15 @@ class SharedEvaluator(Evaluator):
         last = self._context.space.num_stages - 1
         return None if proposal.stage in (None, last) else proposal.stage
 
-    def _sampler(self, proposal: Proposal) -> Sampler:
+    def _image_size(self, proposal: Proposal) -> int:
+        """Side of the images that the features' network gets."""
+        space, stage = self._context.space, self._stage(proposal)
+        if self._enlarges or stage is None:
+            return space.network.image_size
+        return space.stage_image_size(stage)
+
+    def _sampler(self, proposal: Proposal, number: int) -> Sampler:
+        """The images of the ``number``-th score of the run."""
         context = self._context
         shared = context.shared_weights()
         stage = self._stage(proposal)
@@ -148,19 +180,20 @@ class SharedEvaluator(Evaluator):
         weights = context.space.one_hot(proposal.architecture, stage=stage).generator
         given: dict[str, Any] = {} if stage is None else {"stage": stage}
         generate = images_of(shared.supernet.generator, weights=weights, **given)
+        side = self._image_size(proposal)
 
-        def full_size(z: Tensor, labels: Tensor | None) -> Tensor:
+        def sized(z: Tensor, labels: Tensor | None) -> Tensor:
             images = generate(z, labels)
-            if images.shape[-1] == network.image_size:
+            if images.shape[-1] == side:
                 return images
-            size = (network.image_size, network.image_size)
-            return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+            return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
 
+        seed = derive_seed(context.seed, "score", number) if self._fresh_latents else context.seed
         return image_sampler(
-            full_size,
+            sized,
             latent_dim=network.latent_dim,
             num_classes=network.num_classes,
-            seed=context.seed,
+            seed=seed,
             device=context.device,
             generator_step=shared.generator_steps,
         )
@@ -186,3 +219,9 @@ class _SharedTask(EvaluationTask):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing was kept: a task is either not begun or done."""
+
+
+def _check_choice(name: str, value: object, choices: Any) -> None:
+    known = get_args(choices)
+    if value not in known:
+        raise ConfigError(f"evaluator.{name} must be {' or '.join(known)}, got {value!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -145,6 +146,8 @@ def test_a_path_that_is_not_finite_is_a_failed_evaluation(make_context, space):
         ({"batch_norm": "both"}, "batch_norm"),
         ({"together": 0}, "together"),
         ({"metrics": "fid"}, "metrics must be objective or all"),
+        ({"latents": "new"}, "latents must be same or fresh"),
+        ({"small_images": "bytes"}, "small_images must be enlarged or as_generated"),
     ],
 )
 def test_impossible_settings_are_refused(make_context, settings, complaint):
@@ -247,6 +250,73 @@ def test_networks_of_a_stage_are_scored_on_enlarged_images(context, autogan, sta
         assert small.shape[-1] == side
         large = nn.functional.interpolate(small, size=(16, 16), mode="bilinear")
     assert (context.harness.drawn[-1].int() - to_uint8(large).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize(("stage", "side"), [(0, 4), (1, 8), (2, 16)])
+def test_published_scores_of_a_stage_are_of_bytes_of_its_size(context, autogan, stage, side):
+    architecture = autogan.sample(numpy_generator(3, "candidates"))
+    evaluator = SharedEvaluator(context, num_images=8, small_images="as_generated")
+    evaluator.score([Proposal(architecture, stage=stage)])
+    generator = context.shared_weights().supernet.generator.eval()
+    weights = autogan.one_hot(architecture, stage=stage).generator
+    with torch.no_grad():
+        expected = to_uint8(generator(latents(8), weights, stage=stage))
+    found = context.harness.drawn[-1]
+    assert found.shape[-1] == side
+    assert torch.equal(found, expected)
+
+
+def test_candidates_of_several_stages_are_scored_in_one_call(context, autogan):
+    rng = numpy_generator(2, "group")
+    proposals = [Proposal(autogan.sample(rng), stage=stage) for stage in (0, 0, 2, 1, 0)]
+    evaluator = SharedEvaluator(context, num_images=20, small_images="as_generated")
+    together = evaluator.score(proposals)
+    assert [images.shape[-1] for images in context.harness.drawn] == [4, 4, 16, 8, 4]
+    alone = [evaluator.score([proposal])[0] for proposal in proposals]
+    assert [e.score for e in together] == [e.score for e in alone]
+    assert [e.architecture for e in together] == [p.architecture for p in proposals]
+
+
+def test_the_features_network_enlarges_small_bytes_itself(context, autogan):
+    """What it then sees differs from floats enlarged before they become bytes."""
+    from nasgan.metrics.extractors.digits import DigitsFeatures
+
+    architecture = autogan.sample(numpy_generator(3, "candidates"))
+    for small_images in ("enlarged", "as_generated"):
+        evaluator = SharedEvaluator(context, num_images=20, small_images=small_images)
+        evaluator.score([Proposal(architecture, stage=0)])
+    enlarged, small = context.harness.drawn[-2:]
+    extract = DigitsFeatures(device=CPU)
+    by_hand = nn.functional.interpolate(
+        small.double(), size=(16, 16), mode="bilinear", align_corners=False, antialias=True
+    )
+    expected, _ = extract._network(by_hand / 127.5 - 1)
+    found = extract(small).features
+    torch.testing.assert_close(found, expected.float())
+    assert not torch.allclose(found, extract(enlarged).features)
+
+
+def test_fresh_latents_are_another_draw_for_each_score(context, autogan):
+    rng = numpy_generator(2, "group")
+    proposals = [Proposal(autogan.sample(rng))] * 3
+    evaluator = SharedEvaluator(context, num_images=8, latents="fresh")
+    before = context.ledger.state_dict()
+    evaluator.score(proposals)
+    evaluator.score(proposals[:1])
+    drawn = context.harness.drawn[-4:]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(drawn, 2))
+
+    # Resumed from the ledger alone, and in other groups: the n-th score is the same.
+    context.ledger.load_state_dict(before)
+    evaluator.score(proposals[:1])
+    evaluator.score(proposals[:2])
+    evaluator.score(proposals[:1])
+    assert all(map(torch.equal, context.harness.drawn[-4:], drawn))
+
+    other = SharedEvaluator(replace(context, seed=1), num_images=8, latents="fresh")
+    context.ledger.load_state_dict(before)
+    other.score(proposals[:1])
+    assert not torch.equal(context.harness.drawn[-1], drawn[0])
 
 
 def test_the_last_stage_is_the_full_network_and_others_are_refused(context, architecture):
