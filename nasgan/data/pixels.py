@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
-__all__ = ["fit_square", "resize_images", "to_float"]
+__all__ = ["Colour", "fit_square", "resize_images", "to_float", "upright"]
+
+#: Red, green and blue, 0 to 255.
+Colour: TypeAlias = tuple[int, int, int]
+
+# What undoes each orientation of a camera (CIPA DC-008, section 4.6.5, tag 274); 1 is upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def to_float(
@@ -59,17 +74,44 @@ def resize_images(images: NDArray[np.uint8], image_size: int, *, threads: int = 
     return torch.from_numpy(resized)
 
 
-def fit_square(image: Image.Image, image_size: int, image_channels: int) -> NDArray[np.uint8]:
+def upright(image: Image.Image) -> Image.Image:
+    """``image`` turned as its EXIF orientation says; as it is stored where that cannot be read."""
+    image.load()  # turns TIFF by itself, and drops their orientation
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged EXIF trips Pillow in many ways, beside pixels that are sound
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def fit_square(
+    image: Image.Image, image_size: int, image_channels: int, background: Colour
+) -> NDArray[np.uint8]:
     """Centre-crop to a square, resize (bilinear, antialiased) and convert to grey (1) or RGB (3).
+
+    Args:
+        image: of a mode with 8 bits a channel.
+        image_size: side of the result.
+        image_channels: 1 or 3.
+        background: what transparent pixels are composed onto.
 
     Returns:
         uint8 (image_channels, image_size, image_size).
     """
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side))
+    square = _opaque(image.crop((left, top, left + side, top + side)), background)
     square = square.convert("RGB" if image_channels == 3 else "L")
     return _from_pil(square.resize((image_size, image_size), Image.Resampling.BILINEAR))
+
+
+def _opaque(image: Image.Image, background: Colour) -> Image.Image:
+    """``image`` as it looks on ``background``, without the colours that transparency hides."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image
+    below = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(below, image.convert("RGBA"))
 
 
 def _to_pil(pixels: NDArray[np.uint8]) -> Image.Image:
