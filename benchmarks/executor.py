@@ -70,8 +70,8 @@ class Bench:
 
     def in_process(self, threads: int) -> list[Evaluation]:
         """All candidates, one after the other."""
-        evaluator, _ = open_evaluator(self._settings(), device="cpu", threads=threads)
-        return score(InProcessPool(evaluator), self.proposals)
+        evaluator, ledger = open_evaluator(self._settings(), device="cpu", threads=threads)
+        return score(InProcessPool(evaluator, ledger), self.proposals)
 
     def workers(self) -> list[Evaluation]:
         """All candidates by worker processes, which start and end here."""

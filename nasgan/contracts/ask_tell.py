@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts.evaluation import Evaluation, Proposal
 from nasgan.contracts.strategy import SearchRun, SearchStrategy, StepReport
-from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.errors import BudgetExhausted, ConfigError, PluginError, plugin_name
 
 __all__ = ["AskTellStrategy", "option_frequencies"]
 
@@ -150,7 +150,7 @@ class AskTellStrategy(SearchStrategy):
         """Start evaluations where there is room; if the budget does not cover the next, says so."""
         pool = self.run.pool
         while pool.room(self.together) > 0:
-            proposal = self._refused or self.ask()
+            proposal = self._refused or self._ask_and_check()
             if proposal is None:
                 if pool.under_way == 0:
                     raise ConfigError(
@@ -166,6 +166,20 @@ class AskTellStrategy(SearchStrategy):
                 return end
             self._refused = None
         return None
+
+    def _ask_and_check(self) -> Proposal | None:
+        proposal: object = self.ask()
+        if not isinstance(proposal, Proposal | None):
+            raise PluginError(
+                f"strategy {plugin_name(self)}: `ask` returned a {type(proposal).__name__}: return "
+                "Proposal(architecture), or None to wait for the scores of those under way"
+            )
+        if proposal is not None and type(proposal.generator_steps) not in (int, type(None)):
+            raise PluginError(
+                f"strategy {plugin_name(self)}: Proposal.generator_steps is a "
+                f"{type(proposal.generator_steps).__name__}: give an int, or None"
+            )
+        return proposal
 
     def progress(self) -> float | None:
         """Fraction of the search that is done, if it can be told."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from nasgan.architecture import Architecture
+from nasgan.architecture import Architecture, Part
 from nasgan.contracts.budget import Cost
 
 __all__ = ["Evaluation", "EvaluationTask", "Evaluator", "Objective", "Proposal"]
@@ -154,10 +154,13 @@ class Evaluator(ABC):
         fidelity: what its scores are called, see `Evaluation`.
         needs_shared_weights: whether the strategy has to train the supernet first
             (``run.shared_weights``).
+        sees: the networks whose decisions its scores depend on; those of the other are invisible
+            to a strategy that goes by scores, and the run warns of it.
     """
 
     fidelity: ClassVar[str]
     needs_shared_weights: ClassVar[bool] = False
+    sees: ClassVar[tuple[Part, ...]] = ("generator", "discriminator")
 
     @abstractmethod
     def begin(

@@ -13,6 +13,7 @@ import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
+    AskTellStrategy,
     Evaluation,
     EvaluationPool,
     Evaluator,
@@ -27,6 +28,7 @@ from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSetting
 from nasgan.engine.job import JobReport
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed
 from nasgan.evaluation import EvaluationContext
+from nasgan.evaluation.arrival import checked_report
 from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams, numpy_generator
 from nasgan.results.proxy import proxy_correlation
@@ -158,6 +160,8 @@ class SearchJob:
             discriminator_channels=final.discriminator_channels,
         )
         strategy.setup(run)
+        if isinstance(strategy, AskTellStrategy):
+            _warn_of_unseen(run)
 
     @property
     def final_space(self) -> SearchSpace:
@@ -187,7 +191,7 @@ class SearchJob:
         if self.strategy.finished:
             return self._begin_final("the strategy finished")
         try:
-            report = self.strategy.step()
+            report = checked_report(self.strategy.step(), self.strategy)
         except BudgetExhausted as end:
             return self._begin_final(str(end))
         self._failures += [made.failure for made in report.evaluations if made.failure]
@@ -331,3 +335,19 @@ class SearchJob:
             self.final = FinalPhase.from_state(
                 state["final"], self.run.context, self._final_space, self._final_settings.plan()
             )
+
+
+def _warn_of_unseen(run: EngineRun) -> None:
+    """Say which decisions a strategy that goes by scores cannot learn from this evaluator."""
+    evaluator, space = run.evaluator, run.space
+    unseen = [d for d in space.decisions if d.part != "both" and d.part not in evaluator.sees]
+    if unseen:
+        _log.warning(
+            "%s does not see the %s: its scores do not depend on %d of the %d decisions of the "
+            "search space %r, which this search makes by chance",
+            type(evaluator).__name__,
+            " and the ".join(dict.fromkeys(decision.part for decision in unseen)),
+            len(unseen),
+            len(space.decisions),
+            space.name,
+        )

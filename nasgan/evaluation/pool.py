@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasgan.contracts import Evaluation, EvaluationPool, EvaluationTask, Evaluator, Proposal
-from nasgan.errors import BudgetExhausted
+from nasgan.contracts import (
+    Evaluation,
+    EvaluationPool,
+    EvaluationTask,
+    Evaluator,
+    Ledger,
+    Proposal,
+)
+from nasgan.errors import BudgetExhausted, PluginError, plugin_name
+from nasgan.evaluation.arrival import begin_evaluation, checked_evaluation
 from nasgan.state_files import plugin_state
 
 __all__ = ["InProcessPool"]
@@ -17,10 +25,13 @@ class InProcessPool(EvaluationPool):
 
     Args:
         evaluator: the run's.
+        ledger: that it charges.
     """
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    def __init__(self, evaluator: Evaluator, ledger: Ledger) -> None:
         self._evaluator = evaluator
+        self._ledger = ledger
+        self._arrived = 0
         self._proposals: list[Proposal] = []
         self._task: EvaluationTask | None = None
 
@@ -36,18 +47,17 @@ class InProcessPool(EvaluationPool):
     def submit(self, proposal: Proposal) -> None:
         """See `EvaluationPool.submit`; whether the budget covers it, the evaluation will find."""
         if self._evaluator.together == 1 and not self._proposals:
-            self._task = self._begin(proposal)
+            self._task = begin_evaluation(self._evaluator, proposal)
         self._proposals.append(proposal)
 
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`."""
         try:
             if self._evaluator.together > 1:
-                scored = self._evaluator.score(self._proposals[: self._evaluator.together])
-                del self._proposals[: len(scored)]
-                return scored
+                together = self._proposals[: self._evaluator.together]
+                return self._accept(self._evaluator.score(together))
             if self._task is None:
-                self._task = self._begin(self._proposals[0])
+                self._task = begin_evaluation(self._evaluator, self._proposals[0])
             self._task.advance()
         except BudgetExhausted:
             # The search is over: networks half trained need no memory and no place in checkpoints.
@@ -57,8 +67,28 @@ class InProcessPool(EvaluationPool):
         if result is None:
             return []
         self._task = None
-        del self._proposals[0]
-        return [result]
+        return self._accept([result])
+
+    def _accept(self, made: Sequence[Evaluation]) -> list[Evaluation]:
+        """Check what the evaluator gave for the first proposals, which are then done."""
+        giver = f"evaluator {plugin_name(self._evaluator)}"
+        if not 0 < len(made) <= len(self._proposals):
+            raise PluginError(
+                f"{giver}: `score` returned {len(made)} evaluations of {len(self._proposals)} "
+                "proposals: return at least one, or raise BudgetExhausted"
+            )
+        arrived = [
+            checked_evaluation(each, giver, proposal.architecture)
+            for each, proposal in zip(made, self._proposals, strict=False)
+        ]
+        del self._proposals[: len(arrived)]
+        self._arrived += len(arrived)
+        if self._ledger.spent(Ledger.SEARCH).architectures < self._arrived:
+            raise PluginError(
+                f"{giver}: an evaluation was not charged, so that no budget would end the search: "
+                "call `context.ledger.charge(cost)` with its Evaluation.cost"
+            )
+        return arrived
 
     def close(self) -> None:
         """See `EvaluationPool.close`."""
@@ -68,6 +98,7 @@ class InProcessPool(EvaluationPool):
     def state_dict(self) -> dict[str, Any]:
         """The proposals, and the evaluation that is half done."""
         return {
+            "arrived": self._arrived,
             "proposals": [proposal.to_json() for proposal in self._proposals],
             "task": None if self._task is None else plugin_state(self._task, "evaluation"),
         }
@@ -78,12 +109,9 @@ class InProcessPool(EvaluationPool):
         A run that had workers may be resumed without: it scores what they had begun one by one.
         """
         self.close()
+        # Of a run that had workers it is not known, and what they made is charged by the pool.
+        self._arrived = state.get("arrived", 0)
         self._proposals = [Proposal.from_json(item) for item in state["proposals"]]
         if state.get("task") is not None:
-            self._task = self._begin(self._proposals[0])
+            self._task = begin_evaluation(self._evaluator, self._proposals[0])
             self._task.load_state_dict(state["task"])
-
-    def _begin(self, proposal: Proposal) -> EvaluationTask:
-        return self._evaluator.begin(
-            proposal.architecture, generator_steps=proposal.generator_steps, stage=proposal.stage
-        )

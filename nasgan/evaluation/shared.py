@@ -32,6 +32,10 @@ class SharedEvaluator(Evaluator):
     At a stage of a progressive search the images are smaller, and held against the same reference,
     as AutoGAN's code does. Scores of different stages do not compare.
 
+    The discriminator takes no part: one generator scores the same with each of them. A strategy
+    that goes by scores chooses a space's discriminator decisions by chance here; one by gradient
+    (``strategy=adversarial``) learns them from the losses.
+
     Args:
         context: the run's.
         num_images: generated images behind a score (AutoGAN: 5,000).
@@ -49,6 +53,7 @@ class SharedEvaluator(Evaluator):
 
     fidelity = "shared"
     needs_shared_weights = True
+    sees = ("generator",)
 
     def __init__(
         self,

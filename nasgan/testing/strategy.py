@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from nasgan.contracts import Architecture, Budget, SearchSpace, SearchStrategy, StepReport
-from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.errors import BudgetExhausted, ConfigError, PluginError
 from nasgan.state_files import not_plain
 from nasgan.testing.toy_run import ToyRun, require_valid
 from nasgan.testing.toy_space import ToySpace
@@ -108,6 +108,8 @@ class _Session:
                 report = self.strategy.step()
         except BudgetExhausted:
             return None
+        except PluginError as error:
+            raise AssertionError(str(error)) from error
         _expect(
             not trace.refused or self.strategy.finished,
             "the budget is spent and `step` goes on: let BudgetExhausted through",

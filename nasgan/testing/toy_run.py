@@ -334,7 +334,7 @@ class ToyRun:
         self.evaluator: Evaluator = ToyEvaluator(
             self.scores, space, self.ledger, shared=shared, trace=self.trace, together=together
         )
-        self.pool: EvaluationPool = InProcessPool(self.evaluator)
+        self.pool: EvaluationPool = InProcessPool(self.evaluator, self.ledger)
         self._seed = seed
         self._streams = RandomStreams(seed, "strategy")
 

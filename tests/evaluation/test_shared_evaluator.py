@@ -340,3 +340,14 @@ def test_a_score_holds_what_is_asked_for(make_context, space, metrics, names):
     found = score(evaluator, space.architecture([0, 0, 0, 0]))
     assert list(found.metrics) == names
     assert found.score == found.metrics["fid"]
+
+
+def test_one_generator_scores_the_same_with_every_discriminator(make_context, space):
+    context = make_context()
+    context.shared_weights().train(
+        lambda: space.sample(numpy_generator(0, "paths")), generator_steps=1
+    )
+    evaluator = SharedEvaluator(context, num_images=10)
+    first, second = (score(evaluator, space.architecture([0, 1, 2, k])) for k in (0, 1))
+    assert first.metrics == second.metrics
+    assert evaluator.sees == ("generator",)

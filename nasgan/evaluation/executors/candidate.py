@@ -12,6 +12,7 @@ from typing import Any
 from nasgan import errors
 from nasgan.contracts import Evaluator, Ledger, Proposal
 from nasgan.errors import NasganError, PluginError, plugin_name
+from nasgan.evaluation.arrival import begin_evaluation, checked_evaluation
 from nasgan.evaluation.executors.crew import Message
 from nasgan.state_files import not_plain
 
@@ -69,14 +70,14 @@ class CandidateWorker:
         proposal = Proposal.from_json(request["proposal"])
         architecture = proposal.architecture
         evaluator.adopt(architecture, request["kept"])
-        task = evaluator.begin(
-            architecture, generator_steps=proposal.generator_steps, stage=proposal.stage
-        )
-        while (evaluation := task.result) is None:
+        giver = f"evaluator {plugin_name(evaluator)}"
+        task = begin_evaluation(evaluator, proposal)
+        while (made := task.result) is None:
             task.advance()
+        evaluation = checked_evaluation(made, giver, architecture)
         kept = evaluator.kept(architecture)
         if complaint := not_plain(kept, "kept()"):
-            raise PluginError(f"evaluator {plugin_name(evaluator)}: {complaint}")
+            raise PluginError(f"{giver}: {complaint}")
         return {"kind": "done", "evaluation": evaluation.to_json(), "kept": kept}
 
     def _guarded(self, work: Callable[[], Message]) -> Message:

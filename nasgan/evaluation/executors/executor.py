@@ -67,8 +67,8 @@ class InProcessExecutor(Executor):
 
     def open(self, evaluator: Evaluator, ledger: Ledger, order: WorkOrder) -> EvaluationPool:
         """See `Executor.open`; the evaluator itself asks and charges the ledger."""
-        del ledger, order
-        return InProcessPool(evaluator)
+        del order
+        return InProcessPool(evaluator, ledger)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -436,7 +436,7 @@ def test_failed_attempts_count_over_a_resumption(make, architectures):
 def test_a_run_may_be_resumed_without_workers_and_with(make, architectures, arrive):
     pool, crew, _ = make(2)
     started(pool, crew, architectures[:2])
-    alone = InProcessPool(pool._evaluator)
+    alone = InProcessPool(pool._evaluator, pool._ledger)
     alone.load_state_dict(pool.state_dict())
     assert (alone.under_way, alone.room()) == (2, 0)
     found = [evaluation.architecture for evaluation in arrive(alone, 2)]

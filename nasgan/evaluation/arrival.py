@@ -1,0 +1,156 @@
+"""What evaluators and strategies give, checked where it arrives: the one place for all of them."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from nasgan.contracts import (
+    Architecture,
+    Cost,
+    Evaluation,
+    EvaluationTask,
+    Evaluator,
+    Proposal,
+    SearchStrategy,
+    StepReport,
+)
+from nasgan.errors import PluginError, plugin_name
+
+__all__ = ["begin_evaluation", "checked_evaluation", "checked_report"]
+
+
+def begin_evaluation(evaluator: Evaluator, proposal: Proposal) -> EvaluationTask:
+    """The evaluation of ``proposal``, begun by ``evaluator``.
+
+    Raises:
+        ConfigError: the evaluator cannot score it.
+        PluginError: it gave something else.
+    """
+    task = evaluator.begin(
+        proposal.architecture, generator_steps=proposal.generator_steps, stage=proposal.stage
+    )
+    if not isinstance(task, EvaluationTask):
+        giver = f"evaluator {plugin_name(evaluator)}"
+        raise PluginError(f"{giver}: `begin` returned {_shown(task)}, not an EvaluationTask")
+    return task
+
+
+def checked_evaluation(
+    made: object, giver: str, architecture: Architecture | None = None
+) -> Evaluation:
+    """An evaluation of plain numbers; one with a number that is not finite has failed.
+
+    Args:
+        made: what arrived.
+        giver: kind and class of the plugin that gave it, see `nasgan.errors.plugin_name`.
+        architecture: that was to be scored; None where that is not known.
+
+    Raises:
+        PluginError: it is no evaluation, of another architecture, holds something other than
+            numbers, or charges nothing; names the plugin and the field.
+    """
+    if not isinstance(made, Evaluation):
+        raise PluginError(f"{giver}: gave {_shown(made)}, not an Evaluation")
+    if architecture not in (None, made.architecture):
+        raise PluginError(
+            f"{giver}: Evaluation.architecture is {_shown(made.architecture)}, and "
+            f"{_shown(architecture)} was to be scored"
+        )
+    for field in ("fidelity", "failure"):
+        if not isinstance(getattr(made, field), str):
+            raise PluginError(
+                f"{giver}: Evaluation.{field} is {_shown(getattr(made, field))}, not a text"
+            )
+    if not isinstance(made.metrics, Mapping):
+        raise PluginError(f"{giver}: Evaluation.metrics is {_shown(made.metrics)}, not a mapping")
+    made = replace(
+        made,
+        metrics={k: _number(v, giver, f"metrics[{k!r}]") for k, v in made.metrics.items()},
+        score=None if made.score is None else _number(made.score, giver, "score"),
+        generator_steps=_count(made.generator_steps, giver, "generator_steps"),
+        stage=None if made.stage is None else _count(made.stage, giver, "stage"),
+        cost=_checked_cost(made.cost, giver),
+    )
+    return _failed_unless_finite(made)
+
+
+def _checked_cost(cost: object, giver: str) -> Cost:
+    if not isinstance(cost, Cost):
+        raise PluginError(f"{giver}: Evaluation.cost is {_shown(cost)}, not a Cost")
+    checked = Cost(
+        architectures=_count(cost.architectures, giver, "cost.architectures"),
+        generator_steps=_count(cost.generator_steps, giver, "cost.generator_steps"),
+        images=_count(cost.images, giver, "cost.images"),
+        device_seconds=_number(cost.device_seconds, giver, "cost.device_seconds"),
+    )
+    for unit, amount in asdict(checked).items():
+        if not 0 <= amount < math.inf:
+            raise PluginError(f"{giver}: Evaluation.cost.{unit} is {amount}: it must be 0 or more")
+    if checked.architectures < 1:
+        raise PluginError(
+            f"{giver}: Evaluation.cost.architectures is 0, so that no budget would end the search: "
+            "give each evaluation a cost=Cost(architectures=1, ...), and charge it to the ledger"
+        )
+    return checked
+
+
+def _failed_unless_finite(made: Evaluation) -> Evaluation:
+    """``made``, as a failed candidate if a number is not finite or the score is missing."""
+    numbers = {"score": made.score, **made.metrics}
+    wrong = [
+        f"its {name} is {value}"
+        for name, value in numbers.items()
+        if value is not None and not math.isfinite(value)
+    ]
+    if not wrong and made.score is not None:
+        return made
+    reason = made.failure or "; ".join(wrong) or "it was given no score, and no reason"
+    return replace(made, metrics={}, score=None, failure=reason)
+
+
+def checked_report(report: object, strategy: SearchStrategy) -> StepReport:
+    """A strategy's report of a step, of plain numbers and checked evaluations.
+
+    Raises:
+        PluginError: it is none, or holds something else; names the strategy and the field.
+    """
+    giver = f"strategy {plugin_name(strategy)}"
+    if not isinstance(report, StepReport):
+        raise PluginError(f"{giver}: `step` returned {_shown(report)}, not a StepReport")
+    return replace(
+        report,
+        evaluations=tuple(checked_evaluation(made, giver) for made in report.evaluations),
+        values={
+            name: _number(value, giver, f"values[{name!r}]", of="StepReport")
+            for name, value in report.values.items()
+        },
+        options={
+            name: [_number(p, giver, f"options[{name!r}]", of="StepReport") for p in row]
+            for name, row in report.options.items()
+        },
+    )
+
+
+def _number(value: object, giver: str, field: str, *, of: str = "Evaluation") -> float:
+    """``value``, or the plain number in a numpy scalar."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if type(plain) in (int, float):
+        assert isinstance(plain, int | float)
+        return plain
+    raise PluginError(f"{giver}: {of}.{field} is {_shown(value)}, not a number: give float(...)")
+
+
+def _count(value: object, giver: str, field: str) -> int:
+    number = _number(value, giver, field)
+    if isinstance(number, int):
+        return number
+    raise PluginError(f"{giver}: Evaluation.{field} is {_shown(value)}, not a whole number")
+
+
+def _shown(value: object) -> str:
+    return f"{reprlib.repr(value)} ({type(value).__name__})"
