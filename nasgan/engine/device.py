@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -11,7 +13,11 @@ import torch
 from nasgan.errors import ConfigError
 from nasgan.training import TrainerSettings
 
-__all__ = ["choose_device", "prepare_torch", "settled"]
+__all__ = ["choose_device", "prepare_torch", "prepared_torch", "settled"]
+
+_log = logging.getLogger(__name__)
+
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def choose_device(name: str) -> torch.device:
@@ -34,8 +40,64 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+@contextmanager
+def prepared_torch(config: Mapping[str, Any], device: torch.device) -> Iterator[None]:
+    """Run a block with torch set up by `prepare_torch`, and put back the switches of the process.
+
+    These are the threads, and on CUDA the current device, deterministic algorithms, cuDNN's search
+    for the fastest ones, TF32 (which trainings set) and the variable of cuBLAS: the next run of
+    this process, and who has called this one, find them as they were.
+    """
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        if device.type == "cuda":
+            _restore_cuda(device, stack)
+            mode = config.get("trainer", {}).get("compile")
+            if mode == "max-autotune" and _is_deterministic(config):
+                _log.warning(
+                    "trainer.compile=max-autotune is void under deterministic=true: torch then "
+                    "measures no kernels. Set deterministic=false, or take "
+                    "trainer.compile=reduce-overhead"
+                )
+        prepare_torch(config, device)
+        yield
+
+
+def _restore_cuda(device: torch.device, stack: ExitStack) -> None:
+    """Let ``stack`` put back what `prepare_torch` and trainings change."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    # Reading allow_tf32 fails where the caller has set fp32_precision, which newer torch advises.
+    precision = getattr(matmul, "fp32_precision", None)
+    tf32 = matmul.allow_tf32 if precision is None else precision == "tf32"
+    stack.callback(setattr, matmul, "allow_tf32", tf32)
+    stack.callback(setattr, cudnn, "allow_tf32", cudnn.allow_tf32)
+    stack.callback(setattr, cudnn, "benchmark", cudnn.benchmark)
+    stack.callback(
+        torch.use_deterministic_algorithms,
+        torch.are_deterministic_algorithms_enabled(),
+        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    stack.callback(_set_variable, _CUBLAS, os.environ.get(_CUBLAS))
+    if device.index is not None:
+        # It puts back the device of before without waking it.
+        stack.enter_context(torch.cuda.device(device))
+
+
+def _set_variable(name: str, value: str | None) -> None:
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+
+
+def _is_deterministic(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("deterministic", True))
+
+
 def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
-    """Set torch's threads, and on CUDA the algorithms that give the same numbers each time."""
+    """Set torch's threads, and on CUDA the algorithms that give the same numbers each time.
+
+    For the life of this process; see `prepared_torch`.
+    """
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     if device.type == "cuda":
@@ -44,10 +106,10 @@ def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
             torch.cuda.set_device(device)
         # Runs of a sweep share the process.
         torch.cuda.reset_peak_memory_stats(device)
-        deterministic = bool(config["deterministic"])
+        deterministic = _is_deterministic(config)
         if deterministic:
             # cuBLAS reads it when it first starts.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            os.environ.setdefault(_CUBLAS, ":4096:8")
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
         torch.backends.cudnn.benchmark = not deterministic
 

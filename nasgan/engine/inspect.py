@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 
 from nasgan import atomic
 from nasgan.architecture import Architecture
+from nasgan.binding import check_values
 from nasgan.contracts import SearchSpace
 from nasgan.data import ImageSet
-from nasgan.engine.device import choose_device, prepare_torch
+from nasgan.engine.device import choose_device, prepared_torch
 from nasgan.engine.identity import other_content
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.workbench import load_splits, make_harness
@@ -27,6 +29,8 @@ from nasgan.metrics import to_uint8
 from nasgan.randomness import torch_generator
 from nasgan.results.grid import save_grid
 from nasgan.results.record import RunRecord
+from nasgan.training import TrainerSettings
+from nasgan.training.placement import placed
 
 __all__ = ["LoadedRun", "evaluate_run", "load", "sample_run"]
 
@@ -148,12 +152,11 @@ def sample_run(config: Mapping[str, Any]) -> Path:
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"out={out}: write a .png (one grid) or an .npz (uint8 images)")
     device = choose_device(config["device"])
-    prepare_torch(config, device)
     run = load(directory.path)
-    run.generator.to(device)
     classes = _classes(config["classes"], run.space.network.num_classes)
     labels = torch.tensor([classes[k % len(classes)] for k in range(num)]) if classes else None
-    images = run.sample(num, seed=seed, labels=labels)
+    with _as_in_its_run(run, config, device):
+        images = run.sample(num, seed=seed, labels=labels)
     if out.suffix == ".png":
         save_grid(images, out, columns=config["columns"] or len(classes) or None)
     else:
@@ -194,8 +197,32 @@ def evaluate_run(config: Mapping[str, Any]) -> dict[str, Any]:
         NasganError: bad input.
     """
     device = choose_device(config["device"])
-    prepare_torch(config, device)
     run = load(config["run"])
+    with _as_in_its_run(run, config, device):
+        return _scores(run, config, device)
+
+
+@contextmanager
+def _as_in_its_run(
+    run: LoadedRun, config: Mapping[str, Any], device: torch.device
+) -> Iterator[None]:
+    """Have the generator on ``device`` with the arithmetic that the run scored it with.
+
+    That is memory format, TF32 and algorithms. Runs generate scored images in float32, whatever
+    the precision of their trainings.
+    """
+    of_run = run.record.config
+    trainer = of_run.get("trainer")
+    held = trainer if isinstance(trainer, Mapping) else {}
+    named = {name: held[name] for name in ("tf32", "channels_last") if name in held}
+    check_values(named, TrainerSettings, where="trainer")
+    settings = {**config, "deterministic": of_run.get("deterministic", True)}
+    with prepared_torch(settings, device):
+        placed(run.generator, TrainerSettings(**named), device)
+        yield
+
+
+def _scores(run: LoadedRun, config: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     metrics = _of_run(config["metrics"], run.record.config["metrics"])
     if config["num_images"] is not None:
         metrics["num_images"] = config["num_images"]
@@ -210,10 +237,8 @@ def evaluate_run(config: Mapping[str, Any]) -> dict[str, Any]:
             "dataset.image_size= and dataset.image_channels="
         )
     harness = make_harness(metrics, train, device, num_classes=network.num_classes)
-    generator = run.generator.to(device)
-
     sample = image_sampler(
-        images_of(generator),
+        images_of(run.generator),
         latent_dim=network.latent_dim,
         num_classes=network.num_classes,
         seed=config["seed"],

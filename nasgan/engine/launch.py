@@ -15,7 +15,7 @@ from nasgan.architecture import Architecture
 from nasgan.binding import build_node
 from nasgan.contracts import Budget, Ledger, SearchSpace, SearchStrategy
 from nasgan.data import ImageSet
-from nasgan.engine.device import choose_device, prepare_torch, settled
+from nasgan.engine.device import choose_device, prepared_torch, settled
 from nasgan.engine.export import (
     average_random,
     describe_networks,
@@ -121,19 +121,14 @@ class _Run:
         self.directory = RunDirectory(run_dir)
 
     def run(self) -> Outcome:
-        threads = torch.get_num_threads()
-        try:
-            return self._run()
-        finally:
-            # The next run of this process may leave the number to torch.
-            torch.set_num_threads(threads)
-
-    def _run(self) -> Outcome:
         check_config(self.config)
         if self.kind == "search":
             make_executor(self.config).check_installed()
         device = choose_device(self.config["device"])
-        prepare_torch(self.config, device)
+        with prepared_torch(self.config, device):
+            return self._run(device)
+
+    def _run(self, device: torch.device) -> Outcome:
         new = NewFolders(self.directory.path)
         self.directory.path.mkdir(parents=True, exist_ok=True)
         with RunLock(self.directory.path):

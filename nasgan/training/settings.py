@@ -12,7 +12,10 @@ from nasgan.errors import ConfigError
 from nasgan.training.gradients import ZeroGrad
 from nasgan.training.losses import LOSSES
 
-__all__ = ["HealthSettings", "TrainerSettings"]
+__all__ = ["CUDA_GRAPHS", "HealthSettings", "TrainerSettings"]
+
+CUDA_GRAPHS = ("reduce-overhead", "max-autotune")
+"""The modes of ``torch.compile`` that record CUDA graphs."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class TrainerSettings:
             (emulation does not count).
         tf32: allow TF32 in float32 matrix products and convolutions on CUDA.
         channels_last: memory format; null: yes.
-        compile: ``off`` or the mode of ``torch.compile`` (``reduce-overhead`` uses CUDA graphs).
+        compile: ``off`` or the mode of ``torch.compile`` (``reduce-overhead`` and ``max-autotune``
+            use CUDA graphs).
             A supernet on sampled paths is never compiled: each path would be its own graph.
         joint_discriminator_pass: real and generated images through the discriminator as one batch,
             where that is exact (no batch norm, nasgan's own spectral norm); null: on accelerators,

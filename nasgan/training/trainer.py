@@ -19,7 +19,8 @@ from nasgan.training.averaging import AveragedGenerator
 from nasgan.training.gradients import descend, without_gradients
 from nasgan.training.health import HealthMonitor
 from nasgan.training.losses import LOSSES, gradient_penalty
-from nasgan.training.settings import TrainerSettings
+from nasgan.training.placement import placed
+from nasgan.training.settings import CUDA_GRAPHS, TrainerSettings
 
 __all__ = ["AdversarialTrainer", "NetworkPair"]
 
@@ -106,20 +107,19 @@ class AdversarialTrainer:
     def _place(self, pair: NetworkPair, compile_networks: bool) -> None:
         settings = self.settings
         self._channels_last = settings.channels_last is not False
-        layout = torch.channels_last if self._channels_last else torch.preserve_format
-        self.generator = pair.generator.to(self.device).to(memory_format=layout).train()
-        self.discriminator = pair.discriminator.to(self.device).to(memory_format=layout).train()
+        self.generator = placed(pair.generator, settings, self.device).train()
+        self.discriminator = placed(pair.discriminator, settings, self.device).train()
         # Networks in float64 are trained in float64.
         self._dtype = next(self.discriminator.parameters()).dtype
-        if self.device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = settings.tf32
-            torch.backends.cudnn.allow_tf32 = settings.tf32
         self._joint = bool(settings.joint_discriminator_pass) and joint_pass_is_exact(
             self.discriminator
         )
         self._run_generator: Callable[..., Tensor] = self.generator
         self._run_discriminator: Callable[..., Tensor] = self.discriminator
         if compile_networks and settings.compile != "off":
+            # Dynamo compiles a function for eight kinds of input, then runs it eager, and
+            # architectures of one space share their functions. This frees the last graphs, too.
+            torch.compiler.reset()
             mode = settings.compile
             self._run_generator = torch.compile(self.generator, mode=mode, dynamic=False)
             self._run_discriminator = torch.compile(self.discriminator, mode=mode, dynamic=False)
@@ -310,7 +310,7 @@ class AdversarialTrainer:
 
     def _mark_step(self) -> None:
         # CUDA graphs reuse their output memory: tell them that the last step's is free again.
-        if self.settings.compile == "reduce-overhead":
+        if self.settings.compile in CUDA_GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
     def _set_learning_rates(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from run_comparison import TINY
 
 from nasgan.cli.compose import compose
+from nasgan.engine import run_search
 
 
 @pytest.fixture
@@ -18,6 +20,14 @@ def tiny() -> Callable[..., dict[str, Any]]:
         return compose(verb, [*TINY, *overrides])
 
     return configuration
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished tiny search."""
+    run_dir = tmp_path_factory.mktemp("finished") / "run"
+    run_search(compose("search", TINY), run_dir)
+    return run_dir
 
 
 @pytest.fixture

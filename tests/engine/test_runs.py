@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from run_comparison import TINY, fingerprint
+from run_comparison import fingerprint
 
 import nasgan
 from nasgan import atomic
-from nasgan.cli.compose import compose
 from nasgan.engine import evaluate_run, run_search, run_training, sample_run
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import JobReport
@@ -43,14 +42,6 @@ Tiny = Callable[..., dict[str, Any]]
 
 class Stopped(Exception):
     """Stands for a crash between two steps."""
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished tiny search."""
-    run_dir = tmp_path_factory.mktemp("finished") / "run"
-    run_search(compose("search", TINY), run_dir)
-    return run_dir
 
 
 def test_a_search_leaves_everything_that_the_design_names(finished: Path) -> None:
