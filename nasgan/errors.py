@@ -17,6 +17,7 @@ __all__ = [
     "RunDirectoryError",
     "SearchFailed",
     "StorageError",
+    "TableError",
     "TrainingDiverged",
     "UnknownNameError",
     "nearest_names",
@@ -60,6 +61,10 @@ class PluginError(NasganError):
 
 class RunDirectoryError(NasganError):
     """A run's folder belongs to another configuration or is in use."""
+
+
+class TableError(NasganError):
+    """A table of trained architectures is damaged, foreign, or does not hold what is asked."""
 
 
 class StorageError(NasganError, OSError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nasgan.architecture import Architecture
 from nasgan.binding import check_values
-from nasgan.contracts import SearchSpace, SearchStrategy
+from nasgan.contracts import SearchSpace, SearchStrategy, narrowed
 from nasgan.errors import ArchitectureError, PluginError, UnknownNameError
 from nasgan.registry import ARCHITECTURES, SEARCH_SPACES, STRATEGIES, load_plugin, plugins
 
@@ -24,6 +25,7 @@ def make_search_space(
     latent_dim: int,
     spectral_norm: bool = True,
     num_classes: int = 0,
+    fixed: Mapping[str, Any] | None = None,
     **space_settings: Any,
 ) -> SearchSpace:
     """Make a registered search space.
@@ -37,6 +39,7 @@ def make_search_space(
         latent_dim: as there.
         spectral_norm: as there.
         num_classes: as there.
+        fixed: decisions that are taken already, see `nasgan.contracts.narrowed`.
         space_settings: what this space takes beyond the common settings.
 
     Raises:
@@ -58,7 +61,7 @@ def make_search_space(
         **space_settings,
     )
     assert isinstance(space, SearchSpace)
-    return space
+    return narrowed(space, fixed)
 
 
 def settings_for(architecture: Architecture) -> dict[str, Any]:

@@ -36,6 +36,7 @@ FLOORS = {
     "training": 3,
     "evaluation": 3,
     "results": 3,
+    "tabular": 3,
     "engine": 4,
     "testing": 5,
     "cli": 5,
@@ -57,6 +58,7 @@ SIDEWAYS = {
     "training": {"data"},
     "evaluation": {"data", "metrics", "training"},
     "results": {"metrics"},
+    "tabular": {"factory", "results"},
 }
 
 WINGS = {

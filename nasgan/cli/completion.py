@@ -19,6 +19,7 @@ _EXPERIMENT = "+experiment="
 _HYDRA_VERBS = (
     "search",
     "train",
+    "tabulate",
     "evaluate",
     "sample",
     "leaderboard",

@@ -18,6 +18,7 @@ __all__ = ["VERBS", "main"]
 VERBS: Mapping[str, str] = {
     "search": "search an architecture, retrain the best, score and record it",
     "train": "train one architecture from scratch, score and record it",
+    "tabulate": "train many architectures at several seeds: the rows of a table",
     "evaluate": "score the networks of a finished run",
     "sample": "draw images from a finished run",
     "leaderboard": "build the leaderboard from run records, or verify one",

@@ -17,8 +17,11 @@ __all__ = ["check_config", "settings_class", "strip_foreign"]
 
 # An experiment may hold settings for a search and for a training; each verb takes its own.
 _FOREIGN: Mapping[str, frozenset[str]] = {
-    "search": frozenset({"architecture", "training"}),
-    "train": frozenset({"budget", "evaluator", "executor", "final", "strategy"}),
+    "search": frozenset({"architecture", "design", "training"}),
+    "train": frozenset({"budget", "design", "evaluator", "executor", "final", "strategy"}),
+    "tabulate": frozenset(
+        {"architecture", "budget", "evaluator", "executor", "final", "logger", "strategy"}
+    ),
 }
 
 
@@ -28,15 +31,25 @@ class _Checkpoint:
     keep: int
 
 
-@dataclass(frozen=True)
-class _Training:
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
     generator_steps: int
     eval_every: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TableTraining(_Scored):
+    eval_at: list[int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training(_TableTraining):
     keep: Literal["best", "last"]
 
 
-@dataclass(frozen=True)
-class _Final(_Training):
+@dataclass(frozen=True, kw_only=True)
+class _Final(_Scored):
+    keep: Literal["best", "last"]
     top_k: int
     select: Literal["best", "random"]
     random_architectures: int
@@ -79,6 +92,26 @@ class _Search(_Run):
 class _Train(_Run):
     architecture: str | list[Any] | dict[str, Any]
     training: _Training
+
+
+@dataclass(frozen=True)
+class _Tabulate:
+    out: str
+    design: dict[str, Any]
+    training: _TableTraining
+    shard: str
+    workers: int | None
+    conditional: bool
+    device: str
+    objective: str
+    progress: bool
+    deterministic: bool
+    licence: str
+    checkpoint: _Checkpoint
+    search_space: dict[str, Any]
+    dataset: dict[str, Any]
+    trainer: dict[str, Any]
+    metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -146,6 +179,7 @@ class _Watch:
 _SCHEMAS: Mapping[str, type] = {
     "search": _Search,
     "train": _Train,
+    "tabulate": _Tabulate,
     "evaluate": _Evaluate,
     "sample": _Sample,
     "leaderboard": _Leaderboard,
@@ -168,6 +202,7 @@ _LEAST: Mapping[str, float] = {
     "seed": 0,
     "threads": 1,
     "top_k": 1,
+    "workers": 1,
 }
 
 

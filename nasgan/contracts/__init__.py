@@ -10,6 +10,7 @@ from nasgan.contracts.evaluation import (
     Objective,
     Proposal,
 )
+from nasgan.contracts.narrowing import narrowed
 from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
 from nasgan.contracts.strategy import (
@@ -63,5 +64,6 @@ __all__ = [
     "chosen_option",
     "inherit_weights",
     "mix_options",
+    "narrowed",
     "option_frequencies",
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,6 +21,8 @@ from nasgan.graph import Graph, graph_of_choices
 __all__ = ["HalfWeights", "NetworkSettings", "SearchSpace"]
 
 SpaceT = TypeVar("SpaceT", bound="SearchSpace")
+
+_MOST_ENUMERATED = 100_000
 
 
 class HalfWeights(NamedTuple):
@@ -214,6 +217,22 @@ class SearchSpace(ABC):
         """Exact number of architectures before repair."""
         return math.prod(len(decision.options) for decision in self.decisions)
 
+    def enumerate(self) -> Iterator[Architecture]:
+        """Every valid architecture once, in the order of the encoding; for small spaces.
+
+        Raises:
+            ConfigError: there are too many to go through.
+        """
+        if self.size > _MOST_ENUMERATED:
+            raise ConfigError(
+                f"the search space {self.name!r} has {self.size:.4g} architectures, too many to go "
+                f"through (at most {_MOST_ENUMERATED}): fix some decisions (search_space.fixed=) "
+                "or draw a sample"
+            )
+        for indices in product(*(range(len(decision.options)) for decision in self.decisions)):
+            if self.repair(indices) == indices:
+                yield self._from_indices(indices)
+
     def part_decisions(self, part: Part, *, stage: int | None = None) -> tuple[Decision, ...]:
         """The decisions that shape ``part``, up to and including ``stage`` if that is given.
 
@@ -324,6 +343,8 @@ class SearchSpace(ABC):
         """Redraw ``changes`` decisions to other options, then repair."""
         indices = list(self.encode(architecture))
         free = [i for i, decision in enumerate(self.decisions) if len(decision.options) > 1]
+        if not free:
+            return architecture
         for i in rng.choice(free, size=min(changes, len(free)), replace=False):
             others = [k for k in range(len(self.decisions[i].options)) if k != indices[i]]
             indices[i] = int(rng.choice(others))

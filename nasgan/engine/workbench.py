@@ -17,6 +17,7 @@ from nasgan.contracts import (
     Objective,
     SearchSpace,
     SearchStrategy,
+    narrowed,
 )
 from nasgan.data import ImageSet, Splits
 from nasgan.engine.device import choose_device
@@ -35,6 +36,7 @@ from nasgan.training import TrainerSettings
 __all__ = [
     "Workbench",
     "check_config",
+    "check_parts",
     "find_architecture",
     "load_splits",
     "make_evaluator",
@@ -47,6 +49,11 @@ __all__ = [
 # Beside its own arguments a dataset's node says what suits it; other nodes refer to that.
 _NOT_OF_THE_LOADER = ("suggested",)
 _FROM_THE_DATA = ("image_size", "image_channels")
+
+
+@dataclass(frozen=True)
+class _Narrowing:
+    fixed: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,31 @@ def check_config(config: Mapping[str, Any]) -> None:
         ConfigError: an unknown name, a wrong type or value; the message names the key.
         PluginError: a plugin that is named cannot be loaded.
     """
+    check_parts(config)
+    space = config["search_space"]
+    if "strategy" in config:
+        strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
+        build_node(config["budget"], where="budget", base=Budget)
+        check_node(config["evaluator"], where="evaluator", base=Evaluator, supplied=("context",))
+        _check_executor(config, strategy)
+        check_values(config["final"], FinalSettings, where="final")
+        FinalSettings(**config["final"])
+    else:
+        if not isinstance(config["architecture"], str) and "_target_" not in space:
+            raise ConfigError(
+                "architecture: an encoding needs the space it belongs to; add search_space=NAME"
+            )
+        check_values(config["training"], TrainingPlan, where="training")
+        TrainingPlan(**config["training"])
+
+
+def check_parts(config: Mapping[str, Any]) -> None:
+    """Check what every kind of training has: seed, data, trainer, metrics, device, space.
+
+    Raises:
+        ConfigError: as `check_config`.
+        PluginError: as `check_config`.
+    """
     seed = config["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ConfigError(f"seed must be a whole number of at least 0, got {seed!r}")
@@ -100,21 +132,10 @@ def check_config(config: Mapping[str, Any]) -> None:
     space = config["search_space"]
     if "_target_" in space:
         supplied = [name for name in _FROM_THE_DATA if name not in space]
-        check_node(space, where="search_space", base=SearchSpace, supplied=supplied)
-    if "strategy" in config:
-        strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
-        build_node(config["budget"], where="budget", base=Budget)
-        check_node(config["evaluator"], where="evaluator", base=Evaluator, supplied=("context",))
-        _check_executor(config, strategy)
-        check_values(config["final"], FinalSettings, where="final")
-        FinalSettings(**config["final"])
-    else:
-        if not isinstance(config["architecture"], str) and "_target_" not in space:
-            raise ConfigError(
-                "architecture: an encoding needs the space it belongs to; add search_space=NAME"
-            )
-        check_values(config["training"], TrainingPlan, where="training")
-        TrainingPlan(**config["training"])
+        check_node(
+            space, where="search_space", base=SearchSpace, supplied=supplied, ignore=("fixed",)
+        )
+    check_values({"fixed": space.get("fixed")}, _Narrowing, where="search_space")
 
 
 def _check_executor(config: Mapping[str, Any], strategy: SearchStrategy) -> None:
@@ -230,9 +251,9 @@ def make_space(
                 f"({key} {value}); leave it out"
             )
     if "_target_" in node:
-        space = build_node(node, where="search_space", base=SearchSpace)
+        space = build_node(node, where="search_space", base=SearchSpace, ignore=("fixed",))
         assert isinstance(space, SearchSpace)
-        return space
+        return narrowed(space, node.get("fixed"))
     if architecture is None:
         raise ConfigError("search_space has no _target_: a search needs a space, search_space=NAME")
     return make_search_space(architecture.space, **{**settings_for(architecture), **node})

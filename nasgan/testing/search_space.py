@@ -196,7 +196,7 @@ def _check_value(space: SearchSpace, architecture: Architecture) -> None:
 
 def _check_settings(space: SearchSpace) -> None:
     settings = json.loads(json.dumps(space.settings))
-    rebuilt = type(space)(**settings)
+    rebuilt = space.with_settings(**settings)
     expect(
         rebuilt.settings == space.settings and rebuilt.decisions == space.decisions,
         f"`settings` {settings} do not rebuild the space: return the arguments of your own "

@@ -1,0 +1,25 @@
+"""``nasgan tabulate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nasgan.cli.console import say
+from nasgan.cli.hydra_app import run_app
+
+__all__ = ["run"]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb; see `nasgan.cli.hydra_app.run_app`."""
+    return run_app("tabulate", _tabulate, arguments)
+
+
+def _tabulate(config: dict[str, Any], _: Path) -> int:
+    from nasgan.engine.tabulate import tabulate
+
+    table = tabulate(config)
+    say(*table.summary_lines)
+    return int(bool(table.left))

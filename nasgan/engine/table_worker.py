@@ -1,0 +1,163 @@
+"""The worker's side of a table: one training from scratch, resumed from its own checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import Ledger, SearchSpace
+from nasgan.engine.checkpoints import Checkpoints
+from nasgan.engine.device import choose_device, prepare_torch
+from nasgan.engine.workbench import (
+    Workbench,
+    load_splits,
+    make_space,
+    open_workbench,
+)
+from nasgan.engine.workers import no_shared_weights
+from nasgan.evaluation import EvaluationContext, TrainingPlan, TrainingTask
+from nasgan.networks.cost import count_macs, count_parameters
+from nasgan.randomness import seeded
+from nasgan.tabular.design import Training
+from nasgan.tabular.rows import Point, Row
+
+__all__ = ["TableWork", "forget_checkpoints", "train"]
+
+_UNDER_WAY = "under_way"
+
+
+@dataclass(frozen=True)
+class TableWork:
+    """What a worker needs to know.
+
+    Attributes:
+        config: the table's configuration, as `nasgan.engine.workbench` reads it.
+        devices: of the slots, in turn.
+        folder: of the table.
+    """
+
+    config: Mapping[str, Any]
+    devices: tuple[str, ...]
+    folder: Path
+
+    def train(self, slot: int, training: Training) -> Row:
+        """`train`, in the process of ``slot``."""
+        device = self.devices[slot % len(self.devices)]
+        return train(self.config, training, self.folder, device=device)
+
+
+def train(config: Mapping[str, Any], training: Training, folder: Path, *, device: str) -> Row:
+    """Train and score one architecture; goes on from its last checkpoint if it has one.
+
+    The row depends on the configuration and ``training`` alone, times aside.
+
+    Args:
+        config: the table's, with ``threads``.
+        training: which.
+        folder: of the table.
+        device: to train on.
+    """
+    bench, space = _opened(json.dumps({**config, "device": device}))
+    plan = TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final", keep="last")
+    context = EvaluationContext(
+        space=space,
+        images=bench.images,
+        trainer=bench.trainer,
+        harness=bench.harness,
+        objective=bench.objective,
+        ledger=Ledger(),
+        seed=training.seed,
+        device=bench.device,
+        folder=folder / _UNDER_WAY,
+        shared_weights=no_shared_weights,
+    )
+    task = TrainingTask(context, space, training.architecture, plan)
+    checkpoints = Checkpoints(_checkpoint_folder(folder, training))
+    cpu_seconds = _drive(task, checkpoints, config["checkpoint"]["every_seconds"])
+    return _row(task, space, training, cpu_seconds)
+
+
+def forget_checkpoints(folder: Path, training: Training) -> None:
+    """Remove what a training that is over was resumed from."""
+    shutil.rmtree(_checkpoint_folder(folder, training), ignore_errors=True)
+
+
+def _checkpoint_folder(folder: Path, training: Training) -> Path:
+    return folder / _UNDER_WAY / training.name
+
+
+@lru_cache(maxsize=1)
+def _opened(config_text: str) -> tuple[Workbench, SearchSpace]:
+    config = json.loads(config_text)
+    device = choose_device(config["device"])
+    prepare_torch(config, device)
+    bench = open_workbench(config, device, load_splits(config["dataset"]), with_bound=False)
+    return bench, make_space(config, bench.images)
+
+
+def _drive(task: TrainingTask, checkpoints: Checkpoints, every_seconds: float) -> float:
+    """Advance ``task`` to its end; gives the processor time that it took."""
+    state = checkpoints.load_newest()
+    spent = 0.0
+    if state is not None:
+        task.load_state_dict(state["task"])
+        spent = state["cpu_seconds"]
+    saved = time.monotonic()
+    while task.result is None:
+        before = time.process_time()
+        task.advance()
+        spent += time.process_time() - before
+        if task.result is None and time.monotonic() - saved >= every_seconds:
+            checkpoints.save({"task": task.state_dict(), "cpu_seconds": spent})
+            saved = time.monotonic()
+    return spent
+
+
+def _row(task: TrainingTask, space: SearchSpace, training: Training, cpu_seconds: float) -> Row:
+    result = task.result
+    assert result is not None
+    parameters, macs = _sizes(space, training.architecture)
+    return Row(
+        architecture=training.architecture.id,
+        options=space.encode(training.architecture),
+        seed=training.seed,
+        curve=tuple(Point(p["generator_steps"], dict(p["metrics"])) for p in task.curve),
+        steps=result.generator_steps,
+        images=result.cost.images,
+        device_seconds=result.cost.device_seconds,
+        cpu_seconds=cpu_seconds,
+        parameters=parameters,
+        macs=macs,
+        failure=result.failure,
+    )
+
+
+def _sizes(space: SearchSpace, architecture: Architecture) -> tuple[dict[str, int], dict[str, int]]:
+    """Parameters, and multiply-adds of one image, of both networks."""
+    with seeded(0, "description"):
+        pair = {
+            "generator": space.build_generator(architecture),
+            "discriminator": space.build_discriminator(architecture),
+        }
+    network = space.network
+    shape = (network.image_channels, network.image_size, network.image_size)
+    inputs = {
+        "generator": torch.empty(1, network.latent_dim, device="meta"),
+        "discriminator": torch.empty(1, *shape, device="meta"),
+    }
+    labels = {}
+    if network.num_classes:
+        labels = {"labels": torch.zeros(1, dtype=torch.long, device="meta")}
+    return (
+        {name: count_parameters(module) for name, module in pair.items()},
+        {name: count_macs(module, inputs[name], **labels) for name, module in pair.items()},
+    )

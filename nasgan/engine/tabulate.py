@@ -1,0 +1,313 @@
+"""Make the rows of a table: ``nasgan tabulate``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nasgan.binding import check_values
+from nasgan.contracts import SearchSpace
+from nasgan.engine.device import choose_device, prepare_torch, settled
+from nasgan.engine.export import device_name
+from nasgan.engine.job import JobReport
+from nasgan.engine.progress import ProgressView, progress_view
+from nasgan.engine.slots import Slots
+from nasgan.engine.table_worker import TableWork, forget_checkpoints
+from nasgan.engine.workbench import (
+    Workbench,
+    check_parts,
+    load_splits,
+    make_space,
+    open_workbench,
+)
+from nasgan.errors import ConfigError, NasganError, SearchFailed
+from nasgan.evaluation import TrainingPlan
+from nasgan.machine import usable_cores
+from nasgan.results.environment import collect_environment
+from nasgan.results.locking import RunLock
+from nasgan.tabular.design import Design, Shard, Training
+from nasgan.tabular.manifest import Manifest
+from nasgan.tabular.rows import Row, RowFile, read_rows
+
+__all__ = ["Tabulated", "tabulate"]
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+@dataclass(frozen=True)
+class Tabulated:
+    """How a call of `tabulate` ended.
+
+    Attributes:
+        folder: of the table.
+        done: trainings of this shard that have rows.
+        wanted: trainings of this shard.
+        broken_down: how many of the rows are of trainings that broke down.
+        left: those that could not be trained, with the reason.
+    """
+
+    folder: Path
+    done: int
+    wanted: int
+    broken_down: int
+    left: Mapping[str, str]
+
+    @property
+    def summary_lines(self) -> list[str]:
+        """For a person."""
+        lines = [
+            f"{self.done} of {self.wanted} trainings are done, {self.broken_down} of them broke "
+            "down",
+            f"table  {self.folder}",
+        ]
+        lines += [f"not trained: {name}: {reason}" for name, reason in self.left.items()]
+        return [*lines, *(["The same command tries these again."] if self.left else [])]
+
+
+def tabulate(config: Mapping[str, Any]) -> Tabulated:
+    """Train the architectures of a design; resumes what was begun in the folder.
+
+    Args:
+        config: the resolved configuration of ``nasgan tabulate``.
+
+    Raises:
+        NasganError: bad input, before any compute; a folder that holds another table; a full disk,
+            after which the same call goes on.
+    """
+    design, shard, plan = _checked(config)
+    folder = Path(config["out"])
+    device = choose_device(config["device"])
+    # One thread each: then numbers do not depend on how many cores there are.
+    fixed = {"seed": 0, "threads": 1, "training": _json(plan)}
+    config = settled({**config, **fixed}, device)
+    threads = torch.get_num_threads()
+    try:
+        prepare_torch(config, device)
+        with progress_view(config["progress"]) as view:
+            return _Tabulation(config, folder, design, shard, device, view).run()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _checked(config: Mapping[str, Any]) -> tuple[Design, Shard, TrainingPlan]:
+    check_parts({**config, "seed": 0, "threads": 1})
+    if "_target_" not in config["search_space"]:
+        raise ConfigError("a table needs a space: search_space=NAME")
+    check_values(config["design"], Design, where="design")
+    check_values(config["training"], TrainingPlan, where="training")
+    workers = config["workers"]
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers must be at least 1, or null for one a core, got {workers}")
+    plan = TrainingPlan(**config["training"])
+    return Design(**config["design"]), Shard.parse(config["shard"]), plan
+
+
+def _json(plan: TrainingPlan) -> dict[str, Any]:
+    points = None if plan.eval_at is None else list(plan.eval_at)
+    every = plan.eval_every if points is None else None
+    return {
+        "generator_steps": plan.generator_steps,
+        "eval_every": every,
+        "eval_at": points,
+    }
+
+
+class _Tabulation:
+    """One call of `tabulate`."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        folder: Path,
+        design: Design,
+        shard: Shard,
+        device: torch.device,
+        view: ProgressView,
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.design = design
+        self.shard = shard
+        self.device = device
+        self.view = view
+        self.left: dict[str, str] = {}
+
+    def run(self) -> Tabulated:
+        wanted = self._prepare()
+        with RunLock(self.folder / f".{self.shard.name}"):
+            rows = {row.key: row for row in read_rows(self.folder)}
+            waiting: deque[Training] = deque()
+            for training in wanted:
+                if _key(training) in rows:
+                    # A kill between a row and the end of its training leaves them.
+                    forget_checkpoints(self.folder, training)
+                else:
+                    waiting.append(training)
+            self.view.say(
+                f"{len(wanted)} trainings in shard {self.shard.number}/{self.shard.of}, "
+                f"{len(waiting)} to do",
+            )
+            with _interrupted_by_sigterm():
+                for row in self._train(waiting, len(wanted)):
+                    rows[row.key] = row
+        done = [rows[_key(t)] for t in wanted if _key(t) in rows]
+        failed = sum(bool(row.failure) for row in done)
+        return Tabulated(self.folder, len(done), len(wanted), failed, self.left)
+
+    def _prepare(self) -> list[Training]:
+        """Check everything, claim the folder, compute the reference; gives the trainings."""
+        splits = load_splits(self.config["dataset"])
+        space = make_space(self.config, splits.train)
+        architectures = self.design.choose(space)
+        # Impossible networks are refused before the metrics' reference is computed.
+        space.build_generator(architectures[0])
+        self.view.say(
+            f"reference: {self.config['metrics']['features']['name']} features of "
+            f"{len(splits.train)} images of {splits.train.identity} (made once, then cached)"
+        )
+        bench = open_workbench(self.config, self.device, splits)
+        self.view.say(f"protocol {bench.harness.protocol.id}, on {device_name(self.device)}")
+        self._manifest(bench, space).claim(self.folder)
+        return [t for t in self.design.trainings(architectures) if self.shard.holds(t)]
+
+    def _manifest(self, bench: Workbench, space: SearchSpace) -> Manifest:
+        images = bench.images
+        environment = collect_environment(device_name(self.device), self.config)
+        return Manifest(
+            settings={
+                "search_space": {
+                    "name": space.name,
+                    "version": space.version,
+                    "settings": space.settings,
+                },
+                "dataset": {
+                    "identity": images.identity,
+                    "checksum": images.checksum,
+                    "num_images": len(images),
+                },
+                "protocol": bench.harness.protocol.id,
+                "metrics": list(bench.harness.metrics),
+                "objective": asdict(bench.objective),
+                "trainer": asdict(bench.trainer),
+                "training": self.config["training"],
+                "device": self.device.type,
+            },
+            decisions={d.name: list(d.options) for d in space.decisions},
+            # A path is this machine's own; what matters of it is in the rows.
+            design={k: v for k, v in asdict(self.design).items() if k != "path"},
+            bound=bench.bound,
+            environments=(environment,),
+            licence=self.config["licence"],
+        )
+
+    def _train(self, waiting: deque[Training], wanted: int) -> Iterator[Row]:
+        """Train all that is waiting; rows as they come, already on disk."""
+        file = RowFile(self.folder, self.shard.name)
+        progress = _Progress(wanted, done=wanted - len(waiting))
+        losses: Counter[Training] = Counter()
+        work = TableWork(self.config, self._devices(), self.folder)
+        with Slots(min(self._workers(), len(waiting))) as slots:
+            for training, future in slots.run(work.train, waiting):
+                try:
+                    row = future.result()
+                except BrokenProcessPool:
+                    losses[training] += 1
+                    if losses[training] < _ATTEMPTS:
+                        _log.warning("the worker of %s ended; trying again", training.name)
+                        waiting.append(training)
+                    else:
+                        self.left[training.name] = f"its worker ended {_ATTEMPTS} times"
+                    continue
+                except NasganError:
+                    raise
+                except Exception as error:
+                    self._give_up(training, error, progress)
+                    continue
+                file.append(row)
+                forget_checkpoints(self.folder, training)
+                progress.count(row)
+                self.view.show(progress.report())
+                yield row
+
+    def _give_up(self, training: Training, error: Exception, progress: _Progress) -> None:
+        """Leave out a training that stopped by a fault of the program.
+
+        Raises:
+            SearchFailed: nothing has succeeded so far: it is no training's own fault.
+        """
+        _log.error("%s stopped", training.name, exc_info=error)
+        self.left[training.name] = f"{type(error).__name__}: {error}"
+        if not progress.finished and len(self.left) >= _ATTEMPTS:
+            raise SearchFailed(
+                f"the first {len(self.left)} trainings all stopped: {self.left[training.name]}"
+            ) from error
+
+    def _workers(self) -> int:
+        given = self.config["workers"]
+        if given is not None:
+            return int(given)
+        return usable_cores() if self.device.type == "cpu" else len(self._devices())
+
+    def _devices(self) -> tuple[str, ...]:
+        name = self.config["device"]
+        if self.device.type == "cpu" or name not in ("auto", "cuda"):
+            return (str(self.device),)
+        return tuple(f"cuda:{k}" for k in range(torch.cuda.device_count()))
+
+
+class _Progress:
+    """How far the shard is, and when it will be done."""
+
+    def __init__(self, wanted: int, *, done: int) -> None:
+        self.finished = 0
+        self._wanted = wanted
+        self._done = done
+        self._broken = 0
+        self._started = time.monotonic()
+
+    def count(self, row: Row) -> None:
+        self.finished += 1
+        self._broken += bool(row.failure)
+
+    def report(self) -> JobReport:
+        done = self._done + self.finished
+        pace = (time.monotonic() - self._started) / self.finished
+        left = _duration(pace * (self._wanted - done))
+        broken = f", {self._broken} broke down" if self._broken else ""
+        message = f"{done} of {self._wanted} trainings{broken}, {left} left"
+        return JobReport("table", message, progress=done / self._wanted)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    return f"{seconds / _HOUR:.1f} h"
+
+
+def _key(training: Training) -> tuple[str, int]:
+    return training.architecture.id, training.seed
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """End as by Ctrl-C, with the workers, when a scheduler asks to."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,205 @@
+"""Which trainings a table is made of, and in which order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import SearchSpace
+from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.factory import load_architecture
+from nasgan.randomness import numpy_generator
+
+__all__ = ["Design", "Shard", "Training"]
+
+_DRAWS_WITHOUT_NEWS = 10_000
+_SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
+
+
+class Training(NamedTuple):
+    """One training of a table.
+
+    Attributes:
+        architecture: what is trained.
+        seed: index of the seed, from 0. It is the run seed: ``nasgan train seed=`` of the same
+            number repeats the training.
+    """
+
+    architecture: Architecture
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """For files: ``"0123456789ab-s0"``."""
+        return f"{self.architecture.id}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Design:
+    """The architectures of a table, and how often each is trained.
+
+    A larger design of the same ``kind`` and ``seed`` begins with the smaller one.
+
+    Attributes:
+        kind: ``uniform`` draws distinct architectures of the space, ``all`` takes every one (in an
+            order drawn at random, so that the first ones are a fair sample), ``list`` those of a
+            file.
+        architectures: how many; None takes all of ``all`` and ``list``.
+        seed: of the draw and the order.
+        path: of ``list``: a JSON list, or one JSON value a line; each an encoding, a mapping from
+            decisions to options, an architecture's JSON, or a name or path of one.
+        seeds: trainings of each architecture.
+        repeated: so many architectures, the first ones, are trained more often ...
+        repeated_seeds: ... this many times in all.
+
+    Raises:
+        ConfigError: a value is out of range, or two contradict each other.
+    """
+
+    kind: Literal["uniform", "all", "list"] = "uniform"
+    architectures: int | None = None
+    seed: int = 0
+    path: str | None = None
+    seeds: int = 2
+    repeated: int = 0
+    repeated_seeds: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("seed", 0), ("seeds", 1), ("repeated", 0), ("repeated_seeds", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"design.{name} must be at least {least}")
+        if self.architectures is not None and self.architectures < 1:
+            raise ConfigError("design.architectures must be at least 1, or null for all")
+        if self.kind == "uniform" and self.architectures is None:
+            raise ConfigError("design.kind=uniform needs a number: design.architectures=300")
+        if (self.kind == "list") != (self.path is not None):
+            raise ConfigError("design.path belongs to design.kind=list, which needs it")
+        if self.repeated and self.repeated_seeds <= self.seeds:
+            raise ConfigError(
+                f"design.repeated_seeds={self.repeated_seeds} must be above design.seeds="
+                f"{self.seeds}: the first design.repeated architectures are trained more often"
+            )
+
+    def choose(self, space: SearchSpace) -> list[Architecture]:
+        """The architectures, in the order in which they are trained.
+
+        Raises:
+            ConfigError: the space has too few, or too many to list.
+            ArchitectureError: the file of ``list`` is wrong, or holds one of another space.
+        """
+        chosen = list(islice(self._candidates(space), self.architectures))
+        if len(chosen) < (self.architectures or 1):
+            raise ConfigError(
+                f"design.architectures={self.architectures}: design.kind={self.kind} finds "
+                f"{len(chosen)} different ones; ask for as many, or take design.kind=all"
+            )
+        return chosen
+
+    def trainings(self, architectures: list[Architecture]) -> list[Training]:
+        """All trainings of ``architectures``, in order: a prefix is a smaller table.
+
+        Architecture by architecture with its seeds; the additional seeds of the first ones after.
+        """
+        usual = [Training(a, seed) for a in architectures for seed in range(self.seeds)]
+        more = range(self.seeds, self.repeated_seeds)
+        return usual + [Training(a, seed) for a in architectures[: self.repeated] for seed in more]
+
+    def _candidates(self, space: SearchSpace) -> Iterator[Architecture]:
+        if self.kind == "list":
+            return iter(dict.fromkeys(_read_list(Path(str(self.path)), space)))
+        if self.kind == "uniform":
+            return _distinct_samples(space, self.seed)
+        every = list(space.enumerate())
+        order = numpy_generator(self.seed, "design", "order").permutation(len(every))
+        return (every[int(k)] for k in order)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of the trainings, chosen by each training's own key: no two parts share one.
+
+    Attributes:
+        number: from 1 to ``of``.
+        of: number of parts.
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``"3/16"``.
+
+        Raises:
+            ConfigError: it is not of this form, or beyond the last part.
+        """
+        match = _SHARD.fullmatch(text)
+        if match is None or int(match[1]) > int(match[2]):
+            raise ConfigError(
+                f"shard={text!r} must be a part of how many, from 1/N to N/N: shard=3/16"
+            )
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def name(self) -> str:
+        """For files: ``"3of16"``."""
+        return f"{self.number}of{self.of}"
+
+    def holds(self, training: Training) -> bool:
+        """Whether ``training`` is of this part."""
+        digest = hashlib.sha256(training.name.encode("utf-8")).digest()
+        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
+
+
+def _distinct_samples(space: SearchSpace, seed: int) -> Iterator[Architecture]:
+    """Samples of the space without repeats, until hardly a new one is found."""
+    rng = numpy_generator(seed, "design", "uniform")
+    seen: set[Architecture] = set()
+    misses = 0
+    while misses < _DRAWS_WITHOUT_NEWS and len(seen) < space.size:
+        architecture = space.sample(rng)
+        misses += 1
+        if architecture not in seen:
+            seen.add(architecture)
+            misses = 0
+            yield architecture
+
+
+def _read_list(path: Path, space: SearchSpace) -> Iterator[Architecture]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ArchitectureError(f"design.path={path}: cannot read this file: {error}") from error
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        entries = [_parsed(line, path, n) for n, line in enumerate(text.splitlines(), 1) if line]
+    for entry in entries if isinstance(entries, list) else [entries]:
+        yield _architecture(entry, path, space)
+
+
+def _parsed(line: str, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise ArchitectureError(
+            f"design.path={path}: line {number} is not JSON: {error}"
+        ) from error
+
+
+def _architecture(entry: Any, path: Path, space: SearchSpace) -> Architecture:
+    try:
+        if isinstance(entry, str):
+            return space.architecture(load_architecture(entry))
+        if isinstance(entry, dict) and "format" in entry:
+            return space.architecture(Architecture.from_json(entry))
+        return space.architecture(entry)
+    except ArchitectureError as error:
+        raise ArchitectureError(f"design.path={path}: {error}") from error

@@ -1,0 +1,110 @@
+"""What a table's numbers were made with: ``table.json`` beside its rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nasgan import atomic
+from nasgan.errors import TableError
+
+__all__ = ["MANIFEST_FILE", "Manifest"]
+
+MANIFEST_FILE = "table.json"
+
+_FORMAT = "nasgan-table-rows"
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """How the rows of a folder are made.
+
+    Attributes:
+        settings: everything that shapes a number: another value is another table.
+        decisions: the options of each decision, by name; rows hold indices of them.
+        design: what is to be trained; it may grow.
+        bound: scores of the held-out real images, if there are any.
+        environments: the machines and versions that trained, oldest first.
+        licence: of the numbers.
+    """
+
+    settings: Mapping[str, Any]
+    decisions: Mapping[str, list[str]]
+    design: Mapping[str, Any]
+    bound: Mapping[str, float] | None
+    environments: tuple[Mapping[str, Any], ...]
+    licence: str
+
+    def claim(self, folder: Path) -> None:
+        """Make ``folder`` this table's, or go on with it: then only the design may differ.
+
+        Raises:
+            TableError: the folder holds a table of other settings, which the message names.
+            StorageError: the file could not be written.
+        """
+        path = folder / MANIFEST_FILE
+        if not path.exists():
+            self._write(path)
+            return
+        before = Manifest.read(path)
+        _refuse_others(path, before, self)
+        known = before.environments
+        added = tuple(e for e in self.environments if e not in known)
+        merged = replace(self, environments=known + added)
+        if merged != before:
+            merged._write(path)
+
+    def _write(self, path: Path) -> None:
+        atomic.write_json(
+            path,
+            {
+                "format": _FORMAT,
+                "format_version": _FORMAT_VERSION,
+                **vars(self),
+            },
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read ``table.json``.
+
+        Raises:
+            TableError: it is missing, damaged, foreign or of a newer format.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(data, dict) or data.pop("format") != _FORMAT:
+                raise ValueError("it has another format")
+            version = data.pop("format_version")
+            if version != _FORMAT_VERSION:
+                raise ValueError(f"its format_version {version!r} is not {_FORMAT_VERSION}")
+            return cls(**{**data, "environments": tuple(data["environments"])})
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise TableError(
+                f"{path}: cannot be read as the manifest of a table's rows: {error}"
+            ) from error
+
+
+def _refuse_others(path: Path, before: Manifest, now: Manifest) -> None:
+    # What JSON makes of the values, as the file has it: lists for tuples.
+    asked = json.loads(json.dumps(dict(now.settings)))
+    differing = list(_differences(before.settings, asked))
+    if before.decisions != json.loads(json.dumps(dict(now.decisions))):
+        differing.append("the decisions of the search space")
+    if differing:
+        raise TableError(
+            f"{path}: this folder holds a table of other settings: {'; '.join(differing)}. Give "
+            "the same settings to go on with it, or another folder with out="
+        )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in [*before, *(key for key in now if key not in before)]:
+            yield from _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+    elif before != now:
+        yield f"{name} is {before!r} there and {now!r} here"

@@ -1,0 +1,353 @@
+"""Tables resume, grow and part into shards, and their rows are what `nasgan train` computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from nasgan.cli.compose import compose
+from nasgan.cli.main import main
+from nasgan.engine import run_training, table_worker
+from nasgan.engine import tabulate as driver
+from nasgan.engine.slots import Slots
+from nasgan.engine.tabulate import tabulate
+from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
+from nasgan.results.history import read_history
+from nasgan.tabular.rows import read_rows
+
+TINY = ["+experiment=debug/tiny", "progress=false", "device=cpu"]
+DESIGN = ["design.architectures=2", "design.repeated=1", "design.repeated_seeds=3"]
+TIMES = ("device_seconds", "cpu_seconds", "index")
+
+
+class InThisProcess:
+    """`Slots` without processes: for what has nothing to do with them."""
+
+    def __init__(self, count):
+        assert count >= 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, work, items):
+        while items:
+            item = items.popleft()
+            future = Future()
+            try:
+                future.set_result(work(0, item))
+            except Exception as error:
+                future.set_exception(error)
+            yield item, future
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.setattr(driver, "Slots", InThisProcess)
+
+
+def table(folder: Path, *overrides: str):
+    return tabulate(compose("tabulate", [*TINY, *DESIGN, f"out={folder}", *overrides]))
+
+
+def contents(folder: Path):
+    """All rows by key, without times."""
+    rows = [row.to_json() for row in read_rows(folder)]
+    kept = [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+    return {(row["architecture"], row["seed"]): row for row in kept}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The rows of two architectures, 3 and 2 seeds, and their folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "Slots", InThisProcess)
+        made = table(folder)
+    assert (made.done, made.wanted, made.broken_down, made.left) == (5, 5, 0, {})
+    return folder
+
+
+def test_a_row_holds_the_curve_that_train_makes(whole, tmp_path):
+    manifest = json.loads((whole / "table.json").read_text())
+    row = next(row for row in read_rows(whole) if row.seed == 1)
+    options = [
+        names[index]
+        for names, index in zip(manifest["decisions"].values(), row.options, strict=True)
+    ]
+    encoding = f"architecture=[{','.join(options)}]"
+    config = compose(
+        "train", [*TINY, "threads=1", "search_space=autogan", encoding, f"seed={row.seed}"]
+    )
+    run_training(config, tmp_path)
+    record = json.loads((tmp_path / "record.json").read_text())
+    points = [line for line in read_history(tmp_path / "history.jsonl") if "metrics" in line]
+    trained = {p["generator_steps"]: p["metrics"] for p in points if p["kind"] == "checkpoint"}
+    assert {point.step: dict(point.metrics) for point in row.curve} == trained
+    assert row.parameters == record["parameters"]
+    assert row.macs["generator"] == record["macs"]
+    assert (row.steps, row.images) == (4, record["cost"]["final"]["images"])
+
+
+def test_two_shards_are_one_table(whole, tmp_path, here):
+    made = [table(tmp_path, f"shard={k}/2") for k in (1, 2)]
+    assert sum(part.done for part in made) == 5
+    assert all(part.done for part in made)
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_a_table_grows_and_trains_nothing_twice(whole, tmp_path, here, monkeypatch):
+    table(tmp_path, "design.architectures=1", "design.repeated=0")
+    first = (tmp_path / "rows-1of1.jsonl").read_bytes()
+    assert first.count(b"\n") == 2
+    table(tmp_path)
+    assert (tmp_path / "rows-1of1.jsonl").read_bytes().startswith(first)
+    assert contents(tmp_path) == contents(whole)
+    assert json.loads((tmp_path / "table.json").read_text())["design"]["architectures"] == 2
+    # The whole design has rows: another shard finds nothing to do.
+    monkeypatch.setattr(table_worker, "train", None)
+    assert table(tmp_path, "shard=1/3").done > 0
+
+
+def test_a_torn_last_line_is_dropped_and_made_again(whole, tmp_path, here):
+    table(tmp_path)
+    file = tmp_path / "rows-1of1.jsonl"
+    file.write_bytes(file.read_bytes()[:-40])
+    assert len(contents(tmp_path)) == 4
+    table(tmp_path)
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_a_line_damaged_before_the_last_stops_with_its_number(tmp_path, here):
+    table(tmp_path)
+    file = tmp_path / "rows-1of1.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'{"index":1', b'{"endex":1'))
+    with pytest.raises(RunDirectoryError, match="line 2 is damaged"):
+        table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.n_critic=5", r"trainer\.n_critic is 2 there and 5 here"),
+        ("training.generator_steps=6", r"training\.generator_steps is 4 there and 6 here"),
+        ("training.eval_at=[1,4]", r"training\.eval_at is None there and \[1, 4\] here"),
+        ("metrics.num_images=32", "protocol is 'digits-train-64-digits-v1' there"),
+        ("search_space.latent_dim=8", r"latent_dim is 16 there and 8 here"),
+        ("search_space.fixed={cell1.shortcut: on}", "fixed.*the decisions of the search space"),
+    ],
+)
+def test_another_setting_in_the_same_folder_is_refused_by_name(whole, override, message, here):
+    before = {path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()}
+    with pytest.raises(TableError, match=message):
+        table(whole, override)
+    assert {p.name: p.read_bytes() for p in whole.iterdir() if p.is_file()} == before
+
+
+def test_a_foreign_manifest_is_refused(tmp_path, here):
+    (tmp_path / "table.json").write_text('{"format": "something"}', encoding="utf-8")
+    with pytest.raises(TableError, match="cannot be read as the manifest"):
+        table(tmp_path)
+
+
+def test_a_training_that_breaks_down_is_a_row_with_its_reason(tmp_path, here):
+    made = table(tmp_path, "trainer.health.max_loss=1e-6", "trainer.health.check_every=1")
+    assert (made.done, made.broken_down) == (5, 5)
+    assert "5 of 5 trainings are done, 5 of them broke down" in made.summary_lines[0]
+    assert all("loss exploded" in row.failure for row in read_rows(tmp_path))
+
+
+def test_scores_are_made_at_the_points_that_are_asked_for(tmp_path, here):
+    table(tmp_path, "design.architectures=1", "design.seeds=1", "training.eval_at=[1,3]")
+    assert [point.step for point in read_rows(tmp_path)[0].curve] == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.eval_at=[3,2]", "eval_at must be growing"),
+        ("training.eval_at=[3,9]", "beyond generator_steps=4"),
+        ("training.eval_at=[]", "eval_at must be growing"),
+        ("shard=0/2", "from 1/N to N/N"),
+        ("workers=0", "workers must be at least 1"),
+        ("design.seeds=0", "design.seeds must be at least 1"),
+        ("design.kind=some", "design.kind"),
+        ("+design.number=3", r"unknown setting design\.number"),
+        ("search_space.fixed={cell9.norm: batch}", "cell9.norm"),
+        ("search_space.fixed=on", "search_space.fixed"),
+        ("objective=accuracy", "accuracy"),
+    ],
+)
+def test_bad_input_is_refused_and_leaves_nothing(tmp_path, override, message):
+    folder = tmp_path / "new"
+    with pytest.raises(ConfigError, match=message):
+        table(folder, override)
+    assert not folder.exists()
+
+
+def test_a_fault_in_every_training_stops_the_table(tmp_path, here, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(table_worker, "train", broken)
+    with pytest.raises(driver.SearchFailed, match="first 3 trainings all stopped: ZeroDiv"):
+        table(tmp_path)
+
+
+def test_a_fault_in_one_training_leaves_it_out_and_says_so(tmp_path, here, monkeypatch):
+    train = table_worker.train
+
+    def broken_once(config, training, folder, *, device):
+        if training.seed == 2:
+            raise ZeroDivisionError("a bug")
+        return train(config, training, folder, device=device)
+
+    monkeypatch.setattr(table_worker, "train", broken_once)
+    made = table(tmp_path)
+    assert (made.done, made.wanted) == (4, 5)
+    assert any("ZeroDivisionError: a bug" in line for line in made.summary_lines)
+    monkeypatch.setattr(table_worker, "train", train)
+    assert table(tmp_path).done == 5
+
+
+def test_missing_data_are_told_by_the_verb(capsys, tmp_path):
+    arguments = ["dataset=npz", f"dataset.path={tmp_path}/none.npz", f"out={tmp_path}/table"]
+    assert main(["tabulate", *TINY, *arguments]) == 2
+    assert "none.npz does not exist" in capsys.readouterr().err
+    assert issubclass(DatasetError, Exception)
+
+
+# Processes
+
+
+def work(slot: int, item: tuple[str, str]) -> int:
+    """Ends its process the first time, if the item asks for it."""
+    kind, folder = item
+    mark = Path(folder, kind)
+    if kind.startswith("dies") and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "raises":
+        raise ValueError("of its own")
+    return os.getpid()
+
+
+def test_a_slot_is_made_anew_when_its_process_is_killed(tmp_path):
+    folder = str(tmp_path)
+    items = deque([("dies1", folder), ("fine", folder), ("raises", folder), ("dies2", folder)])
+    ends = []
+    with Slots(2) as slots:
+        for item, future in slots.run(work, items):
+            error = future.exception()
+            ends.append((item[0], type(error)))
+            if isinstance(error, BrokenProcessPool):
+                items.append(item)
+            elif error is None:
+                pid = future.result()
+    assert sorted(ends, key=str) == sorted(
+        [
+            ("dies1", BrokenProcessPool),
+            ("dies2", BrokenProcessPool),
+            ("dies1", type(None)),
+            ("dies2", type(None)),
+            ("fine", type(None)),
+            ("raises", ValueError),
+        ],
+        key=str,
+    )
+    assert not Path(f"/proc/{pid}").exists() or sys.platform != "linux"
+
+
+LONGER = ["training.generator_steps=60", "training.eval_every=20", "checkpoint.every_seconds=0"]
+
+
+def _start(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "nasgan.cli", "tabulate", *TINY, *DESIGN, *LONGER]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, f"out={folder}", "workers=2"],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _wait_until(condition, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def _checkpoints(folder: Path) -> set[Path]:
+    return set((folder / "under_way").glob("*/resume-*.pt"))
+
+
+def _start_and_end(folder: Path, sign: signal.Signals) -> tuple[int, str]:
+    """End a table that is under way; none of its processes may outlive it."""
+    before = _checkpoints(folder)
+    process = _start(folder)
+    _wait_until(lambda: _checkpoints(folder) - before or process.poll() is not None)
+    workers = _children(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(sign)
+    _, message = process.communicate(timeout=30)
+    _wait_until(lambda: not any(map(_alive, workers)), 5.0)
+    return process.returncode, message
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_killed_at_any_moment_it_goes_on_to_the_same_rows(tmp_path, monkeypatch):
+    killed, unkilled = tmp_path / "killed", tmp_path / "unkilled"
+    _start_and_end(killed, signal.SIGKILL)
+    code, message = _start_and_end(killed, signal.SIGTERM)
+    assert code == 130
+    assert "the same command resumes" in message
+    interrupted = len(contents(killed))
+    monkeypatch.setattr(driver, "Slots", InThisProcess)
+    table(unkilled, *LONGER)
+    loaded = []
+    newest = table_worker.Checkpoints.load_newest
+    monkeypatch.setattr(
+        table_worker.Checkpoints,
+        "load_newest",
+        lambda self: loaded.append(newest(self)) or loaded[-1],
+    )
+    table(killed, *LONGER)
+    assert interrupted < 5
+    assert any(state is not None for state in loaded), "none was resumed from its middle"
+    assert contents(killed) == contents(unkilled)
+    assert not list((killed / "under_way").glob("*"))
