@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nasgan import atomic
-from nasgan.errors import ArchitectureError
+from nasgan.errors import ArchitectureError, quoted
+from nasgan.reading import read_json
 
 __all__ = ["Architecture", "Decision", "Part"]
 
@@ -67,7 +68,9 @@ class Decision:
         if is_index and 0 <= int(option) < len(self.options):
             return int(option)
         listed = ", ".join(f"{i} = {name}" for i, name in enumerate(self.options))
-        raise ArchitectureError(f"decision {self.name!r} has no option {option!r}; it has {listed}")
+        raise ArchitectureError(
+            f"decision {self.name!r} has no option {quoted(option)}; it has {listed}"
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Architecture:
         except KeyError:
             known = ", ".join(self._by_name)
             raise ArchitectureError(
-                f"architecture {self.id} has no decision {decision!r}; it has {known}"
+                f"architecture {self.id} has no decision {quoted(decision)}; it has {known}"
             ) from None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -141,7 +144,7 @@ class Architecture:
         version = data.get("format_version")
         if type(version) is not int or version != _FORMAT_VERSION:  # 1.0 and true are equal to 1
             raise ArchitectureError(
-                f"{source}: format_version {version!r} is not the "
+                f"{source}: format_version {quoted(version)} is not the "
                 f"{_FORMAT_VERSION} that this nasgan reads; update nasgan or export it again"
             )
         architecture = cls(
@@ -151,7 +154,7 @@ class Architecture:
         )
         if data.get("id") not in (None, architecture.id):
             raise ArchitectureError(
-                f"{source}: its id {data['id']!r} does not match its content "
+                f"{source}: its id {quoted(data['id'])} does not match its content "
                 f"({architecture.id}); the file was changed: remove the id if that was meant"
             )
         return architecture
@@ -169,18 +172,12 @@ class Architecture:
         """
         path = Path(path)
         try:
-            with path.open("rb") as stream:
-                raw = stream.read(_MAX_FILE_BYTES + 1)
-        except (OSError, ValueError) as error:  # ValueError: no path at all, it holds a null byte
-            reason = getattr(error, "strerror", None) or error
+            data = read_json(path, most=_MAX_FILE_BYTES)
+        except OSError as error:
             raise ArchitectureError(
-                f"{path}: cannot read this architecture file: {reason}"
+                f"{path}: cannot read this architecture file: {error.strerror}"
             ) from error
-        if len(raw) > _MAX_FILE_BYTES:
-            raise ArchitectureError(f"{path}: too large to be an architecture file")
-        try:
-            data = json.loads(raw)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ArchitectureError(f"{path}: not JSON: {error}") from error
         return cls.from_json(data, source=str(path))
 
@@ -188,14 +185,14 @@ class Architecture:
 def _text(data: Mapping[str, Any], key: str, source: str) -> str:
     value = data.get(key)
     if not isinstance(value, str) or not value:
-        raise ArchitectureError(f"{source}: {key!r} must be a text, got {value!r}")
+        raise ArchitectureError(f"{source}: {key!r} must be a text, got {quoted(value)}")
     return value
 
 
 def _integer(data: Mapping[str, Any], key: str, source: str) -> int:
     value = data.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ArchitectureError(f"{source}: {key!r} must be a whole number, got {value!r}")
+        raise ArchitectureError(f"{source}: {key!r} must be a whole number, got {quoted(value)}")
     return value
 
 
@@ -205,6 +202,7 @@ def _choices(data: Mapping[str, Any], source: str) -> tuple[tuple[str, str], ...
         isinstance(k, str) and isinstance(v, str) for k, v in value.items()
     ):
         raise ArchitectureError(
-            f"{source}: 'choices' must map each decision's name to an option's name, got {value!r}"
+            f"{source}: 'choices' must map each decision's name to an option's name, got "
+            f"{quoted(value)}"
         )
     return tuple(value.items())

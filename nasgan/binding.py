@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeAlias
 
-from nasgan.errors import ConfigError, PluginError, nearest_names
+from nasgan.errors import ConfigError, PluginError, nearest_names, quoted
 from nasgan.registry import package_owners, plugin_packages
 from nasgan.values import convert
 
@@ -149,18 +149,18 @@ def is_accepted(target: str) -> bool:
 def _locate(node: object, where: str, base: type | None) -> _Target:
     path = node.get(TARGET) if isinstance(node, Mapping) else None
     if not isinstance(path, str):
-        raise ConfigError(f"{where} must be a mapping with a {TARGET}, got {node!r}")
+        raise ConfigError(f"{where} must be a mapping with a {TARGET}, got {quoted(node)}")
     if not _PUBLIC_PATH.fullmatch(path) or not is_accepted(path):
         allowed = ", ".join(sorted(plugin_packages()))
         raise ConfigError(
-            f"{where}.{TARGET}={path!r} is refused: a {TARGET} outside nasgan and installed "
+            f"{where}.{TARGET}={quoted(path)} is refused: a {TARGET} outside nasgan and installed "
             f"plugins. It must be a public class or function of one of: {allowed}"
         )
     module_name, _, name = path.rpartition(".")
     target = _attribute(_module(module_name, path, where), name, where)
     if not isinstance(target, (type, types.FunctionType)) or not _is_own(target, path):
         raise ConfigError(
-            f"{where}.{TARGET}={path!r} is refused: it must be a class or function that the "
+            f"{where}.{TARGET}={quoted(path)} is refused: it must be a class or function that the "
             f"package {path.partition('.')[0]} itself defines"
         )
     _check_base(target, path, where, base)
@@ -172,7 +172,9 @@ def _module(name: str, path: str, where: str) -> types.ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise ConfigError(f"{where}.{TARGET}={path!r}: there is no module {name!r}") from error
+            raise ConfigError(
+                f"{where}.{TARGET}={quoted(path)}: there is no module {name!r}"
+            ) from error
         raise PluginError(_import_failed(path, where, error)) from error
     except (Exception, SystemExit) as error:
         raise PluginError(_import_failed(path, where, error)) from error
@@ -181,7 +183,7 @@ def _module(name: str, path: str, where: str) -> types.ModuleType:
 def _import_failed(path: str, where: str, error: BaseException) -> str:
     owner = package_owners().get(path.partition(".")[0], "nasgan")
     return (
-        f"{where}.{TARGET}={path!r} of the package {owner} cannot be imported: "
+        f"{where}.{TARGET}={quoted(path)} of the package {owner} cannot be imported: "
         f"{type(error).__name__}: {error}"
     )
 
@@ -192,7 +194,7 @@ def _attribute(module: types.ModuleType, name: str, where: str) -> object:
     except AttributeError as error:
         near = nearest_names(name, [key for key in dir(module) if not key.startswith("_")])
         raise ConfigError(
-            f"{where}.{TARGET}: {module.__name__} has no {name!r}.{_did_you_mean(near)}"
+            f"{where}.{TARGET}: {module.__name__} has no {quoted(name)}.{_did_you_mean(near)}"
         ) from error
 
 
@@ -206,10 +208,12 @@ def _check_base(target: _Target, path: str, where: str, base: type | None) -> No
         return
     made = _made_by(target, object)
     if not issubclass(made, base):
-        raise ConfigError(f"{where}.{TARGET}={path!r} does not make a {base.__name__}")
+        raise ConfigError(f"{where}.{TARGET}={quoted(path)} does not make a {base.__name__}")
     if inspect.isabstract(made):
         missing = ", ".join(sorted(getattr(made, "__abstractmethods__", ())))
-        raise ConfigError(f"{where}.{TARGET}={path!r} is abstract: it does not define {missing}")
+        raise ConfigError(
+            f"{where}.{TARGET}={quoted(path)} is abstract: it does not define {missing}"
+        )
 
 
 def _made_by(target: _Target, otherwise: type) -> type:

@@ -23,6 +23,7 @@ __all__ = [
     "nearest_names",
     "plugin_name",
     "quoted",
+    "shortened",
 ]
 
 _LONGEST_VALUE = 200
@@ -36,7 +37,7 @@ class NasganError(Exception):
     """
 
     def __str__(self) -> str:
-        return _shortened(super().__str__(), _LONGEST_MESSAGE)
+        return shortened(super().__str__(), _LONGEST_MESSAGE)
 
 
 class ConfigError(NasganError, ValueError):
@@ -113,10 +114,10 @@ class UnknownNameError(ConfigError, LookupError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         options = sorted(known)
-        near = nearest_names(str(name), options)
+        near = nearest_names(shortened(str(name)), options)
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
         listed = ", ".join(options) if options else "none are installed"
-        super().__init__(f"unknown {kind} {str(name)!r}.{hint} Known: {listed}.")
+        super().__init__(f"unknown {kind} {quoted(str(name))}.{hint} Known: {listed}.")
         self.kind = kind
         self.name = str(name)
         self.near = near
@@ -140,8 +141,9 @@ def quoted(value: object, *, most: int = _LONGEST_VALUE) -> str:
         shown = "null" if value is None else repr(value)
     except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
         shown = f"an endless {type(value).__name__}"
-    return _shortened(shown, most)
+    return shortened(shown, most)
 
 
-def _shortened(text: str, most: int) -> str:
+def shortened(text: str, most: int = _LONGEST_VALUE) -> str:
+    """The beginning of a ``text`` of others, of at most ``most`` characters."""
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nasgan import atomic
 from nasgan.errors import CheckpointError, PluginError, plugin_name
+from nasgan.reading import read_bytes
 
 __all__ = ["load_state", "not_plain", "plugin_state", "save_state"]
 
@@ -101,7 +102,7 @@ def load_state(path: Path) -> Any:
         CheckpointError: the file is missing, truncated, damaged, or holds more than plain values.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
     if path.name != f"{path.name.split('.')[0]}.{_digest(content)}{_SUFFIX}":

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 
 __all__ = ["Nested", "convert", "describe"]
 
@@ -172,5 +172,4 @@ def _items(value: Any, where: str, expected: str) -> Sequence[Any]:
 
 
 def _mismatch(value: Any, where: str, expected: str) -> ConfigError:
-    shown = "null" if value is None else repr(value)
-    return ConfigError(f"{where} must be {expected}, got {shown}")
+    return ConfigError(f"{where} must be {expected}, got {quoted(value)}")

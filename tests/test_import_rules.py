@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A unit is a module or a folder directly in nasgan/. It imports from floors below its own.
 FLOORS = {
     "errors": 1,
+    "reading": 1,
     "atomic": 1,
     "architecture": 1,
     "graph": 1,
@@ -46,11 +47,12 @@ FLOORS = {
 # On one floor, what stands on what. Floor 1 is an order of small modules; on floor 3 evaluators
 # bring the parts of a run together.
 SIDEWAYS = {
+    "reading": {"errors"},
     "atomic": {"errors"},
     "registry": {"errors"},
-    "architecture": {"errors", "atomic"},
+    "architecture": {"errors", "atomic", "reading"},
     "graph": {"errors", "architecture"},
-    "state_files": {"errors", "atomic"},
+    "state_files": {"errors", "atomic", "reading"},
     "run_settings": {"errors"},
     "values": {"errors"},
     "binding": {"errors", "registry", "values"},

@@ -25,12 +25,20 @@ from nasgan.errors import (
     PluginError,
     UnknownNameError,
     nearest_names,
+    quoted,
+    shortened,
 )
 from nasgan.registry import plugins
 
 __all__ = ["COMPOSITION_ERRORS", "explain"]
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, YAMLError)
+COMPOSITION_ERRORS = (
+    HydraException,
+    OmegaConfBaseException,
+    ValueError,
+    RecursionError,
+    YAMLError,
+)
 """What composing a configuration raises: hand it to `explain`."""
 
 _KEY = re.compile(r"Could not (?:override|append|delete) (?:from config\. )?'([^'@]+)")
@@ -53,6 +61,8 @@ def explain(error: BaseException, verb: str) -> NasganError:
     for cause in _chain(error):
         if isinstance(cause, NasganError):
             return cause
+        if isinstance(cause, RecursionError):
+            return ConfigError("the configuration is nested too deeply")
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
             group, _, name = str(cause.missing_cfg_file).rpartition("/")
             if group == _LAUNCHERS:
@@ -62,7 +72,9 @@ def explain(error: BaseException, verb: str) -> NasganError:
         if isinstance(cause, OverrideParseException):
             return _unreadable(cause)
         if isinstance(cause, YAMLError):
-            return ConfigError(f"a configuration is no YAML: {' '.join(str(cause).split())}")
+            return ConfigError(
+                f"a configuration is no YAML: {shortened(' '.join(str(cause).split()), 600)}"
+            )
         if isinstance(cause, MissingMandatoryValue) and cause.full_key:
             return ConfigError(f"{cause.full_key} must be given: {cause.full_key}=VALUE")
         if isinstance(cause, InterpolationKeyError):
@@ -84,8 +96,8 @@ def _no_option(group: str, name: str) -> NasganError:
     for plugin in plugins(PAIRED.get(group, "")):
         if plugin.name == name:
             return PluginError(
-                f"{group} {name!r} is registered by {plugin.distribution} {plugin.version}, but no "
-                f"configuration {group}/{name}.yaml was found; see nasgan doctor"
+                f"{group} {quoted(name)} is registered by {plugin.distribution} {plugin.version}, "
+                f"but no configuration {group}/{name}.yaml was found; see nasgan doctor"
             )
     known = [option.name for option in options(group) if not option.is_stand_in]
     return UnknownNameError(group, name, known)
@@ -103,13 +115,13 @@ def _no_launcher(name: str) -> NasganError:
 def _unreadable(error: OverrideParseException) -> ConfigError:
     if "=" not in error.override:
         return ConfigError(
-            f"cannot read {error.override!r}: a setting is written key=value, a group's option "
-            "group=option"
+            f"cannot read {quoted(error.override)}: a setting is written key=value, a group's "
+            "option group=option"
         )
     reason = _first_line(error).removeprefix("LexerNoViableAltException: ")
     return ConfigError(
-        f"cannot read {error.override!r}: {reason}; put values with spaces or special "
-        "characters into quotes of their own: 'key=\"some value\"'"
+        f"cannot read {quoted(error.override)}: {shortened(reason)}; put values with spaces or "
+        "special characters into quotes of their own: 'key=\"some value\"'"
     )
 
 
@@ -125,7 +137,7 @@ def _unknown_key(error: BaseException, verb: str) -> ConfigError:
     hint = f" Did you mean {' or '.join(dotted)}?" if dotted else ""
     within = f" in {prefix}" if prefix else ""
     listed = f" Known{within}: {', '.join(known)}." if known else ""
-    return ConfigError(f"nasgan {verb} has no setting {key!r}.{hint}{listed}")
+    return ConfigError(f"nasgan {verb} has no setting {quoted(key)}.{hint}{listed}")
 
 
 def _is_mapping(node: object) -> TypeGuard[DictConfig]:
@@ -137,21 +149,24 @@ def _explain_text(text: str, verb: str) -> ConfigError:
     if ambiguous:
         key, _, values = ambiguous[1].partition("=")
         return ConfigError(
-            f"{ambiguous[1]!r} gives several values: add -m to run one after the other (a sweep), "
-            f"or write {key}=[{values}] for a list"
+            f"{quoted(ambiguous[1])} gives several values: add -m to run one after the other (a "
+            f"sweep), or write {shortened(f'{key}=[{values}]')} for a list"
         )
     twice = _PICKED_TWICE.search(text)
     if twice:
-        return ConfigError(f"{twice[1]} is chosen already; write {twice[1]}=OPTION without the +")
+        group = shortened(twice[1])
+        return ConfigError(f"{group} is chosen already; write {group}=OPTION without the +")
     key = _KEY.search(text)
     if key and "No match in the defaults list" in text:
         group = key[1]
         added = re.search(r"use (\+experiment=\S+)", text)
         if added:
             return ConfigError(f"an experiment is added to the defaults: write {added[1]}")
-        return ConfigError(f"nasgan {verb} does not use the group {group!r}")
+        return ConfigError(f"nasgan {verb} does not use the group {quoted(group)}")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return ConfigError("; ".join(lines[:2]) if lines else "the configuration cannot be composed")
+    return ConfigError(
+        shortened("; ".join(lines[:2]), 600) if lines else "the configuration cannot be composed"
+    )
 
 
 def _first_line(error: BaseException) -> str:

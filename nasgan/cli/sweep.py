@@ -6,8 +6,8 @@ have in common is the folder of results, so that is where each leaves a note of 
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -21,8 +21,10 @@ from typing import Any, Literal
 
 from nasgan import atomic
 from nasgan.cli.console import heading, table
-from nasgan.errors import ConfigError, RunDirectoryError
+from nasgan.errors import ConfigError, RunDirectoryError, shortened
 from nasgan.metrics.protocol import display_name
+from nasgan.reading import read_json
+from nasgan.results.checks import instance, integer, list_of, one_of, text, true_or_false
 from nasgan.results.locking import RunLock
 from nasgan.results.record import RECORD_FILE, RunRecord
 
@@ -31,6 +33,8 @@ __all__ = ["JobNote", "SweepLog", "complaint", "summary"]
 _POLL_SECONDS = 0.5
 _LEFTOVER_SECONDS = 60.0
 _LONGEST_REASON = 120
+_NOTE_FILE = re.compile(r"([0-9]{1,9})\.json")
+_MOST_NOTE_BYTES = 1_000_000
 _PREFIX = ".sweep-"
 _WORDS = {
     "completed": "completed",
@@ -40,6 +44,16 @@ _WORDS = {
     "running": "UNFINISHED",
     "not_begun": "not begun",
 }
+_CHECK = instance(
+    {
+        "number": integer(),
+        "overrides": list_of(text()),
+        "folder": text(empty=True),
+        "state": one_of(*_WORDS),
+        "reason": text(empty=True),
+        "is_parallel": true_or_false,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,12 @@ class JobNote:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> JobNote:
-        """Read what `dataclasses.asdict` makes of a note."""
+        """Read what `dataclasses.asdict` makes of a note.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        _CHECK(data, "note")
         return cls(**{**data, "overrides": tuple(data["overrides"])})
 
 
@@ -106,7 +125,9 @@ class SweepLog:
 
     def read(self, known: Container[int] = ()) -> list[JobNote]:
         """The notes there are, by number; without the ``known`` ones."""
-        paths = [p for p in self.folder.glob("[0-9]*.json") if int(p.stem) not in known]
+        found = (_NOTE_FILE.fullmatch(path.name) for path in self.folder.glob("*.json"))
+        numbers = [int(match[1]) for match in found if match is not None]
+        paths = [self._file(number) for number in numbers if number not in known]
         notes = [note for path in paths if (note := _note(path)) is not None]
         return sorted(notes, key=lambda note: note.number)
 
@@ -161,15 +182,19 @@ class SweepLog:
             seen.add(note.number)
             if not note.is_parallel:
                 continue
-            what = f"{_WORDS[note.state]}: {note.reason}" if note.reason else _WORDS[note.state]
+            what = (
+                f"{_WORDS[note.state]}: {shortened(note.reason)}"
+                if note.reason
+                else _WORDS[note.state]
+            )
             sys.stderr.write(f"\t#{note.number} {what} ({note.folder})\n")
             sys.stderr.flush()
 
 
 def _note(path: Path) -> JobNote | None:
     # Between the listing and the reading a note may be replaced on a network's disk.
-    with suppress(OSError, ValueError, TypeError):
-        return JobNote.from_json(json.loads(path.read_text(encoding="utf-8")))
+    with suppress(OSError, ValueError):
+        return JobNote.from_json(read_json(path, most=_MOST_NOTE_BYTES))
     return None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nasgan.cli.console import say
 from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.reading import digest_of
 
 __all__ = ["run"]
 
@@ -60,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _verify_bundle(folder: Path, roots: Sequence[str]) -> int:
-    from nasgan.results.bundle import CHECKSUM_FILE, file_checksum
+    from nasgan.results.bundle import CHECKSUM_FILE
     from nasgan.results.bundle_check import verify_bundle
 
     if roots:
@@ -68,7 +69,7 @@ def _verify_bundle(folder: Path, roots: Sequence[str]) -> int:
     found = verify_bundle(folder)
     code = _show(str(folder), found.differences, found.remarks, found.num_runs, found.num_cells)
     if code == 0:
-        say(f"digest {file_checksum(folder / CHECKSUM_FILE)}")
+        say(f"digest {digest_of(folder / CHECKSUM_FILE)}")
     return code
 
 

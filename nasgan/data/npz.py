@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nasgan.data.image_set import ImageSet, Splits
 from nasgan.data.pixels import resize_images
 from nasgan.errors import ConfigError, DatasetError
+from nasgan.reading import open_file
 
 __all__ = ["load_npz", "read_arrays"]
 
@@ -116,7 +117,7 @@ def read_arrays(
 
 def _load(path: Path, advice: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """The two arrays as they are stored; others in the file are not touched."""
-    if not zipfile.is_zipfile(path):
+    if not _is_archive(path, advice):
         raise DatasetError(
             f"{path} is not an .npz archive, or truncated; wanted: {_WANTED}; {advice}"
         )
@@ -135,6 +136,14 @@ def _load(path: Path, advice: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
             f"{path} is damaged or another kind of file ({error}); wanted: {_WANTED}; {advice}"
         ) from error
     return arrays[0], arrays[1] if has_labels else None
+
+
+def _is_archive(path: Path, advice: str) -> bool:
+    try:
+        with open_file(path) as stream:
+            return zipfile.is_zipfile(stream)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}; {advice}") from error
 
 
 def _planes_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from types import MappingProxyType
 
 from nasgan.atomic import write_file
 from nasgan.errors import DatasetError
+from nasgan.reading import open_file
 
 __all__ = ["CIFAR10", "STL10", "Archive", "Member", "file_md5"]
 
@@ -141,7 +142,7 @@ class Archive:
 def file_md5(path: Path) -> str:
     """The MD5 of a file, read a piece at a time (it guards against damage, not against forgery)."""
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         while piece := stream.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ from nasgan.engine.workbench import load_splits
 from nasgan.errors import RunDirectoryError
 from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.settings import MetricSettings
+from nasgan.reading import read_json
+from nasgan.results.checks import instance, mapping_of, optional, text, utc_time
 from nasgan.results.record import RunRecord
 from nasgan.results.times import utc_now
 from nasgan.run_settings import places
@@ -30,6 +32,9 @@ __all__ = [
 
 Content = Mapping[str, str | None]
 
+_MAX_FILE_BYTES = 100_000
+_CHECK = instance({"run_id": text(), "started": utc_time}, others=True)
+_CONTENT = mapping_of(optional(text()))
 _WORDS: Mapping[str, str] = {
     "images": "training images",
     "test_images": "test images",
@@ -64,11 +69,17 @@ class RunIdentity:
         if not file.exists():
             cls(file, uuid.uuid4().hex, utc_now()).write()
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-            content = dict(data.get("content", {}))
-            return cls(file, str(data["run_id"]), str(data["started"]), content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunDirectoryError(f"{file}: unreadable; delete the file: {error}") from error
+            data = read_json(file, most=_MAX_FILE_BYTES)
+            _CHECK(data, file.name)
+            content = data.get("content", {})
+            _CONTENT(content, "content")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise RunDirectoryError(
+                f"{file}: unreadable: {reason}; delete the file (rm {shlex.quote(str(file))}), and "
+                "the same command says how the run goes on"
+            ) from error
+        return cls(file, data["run_id"], data["started"], dict(content))
 
     def write(self) -> None:
         """Write the file."""

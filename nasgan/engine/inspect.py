@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from nasgan import atomic
@@ -22,11 +22,12 @@ from nasgan.engine.device import choose_device, prepared_torch
 from nasgan.engine.identity import other_content
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.workbench import load_splits, make_harness
-from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError
+from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, shortened
 from nasgan.evaluation.sampling import image_sampler, images_of
 from nasgan.factory import make_search_space
 from nasgan.metrics import to_uint8
 from nasgan.randomness import torch_generator
+from nasgan.reading import read_bytes
 from nasgan.results.grid import save_grid
 from nasgan.results.record import RunRecord
 from nasgan.training import TrainerSettings
@@ -123,12 +124,22 @@ def load(run_dir: str | Path) -> LoadedRun:
     architecture = Architecture.from_json(record.architecture, source=str(directory.record_file))
     space = make_search_space(record.search_space, **record.space_settings)
     generator = space.build_generator(architecture).eval().requires_grad_(False)
-    path = directory.checkpoints / "generator.safetensors"
-    try:
-        generator.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: cannot load the generator of this run: {error}") from error
+    _load_weights(generator, record, directory)
     return LoadedRun(record, space, generator)
+
+
+def _load_weights(generator: nn.Module, record: RunRecord, directory: RunDirectory) -> None:
+    path = directory.checkpoints / "generator.safetensors"
+    name = path.relative_to(directory.path).as_posix()
+    if why := record.differing_file(directory.path, name):
+        raise CheckpointError(
+            f"{directory.path}: {why}; put the original back, or run it again in another folder"
+        )
+    try:
+        generator.load_state_dict(load_tensors(read_bytes(path)))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = shortened(str(getattr(error, "strerror", None) or error), 1_000)
+        raise CheckpointError(f"{path}: cannot load the generator of this run: {reason}") from error
 
 
 def sample_run(config: Mapping[str, Any]) -> Path:

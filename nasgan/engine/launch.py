@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -308,7 +308,7 @@ class _Run:
             )
             logger.artifact(self.directory.architecture)
             logger.image("samples", self.directory.samples / "final.png")
-        record.write(self.directory.record_file)
+        replace(record, files=self.directory.digests()).write(self.directory.record_file)
 
     def _record(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import Job, JobReport
 from nasgan.engine.progress import ProgressView
 from nasgan.engine.run_directory import RunDirectory
-from nasgan.errors import CheckpointError, ConfigError, StorageError
+from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError
 from nasgan.results.history import HISTORY_FILE, History, finite, read_history
 from nasgan.results.loggers import RunLogger
 from nasgan.results.run_log import run_log
@@ -120,7 +122,9 @@ class RunLoop:
             elif state["run_id"] != self._run_id:
                 raise CheckpointError(
                     f"{self._directory.checkpoints} holds checkpoints of another run "
-                    f"({state['run_id']}); delete them to start anew"
+                    f"({state['run_id']}). If {self._directory.identity.name} was lost, this puts "
+                    f"it back: {self._restoring(state['run_id'])}. Delete the checkpoints to "
+                    "start anew"
                 )
             elif not self._history.reaches(state["history_offset"]):
                 reason = f"{path}: {self._history.path.name} has lost lines that were saved before"
@@ -128,6 +132,15 @@ class RunLoop:
             else:
                 return state
         return None
+
+    def _restoring(self, run_id: str) -> str:
+        """The command that makes this the folder of the run of its checkpoints."""
+        try:
+            started = Status.read(self._directory.path / STATUS_FILE).started
+        except RunDirectoryError:
+            started = self._status.started
+        content = json.dumps({"run_id": str(run_id), "started": started})
+        return f"echo {shlex.quote(content)} > {shlex.quote(str(self._directory.identity))}"
 
     def run(self) -> None:
         """Step until the job is finished; a checkpoint holds the end.

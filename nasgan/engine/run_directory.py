@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,7 +13,9 @@ import torch
 from nasgan import atomic
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import settled
-from nasgan.errors import RunDirectoryError
+from nasgan.errors import RunDirectoryError, quoted
+from nasgan.reading import digest_of, read_json
+from nasgan.results.history import HISTORY_FILE
 from nasgan.results.locking import LOCK_FILE
 from nasgan.results.record import RECORD_FILE, RunRecord
 from nasgan.run_settings import BESIDE_THE_RESULT, FREE_ON_RESUME, without_places
@@ -23,6 +24,7 @@ __all__ = ["NewFolders", "RunDirectory", "differences"]
 
 _CONFIG_FILE = "config.json"
 _IDENTITY_FILE = "run.json"
+_NETWORKS = ("generator", "discriminator")
 # A run that has ended is the same run wherever it was done; one under way keeps its bits only where
 # it began.
 _FREE_AT_THE_END = BESIDE_THE_RESULT - {"seed"}
@@ -76,6 +78,14 @@ class RunDirectory:
         names = (_CONFIG_FILE, _IDENTITY_FILE, *_RESULTS)
         return not any((self.path / name).exists() for name in names)
 
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the files that a run leaves beside its record, by path in the folder."""
+        networks = (self.checkpoints / f"{name}.safetensors" for name in _NETWORKS)
+        history = self.path / HISTORY_FILE
+        files = (self.architecture, *networks, self.samples / "final.png", history)
+        there = [path for path in files if path.exists()]
+        return {path.relative_to(self.path).as_posix(): digest_of(path) for path in there}
+
     def record(self) -> RunRecord | None:
         """The record of a run that has ended; None while there is none."""
         return RunRecord.read(self.record_file) if self.record_file.exists() else None
@@ -90,10 +100,11 @@ class RunDirectory:
         if not file.exists():
             return None
         try:
-            held = json.loads(file.read_text(encoding="utf-8"))
+            held = read_json(file)
         except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise RunDirectoryError(
-                f"{file}: unreadable: {error}; choose another run_dir="
+                f"{file}: unreadable: {reason}; choose another run_dir="
             ) from error
         if not isinstance(held, dict):
             raise RunDirectoryError(f"{file}: is no configuration; choose another run_dir=")
@@ -188,4 +199,4 @@ def differences(held: Any, wanted: Any, where: str = "") -> Iterator[str]:
             inner = f"{where}.{key}" if where else str(key)
             yield from differences(held.get(key), wanted.get(key), inner)
     elif held != wanted:
-        yield f"{where}: {held!r} -> {wanted!r}"
+        yield f"{where}: {quoted(held)} -> {quoted(wanted)}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from nasgan import atomic
 from nasgan.errors import ConfigError
+from nasgan.reading import open_file
 from nasgan.results.collection import Problem
 from nasgan.results.columns import Column, columns, metric_names
 from nasgan.results.comparison import Comparison, comparison_markdown, ranks_csv
@@ -194,7 +195,7 @@ def is_board_markdown(path: Path) -> bool:
         StorageError: it cannot be read.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             begin = stream.read(100)
     except OSError as error:
         raise atomic.storage_error(path, error) from error

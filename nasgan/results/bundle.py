@@ -18,9 +18,9 @@ from typing import Any
 
 from nasgan import atomic
 from nasgan.errors import ConfigError, StorageError
+from nasgan.reading import digest_of, open_file, read_json
 from nasgan.results.board import Leaderboard
 from nasgan.results.bundle_texts import checklist_text, readme_text
-from nasgan.results.checks import read_json
 from nasgan.results.collection import Problem, RunSummary, find_records
 from nasgan.results.faults import record_faults
 from nasgan.results.history import HISTORY_FILE
@@ -37,7 +37,6 @@ __all__ = [
     "RUNS_FOLDER",
     "TABLE_FILES",
     "Bundle",
-    "file_checksum",
     "publish",
     "read_manifest",
 ]
@@ -145,15 +144,6 @@ def _refuse_grave(problems: Sequence[Problem]) -> None:
         )
 
 
-def file_checksum(path: Path) -> str:
-    """SHA-256 of a file's contents as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _chosen(found: Sequence[RunSummary], board: Leaderboard) -> list[RunSummary]:
     """The selected runs of the board's protocol, each id once: also those it does not count."""
     ours = [run for run in found if run.protocol == board.protocol]
@@ -214,7 +204,7 @@ def _write_run(run: RunSummary, folder: Path) -> list[str]:
             if run.status == "completed":
                 remarks.append(f"run {run.run_id} has no {name.as_posix()}")
             continue
-        with source.open("rb") as stream:
+        with open_file(source) as stream:
             atomic.write_file(folder / name, partial(shutil.copyfileobj, stream))
     return remarks
 
@@ -259,9 +249,9 @@ def _write_checksums(folder: Path) -> str:
     """Write the list of checksums as ``sha256sum --check`` reads it; its own checksum."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
     files = sorted(path.relative_to(folder).as_posix() for path in paths)
-    lines = [f"{file_checksum(folder / name)}  {name}\n" for name in files]
+    lines = [f"{digest_of(folder / name)}  {name}\n" for name in files]
     atomic.write_text(folder / CHECKSUM_FILE, "".join(lines))
-    return file_checksum(folder / CHECKSUM_FILE)
+    return digest_of(folder / CHECKSUM_FILE)
 
 
 @contextmanager
@@ -321,12 +311,12 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ConfigError(f"{path}: is no plain file, so this is no published bundle")
     try:
-        data = read_json(path.read_text(encoding="utf-8-sig"))
+        data = read_json(path)
     except OSError as error:
         raise ConfigError(
             f"{folder}: not a published bundle ({BUNDLE_FILE}: {error.strerror})"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
         raise ConfigError(f"{path}: not of a bundle of version {VERSION}")

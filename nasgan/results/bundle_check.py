@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nasgan.errors import ConfigError, MissingDependencyError
+from nasgan.errors import ConfigError, MissingDependencyError, quoted
+from nasgan.reading import digest_of, read_json, read_text, walk
 from nasgan.results.board import Leaderboard
 from nasgan.results.bundle import (
     BUNDLE_FILE,
@@ -17,11 +18,10 @@ from nasgan.results.bundle import (
     RANKS_FILE,
     RUNS_FOLDER,
     TABLE_FILES,
-    file_checksum,
     read_manifest,
 )
 from nasgan.results.bundle_texts import line_differences, odd_sentences
-from nasgan.results.checks import instance, list_of, mapping_of, read_json, text
+from nasgan.results.checks import instance, list_of, mapping_of, text
 from nasgan.results.collection import RunSummary, find_records
 from nasgan.results.faults import record_faults
 from nasgan.results.leaderboard import build_leaderboard
@@ -56,7 +56,7 @@ def verify_bundle(folder: str | Path) -> Verification:
     folder = Path(folder)
     manifest = read_manifest(folder)
     differences = list(_file_differences(folder))
-    if any(path.is_symlink() for path in folder.rglob("*")):
+    if any(path.is_symlink() for path in _entries(folder)):
         # They may lead anywhere on this machine, and to files without end.
         return Verification(0, 0, 0, tuple(differences))
     remarks: list[str] = []
@@ -146,14 +146,14 @@ def _file_differences(folder: Path) -> Iterator[str]:
         yield f"{CHECKSUM_FILE} is missing"
         return
     listed: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, errors="replace").splitlines(), start=1):
         match = _CHECKSUM_LINE.fullmatch(line)
         if match is None or match[2] in listed:
             yield f"{CHECKSUM_FILE}: line {number} cannot be used"
         else:
             listed[match[2]] = match[1]
     there = {}
-    for found in sorted(folder.rglob("*")):
+    for found in _entries(folder):
         name = found.relative_to(folder).as_posix()
         if found.is_symlink():
             yield f"{name}: is a link, which no bundle holds"
@@ -170,10 +170,27 @@ def _file_differences(folder: Path) -> Iterator[str]:
         yield f"{name}: is missing"
 
 
+def _entries(folder: Path) -> list[Path]:
+    """All that is in a bundle.
+
+    Raises:
+        ConfigError: a folder cannot be listed, or they are nested too deeply.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise ConfigError(f"{folder}: {quoted(error.filename)} cannot be read: {error.strerror}")
+
+    return sorted(
+        inside / name
+        for inside, subfolders, files in walk(folder, refuse)
+        for name in (*subfolders, *files)
+    )
+
+
 def _why_not(path: Path, checksum: str) -> str:
     """Why a file is not the published one; empty if it is."""
     try:
-        return "" if file_checksum(path) == checksum else "was edited after publication"
+        return "" if digest_of(path) == checksum else "was edited after publication"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
@@ -190,7 +207,7 @@ def _text_differences(folder: Path, board: Leaderboard, remarks: list[str]) -> I
         if not path.is_file():
             yield f"{name}: is missing"
             continue
-        found = path.read_text("utf-8", "replace")
+        found = read_text(path, errors="replace")
         is_markdown = path.suffix == ".md"
         for change in line_differences(found, wanted, is_markdown=is_markdown):
             yield f"{name}: {change}"
@@ -205,8 +222,8 @@ def _config_differences(folder: Path, records: list[RunSummary]) -> Iterator[str
             continue
         path = run.path.with_name(CONFIG_FILE)
         try:
-            found = read_json(path.read_bytes())
-        except (OSError, ValueError, RecursionError):
+            found = read_json(path)
+        except (OSError, ValueError):
             found = None
         if found != RunRecord.read(run.path).config:
             name = path.relative_to(folder).as_posix()

@@ -5,15 +5,14 @@ A check takes a value and the path of its field and returns None, or raises `Con
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
+from nasgan.reading import MOST_NESTED
 
 __all__ = [
     "Check",
@@ -26,8 +25,8 @@ __all__ = [
     "number",
     "one_of",
     "optional",
-    "read_json",
     "text",
+    "true_or_false",
     "utc_time",
 ]
 
@@ -37,42 +36,12 @@ _SHOWN = 80
 # Beyond these, statistics over a few values leave the range of floating-point numbers.
 _LARGEST = 1e150
 _INTEGERS = 2**64
-_MOST_NESTED = 100
 _UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", re.ASCII)
-
-
-def read_json(raw: str | bytes) -> Any:
-    """JSON data in which each key says one thing, and each number is one.
-
-    Raises:
-        ValueError: it is not JSON, a number is NaN or infinite, or an object has a key twice.
-        RecursionError: it is nested too deeply.
-    """
-    return json.loads(raw, parse_constant=_refuse_constant, object_pairs_hook=_object)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Readers differ in which of two values they take, so a person may see the other one.
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {twice!r} is there twice in one object; remove the wrong one")
-    return found
 
 
 def refuse(where: str, expected: str, value: object) -> ConfigError:
     """The error for a ``value`` at ``where`` that is not ``expected``."""
-    try:
-        shown = repr(value)
-    except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
-        shown = f"an endless {type(value).__name__}"
-    if len(shown) > _SHOWN:
-        shown = shown[:_SHOWN] + "..."
-    return ConfigError(f"{where} must be {expected}, got {shown}")
+    return ConfigError(f"{where} must be {expected}, got {quoted(value)}")
 
 
 def text(*, empty: bool = False) -> Check:
@@ -108,6 +77,12 @@ def number(*, least: float = -math.inf) -> Check:
             raise refuse(where, expected, value)
 
     return check
+
+
+def true_or_false(value: Any, where: str) -> None:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise refuse(where, "true or false", value)
 
 
 def one_of(*options: str) -> Check:
@@ -181,7 +156,7 @@ def check_keys(value: Any, where: str, expected: Collection[str], *, others: boo
 
 def json_value(value: Any, where: str) -> None:
     """Anything that JSON can hold, nested at most 100 deep; NaN and infinity it cannot."""
-    _json_check(_MOST_NESTED)(value, where)
+    _json_check(MOST_NESTED)(value, where)
 
 
 def _json_check(levels: int) -> Check:
@@ -191,7 +166,7 @@ def _json_check(levels: int) -> Check:
             return
         if levels == 0 and isinstance(value, Mapping | list | tuple):
             place = f"{where[:_SHOWN]}..."
-            raise ConfigError(f"{place} is nested too deeply: {_MOST_NESTED} levels are the most")
+            raise ConfigError(f"{place} is nested too deeply: {MOST_NESTED} levels are the most")
         if isinstance(value, Mapping):
             mapping_of(_json_check(levels - 1))(value, where)
         elif isinstance(value, list | tuple):

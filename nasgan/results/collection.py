@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from sys import intern
 from typing import Any
 
 from nasgan.errors import ConfigError, RunDirectoryError
+from nasgan.reading import walk
 from nasgan.results.record import RECORD_FILE, RunRecord
 from nasgan.results.status import STATUS_FILE, Status
 
@@ -246,9 +246,9 @@ def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) ->
     def unreadable(error: OSError) -> None:
         problems.append(Problem(str(error.filename), f"cannot be read: {error.strerror}"))
 
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=unreadable):
+    for folder, subfolders, files in walk(root, unreadable, through_links=True):
         # A link to a folder above, or a second link to the same one, ends here.
-        if not _first_visit(Path(folder), visited):
+        if not _first_visit(folder, visited):
             subfolders.clear()
             continue
         if RECORD_FILE in files:
@@ -259,7 +259,7 @@ def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) ->
             elif _first_visit(path, visited):
                 yield path
         elif STATUS_FILE in files:
-            problems.append(Problem(folder, _unfinished(Path(folder, STATUS_FILE))))
+            problems.append(Problem(str(folder), _unfinished(Path(folder, STATUS_FILE))))
 
 
 def _fault(path: Path) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from nasgan.results.collection import Problem, RunSummary
 from nasgan.results.proxy import is_of_its_points
@@ -30,12 +32,19 @@ def record_faults(runs: Iterable[RunSummary]) -> list[Problem]:
         if run.path is None:
             continue
         record = RunRecord.read(run.path)
-        faults += [Problem(str(run.path), text, is_grave=True) for text in _contradictions(record)]
+        wrong = [*_contradictions(record), *_changed_files(record, run.path.parent)]
+        faults += [Problem(str(run.path), text, is_grave=True) for text in wrong]
         if record.bound is not None and "fid" in record.bound["metrics"]:
             number = record.bound["num_images"]
             place = (run.protocol, run.dataset_checksum, run.hardware, number)
             bounds.setdefault(place, []).append((str(run.path), record.bound["metrics"]["fid"]))
     return faults + [fault for found in bounds.values() for fault in _odd_bounds(found)]
+
+
+def _changed_files(record: RunRecord, folder: Path) -> list[str]:
+    """Files that are no longer what the run left; those that are gone say nothing else."""
+    there = [name for name in record.files if os.path.lexists(folder / name)]
+    return [text for name in there if (text := record.differing_file(folder, name))]
 
 
 def _contradictions(record: RunRecord) -> list[str]:

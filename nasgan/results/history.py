@@ -6,16 +6,19 @@ import json
 import logging
 import math
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nasgan import atomic
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError
+from nasgan.reading import parse_json, read_bytes
 
 __all__ = ["HISTORY_FILE", "History", "finite", "read_history"]
 
 HISTORY_FILE = "history.jsonl"
+_MAX_FILE_BYTES = 4 * 10**9
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +112,7 @@ class History:
 
     def _kept(self, offset: int) -> bytes | None:
         """The lines up to ``offset``; None where no line ends there."""
-        whole = self.path.read_bytes()[: self._offset] if self.path.exists() else b""
-        kept = whole[:offset]
+        kept = _content(self.path)[: max(0, min(offset, self._offset))]
         is_end = not kept or kept.endswith(b"\n")
         return kept if offset >= 0 and len(kept) == offset and is_end else None
 
@@ -139,10 +141,7 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
 
 def _scan(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The whole lines of ``path`` and the bytes they take; none if it does not exist."""
-    try:
-        data = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: cannot read this history: {error.strerror}") from error
+    data = _content(path)
     lines: list[dict[str, Any]] = []
     offset = 0
     while offset < len(data):
@@ -150,9 +149,11 @@ def _scan(path: Path) -> tuple[list[dict[str, Any]], int]:
         line = _parse(data[offset:end], index=len(lines)) if end >= 0 else None
         if line is None:
             if 0 <= end < len(data) - 1:
+                number = len(lines) + 1
                 raise RunDirectoryError(
-                    f"{path}: line {len(lines) + 1} is damaged (expected a JSON object with "
-                    f'"index": {len(lines)}); delete it and the lines after it to go on'
+                    f"{path}: line {number} is damaged (expected a JSON object with "
+                    f'"index": {len(lines)}); delete it and the lines after it to go on from an '
+                    f"earlier checkpoint: sed -i '{number},$d' {shlex.quote(str(path))}"
                 )
             logger.warning("%s: skipped line %d, which a crash tore", path, len(lines) + 1)
             break
@@ -163,7 +164,18 @@ def _scan(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 def _parse(raw: bytes, *, index: int) -> dict[str, Any] | None:
     try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError):
+        line = parse_json(raw)
+    except ValueError:
         return None
-    return line if isinstance(line, dict) and line.get("index") == index else None
+    number = line.get("index") if isinstance(line, dict) else None
+    return line if type(number) is int and number == index else None
+
+
+def _content(path: Path) -> bytes:
+    """All of the file; nothing if it does not exist."""
+    try:
+        return read_bytes(path, most=_MAX_FILE_BYTES)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot read this history: {error.strerror}") from error

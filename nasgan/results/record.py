@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any, Literal
 
 from nasgan import atomic
 from nasgan.architecture import Architecture
-from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.errors import ArchitectureError, ConfigError, quoted, shortened
+from nasgan.reading import digest_of, read_json
 from nasgan.results.checks import (
     Check,
     check_keys,
@@ -26,7 +28,6 @@ from nasgan.results.checks import (
     number,
     one_of,
     optional,
-    read_json,
     text,
     utc_time,
 )
@@ -42,7 +43,7 @@ _VERSION = 1
 CONTENT = ("images", "test_images", "features", "architecture")
 """The keys of a record's ``content``."""
 
-_MAX_FILE_BYTES = 50_000_000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def hash_config(
@@ -120,6 +121,8 @@ class RunRecord:
         experiment: name of the experiment preset.
         environment: see `nasgan.results.environment.collect_environment`.
         dataset_info: ``{"checksum", "num_images"}`` of the images trained on.
+        files: SHA-256 of each file that the run left beside the record, by its path in the run's
+            folder; empty in records that are older than this field.
         tuning_budget: in words, what was spent on tuning the settings before.
         started: ISO 8601 time in UTC.
         ended: ISO 8601 time in UTC.
@@ -164,6 +167,7 @@ class RunRecord:
     experiment: str | None = None
     tuning_budget: str | None = None
     content: Mapping[str, str | None] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, check in _FIELDS.items():
@@ -195,7 +199,7 @@ class RunRecord:
             )
         if data.get("version") != _VERSION:
             raise ConfigError(
-                f"{source}: version {data.get('version')!r} is not the {_VERSION} that this "
+                f"{source}: version {quoted(data.get('version'))} is not the {_VERSION} that this "
                 "nasgan reads; update nasgan"
             )
         values = {key: value for key, value in data.items() if key not in ("format", "version")}
@@ -206,6 +210,25 @@ class RunRecord:
             newer = values.keys() - _FIELDS.keys()
             hint = "; a newer nasgan may have made it: update nasgan" if newer else ""
             raise ConfigError(f"{source}: {error}{hint}") from error
+
+    def differing_file(self, folder: Path, name: str) -> str:
+        """Why a file beside the record is not the one that the run left.
+
+        Args:
+            folder: of the record.
+            name: one of `files`; another, and each of an older record, is not looked at.
+
+        Returns:
+            A text for a person; empty if it is the same.
+        """
+        if name not in self.files:
+            return ""
+        try:
+            if digest_of(folder / name) == self.files[name]:
+                return ""
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+        return f"{name} is not the file that the run wrote: its SHA-256 is not the record's"
 
     def write(self, path: str | Path) -> None:
         """Write the record atomically.
@@ -224,15 +247,10 @@ class RunRecord:
         """
         path = Path(path)
         try:
-            with path.open("rb") as stream:
-                raw = stream.read(_MAX_FILE_BYTES + 1)
+            data = read_json(path)
         except OSError as error:
             raise ConfigError(f"{path}: cannot read this record: {error.strerror}") from error
-        if len(raw) > _MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: too large to be a run record")
-        try:
-            data = read_json(raw)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ConfigError(f"{path}: not JSON: {error}") from error
         return cls.from_json(data, source=str(path))
 
@@ -285,8 +303,17 @@ def _options(value: Any, where: str) -> None:
         mapping_of(list_of(text(empty=True)))(value, where)
 
 
+def _digests(value: Any, where: str) -> None:
+    mapping_of(text())(value, where)
+    for name, digest in value.items():
+        if not _DIGEST.fullmatch(digest):
+            raise ConfigError(
+                f"{where}.{shortened(name)} must be 64 hexadecimal digits, got {quoted(digest)}"
+            )
+
+
 # Records that were written before these fields were there lack them.
-_NEWER = frozenset({"content", "graphs", "decisions", "per_class", "proxy_correlation"})
+_NEWER = frozenset({"content", "graphs", "decisions", "per_class", "proxy_correlation", "files"})
 
 _FIELDS: dict[str, Check] = {
     "run_id": text(),
@@ -332,6 +359,7 @@ _FIELDS: dict[str, Check] = {
     "environment": _json_object,
     "dataset_info": instance({"checksum": text(), "num_images": integer()}, others=True),
     "tuning_budget": optional(text()),
+    "files": _digests,
     "started": utc_time,
     "ended": utc_time,
 }
@@ -342,14 +370,14 @@ def _check_consistency(record: RunRecord) -> None:
     if failed != bool(record.failure):
         raise ConfigError(
             "failure must give the reason of a failed run and be empty for a completed one, "
-            f"got {record.failure!r} with status {record.status!r}"
+            f"got {quoted(record.failure)} with status {record.status!r}"
         )
     if not failed and record.architecture is None:
         raise ConfigError("architecture must not be null in a completed run")
     if (record.kind == "train") != (record.strategy == "train"):
         raise ConfigError(
-            f"strategy must be 'train' exactly for kind 'train', got {record.strategy!r} with "
-            f"kind {record.kind!r}"
+            f"strategy must be 'train' exactly for kind 'train', got {quoted(record.strategy)} "
+            f"with kind {record.kind!r}"
         )
     if record.ended < record.started:
         raise ConfigError(f"ended ({record.ended}) must not lie before started ({record.started})")

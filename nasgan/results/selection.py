@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.errors import ConfigError, UnknownNameError, quoted
+from nasgan.reading import parse_json
 from nasgan.results.collection import RunSummary
 
 __all__ = [
@@ -61,7 +62,7 @@ def selection_of(where: Mapping[str, Any] | None) -> Selection:
         if not values or any(type(value) is not kind for value in values):
             hint = "; a text that reads as a number needs quotes" if kind is str else ""
             raise ConfigError(
-                f"where.{name} must be {kind.__name__} or a list of it, got {given!r}{hint}"
+                f"where.{name} must be {kind.__name__} or a list of it, got {quoted(given)}{hint}"
             )
         found[name] = tuple(sorted(set(values)))
     return found
@@ -133,9 +134,9 @@ def read_selection(text: str) -> Selection:
     if not text:
         return {}
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"selection must be JSON, got {text!r}") from error
+        data = parse_json(text)
+    except ValueError as error:
+        raise ConfigError(f"selection must be JSON, got {quoted(text)}") from error
     if not isinstance(data, dict):
-        raise ConfigError(f"selection must be a JSON object, got {text!r}")
+        raise ConfigError(f"selection must be a JSON object, got {quoted(text)}")
     return selection_of(data)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from nasgan import atomic
 from nasgan.errors import RunDirectoryError
+from nasgan.reading import read_json
 from nasgan.results.checks import instance, integer, number, one_of, optional, text, utc_time
 from nasgan.results.times import utc_now
 
 __all__ = ["STATUS_FILE", "State", "Status"]
 
 STATUS_FILE = "status.json"
+_MAX_FILE_BYTES = 1_000_000
 
 State = Literal["running", "completed", "failed", "interrupted"]
 
@@ -83,10 +83,10 @@ class Status:
             RunDirectoryError: the file is missing or not a status.
         """
         try:
-            data = json.loads(Path(path).read_bytes())
-            if not isinstance(data, Mapping):
-                raise ValueError("not a JSON object")
+            data = read_json(path, most=_MAX_FILE_BYTES)
             _CHECK(data, "status")
             return cls(**data)
-        except (OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            raise RunDirectoryError(f"{path}: cannot read this status: {error.strerror}") from error
+        except ValueError as error:
             raise RunDirectoryError(f"{path}: cannot read this status: {error}") from error

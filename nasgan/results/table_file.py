@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
+from nasgan.reading import parse_json, read_text
 from nasgan.results.board import FORMAT, VERSION
-from nasgan.results.checks import read_json
 from nasgan.results.columns import FROM_RECORDS, KEY_COLUMNS
 from nasgan.results.tables import original_text, read_csv, safe_cell
 
@@ -57,9 +57,7 @@ def read_table(path: Path) -> TableFile:
     if path.suffix.lower() not in (".csv", ".json"):
         raise ConfigError(f"{path}: a .csv or .json leaderboard can be verified, or a bundle")
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ConfigError(f"{path}: too large for a leaderboard")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, most=_MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -80,14 +78,15 @@ def _read_csv(text: str, path: Path) -> TableFile:
 
 def _read_json(text: str, path: Path) -> TableFile:
     try:
-        data = read_json(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except ValueError as error:
         raise ConfigError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ConfigError(f'{path}: not a leaderboard (no "format": "{FORMAT}")')
     if data.get("version") != VERSION:
         raise ConfigError(
-            f"{path}: version {data.get('version')!r} is not the {VERSION} that this nasgan reads"
+            f"{path}: version {quoted(data.get('version'))} is not the {VERSION} that this "
+            "nasgan reads"
         )
     lines = data.get("rows")
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):

@@ -16,8 +16,9 @@ from PIL import Image
 from record_samples import evaluation, failed_record, sound_record
 
 from nasgan.errors import ConfigError, StorageError
+from nasgan.reading import digest_of
 from nasgan.results import bundle as bundle_module
-from nasgan.results.bundle import CHECKSUM_FILE, Bundle, file_checksum, publish
+from nasgan.results.bundle import CHECKSUM_FILE, Bundle, publish
 from nasgan.results.bundle_check import verify_bundle
 from nasgan.results.leaderboard import build_leaderboard, find_records
 from nasgan.results.record import RunRecord
@@ -91,7 +92,7 @@ def test_the_same_runs_give_the_same_bytes_elsewhere(
 ) -> None:
     elsewhere = shutil.copytree(runs, tmp_path / "a & b" / "other runs")
     again = publish([elsewhere], tmp_path / "again", title="Of *two* strategies")
-    assert again.digest == published.digest == file_checksum(again.folder / CHECKSUM_FILE)
+    assert again.digest == published.digest == digest_of(again.folder / CHECKSUM_FILE)
     for name in names(published.folder):
         assert (again.folder / name).read_bytes() == (published.folder / name).read_bytes(), name
 

@@ -6,7 +6,6 @@ file that torch-fidelity downloads, kept where torch-fidelity keeps it.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import pickle
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from nasgan.errors import ConfigError
 from nasgan.metrics.extractor import FeatureExtractor, linear_float64, to_rgb
+from nasgan.reading import digest_of, open_file
 
 __all__ = ["InceptionV3Features"]
 
@@ -117,11 +117,7 @@ def _checksum_prefix() -> str:
 
 
 def _is_published(path: Path) -> bool:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest().startswith(_checksum_prefix())
+    return digest_of(path).startswith(_checksum_prefix())
 
 
 def _download(path: Path) -> None:
@@ -144,7 +140,8 @@ def _build(path: Path) -> Any:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path) as stream:
+            state = torch.load(stream, map_location="cpu", weights_only=True)
         # The constructor unpickles its weights without restrictions, from a file or a stream: it
         # is handed our own serialisation of the tensors just read, never the foreign file.
         buffer = io.BytesIO()

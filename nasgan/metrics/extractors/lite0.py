@@ -18,6 +18,7 @@ from torch import Tensor
 from nasgan.errors import ConfigError, MissingDependencyError
 from nasgan.metrics.extractor import FeatureExtractor, to_rgb
 from nasgan.metrics.extractors.lite0_network import EfficientNetLite0
+from nasgan.reading import open_file
 
 __all__ = ["Lite0Features"]
 
@@ -114,7 +115,8 @@ def _package_weights() -> Path:
 def _load(path: Path) -> dict[str, Tensor]:
     """Read a state dict without executing anything."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path) as stream:
+            state = torch.load(stream, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise ConfigError(
             f"the lite0 weights {path} are missing or damaged ({error}); {_GET}"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from nasgan.reading import open_file
+
 __all__ = ["EmbeddedGrid", "budget_for", "embed_grid"]
 
 _TOTAL_BYTES = 9_000_000
@@ -64,7 +66,10 @@ def embed_grid(path: Path, most_bytes: int) -> EmbeddedGrid | None:
 def _embedded(path: Path, _changed: int, most_bytes: int) -> EmbeddedGrid | None:
     """As `embed_grid`; the file's time tells a changed one from one known."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as opened:
+        with (
+            open_file(path, most=_MOST_FILE_BYTES) as stream,
+            Image.open(stream, formats=("PNG", "JPEG", "WEBP")) as opened,
+        ):
             if opened.width * opened.height > _MOST_PIXELS:
                 return None
             picture = opened.convert("RGB")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
 from typing import Any
+
+from nasgan.reading import open_file, parse_json
 
 __all__ = ["Checkpoint", "RunHistory", "Scored", "read_run_history"]
 
@@ -161,7 +162,7 @@ class _Thinned:
 
 def _lines(path: Path) -> Iterator[bytes]:
     """The whole lines; a last one that is still being written is left out."""
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         while raw := stream.readline(_MOST_LINE_BYTES):
             if raw.endswith(b"\n") and len(raw) > 1:
                 yield raw
@@ -169,8 +170,8 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _parsed(raw: bytes) -> dict[str, Any] | None:
     try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError):
+        line = parse_json(raw)
+    except ValueError:
         return None
     return line if isinstance(line, dict) else None
 

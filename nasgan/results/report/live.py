@@ -6,7 +6,6 @@ import hashlib
 import ipaddress
 import json
 import logging
-import os
 import socket
 import sys
 import threading
@@ -19,6 +18,7 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from nasgan.errors import ConfigError, NasganError
+from nasgan.reading import walk
 from nasgan.results.history import HISTORY_FILE
 from nasgan.results.record import RECORD_FILE
 from nasgan.results.report.collect import collect
@@ -236,11 +236,10 @@ def _reason(error: Exception) -> str:
 def _files(roots: Sequence[Path]) -> Iterator[tuple[str, int, int]]:
     """Name, time and size of the files of finished runs that the page is made of."""
     for root in roots:
-        for folder, subfolders, files in os.walk(root):
-            subfolders.sort()
-            is_finished = RECORD_FILE in files or Path(folder).name == "samples"
+        for folder, _, files in walk(root, lambda error: None):
+            is_finished = RECORD_FILE in files or folder.name == "samples"
             for name in sorted(_SHOWN_FILES.intersection(files)) if is_finished else ():
-                path = Path(folder, name)
+                path = folder / name
                 try:
                     stat = path.stat()
                 except OSError:
