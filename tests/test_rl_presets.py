@@ -83,6 +83,7 @@ def test_autogan_s_search_takes_the_published_numbers() -> None:
         "beta2": 0.9,
         "num_candidates": 10,
         "kept": 5,
+        "finalists": "last",
         "reset_threshold": 1e-3,
         "reset_window": 500,
     }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from nasgan.contracts import Budget, Cost, Decision, Proposal, StepLosses
+from nasgan.architecture import Architecture
+from nasgan.contracts import Budget, Cost, Decision, Evaluation, Objective, Proposal, StepLosses
 from nasgan.errors import ConfigError
 from nasgan.testing import check_strategy
 from nasgan.testing.toy_run import ToyEvaluator, ToyRun
 from nasgan.testing.toy_space import ToySpace
 from nasgan_strategies.rl import learner
+from nasgan_strategies.rl.candidates import by_score
 from nasgan_strategies.rl.plan import Phase, Schedule, plan_search
 from nasgan_strategies.rl.strategy import RLSearch
 
@@ -62,7 +65,11 @@ def small(**settings: Any) -> RLSearch:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"update": "published", "children": 1}, {"reset_window": 4, "reset_threshold": 1e9}],
+    [
+        {},
+        {"update": "published", "children": 1, "finalists": "last"},
+        {"reset_window": 4, "reset_threshold": 1e9},
+    ],
     ids=["corrected", "published", "resetting"],
 )
 def test_it_keeps_the_contract_with_shared_weights(settings: dict[str, Any]) -> None:
@@ -184,6 +191,70 @@ def test_losses_that_move_are_no_reason_to_reset() -> None:
     assert not windows.stalled([0.5, 0.5], [0.5, 0.5])  # emptied, and not full again
 
 
+class WorseEachTime:
+    """Scores by their number: the first candidate of a search is its best."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, architecture: Any, generator_steps: int = 0, stage: Any = None) -> float:
+        self.count += 1
+        return float(self.count)
+
+
+def drive(space: ToySpace, *, steps: int | None = None, **settings: Any) -> RLSearch:
+    run = ToyRun(space, Budget(generator_steps=30, architectures=60), shared=True, seed=0)
+    run.objective = Objective("fid", "min")
+    run.evaluator.scores = WorseEachTime()  # type: ignore[attr-defined]
+    strategy = small(iterations=6, num_candidates=5, lr=1e-6, **settings)
+    strategy.setup(run)
+    while not strategy.finished and steps != 0:
+        strategy.step()
+        steps = None if steps is None else steps - 1
+    return strategy
+
+
+def distinct(evaluations: Sequence[Evaluation]) -> list[Architecture]:
+    return list(dict.fromkeys(evaluation.architecture for evaluation in evaluations))
+
+
+@pytest.mark.parametrize("space", [ToySpace(), StagedSpace()], ids=["one level", "stages"])
+def test_finalists_come_from_the_last_candidates_if_asked(space: ToySpace) -> None:
+    scored, last = (drive(space, finalists=name) for name in ("scored", "last"))
+    assert [e.architecture for e in scored.evaluations] == [
+        e.architecture for e in last.evaluations
+    ]
+    drawn_last = distinct(last.evaluations[-5:])
+    assert last.finalists(10) == drawn_last
+    assert last.finalists(2) == drawn_last[:2]
+    assert last.incumbent() == drawn_last[0]
+    of_all = scored.finalists(100)
+    assert set(of_all) == set(distinct([e for e in scored.evaluations if e.stage is None]))
+    assert of_all[: len(drawn_last)] != drawn_last, "those have the worst scores of all"
+
+
+def test_before_the_last_candidates_those_scored_so_far_count() -> None:
+    whole = drive(ToySpace(), finalists="last")
+    count = len(whole.evaluations)
+    scored, last = (drive(ToySpace(), finalists=name, steps=12) for name in ("scored", "last"))
+    assert 0 < len(last.evaluations) <= count - 5
+    assert last.finalists(100) == scored.finalists(100)
+
+
+def test_a_candidate_drawn_twice_at_the_end_has_the_rank_of_its_better_score() -> None:
+    space, objective = ToySpace(), Objective("fid", "min")
+    a, b, c = (space.architecture([k, 0, 0, 0]) for k in range(3))
+    scores = [(a, 3.0), (b, 2.0), (c, None), (a, 1.0), (b, 4.0)]
+    ranked = by_score([Evaluation(x, {}, score, "table") for x, score in scores], objective)
+    assert [(e.architecture, e.score) for e in ranked] == [(a, 1.0), (b, 2.0), (c, None)]
+
+
+def test_finalists_from_the_last_candidates_need_shared_weights() -> None:
+    run = ToyRun(ToySpace(), Budget(architectures=5), shared=False, seed=0)
+    with pytest.raises(ConfigError, match="evaluator=scratch there are none"):
+        small(finalists="last").setup(run)
+
+
 def test_candidates_over_a_limit_are_never_trained_or_scored() -> None:
     run = ToyRun(ToySpace(), Budget(generator_steps=12, architectures=12), shared=True, seed=0)
     strategy = small(max_parameters=3e-4)
@@ -210,6 +281,7 @@ def test_a_limit_that_nothing_keeps_is_refused_with_the_least() -> None:
         ({"update": "best"}, "corrected or published"),
         ({"update": "published"}, r"children=1 \(got 2\)"),
         ({"children": 0}, "children must be at least 1"),
+        ({"finalists": "best"}, "finalists must be scored or last"),
         ({"reward": "double"}, "reward must be one of"),
         ({"reset_window": 1}, "reset_window"),
         ({"max_macs": 0}, "max_macs must be above 0"),

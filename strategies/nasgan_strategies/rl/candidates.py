@@ -1,4 +1,4 @@
-"""From what a policy draws to architectures that may be trained and scored."""
+"""From what a policy draws to architectures that may be trained and scored, and their ranks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasgan.architecture import Architecture, Decision
-from nasgan.contracts import SearchSpace
+from nasgan.contracts import Evaluation, Objective, SearchSpace
 from nasgan.errors import ConfigError
 from nasgan_strategies.rl.policy import Child, Policy
 from nasgan_strategies.rl.reward import Costs, Limits
 
-__all__ = ["Candidates"]
+__all__ = ["Candidates", "by_score"]
 
 _MOST_DRAWS = 1000
 
@@ -64,3 +64,11 @@ class Candidates:
             f"strategy.max_parameters and max_macs: {_MOST_DRAWS} candidates in a row were above "
             "the limits; raise them, or grow in one level (strategy.multi_level=false)"
         )
+
+
+def by_score(evaluations: Sequence[Evaluation], objective: Objective) -> list[Evaluation]:
+    """Best first, failed ones last; of each architecture the best."""
+    ranked: dict[Architecture, Evaluation] = {}
+    for evaluation in sorted(evaluations, key=lambda e: -objective.reward(e.score)):
+        ranked.setdefault(evaluation.architecture, evaluation)
+    return list(ranked.values())

@@ -30,6 +30,16 @@ class Phase:
     stage: int
     amount: int
 
+    @property
+    def counted(self) -> str:
+        """What ``amount`` counts, in words."""
+        return {
+            "train": "supernet step",
+            "control": "update of the policy",
+            "keep": "candidates of the stage",
+            "select": "last candidates",
+        }[self.kind]
+
 
 @dataclass(frozen=True)
 class Schedule:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
+from typing import Literal, get_args
 
 from nasgan.contracts import Proposal, SearchRun
 from nasgan.errors import ConfigError
 from nasgan_strategies.rl.reinforce import Update
 
-__all__ = ["check_scratch_budget", "check_settings"]
+__all__ = ["Finalists", "check_scratch_search", "check_settings"]
+
+Finalists = Literal["scored", "last"]
 
 
 def check_settings(
     update: object,
     children: int,
+    finalists: object,
     counts: Mapping[str, int | None],
     fractions: Mapping[str, float],
 ) -> None:
     """Refuse what no search can use.
 
     Raises:
-        ConfigError: an unknown update, a count below 1, a fraction outside [0, 1).
+        ConfigError: an unknown update or choice of finalists, a count below 1, a fraction outside
+            [0, 1).
     """
     if update not in get_args(Update):
         raise ConfigError(f"strategy.update must be corrected or published, got {update!r}")
+    if finalists not in get_args(Finalists):
+        raise ConfigError(f"strategy.finalists must be scored or last, got {finalists!r}")
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ConfigError(f"strategy.{name} must be at least 1, got {count}")
@@ -38,12 +44,18 @@ def check_settings(
         )
 
 
-def check_scratch_budget(run: SearchRun) -> None:
+def check_scratch_search(run: SearchRun, finalists: Finalists) -> None:
     """Refuse a search without weight sharing that would not end, or not score anything.
 
     Raises:
-        ConfigError: the budget has no limit, or is below the cost of one candidate.
+        ConfigError: it has no last candidates to take finalists from; the budget has no limit, or
+            is below the cost of one candidate.
     """
+    if finalists == "last":
+        raise ConfigError(
+            "strategy.finalists=last takes the candidates scored with the final shared weights; "
+            "with evaluator=scratch there are none: use strategy.finalists=scored"
+        )
     budget = run.ledger.budget.to_json()
     if all(limit is None for limit in budget.values()):
         raise ConfigError(

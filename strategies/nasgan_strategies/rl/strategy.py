@@ -16,14 +16,14 @@ from nasgan.contracts import (
     option_frequencies,
 )
 from nasgan.errors import ConfigError
-from nasgan_strategies.rl.candidates import Candidates
+from nasgan_strategies.rl.candidates import Candidates, by_score
 from nasgan_strategies.rl.learner import Learner
 from nasgan_strategies.rl.plan import Phase, Schedule, plan_search
 from nasgan_strategies.rl.policy import Child, Policy, PolicySettings
 from nasgan_strategies.rl.reinforce import Update
-from nasgan_strategies.rl.reset import LossWindows
+from nasgan_strategies.rl.reset import LossWindows, train_until_stalled
 from nasgan_strategies.rl.reward import Costs, Limits, Reward, RewardKind
-from nasgan_strategies.rl.settings import check_scratch_budget, check_settings
+from nasgan_strategies.rl.settings import Finalists, check_scratch_search, check_settings
 
 __all__ = ["RLSearch"]
 
@@ -66,6 +66,10 @@ class RLSearch(AskTellStrategy):
         grow_at: iterations before which the networks grow; null: as AutoGAN's, in proportion.
         num_candidates: children scored at the end of each stage (published: 10).
         kept: of them, continued in the next stage (published: 5).
+        finalists: the result is the best ``scored`` as full networks in all of the search, by their
+            latest scores; or of the ``last`` candidates alone, scored with the final weights
+            (published). Fewer where these coincide. A budget that ends before them leaves
+            those scored so far.
         dynamic_reset: begin the supernet anew when its training has stalled.
         reset_threshold: variance of the losses below which it has.
         reset_window: losses looked at.
@@ -103,6 +107,7 @@ class RLSearch(AskTellStrategy):
         grow_at: Sequence[int] | None = None,
         num_candidates: int = 10,
         kept: int = 5,
+        finalists: Finalists = "scored",
         dynamic_reset: bool = True,
         reset_threshold: float = 1e-3,
         reset_window: int = 500,
@@ -116,6 +121,7 @@ class RLSearch(AskTellStrategy):
         check_settings(
             update,
             children,
+            finalists,
             {
                 "iterations": iterations,
                 "controller_steps": controller_steps,
@@ -133,6 +139,7 @@ class RLSearch(AskTellStrategy):
         self._policy_settings = PolicySettings(hidden, lr, beta1, beta2)
         self._multi_level = multi_level
         self._kept = kept
+        self._finalists: Finalists = finalists
         self._windows = LossWindows(reset_window, reset_threshold) if dynamic_reset else None
         self._reward = Reward(reward, parameters_weight, macs_weight)
         self._learner = Learner(
@@ -151,6 +158,7 @@ class RLSearch(AskTellStrategy):
         self._reset_due = False
         self._waiting: list[tuple[str, Child]] = []
         self._arrived: list[tuple[Child, Evaluation]] = []
+        self._last_from: int | None = None  # where the last candidates begin in the evaluations
         self._values: dict[str, float] = {}
         self._options: dict[str, list[float]] = {}
 
@@ -172,7 +180,7 @@ class RLSearch(AskTellStrategy):
                 self._schedule, self._stages, self.supernet_steps, architectures
             )
         else:
-            check_scratch_budget(run)
+            check_scratch_search(run, self._finalists)
 
     @property
     def label(self) -> str:
@@ -226,19 +234,15 @@ class RLSearch(AskTellStrategy):
             drawn.append(queue.pop(0))
             return drawn[-1]
 
-        shared = self.run.shared_weights
-        before = shared.generator_steps
-        losses = shared.train(
+        losses, self._reset_due = train_until_stalled(
+            self.run.shared_weights,
             path,
+            self._windows,
             generator_steps=min(_PIECE_STEPS, phase.amount - self._done),
             stage=self._stage if self._stages > 1 else None,
         )
-        self._done += shared.generator_steps - before
+        self._done += len(losses.generator)
         values = {**losses.means, "stage": self._stage, "resets": self._resets}
-        if self._windows is not None and self._windows.stalled(
-            losses.generator, losses.discriminator
-        ):
-            self._reset_due = True
         message, progress = self.progress_message(), self.progress()
         if self._reset_due or self._done >= phase.amount:
             self._next_phase()
@@ -249,11 +253,11 @@ class RLSearch(AskTellStrategy):
         self._phase += 1
         self._done = 0
         self._learner.begin_phase()
-        begins_again = self._phase >= len(self._phases) or self._phases[self._phase].kind != (
-            "control"
-        )
+        coming = None if self.finished else self._phases[self._phase].kind
+        if coming == "select":
+            self._last_from = len(self.evaluations)
         # The policy still learns from the networks that have stalled, as in the published code.
-        if self._reset_due and begins_again:
+        if self._reset_due and coming != "control":
             self._reset_due = False
             self._resets += 1
             _log.info("the supernet's training has stalled: reset number %d", self._resets)
@@ -261,12 +265,8 @@ class RLSearch(AskTellStrategy):
 
     def ask(self) -> Proposal | None:
         """The policy's next child; None while an update waits for its scores."""
-        phase = self._now
-        under_way = len(self._waiting)
-        if phase is not None:
-            due = self._schedule.children if phase.kind == "control" else phase.amount
-            if under_way + len(self._arrived) >= due:
-                return None
+        if self._shared and len(self._waiting) + len(self._arrived) >= self.together:
+            return None
         (child,) = self._policy.sample(1, self.run.rng("children"))
         child, architecture = self._within_limits(child, "children")
         self._waiting.append((architecture.id, child))
@@ -280,22 +280,18 @@ class RLSearch(AskTellStrategy):
         )
         _, child = self._waiting.pop(index)
         self._arrived.append((child, evaluation))
-        phase = self._now
-        due = self._schedule.children
-        if phase is not None and phase.kind != "control":
-            due = phase.amount
-        if len(self._arrived) < due:
+        if len(self._arrived) < self.together:
             return
+        phase = self._now
         arrived, self._arrived = self._arrived, []
         if phase is None or phase.kind == "control":
             self._learn(arrived)
             self._done += 1
             if phase is not None and self._done >= phase.amount:
                 self._next_phase()
-        elif phase.kind == "keep":
-            self._grow(arrived)
-            self._next_phase()
         else:
+            if phase.kind == "keep":
+                self._grow(arrived)
             self._next_phase()
 
     def _learn(self, arrived: Sequence[tuple[Child, Evaluation]]) -> None:
@@ -330,8 +326,15 @@ class RLSearch(AskTellStrategy):
     def _within_limits(self, child: Child, stream: str) -> tuple[Child, Architecture]:
         return self._candidates.within_limits(child, self._policy, self.run.rng(stream))
 
+    def ranking(self) -> list[Evaluation]:
+        """See `AskTellStrategy.ranking`; with ``finalists=last`` of the last candidates alone."""
+        last = [] if self._last_from is None else self.evaluations[self._last_from :]
+        if self._finalists == "scored" or not last:
+            return super().ranking()
+        return by_score(last, self.run.objective)
+
     def finalists(self, count: int) -> list[Architecture]:
-        """The best of those scored as full networks, by their latest scores; see the class."""
+        """The best of `ranking`, or of the best prefixes before there is one; see the class."""
         found = super().finalists(count)
         if not found and self._policy.prefixes:
             prefixes = [self._candidates.complete(choices) for choices, _ in self._policy.prefixes]
@@ -358,15 +361,9 @@ class RLSearch(AskTellStrategy):
         if self.finished:
             return "search done"
         phase = self._phases[self._phase]
-        what = {
-            "train": "supernet step",
-            "control": "update of the policy",
-            "keep": "candidates of the stage",
-            "select": "last candidates",
-        }[phase.kind]
         stage = f"stage {self._stage + 1}/{self._stages}, " if self._stages > 1 else ""
         done = len(self._arrived) if phase.kind in ("keep", "select") else self._done
-        return f"{stage}{what} {done}/{phase.amount}"
+        return f"{stage}{phase.counted} {done}/{phase.amount}"
 
     def proposer_state(self) -> dict[str, Any]:
         """See `AskTellStrategy.proposer_state`."""
@@ -376,6 +373,7 @@ class RLSearch(AskTellStrategy):
             "stage": self._stage,
             "resets": self._resets,
             "reset_due": self._reset_due,
+            "last_from": self._last_from,
             "waiting": [[name, child.to_json()] for name, child in self._waiting],
             "arrived": [[child.to_json(), found.to_json()] for child, found in self._arrived],
             "learner": self._learner.state_dict(),
@@ -388,6 +386,7 @@ class RLSearch(AskTellStrategy):
         self._phase, self._done = state["phase"], state["done"]
         self._stage, self._resets = state["stage"], state["resets"]
         self._reset_due = state["reset_due"]
+        self._last_from = state["last_from"]
         self._waiting = [(name, Child.from_json(child)) for name, child in state["waiting"]]
         self._arrived = [
             (Child.from_json(child), Evaluation.from_json(found))
