@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
@@ -16,6 +15,7 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 import nasgan
+from nasgan.cli.config_files import ConfigFiles
 from nasgan.cli.config_folders import ConfigFolder, config_folder, config_folders
 from nasgan.errors import PluginError
 
@@ -85,7 +85,7 @@ def left_out(group: str) -> dict[str, str]:
     }
 
 
-class PluginSource(FileConfigSource):
+class PluginSource(ConfigFiles):
     """A plugin's folder, as `config_folders` judges what is in it.
 
     What is hidden is not there for Hydra, which then asks the next folder. What is left out is: who

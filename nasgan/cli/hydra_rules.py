@@ -15,7 +15,6 @@ from typing import Any
 
 import hydra._internal.hydra
 import hydra.core.utils
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.object_type import ObjectType
@@ -29,6 +28,7 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from nasgan.binding import TARGET, check_node
+from nasgan.cli.config_files import ConfigFiles
 from nasgan.errors import ConfigError, quoted
 
 __all__ = ["PackageSource", "check_hydra", "check_logging", "guard_hydra"]
@@ -53,13 +53,13 @@ def guard_hydra() -> Callable[[], None]:
         What puts everything back as it was.
     """
     sources = SourcesRegistry.instance().types
-    package_source = sources["pkg"]
-    sources["pkg"] = PackageSource
+    before = {name: sources[name] for name in ("pkg", "file")}
+    sources |= {"pkg": PackageSource, "file": ConfigFiles}
     Hydra.compose_config = _compose_config  # type: ignore[method-assign]
     _use_for_logs(_configure_checked_log)
 
     def undo() -> None:
-        sources["pkg"] = package_source
+        sources.update(before)
         Hydra.compose_config = _composed  # type: ignore[method-assign]
         _use_for_logs(_configure_log)
 
@@ -198,7 +198,7 @@ class PackageSource(ConfigSource):
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider, path)
         self.path = self.path.replace("/", ".").strip(".")
-        self._files = FileConfigSource(provider, str(_folder(self.path) or _NOWHERE))
+        self._files = ConfigFiles(provider, str(_folder(self.path) or _NOWHERE))
 
     @staticmethod
     def scheme() -> str:

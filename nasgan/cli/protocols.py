@@ -24,7 +24,7 @@ def default_protocols() -> Iterator[tuple[str, str]]:
         ConfigError: a data set's configuration does not compose.
     """
     choices = {option.name: OmegaConf.load(option.path) for option in options("metrics")}
-    nodes: dict[str, Any] = {name: node for name, node in choices.items() if "features" in node}
+    nodes: dict[str, Any] = {name: node for name, node in choices.items() if "_target_" in node}
     for dataset in _PUBLISHED:
         own = compose("search", [f"dataset={dataset}"])["metrics"]
         default = _protocol(dataset, own).id

@@ -47,11 +47,16 @@ def run_folder(config: DictConfig, verb: str) -> str:
 
 
 def experiment_name(hydra_settings: Any) -> str | None:
-    """The experiment chosen with ``+experiment=``; several are joined by ``+``."""
+    """The experiment chosen with ``+experiment=``; several, ``+experiment=[a,b]``, joined by ``+``.
+
+    Hydra keeps no choices that are lists.
+    """
     chosen = hydra_settings.runtime.choices.get("experiment")
-    if not chosen:
-        return None
-    return chosen if isinstance(chosen, str) else "+".join(chosen)
+    parser = OverridesParser.create()
+    for override in parser.parse_overrides(list(hydra_settings.overrides.task)):
+        if override.get_key_element().lstrip("+") == "experiment" and not chosen:
+            chosen = override.value()
+    return "+".join(map(str, chosen)) or None if isinstance(chosen, list) else chosen or None
 
 
 def sweep_name(verb: str, overrides: list[str]) -> str:

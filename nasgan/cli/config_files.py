@@ -1,0 +1,58 @@
+"""Configuration files as Hydra reads them, with errors that name the file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
+
+from nasgan.errors import ConfigError
+
+__all__ = ["ConfigFiles"]
+
+_EXPERIMENTS = "experiment/"
+_WHOLE = "_global_"
+
+
+class ConfigFiles(FileConfigSource):
+    """A folder of configurations; Hydra would pass over some faults and name no file for others."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The option ``config_path``.
+
+        Raises:
+            ConfigError: its file cannot be read, is no mapping, or would change nothing.
+        """
+        name = self._normalize_file_name(config_path)
+        path = Path(self.path, name)
+        text = _text(path)
+        try:
+            content = OmegaConf.load(io.StringIO(text))
+            header = self._get_header_dict(text[:512])
+        except (OSError, ValueError, OmegaConfBaseException, YAMLError) as error:
+            raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        if not isinstance(content, DictConfig):
+            raise ConfigError(f"{path} holds a list; a configuration maps keys to values")
+        if name.lstrip("/").startswith(_EXPERIMENTS) and header.get("package") != _WHOLE:
+            raise ConfigError(
+                f"{path}: an experiment begins with the line '# @package {_WHOLE}'; without it its "
+                "settings would be put aside under `experiment`"
+            )
+        place = f"{self.scheme()}://{self.path}"
+        return ConfigResult(provider=self.provider, path=place, config=content, header=header)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not written in UTF-8 (byte {error.start}); save it in that encoding"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
