@@ -195,8 +195,10 @@ class _Run:
         bench = open_workbench(self.config, device, splits)
         identity.hold(content_of_features(bench.harness.extractor))
         tell(view, f"protocol {bench.harness.protocol.id}, on {device_name(device)}")
-        if bench.bound is not None:
-            metric = bench.objective.metric
+        metric = bench.objective.metric
+        if bench.bound_note:
+            tell(view, f"bound: {bench.bound_note}")
+        if bench.bound is not None and metric in bench.bound:
             tell(
                 view,
                 f"bound: the {bench.bound_images} test images have {metric} "
@@ -356,6 +358,7 @@ class _Run:
             average_random=average_random(random),
             proxy_correlation=job.proxy_correlation() if isinstance(job, SearchJob) else None,
             bound=bound,
+            bound_note=bench.bound_note,
             cost=phase_costs(job.ledger),
             budget=job.ledger.budget.to_json(),
             timers=loop.timers,

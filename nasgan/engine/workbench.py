@@ -27,7 +27,7 @@ from nasgan.errors import ConfigError
 from nasgan.evaluation import EvaluationContext, TrainingPlan
 from nasgan.evaluation.executors import Executor
 from nasgan.factory import load_architecture, make_search_space, settings_for
-from nasgan.metrics import MetricHarness, build_harness
+from nasgan.metrics import MetricHarness, Scores, build_harness
 from nasgan.metrics.settings import MetricSettings
 from nasgan.metrics.table import metric_info
 from nasgan.results.loggers import NullLogger, RunLogger, SafeLogger
@@ -69,6 +69,7 @@ class Workbench:
         objective: the metric that decides.
         bound: scores of the test split under the protocol, or None without one.
         bound_images: number of its images.
+        bound_note: what the bound lacks and why; empty if nothing.
     """
 
     device: torch.device
@@ -79,6 +80,7 @@ class Workbench:
     objective: Objective
     bound: dict[str, float] | None
     bound_images: int
+    bound_note: str
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -202,8 +204,7 @@ def open_workbench(
     images = splits.train.to(device)
     classes = images.num_classes if config["conditional"] else 0
     harness = make_harness(config["metrics"], images, device, num_classes=classes)
-    test = splits.test
-    used = 0 if test is None else min(len(test), harness.num_images)
+    bound, note = _bound(harness, splits.test if with_bound else None, device)
     return Workbench(
         device=device,
         splits=splits,
@@ -213,11 +214,26 @@ def open_workbench(
         objective=_objective(
             config, build_node(config["metrics"], where="metrics", base=MetricSettings)
         ),
-        bound=None
-        if test is None or not with_bound
-        else harness.bound(test.images.to(device), test.labels),
-        bound_images=used,
+        bound=bound,
+        bound_images=0 if splits.test is None else min(len(splits.test), harness.num_images),
+        bound_note=note,
     )
+
+
+def _bound(
+    harness: MetricHarness, test: ImageSet | None, device: torch.device
+) -> tuple[Scores | None, str]:
+    """The scores of the test images, and what they lack."""
+    if test is None:
+        return None, ""
+    note = harness.lack_of_bound(len(test))
+    if note:
+        return None, note
+    bound = harness.bound(test.images.to(device), test.labels)
+    lacking = [name for name in harness.metrics if name not in bound]
+    if lacking:
+        note = f"no {', '.join(lacking)} of the test images: not two or more of each class"
+    return bound, note
 
 
 def make_space(

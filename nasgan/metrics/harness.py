@@ -7,7 +7,6 @@ import re
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol as StructuralType
 from typing import TypeAlias
 
 import torch
@@ -17,14 +16,14 @@ from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.metrics.cache import TensorCache, default_cache_dir
 from nasgan.metrics.classes import ClassReferences, check_classes
 from nasgan.metrics.extractor import FeatureExtractor, Features
-from nasgan.metrics.images import GeneratedImages, MetricError, check_features
+from nasgan.metrics.images import GeneratedImages, MetricError, RealImages, check_features
 from nasgan.metrics.plugins import plugin_scores
-from nasgan.metrics.protocol import Protocol
+from nasgan.metrics.protocol import Protocol, dataset_token
 from nasgan.metrics.reference import ReferenceStatistics, ScoreSettings, origin_of
 from nasgan.metrics.scores.frechet import frechet_distance
 from nasgan.metrics.scores.inception_score import inception_score
 from nasgan.metrics.scores.kernel_distance import KernelDistance
-from nasgan.metrics.scores.neighbourhoods import NeighbourhoodScores
+from nasgan.metrics.scores.neighbourhoods import NEIGHBOURHOODS, NeighbourhoodScores
 from nasgan.metrics.scores.pairs import PairwiseScore, score_pairs
 from nasgan.metrics.table import (
     CLASS_METRICS,
@@ -32,11 +31,10 @@ from nasgan.metrics.table import (
     METRICS,
     check_metrics,
     least_images,
+    too_few_images,
 )
 
-__all__ = ["MetricHarness", "RealImages", "Sampler", "Scores", "build_harness"]
-
-_NEIGHBOURHOODS = ("precision", "recall", "density", "coverage")
+__all__ = ["MetricHarness", "Sampler", "Scores", "build_harness"]
 
 #: Called with a count, gives that many generated images; called until there are enough.
 Sampler: TypeAlias = Callable[[int], GeneratedImages]
@@ -57,30 +55,6 @@ class Scores(dict[str, float]):
     ) -> None:
         super().__init__({name: scores[name] for name in METRICS if name in scores})
         self.per_class = per_class or {}
-
-
-class RealImages(StructuralType):
-    """What the harness needs of a data set; `nasgan.data.ImageSet` has it."""
-
-    @property
-    def images(self) -> Tensor:
-        """Uint8 (M, C, H, W)."""
-
-    @property
-    def labels(self) -> Tensor | None:
-        """Classes, int64 (M,), where there are some."""
-
-    @property
-    def checksum(self) -> str:
-        """Hash of the content, labels included."""
-
-    @property
-    def identity(self) -> str:
-        """The name in protocol ids."""
-
-    @property
-    def split(self) -> str:
-        """For example ``"train"``."""
 
 
 class MetricHarness:
@@ -244,7 +218,13 @@ class MetricHarness:
         for name, value in scores.items():
             if not math.isfinite(value):
                 raise MetricError(f"{name} came out as {value} although the features are finite")
+            if not METRICS[name].holds(value):
+                raise MetricError(f"{name} came out as {value}, but is {METRICS[name].range}")
         return Scores(scores, per_class)
+
+    def lack_of_bound(self, num_images: int) -> str:
+        """Why so many real test images give no `bound`; empty if they give one."""
+        return too_few_images(self.metrics, min(num_images, self.num_images), "test images")
 
     def bound(self, images: Tensor, labels: Tensor | None = None) -> Scores:
         """Score real images that are not in the reference: what a perfect generator would reach.
@@ -256,7 +236,7 @@ class MetricHarness:
                 those used, there are no scores by class.
 
         Raises:
-            MetricError: the images cannot be scored.
+            MetricError: the images cannot be scored, see `lack_of_bound`.
         """
         used = images[: self.num_images]
         own = None if labels is None else labels[: self.num_images]
@@ -288,9 +268,10 @@ class MetricHarness:
         if "kid" in metrics:
             sums = self._kernel_sums(len(generated))
             kernel = KernelDistance(generated, real, settings.kernel, sums)
-        if any(name in metrics for name in _NEIGHBOURHOODS):
+        names = [name for name in NEIGHBOURHOODS if name in metrics]
+        if names:
             neighbourhoods = NeighbourhoodScores(
-                generated, real, self.reference.neighbourhoods, settings.neighbourhoods
+                generated, real, self.reference.neighbourhoods, settings.neighbourhoods, names
             )
         parts: list[PairwiseScore] = [p for p in (kernel, neighbourhoods) if p is not None]
         if parts:
@@ -299,8 +280,7 @@ class MetricHarness:
         if kernel is not None:
             scores["kid"], scores["kid_std"] = kernel.result()
         if neighbourhoods is not None:
-            result = neighbourhoods.result()
-            scores.update({name: result[name] for name in _NEIGHBOURHOODS if name in metrics})
+            scores.update(neighbourhoods.result())
         return scores
 
     def _kernel_sums(self, num_generated: int) -> Tensor:
@@ -351,12 +331,13 @@ def build_harness(
         cache_dir: folder of the cached reference statistics; ``None`` for `default_cache_dir`.
 
     Raises:
-        ConfigError: a setting is wrong; see `MetricHarness`.
+        ConfigError: a setting is wrong, see `MetricHarness`, or the real images are too few for one
+            of the metrics.
         MetricError: the real images cannot be scored.
     """
     settings = settings or ScoreSettings()
     protocol = Protocol(
-        dataset=re.sub(r"[^A-Za-z0-9._@+-]+", "_", train.identity),
+        dataset=dataset_token(train.identity, train.checksum),
         split=re.sub(r"[^A-Za-z0-9._+]+", "_", train.split),
         num_images=num_images,
         features=settings.mark(extractor.protocol_name),
@@ -369,6 +350,12 @@ def build_harness(
                 f"metrics.num_images must be at least {least} for scores by class with "
                 f"{num_classes} classes, got {num_images}"
             )
+    lack = too_few_images(metrics, len(train.images), f"{train.split} images", real=True)
+    if lack:
+        raise ConfigError(
+            f"{lack}: take more images than {train.identity} has here, or leave these scores out "
+            "of metrics.metrics"
+        )
     cache = TensorCache(default_cache_dir() if cache_dir is None else cache_dir)
     reference = ReferenceStatistics.from_images(
         train.images,
@@ -377,6 +364,7 @@ def build_harness(
         num_generated=num_images,
         cache=cache,
         settings=settings,
+        metrics=metrics,
     )
     classes = None
     if num_classes and train.labels is not None:

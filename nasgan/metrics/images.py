@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from nasgan.errors import ConfigError, NasganError
 
-__all__ = ["GeneratedImages", "MetricError", "check_features", "check_images", "to_uint8"]
+__all__ = [
+    "GeneratedImages",
+    "MetricError",
+    "RealImages",
+    "check_features",
+    "check_images",
+    "to_uint8",
+]
 
 
 class MetricError(NasganError, ValueError):
@@ -26,6 +33,30 @@ class GeneratedImages(NamedTuple):
 
     images: Tensor
     labels: Tensor | None = None
+
+
+class RealImages(Protocol):
+    """What the harness needs of a data set; `nasgan.data.ImageSet` has it."""
+
+    @property
+    def images(self) -> Tensor:
+        """Uint8 (M, C, H, W)."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Classes, int64 (M,), where there are some."""
+
+    @property
+    def checksum(self) -> str:
+        """Hash of the content, labels included."""
+
+    @property
+    def identity(self) -> str:
+        """The name in protocol ids."""
+
+    @property
+    def split(self) -> str:
+        """For example ``"train"``."""
 
 
 def to_uint8(images: Tensor, rounding: Literal["truncate", "round"] = "truncate") -> Tensor:

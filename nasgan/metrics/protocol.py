@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.metrics.table import METRICS
 
-__all__ = ["Protocol", "display_name"]
+__all__ = ["Protocol", "dataset_token", "display_name"]
 
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]*")
 _TOKEN = re.compile(r"[A-Za-z0-9._+]+")
@@ -91,6 +91,23 @@ class Protocol:
         if protocol.id != protocol_id:
             raise ConfigError(f"the protocol id {protocol_id!r} is written {protocol.id!r}")
         return protocol
+
+
+def dataset_token(identity: str, checksum: str) -> str:
+    """What an id calls a data set of any name, in any script.
+
+    Args:
+        identity: of the data set, e.g. ``"cifar10"`` or ``"фото@7106f4a4"``.
+        checksum: of its content; put where the name alone would no longer tell it apart.
+
+    Returns:
+        ``"cifar10"``, ``"images@7106f4a4"``: letters, digits and ``._@+-`` stay, the rest becomes
+        ``_``.
+    """
+    token = re.sub(r"[^A-Za-z0-9._@+-]+", "_", identity).lstrip("._+-")
+    if not token or token.startswith("@"):
+        token = f"images{token}"
+    return token if token == identity or "@" in token else f"{token}@{checksum[:8]}"
 
 
 def display_name(metric: str, protocol: Protocol | str) -> str:

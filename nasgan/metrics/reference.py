@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,15 +16,18 @@ from nasgan.metrics.images import check_features
 from nasgan.metrics.scores.frechet import FrechetReference, frechet_reference
 from nasgan.metrics.scores.kernel_distance import KernelSettings, real_kernel_sums
 from nasgan.metrics.scores.neighbourhoods import (
+    NEIGHBOURHOODS,
     NeighbourhoodReference,
     NeighbourhoodSettings,
+    check_neighbours,
     neighbourhood_reference,
 )
+from nasgan.metrics.table import COMPUTED_METRICS
 
 __all__ = ["ReferenceStatistics", "ScoreSettings", "origin_of"]
 
 # Raise it when what is computed here changes: old cache entries are then left alone.
-_CODE_VERSION = 1
+_CODE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -54,39 +59,43 @@ class ScoreSettings:
 class ReferenceStatistics:
     """The real side of every score, on one device.
 
+    What only some scores need is made, or read from the cache, when it is first asked for.
+
     Attributes:
         features: (M, D) float32.
         frechet: mean, trace and square root of the covariance.
-        neighbourhoods: radii around the real images.
-        kernel_sums: (subsets,) the real-real part of KID for `num_generated` generated images.
-        num_generated: see `kernel_sums`.
-        settings: the score settings that all of this was made with.
+        num_generated: generated images in an evaluation.
+        settings: the score settings that all of this is made with.
+        cache: where the rest is kept.
+        origin: what the features come from, for the cache.
     """
 
     features: Tensor
     frechet: FrechetReference
-    neighbourhoods: NeighbourhoodReference
-    kernel_sums: Tensor
     num_generated: int
     settings: ScoreSettings = field(default_factory=ScoreSettings)
+    cache: TensorCache = field(default_factory=lambda: TensorCache(None), repr=False)
+    origin: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_features(
-        cls, features: Tensor, *, num_generated: int, settings: ScoreSettings | None = None
+        cls,
+        features: Tensor,
+        *,
+        num_generated: int,
+        settings: ScoreSettings | None = None,
+        metrics: Collection[str] = COMPUTED_METRICS,
     ) -> ReferenceStatistics:
         """Compute from real features (M, D), without a cache.
 
         Raises:
             MetricError: the features are not finite, or too few for the neighbourhoods.
         """
-        settings = settings or ScoreSettings()
-        return cls._assemble(
-            _statistics(features.float(), settings),
-            {"sums": real_kernel_sums(features.float(), num_generated, settings.kernel)},
-            features.device,
-            num_generated,
-            settings,
-        )
+        features = features.float()
+        frechet = _assembled(_statistics(features), features.device)
+        made = cls(features, frechet, num_generated, settings or ScoreSettings())
+        made.prepare(metrics)
+        return made
 
     @classmethod
     def from_images(
@@ -98,6 +107,7 @@ class ReferenceStatistics:
         num_generated: int,
         cache: TensorCache,
         settings: ScoreSettings | None = None,
+        metrics: Collection[str] = COMPUTED_METRICS,
     ) -> ReferenceStatistics:
         """Compute from real images, or read from the cache.
 
@@ -108,6 +118,7 @@ class ReferenceStatistics:
             num_generated: generated images in an evaluation (KID's subsets depend on it).
             cache: where the statistics are kept.
             settings: of the scores.
+            metrics: the scores to make everything ready for.
 
         Raises:
             MetricError: the images cannot be scored, see `from_features`.
@@ -116,50 +127,65 @@ class ReferenceStatistics:
         origin = origin_of(images, extractor, checksum)
         key = cache_key({**origin, "neighbourhoods": asdict(settings.neighbourhoods)})
         statistics = cache.get(
-            "reference",
-            key,
-            set(_NAMES),
-            lambda: _statistics(extractor(images).features, settings),
+            "reference", key, set(_NAMES), lambda: _statistics(extractor(images).features)
         )
+        frechet = _assembled(statistics, extractor.device)
         features = statistics["features"].to(extractor.device)
-        # Apart from the rest, so that another number of generated images costs no feature pass.
-        kernel = {"kernel": asdict(settings.kernel), "num_generated": num_generated}
-        sums = cache.get(
-            "kernel",
-            cache_key({**origin, **kernel}),
-            {"sums"},
-            lambda: {"sums": real_kernel_sums(features, num_generated, settings.kernel)},
+        made = cls(features, frechet, num_generated, settings, cache, origin)
+        made.prepare(metrics)
+        return made
+
+    def prepare(self, metrics: Collection[str]) -> None:
+        """Make now what the scores ``metrics`` ask for, so that no evaluation pays for it.
+
+        Raises:
+            MetricError: there are too few real images for one of them.
+        """
+        check_neighbours(len(self.features), self.settings.neighbourhoods, metrics)
+        needed = ["neighbourhoods"] if set(metrics).intersection(NEIGHBOURHOODS) else []
+        needed += ["kernel_sums"] if "kid" in metrics else []
+        for name in needed:
+            getattr(self, name)
+
+    @cached_property
+    def neighbourhoods(self) -> NeighbourhoodReference:
+        """Radii around the real images."""
+        settings = self.settings.neighbourhoods
+        kept = self._kept(
+            "neighbourhoods",
+            {"neighbourhoods": asdict(settings)},
+            {"precision_radii", "coverage_radii"},
+            lambda: vars(neighbourhood_reference(self.features, settings)),
         )
-        return cls._assemble(statistics, sums, extractor.device, num_generated, settings)
+        return NeighbourhoodReference(**kept)
+
+    @cached_property
+    def kernel_sums(self) -> Tensor:
+        """(subsets,): the real-real part of KID for `num_generated` generated images."""
+        settings = self.settings.kernel
+        return self._kept(
+            "kernel",
+            {"kernel": asdict(settings), "num_generated": self.num_generated},
+            {"sums"},
+            lambda: {"sums": real_kernel_sums(self.features, self.num_generated, settings)},
+        )["sums"]
 
     def for_num_generated(self, num_generated: int) -> ReferenceStatistics:
         """The same statistics for another number of generated images (not cached on disk)."""
         if num_generated == self.num_generated:
             return self
-        sums = real_kernel_sums(self.features, num_generated, self.settings.kernel)
-        return ReferenceStatistics(
-            self.features, self.frechet, self.neighbourhoods, sums, num_generated, self.settings
-        )
+        return replace(self, num_generated=num_generated, cache=TensorCache(None))
 
-    @classmethod
-    def _assemble(
-        cls,
-        statistics: dict[str, Tensor],
-        sums: dict[str, Tensor],
-        device: torch.device,
-        num_generated: int,
-        settings: ScoreSettings,
-    ) -> ReferenceStatistics:
-        on_device = {name: tensor.to(device) for name, tensor in statistics.items()}
-        features, mean, trace, root, precision, coverage = (on_device[name] for name in _NAMES)
-        return cls(
-            features=features,
-            frechet=FrechetReference(mean, trace, root),
-            neighbourhoods=NeighbourhoodReference(precision, coverage),
-            kernel_sums=sums["sums"].to(device),
-            num_generated=num_generated,
-            settings=settings,
-        )
+    def _kept(
+        self,
+        kind: str,
+        settings: Mapping[str, object],
+        names: set[str],
+        compute: Callable[[], dict[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        """Tensors of the cache, or made and put there."""
+        tensors = self.cache.get(kind, cache_key({**self.origin, **settings}), names, compute)
+        return {name: tensor.to(self.features.device) for name, tensor in tensors.items()}
 
 
 def origin_of(images: Tensor, extractor: FeatureExtractor, checksum: str) -> dict[str, object]:
@@ -178,19 +204,15 @@ def origin_of(images: Tensor, extractor: FeatureExtractor, checksum: str) -> dic
     }
 
 
-_NAMES = ("features", "mean", "trace", "root", "precision_radii", "coverage_radii")
+_NAMES = ("features", "mean", "trace", "root")
 
 
-def _statistics(features: Tensor, settings: ScoreSettings) -> dict[str, Tensor]:
+def _statistics(features: Tensor) -> dict[str, Tensor]:
     check_features(features, "real features")
     frechet = frechet_reference(features)
-    balls = neighbourhood_reference(features, settings.neighbourhoods)
-    values = (
-        features,
-        frechet.mean,
-        frechet.trace,
-        frechet.root,
-        balls.precision_radii,
-        balls.coverage_radii,
-    )
-    return dict(zip(_NAMES, values, strict=True))
+    return dict(zip(_NAMES, (features, frechet.mean, frechet.trace, frechet.root), strict=True))
+
+
+def _assembled(statistics: Mapping[str, Tensor], device: torch.device) -> FrechetReference:
+    mean, trace, root = (statistics[name].to(device) for name in _NAMES[1:])
+    return FrechetReference(mean, trace, root)

@@ -26,9 +26,13 @@ __all__ = [
     "check_metrics",
     "least_images",
     "metric_info",
+    "too_few_images",
 ]
 
 _log = logging.getLogger(__name__)
+
+# How far a score may lie outside its bounds: exp(0) of a sum of logarithms is not always 1.
+_ROUNDING = 1e-6
 
 Compute: TypeAlias = "Callable[[Features, ReferenceStatistics], float]"
 
@@ -46,6 +50,7 @@ class MetricInfo:
         companion_of: for a spread, the score that it belongs to.
         least_images: generated images that it needs with the usual settings (one for each of ten
             splits, more than three neighbours); where it is made class by class, of each class.
+        least_real_images: real images that it needs with the usual settings.
         by_class: whether it is made class by class, for class-conditional generators only.
         compute: of a plugin's metric: gives its value from the features of the generated images
             and from those of the real ones, both on one device; None for nasgan's own.
@@ -57,12 +62,28 @@ class MetricInfo:
     bounds: tuple[float | None, float | None] = (None, None)
     companion_of: str | None = None
     least_images: int = 2
+    least_real_images: int = 2
     by_class: bool = False
     compute: Compute | None = field(default=None, repr=False)
 
     def better(self, value: float, than: float) -> bool:
         """Whether ``value`` is strictly better ``than`` another one."""
         return value < than if self.direction == "min" else value > than
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` lies within `bounds`, but for rounding."""
+        low, high = self.bounds
+        return (low is None or value >= low - _ROUNDING) and (
+            high is None or value <= high + _ROUNDING
+        )
+
+    @property
+    def range(self) -> str:
+        """`bounds` in words: ``"from 0 to 1"``, ``"at least 1"``."""
+        low, high = self.bounds
+        if low is not None and high is not None:
+            return f"from {low:g} to {high:g}"
+        return f"at least {low:g}" if low is not None else f"at most {high:g}"
 
 
 _OWN: Final[dict[str, MetricInfo]] = {
@@ -74,10 +95,10 @@ _OWN: Final[dict[str, MetricInfo]] = {
         MetricInfo("fid_per_class", "Intra-FID", "min", (0.0, None), by_class=True),
         MetricInfo("kid", "KID", "min"),  # unbiased, so slightly negative for equal distributions
         MetricInfo("kid_std", "KID std", "min", (0.0, None), companion_of="kid"),
-        MetricInfo("precision", "Precision", "max", (0.0, 1.0), least_images=4),
+        MetricInfo("precision", "Precision", "max", (0.0, 1.0), least_real_images=4),
         MetricInfo("recall", "Recall", "max", (0.0, 1.0), least_images=4),
-        MetricInfo("density", "Density", "max", (0.0, None), least_images=4),
-        MetricInfo("coverage", "Coverage", "max", (0.0, 1.0), least_images=4),
+        MetricInfo("density", "Density", "max", (0.0, None), least_real_images=6),
+        MetricInfo("coverage", "Coverage", "max", (0.0, 1.0), least_real_images=6),
     )
 }
 
@@ -124,6 +145,26 @@ def least_images(metrics: Iterable[str], num_classes: int = 0) -> int:
     return max(
         (info.least_images * (num_classes if info.by_class else 1) for info in infos), default=2
     )
+
+
+def too_few_images(
+    metrics: Iterable[str], num_images: int, what: str, *, real: bool = False
+) -> str:
+    """Which scores ``num_images`` are too few for, in words; empty if they are enough for all.
+
+    Args:
+        metrics: names; those made class by class are left out.
+        num_images: the number.
+        what: names the images in the words: ``"test images"``.
+        real: whether they are what generated images are held against.
+    """
+    least = {
+        name: METRICS[name].least_real_images if real else METRICS[name].least_images
+        for name in metrics
+        if not METRICS[name].by_class
+    }
+    short = [f"{name} (at least {needed})" for name, needed in least.items() if num_images < needed]
+    return f"the {num_images} {what} are too few for {', '.join(short)}" if short else ""
 
 
 def metric_info(name: str, *, kind: str = "metric") -> MetricInfo:

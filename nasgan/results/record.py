@@ -16,6 +16,7 @@ from typing import Any, Literal
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.errors import ArchitectureError, ConfigError, quoted, shortened
+from nasgan.metrics.table import METRICS
 from nasgan.reading import digest_of, read_json
 from nasgan.results.checks import (
     Check,
@@ -28,6 +29,7 @@ from nasgan.results.checks import (
     number,
     one_of,
     optional,
+    refuse,
     text,
     utc_time,
 )
@@ -108,6 +110,7 @@ class RunRecord:
             `nasgan.results.proxy.proxy_correlation` gives it; null unless several architectures
             have both.
         bound: ``{"metrics", "num_images"}`` of the test split scored against the train split.
+        bound_note: what the bound lacks and why, or why there is none; empty if nothing.
         cost: what was spent in the phases ``"search"`` and ``"final"``, as `Cost.to_json` gives it.
         budget: the limits, as `Budget.to_json` gives them.
         timers: wall-clock seconds by phase.
@@ -162,6 +165,7 @@ class RunRecord:
     average_random: Mapping[str, Any] | None = None
     proxy_correlation: Mapping[str, Any] | None = None
     bound: Mapping[str, Any] | None = None
+    bound_note: str = ""
     timers: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     experiment: str | None = None
@@ -263,6 +267,25 @@ def _architecture(value: Any, where: str) -> None:
         raise ConfigError(str(error)) from error
 
 
+def _scores(value: Any, where: str) -> None:
+    mapping_of(number())(value, where)
+    for name, score in value.items():
+        _within_bounds(name, score, f"{where}.{name}")
+
+
+def _scores_by_class(value: Any, where: str) -> None:
+    mapping_of(list_of(number()))(value, where)
+    for name, scores in value.items():
+        for k, score in enumerate(scores):
+            _within_bounds(name, score, f"{where}.{name}[{k}]")
+
+
+def _within_bounds(metric: str, score: float, where: str) -> None:
+    """Refuse what the metric cannot give; one that is unknown here may give anything."""
+    if metric in METRICS and not METRICS[metric].holds(score):
+        raise refuse(where, METRICS[metric].range, score)
+
+
 _COST = instance(
     {
         "architectures": integer(),
@@ -278,7 +301,7 @@ _BUDGET = instance(
 _EVALUATION = instance(
     {
         "architecture": _architecture,
-        "metrics": mapping_of(number()),
+        "metrics": _scores,
         "score": optional(number()),
         "fidelity": text(),
         "generator_steps": integer(),
@@ -313,7 +336,9 @@ def _digests(value: Any, where: str) -> None:
 
 
 # Records that were written before these fields were there lack them.
-_NEWER = frozenset({"content", "graphs", "decisions", "per_class", "proxy_correlation", "files"})
+_NEWER = frozenset(
+    {"bound_note", "content", "graphs", "decisions", "per_class", "proxy_correlation", "files"}
+)
 
 _FIELDS: dict[str, Check] = {
     "run_id": text(),
@@ -330,8 +355,8 @@ _FIELDS: dict[str, Check] = {
     "architecture_name": optional(text()),
     "graphs": list_of(instance({}, others=True)),
     "decisions": _options,
-    "metrics": optional(mapping_of(number())),
-    "per_class": optional(mapping_of(list_of(number()))),
+    "metrics": optional(_scores),
+    "per_class": optional(_scores_by_class),
     "objective": instance({"metric": text(), "direction": one_of("min", "max")}),
     "parameters": optional(instance({"generator": integer(), "discriminator": integer()})),
     "macs": optional(integer()),
@@ -341,13 +366,14 @@ _FIELDS: dict[str, Check] = {
             {
                 "count": integer(),
                 "failed": integer(),
-                "metrics": mapping_of(number()),
+                "metrics": _scores,
                 "evaluations": list_of(_EVALUATION),
             }
         )
     ),
     "proxy_correlation": optional(check_proxy),
-    "bound": optional(instance({"metrics": mapping_of(number()), "num_images": integer()})),
+    "bound": optional(instance({"metrics": _scores, "num_images": integer()})),
+    "bound_note": text(empty=True),
     "cost": instance({"search": _COST, "final": _COST}),
     "budget": _BUDGET,
     "timers": mapping_of(number(least=0)),

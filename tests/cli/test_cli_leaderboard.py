@@ -309,3 +309,22 @@ def test_every_command_of_the_guide_and_the_help_is_one(command: str, run: Run) 
 
 def test_there_are_commands_in_the_guide() -> None:
     assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize(("metric", "value"), [("fid", -5.0), ("precision", 7.0)])
+def test_a_record_with_a_score_that_cannot_be_is_counted_nowhere(
+    run: Run, tmp_path: Path, metric: str, value: float
+) -> None:
+    assert run("leaderboard", "runs=here", "out=before.csv")[0] == 0
+    path = tmp_path / "here" / "agan" / "seed0" / "record.json"
+    data = json.loads(path.read_text())
+    data["metrics"][metric] = data["finalists"][0]["metrics"][metric] = value
+    path.write_text(json.dumps(data))
+    code, out, _ = run("leaderboard", "runs=here", "out=after.csv")
+    assert code == 0
+    assert "5 of 5 runs" in out
+    words = "from 0 to 1" if metric == "precision" else "at least 0"
+    assert f"{path.relative_to(tmp_path)}: metrics.{metric} must be {words}, got {value}" in out
+    code, out, _ = run("leaderboard", "verify", "before.csv", "runs=here")
+    assert code == 1
+    assert f"metrics.{metric} must be {words}" in out

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from nasgan.data import Splits, load_digits
 from nasgan.errors import ConfigError, TrainingDiverged, UnknownNameError
+from nasgan.metrics import harness as harness_module
+from nasgan.metrics import reference as reference_module
 from nasgan.metrics.extractor import FeatureExtractor, Features
 from nasgan.metrics.features import make_features
 from nasgan.metrics.harness import MetricHarness, build_harness
 from nasgan.metrics.images import GeneratedImages, MetricError
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.reference import ScoreSettings
-from nasgan.metrics.table import CLASS_METRICS, METRICS
+from nasgan.metrics.table import CLASS_METRICS, COMPUTED_METRICS, METRICS
 
 
 class Replay:
@@ -202,3 +204,90 @@ def test_several_generators_share_feature_batches_and_keep_their_scores(
         assert scores == pytest.approx(alone, rel=1e-4)
     (one,) = harness.evaluate_each([samplers[0]], metrics=["fid"])
     assert list(one) == ["fid"]
+
+
+def test_fid_alone_asks_for_no_neighbourhoods(
+    digits: Splits, extractor: FeatureExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("FID has no neighbours")
+
+    for name in ("neighbourhood_reference", "real_kernel_sums"):
+        monkeypatch.setattr(reference_module, name, refuse)
+    few = digits.train.subset(range(5))
+    harness = build_harness(few, extractor, num_images=4, metrics=("fid",), cache_dir=tmp_path)
+    assert list(harness.evaluate(Replay(digits.train.images))) == ["fid"]
+    assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["reference"]
+
+
+def test_what_the_metrics_need_is_made_before_the_first_evaluation(
+    digits: Splits, extractor: FeatureExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = build_harness(
+        digits.train.subset(range(50)), extractor, num_images=50, cache_dir=tmp_path
+    )
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("an evaluation would pay for it")
+
+    for name in ("neighbourhood_reference", "real_kernel_sums"):
+        monkeypatch.setattr(reference_module, name, refuse)
+    assert "coverage" in harness.evaluate(Replay(digits.train.images))
+
+
+@pytest.mark.parametrize(
+    ("count", "metrics", "short"),
+    [
+        (3, ("fid", "precision"), r"precision \(at least 4\)"),
+        (5, ("is", "recall", "density"), r"density \(at least 6\)"),
+        (5, ("precision", "coverage"), r"coverage \(at least 6\)"),
+    ],
+)
+def test_too_few_real_images_are_refused_by_the_scores_names(
+    digits: Splits, extractor: FeatureExtractor, tmp_path: Path, count: int,
+    metrics: tuple[str, ...], short: str,
+) -> None:  # fmt: skip
+    few = digits.train.subset(range(count))
+    with pytest.raises(ConfigError, match=f"the {count} train images are too few for {short}: "):
+        build_harness(few, extractor, num_images=20, metrics=metrics, cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "metrics"),
+    [(4, ("precision",)), (2, ("fid", "kid", "is", "recall")), (6, ("density", "coverage"))],
+)
+def test_the_least_real_images_are_enough(
+    digits: Splits, extractor: FeatureExtractor, tmp_path: Path, count: int,
+    metrics: tuple[str, ...],
+) -> None:  # fmt: skip
+    few = digits.train.subset(range(count))
+    harness = build_harness(few, extractor, num_images=20, metrics=metrics, cache_dir=tmp_path)
+    assert set(metrics) <= set(harness.evaluate(Replay(digits.train.images)))
+
+
+@pytest.mark.parametrize("metric", COMPUTED_METRICS)
+def test_the_least_generated_images_are_enough_and_one_less_is_not(
+    harness: MetricHarness, digits: Splits, metric: str
+) -> None:
+    least = METRICS[metric].least_images
+    scores = harness.score(harness.extractor(digits.train.images[:least]), metrics=[metric])
+    assert metric in scores
+    if metric in ("is", "recall", "fid"):
+        with pytest.raises(MetricError, match=r"at least|more than"):
+            harness.score(harness.extractor(digits.train.images[: least - 1]), metrics=[metric])
+
+
+def test_few_test_images_have_no_bound_and_it_is_said_which_score_lacks_them(
+    harness: MetricHarness,
+) -> None:
+    assert harness.lack_of_bound(5) == "the 5 test images are too few for is (at least 10)"
+    assert harness.lack_of_bound(3).endswith("is (at least 10), recall (at least 4)")
+    assert not harness.lack_of_bound(10)
+
+
+def test_a_score_outside_its_bounds_is_an_error(
+    harness: MetricHarness, digits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness_module, "frechet_distance", lambda *_: -0.5)
+    with pytest.raises(MetricError, match=r"fid came out as -0\.5, but is at least 0"):
+        harness.score(harness.extractor(digits.train.images[:20]), metrics=["fid"])

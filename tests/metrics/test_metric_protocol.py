@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.metrics.protocol import Protocol, display_name
+from nasgan.metrics.protocol import Protocol, dataset_token, display_name
 from nasgan.metrics.table import COMPUTED_METRICS, METRICS
 
 
@@ -93,3 +93,33 @@ def test_names_and_protocols_do_not_import_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("identity", "token"),
+    [
+        ("cifar10", "cifar10"),
+        ("faces@1a2b3c4d", "faces@1a2b3c4d"),
+        ("my photos@1a2b3c4d", "my_photos@1a2b3c4d"),
+        ("фото@1a2b3c4d", "images@1a2b3c4d"),
+        ("写真@1a2b3c4d", "images@1a2b3c4d"),
+        ("ä@1a2b3c4d", "images@1a2b3c4d"),
+        ("_faces@1a2b3c4d", "faces@1a2b3c4d"),
+        ("-faces@1a2b3c4d", "faces@1a2b3c4d"),
+        ("...x@1a2b3c4d", "x@1a2b3c4d"),
+        ("@1a2b3c4d", "images@1a2b3c4d"),
+        ("фото", "images@5e6f7a8b"),
+        ("", "images@5e6f7a8b"),
+        ("my photos", "my_photos@5e6f7a8b"),
+    ],
+)
+def test_data_of_any_name_have_a_token_of_their_own(identity: str, token: str) -> None:
+    assert dataset_token(identity, "5e6f7a8b" * 8) == token
+
+
+@given(st.text(max_size=30))
+def test_every_name_makes_an_id_that_reads_back(name: str) -> None:
+    token = dataset_token(f"{name}@1a2b3c4d", "1a2b3c4d" * 8)
+    protocol = Protocol(token, "train", 64, "digits")
+    assert Protocol.parse(protocol.id) == protocol
+    assert token.endswith("@1a2b3c4d")

@@ -21,6 +21,12 @@ from nasgan.metrics.scores import (
 )
 from nasgan.metrics.scores.frechet import frechet_reference
 from nasgan.metrics.scores.kernel_distance import KernelDistance, real_kernel_sums
+from nasgan.metrics.scores.neighbourhoods import (
+    NeighbourhoodScores,
+    NeighbourhoodSettings,
+    neighbourhood_reference,
+)
+from nasgan.metrics.scores.pairs import score_pairs
 
 
 def image_features(count: int, width: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -295,3 +301,14 @@ def test_cached_real_sums_give_the_same_kid() -> None:
     score = KernelDistance(generated, real, settings, real_kernel_sums(real, 120, settings))
     pairs.score_pairs(generated, real, [score])
     assert score.result() == kernel_distance(generated, real, settings)
+
+
+@pytest.mark.parametrize("names", [("precision",), ("recall", "density"), ("coverage",)])
+def test_neighbourhood_scores_do_not_depend_on_which_are_asked_for(names: tuple[str, ...]) -> None:
+    generated, real = torch.randn(40, 6), torch.randn(30, 6)
+    settings = NeighbourhoodSettings()
+    balls = neighbourhood_reference(real, settings)
+    score = NeighbourhoodScores(generated, real, balls, settings, names)
+    score_pairs(generated, real, [score])
+    every = neighbourhood_scores(generated, real)
+    assert score.result() == {name: every[name] for name in names}

@@ -18,6 +18,7 @@ def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
     original = record(
         average_random=average_random(evaluation(3, fid=50.0), evaluation(4, failure="NaN")),
         bound={"metrics": {"fid": 2.0}, "num_images": 359},
+        bound_note="no fid_per_class of the test images",
         experiment="debug/tiny",
         tuning_budget="none",
     )
@@ -95,6 +96,31 @@ def nested(levels: int) -> list[Any]:
 def test_a_wrong_field_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=field):
         record(**{field: value})
+
+
+OUTSIDE = [("fid", -5.0), ("precision", 7), ("recall", -0.01), ("is", 0.9), ("kid_std", -1.0)]
+
+
+@pytest.mark.parametrize(("metric", "value"), OUTSIDE)
+@pytest.mark.parametrize("place", ["metrics", "finalists", "average_random", "bound", "per_class"])
+def test_a_score_that_the_metric_cannot_give_is_refused_by_its_place(
+    place: str, metric: str, value: float
+) -> None:
+    scores = {metric: value}
+    held: dict[str, Any] = {
+        "metrics": scores,
+        "finalists": [evaluation(**scores)],
+        "average_random": average_random(evaluation(**scores)),
+        "bound": {"metrics": scores, "num_images": 9},
+        "per_class": {metric: [1.0, value]},
+    }
+    with pytest.raises(ConfigError, match=rf"{place}.*\.{metric}(\[1\])? must be (at|from)"):
+        record(**{place: held[place]})
+
+
+def test_scores_within_bounds_of_unknown_metrics_and_rounded_ones_are_kept() -> None:
+    scores = {"fid": 0.0, "is": 1 - 1e-12, "precision": 1.0, "kid": -0.2, "elsewhere": -7.0}
+    assert record(metrics=scores).metrics == scores
 
 
 def test_a_completed_run_has_an_architecture_and_a_failed_one_a_reason() -> None:

@@ -5,6 +5,7 @@ Kynkäänniemi et al. 2019 (section 2) and Naeem et al. 2020 (section 3).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +20,17 @@ from nasgan.metrics.scores.pairs import (
 )
 
 __all__ = [
+    "NEIGHBOURHOODS",
     "Balls",
     "NeighbourhoodReference",
     "NeighbourhoodScores",
     "NeighbourhoodSettings",
+    "check_neighbours",
     "neighbourhood_reference",
     "neighbourhood_scores",
 ]
+
+NEIGHBOURHOODS = ("precision", "recall", "density", "coverage")
 
 # Distances that agree to this share of the largest length involved are equal: exact ties (an
 # image and its own copy, a neighbour on the sphere it defines) must not hang on rounding.
@@ -48,7 +53,10 @@ class NeighbourhoodSettings:
 
 @dataclass(frozen=True)
 class NeighbourhoodReference:
-    """Squared distances (M,) in float64 from each real image to its k-th nearest other one."""
+    """Squared distances (M,) in float64 from each real image to its k-th nearest other one.
+
+    Empty where there are no more images than neighbours.
+    """
 
     precision_radii: Tensor
     coverage_radii: Tensor
@@ -72,11 +80,7 @@ class NearestDistances:
     """Running (k+1) smallest squared distances of each image to all images, itself included."""
 
     def __init__(self, norms: Tensor, neighbours: int) -> None:
-        if len(norms) <= neighbours:
-            raise MetricError(
-                f"a neighbourhood of {neighbours} needs more than {neighbours} images, got "
-                f"{len(norms)}"
-            )
+        _check_enough(len(norms), neighbours)
         self._norms = norms
         self._best = norms.new_full((len(norms), neighbours + 1), torch.inf)
 
@@ -106,6 +110,10 @@ class NeighbourhoodScores(PairwiseScore):
         real: features (M, D).
         reference: radii around the real images, made with the same ``settings``.
         settings: neighbourhood sizes.
+        names: which of the four are wanted; nothing is made for the others.
+
+    Raises:
+        MetricError: there are no more images than neighbours.
     """
 
     def __init__(
@@ -114,14 +122,18 @@ class NeighbourhoodScores(PairwiseScore):
         real: Tensor,
         reference: NeighbourhoodReference,
         settings: NeighbourhoodSettings,
+        names: Collection[str] = NEIGHBOURHOODS,
     ) -> None:
+        check_neighbours(len(real), settings, names)
         self._settings = settings
+        self._names = names
         self._norms = squared_norms(generated)
         self._real_norms = squared_norms(real)
-        self._nearest = NearestDistances(self._norms, settings.precision_recall)
-        self._precision_balls = Balls(self._real_norms, reference.precision_radii)
-        self._coverage_balls = Balls(self._real_norms, reference.coverage_radii)
-        self._balls: Balls | None = None
+        self._nearest: NearestDistances | None = None
+        if "recall" in names:
+            self._nearest = NearestDistances(self._norms, settings.precision_recall)
+        self._reference = reference
+        self._balls: dict[str, Balls] = {}
         device = generated.device
         self._precise = torch.zeros(len(generated), dtype=torch.bool, device=device)
         self._recalled = torch.zeros(len(real), dtype=torch.bool, device=device)
@@ -130,29 +142,68 @@ class NeighbourhoodScores(PairwiseScore):
 
     def within(self, rows: slice, columns: slice, gram: Tensor) -> None:
         """See `PairwiseScore`."""
-        self._nearest.take(rows, columns, gram)
+        if self._nearest is not None:
+            self._nearest.take(rows, columns, gram)
 
     def across(self, rows: slice, columns: slice, gram: Tensor) -> None:
         """See `PairwiseScore`."""
-        if self._balls is None:
-            radii = self._nearest.radii(self._settings.precision_recall)
-            self._balls = Balls(self._norms, radii)
+        balls = self._made_balls()
         distances = gram.mul(-2.0).add_(self._real_norms[columns]).add_(self._norms[rows, None])
-        self._precise[rows] |= (distances <= self._precision_balls.closed[columns]).any(dim=1)
-        self._recalled[columns] |= (distances <= self._balls.closed[rows, None]).any(dim=0)
-        self._inside += (distances < self._coverage_balls.open[columns]).sum()
-        self._closest[columns] = torch.minimum(self._closest[columns], distances.amin(dim=0))
+        if "precision" in balls:
+            self._precise[rows] |= (distances <= balls["precision"].closed[columns]).any(dim=1)
+        if "recall" in balls:
+            self._recalled[columns] |= (distances <= balls["recall"].closed[rows, None]).any(dim=0)
+        if "coverage" in balls:
+            self._inside += (distances < balls["coverage"].open[columns]).sum()
+            self._closest[columns] = torch.minimum(self._closest[columns], distances.amin(dim=0))
 
     def result(self) -> dict[str, float]:
-        """The four scores by name."""
-        covered = self._closest < self._coverage_balls.open
-        pairs = self._settings.density_coverage * len(self._norms)
-        return {
-            "precision": float(self._precise.double().mean()),
-            "recall": float(self._recalled.double().mean()),
-            "density": float(self._inside) / pairs,
-            "coverage": float(covered.double().mean()),
-        }
+        """The scores wanted, by name."""
+        balls = self._made_balls()
+        scores: dict[str, float] = {}
+        if "precision" in balls:
+            scores["precision"] = float(self._precise.double().mean())
+        if "recall" in balls:
+            scores["recall"] = float(self._recalled.double().mean())
+        if "coverage" in balls:
+            pairs = self._settings.density_coverage * len(self._norms)
+            covered = self._closest < balls["coverage"].open
+            scores["density"] = float(self._inside) / pairs
+            scores["coverage"] = float(covered.double().mean())
+        return {name: scores[name] for name in NEIGHBOURHOODS if name in self._names}
+
+    def _made_balls(self) -> dict[str, Balls]:
+        """The balls that the wanted scores ask about; those of recall exist after all `within`."""
+        if not self._balls:
+            if "precision" in self._names:
+                self._balls["precision"] = Balls(self._real_norms, self._reference.precision_radii)
+            if self._nearest is not None:
+                radii = self._nearest.radii(self._settings.precision_recall)
+                self._balls["recall"] = Balls(self._norms, radii)
+            if "density" in self._names or "coverage" in self._names:
+                self._balls["coverage"] = Balls(self._real_norms, self._reference.coverage_radii)
+        return self._balls
+
+
+def check_neighbours(
+    num_real: int, settings: NeighbourhoodSettings, names: Collection[str]
+) -> None:
+    """Refuse real images that are no more than the neighbours that the scores ``names`` count.
+
+    Raises:
+        MetricError: it is so.
+    """
+    if "density" in names or "coverage" in names:
+        _check_enough(num_real, settings.density_coverage)
+    if "precision" in names:
+        _check_enough(num_real, settings.precision_recall)
+
+
+def _check_enough(num_images: int, neighbours: int) -> None:
+    if num_images <= neighbours:
+        raise MetricError(
+            f"a neighbourhood of {neighbours} needs more than {neighbours} images, got {num_images}"
+        )
 
 
 def neighbourhood_reference(
@@ -165,16 +216,19 @@ def neighbourhood_reference(
         settings: neighbourhood sizes.
 
     Raises:
-        MetricError: the features are not finite, or there are no more images than neighbours.
+        MetricError: the features are not finite.
     """
     settings = settings or NeighbourhoodSettings()
     check_features(real, "real features")
-    largest = max(settings.precision_recall, settings.density_coverage)
-    nearest = NearestDistances(squared_norms(real), largest)
+    sizes = (settings.precision_recall, settings.density_coverage)
+    nearest = NearestDistances(
+        squared_norms(real), max((size for size in sizes if size < len(real)), default=0)
+    )
     for rows, columns, gram in symmetric_tiles(real):
         nearest.take(rows, columns, gram)
+    none = real.new_empty(0, dtype=torch.float64)
     return NeighbourhoodReference(
-        nearest.radii(settings.precision_recall), nearest.radii(settings.density_coverage)
+        *(nearest.radii(size) if size < len(real) else none for size in sizes)
     )
 
 

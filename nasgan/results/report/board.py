@@ -10,7 +10,7 @@ from dataclasses import replace
 from nasgan.results.comparison import Comparison
 from nasgan.results.published import published_result
 from nasgan.results.report.collect import Chapter, LabelledRow
-from nasgan.results.report.figures import bound_images, bounds
+from nasgan.results.report.figures import bound_images, bound_notes, bounds
 from nasgan.results.report.labels import (
     axis_label,
     duration,
@@ -119,6 +119,7 @@ def headlines(chapter: Chapter) -> list[tuple[str, str]]:
     bound = bounds(chapter).get(chapter.board.ranked_by)
     if bound is not None:
         told.append(("real test images", _bound_in_words(chapter, bound)))
+    told += [("real test images", note) for note in bound_notes(chapter)]
     return told
 
 

@@ -25,6 +25,7 @@ from nasgan.results.tables import metric_names
 
 __all__ = [
     "bound_images",
+    "bound_notes",
     "bounds",
     "direction",
     "line_keys",
@@ -59,6 +60,11 @@ def bound_images(chapter: Chapter) -> int:
     """How many real test images `bounds` are of; 0 if no run has them."""
     bound = _bound(chapter)
     return 0 if bound is None else bound["num_images"]
+
+
+def bound_notes(chapter: Chapter) -> list[str]:
+    """What the runs say that `bounds` lack, and why; each once."""
+    return sorted({run.record.bound_note for run in chapter.runs} - {""})
 
 
 def _bound(chapter: Chapter) -> Mapping[str, Any] | None:
