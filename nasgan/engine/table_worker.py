@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,8 +82,9 @@ def train(config: Mapping[str, Any], training: Training, folder: Path, *, device
     )
     task = TrainingTask(context, space, training.architecture, plan)
     checkpoints = Checkpoints(_checkpoint_folder(folder, training))
-    cpu_seconds = _drive(task, checkpoints, config["checkpoint"]["every_seconds"])
-    return _row(task, space, training, cpu_seconds)
+    clock = time.process_time if bench.device.type == "cpu" else time.perf_counter
+    seconds = _drive(task, checkpoints, clock, config["checkpoint"]["every_seconds"])
+    return _row(task, space, training, seconds)
 
 
 def forget_checkpoints(folder: Path, training: Training) -> None:
@@ -104,25 +105,34 @@ def _opened(config_text: str) -> tuple[Workbench, SearchSpace]:
     return bench, make_space(config, bench.images)
 
 
-def _drive(task: TrainingTask, checkpoints: Checkpoints, every_seconds: float) -> float:
-    """Advance ``task`` to its end; gives the processor time that it took."""
+def _drive(
+    task: TrainingTask,
+    checkpoints: Checkpoints,
+    clock: Callable[[], float],
+    every_seconds: float,
+) -> list[float]:
+    """Advance ``task`` to its end; gives what was spent up to each point, and in all."""
     state = checkpoints.load_newest()
-    spent = 0.0
+    seconds = [0.0]
     if state is not None:
         task.load_state_dict(state["task"])
-        spent = state["cpu_seconds"]
+        seconds = list(state["seconds"])
     saved = time.monotonic()
     while task.result is None:
-        before = time.process_time()
+        before = clock()
         task.advance()
-        spent += time.process_time() - before
+        seconds[-1] += clock() - before
+        if len(task.curve) == len(seconds):
+            seconds.append(seconds[-1])
         if task.result is None and time.monotonic() - saved >= every_seconds:
-            checkpoints.save({"task": task.state_dict(), "cpu_seconds": spent})
+            checkpoints.save({"task": task.state_dict(), "seconds": seconds})
             saved = time.monotonic()
-    return spent
+    return seconds
 
 
-def _row(task: TrainingTask, space: SearchSpace, training: Training, cpu_seconds: float) -> Row:
+def _row(
+    task: TrainingTask, space: SearchSpace, training: Training, seconds: Sequence[float]
+) -> Row:
     result = task.result
     assert result is not None
     parameters, macs = _sizes(space, training.architecture)
@@ -130,11 +140,14 @@ def _row(task: TrainingTask, space: SearchSpace, training: Training, cpu_seconds
         architecture=training.architecture.id,
         options=space.encode(training.architecture),
         seed=training.seed,
-        curve=tuple(Point(p["generator_steps"], dict(p["metrics"])) for p in task.curve),
+        curve=tuple(
+            Point(point["generator_steps"], spent, dict(point["metrics"]))
+            for point, spent in zip(task.curve, seconds, strict=False)
+        ),
         steps=result.generator_steps,
         images=result.cost.images,
+        seconds=seconds[-1],
         device_seconds=result.cost.device_seconds,
-        cpu_seconds=cpu_seconds,
         parameters=parameters,
         macs=macs,
         failure=result.failure,

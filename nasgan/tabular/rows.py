@@ -17,9 +17,16 @@ _PREFIX = "rows-"
 
 @dataclass(frozen=True)
 class Point:
-    """The scores at one moment of a training."""
+    """The scores at one moment of a training.
+
+    Attributes:
+        step: generator steps trained.
+        seconds: spent up to here, this and earlier scores included; see `Row.seconds`.
+        metrics: the scores; None where one is not finite.
+    """
 
     step: int
+    seconds: float
     metrics: Mapping[str, float | None]
 
 
@@ -34,8 +41,9 @@ class Row:
         curve: every score that was made, also of a training that broke down later.
         steps: generator steps trained.
         images: that passed through a network, in training and scoring.
-        device_seconds: wall-clock seconds of the device.
-        cpu_seconds: of the process: what an idle core would have needed about.
+        seconds: of the device: on a CPU the processor time of the process, which others beside it
+            do not stretch; else the wall-clock time.
+        device_seconds: wall-clock time, as runs record it.
         parameters: of ``generator`` and ``discriminator``.
         macs: multiply-adds of one image, by network.
         failure: why the training broke down; empty if it did not.
@@ -47,8 +55,8 @@ class Row:
     curve: tuple[Point, ...]
     steps: int
     images: int
+    seconds: float
     device_seconds: float
-    cpu_seconds: float
     parameters: Mapping[str, int] = field(default_factory=dict)
     macs: Mapping[str, int] = field(default_factory=dict)
     failure: str = ""
@@ -59,12 +67,14 @@ class Row:
         return self.architecture, self.seed
 
     def to_json(self) -> dict[str, Any]:
-        """The row as JSON data, whose curve is a list of ``[step, metrics]``."""
+        """The row as JSON data, whose curve is a list of ``[step, seconds, metrics]``."""
         row = dict(vars(self))
         row["options"] = list(self.options)
-        row["curve"] = [[point.step, finite(point.metrics)] for point in self.curve]
-        for name in ("device_seconds", "cpu_seconds"):
-            row[name] = round(row[name], 3)
+        row["curve"] = [
+            [point.step, round(point.seconds, 3), finite(point.metrics)] for point in self.curve
+        ]
+        row["seconds"] = round(self.seconds, 3)
+        row["device_seconds"] = round(self.device_seconds, 3)
         return row
 
     @classmethod
@@ -78,8 +88,8 @@ class Row:
         try:
             values["options"] = tuple(int(index) for index in values["options"])
             values["curve"] = tuple(
-                Point(int(step), {str(k): _number(v) for k, v in metrics.items()})
-                for step, metrics in values["curve"]
+                Point(int(step), float(seconds), {str(k): _number(v) for k, v in metrics.items()})
+                for step, seconds, metrics in values["curve"]
             )
             row = cls(**values)
             if not isinstance(row.architecture, str) or not isinstance(row.failure, str):

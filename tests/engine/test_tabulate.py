@@ -27,7 +27,7 @@ from nasgan.tabular.rows import read_rows
 
 TINY = ["+experiment=debug/tiny", "progress=false", "device=cpu"]
 DESIGN = ["design.architectures=2", "design.repeated=1", "design.repeated_seeds=3"]
-TIMES = ("device_seconds", "cpu_seconds", "index")
+TIMES = ("device_seconds", "seconds")
 
 
 class InThisProcess:
@@ -64,9 +64,14 @@ def table(folder: Path, *overrides: str):
 
 def contents(folder: Path):
     """All rows by key, without times."""
-    rows = [row.to_json() for row in read_rows(folder)]
-    kept = [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
-    return {(row["architecture"], row["seed"]): row for row in kept}
+    found = {}
+    for row in read_rows(folder):
+        seconds = [point.seconds for point in row.curve]
+        assert seconds == sorted(seconds)
+        assert 0 < seconds[0] <= seconds[-1] <= row.seconds
+        kept = {k: v for k, v in row.to_json().items() if k not in TIMES}
+        found[row.key] = {**kept, "curve": [(p.step, p.metrics) for p in row.curve]}
+    return found
 
 
 @pytest.fixture(scope="module")
