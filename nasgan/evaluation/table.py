@@ -1,0 +1,175 @@
+"""Scores from a table of trainings: a search takes seconds, and is charged for hours."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import (
+    Cost,
+    Evaluation,
+    EvaluationTask,
+    Evaluator,
+    Ledger,
+    Objective,
+    Proposal,
+)
+from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.tabular.trainings import SimulatedTraining, Trainings
+
+__all__ = ["TableEvaluator"]
+
+
+class _Run(Protocol):
+    """What of a run a table needs."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Charged."""
+
+    @property
+    def objective(self) -> Objective:
+        """What is optimised."""
+
+    @property
+    def seed(self) -> int:
+        """Chooses among the table's repeats."""
+
+
+class TableEvaluator(Evaluator):
+    """Looks trainings up, and charges what they would have cost.
+
+    A longer training of the same architecture goes on from the shorter one, and is charged the
+    rest. Lengths between the table's points are those of the next point.
+
+    Args:
+        run: of the search.
+        table: the trainings.
+        generator_steps: length of a training where the strategy does not say; None: the table's.
+
+    Raises:
+        ConfigError: the table has no such metric, or is shorter.
+    """
+
+    fidelity = "table"
+
+    def __init__(self, run: _Run, table: Trainings, *, generator_steps: int | None = None) -> None:
+        if run.objective.metric not in table.metrics:
+            raise ConfigError(
+                f"objective={run.objective.metric}: the table has {', '.join(table.metrics)}"
+            )
+        self._run = run
+        self._table = table
+        self._default = self.point(table.steps[-1] if generator_steps is None else generator_steps)
+        # Generator steps already charged, by architecture id.
+        self._trained: dict[str, int] = {}
+
+    def point(self, generator_steps: int) -> int:
+        """The table's first point at or after ``generator_steps``.
+
+        Raises:
+            ConfigError: it is beyond the last.
+        """
+        steps = self._table.steps
+        if not 1 <= generator_steps <= steps[-1]:
+            points = ", ".join(map(str, steps))
+            raise ConfigError(
+                f"the table has no scores at {generator_steps} generator steps; its points are "
+                f"{points}"
+            )
+        return steps[bisect_left(steps, generator_steps)]
+
+    def begin(
+        self,
+        architecture: Architecture,
+        *,
+        generator_steps: int | None = None,
+        stage: int | None = None,
+    ) -> EvaluationTask:
+        """See `Evaluator.begin`; whole networks were trained, so there are no stages."""
+        proposal = Proposal(architecture, generator_steps, stage)
+        cost = self.expected_cost(proposal)
+        return _Lookup(self, proposal, cost)
+
+    def expected_cost(self, proposal: Proposal) -> Cost:
+        """See `Evaluator.expected_cost`."""
+        if proposal.stage is not None:
+            raise ConfigError("a table holds whole networks: it has no scores at a stage")
+        wanted = self._wanted(proposal)
+        steps = wanted - self._begun(proposal.architecture, wanted)
+        images = steps * self._table.images_per_generator_step + self._table.num_images
+        return Cost(architectures=1, generator_steps=steps, images=images)
+
+    def _wanted(self, proposal: Proposal) -> int:
+        asked = proposal.generator_steps
+        return self._default if asked is None else self.point(asked)
+
+    def _begun(self, architecture: Architecture, wanted: int) -> int:
+        steps = self._trained.get(architecture.id, 0)
+        return steps if steps < wanted else 0
+
+    def look_up(self, proposal: Proposal, cost: Cost) -> Evaluation:
+        """Charge ``cost`` and what it takes in time; the evaluation.
+
+        Raises:
+            BudgetExhausted: the budget does not cover it.
+        """
+        ledger = self._run.ledger
+        for unit in ("architectures", "generator_steps", "images"):
+            if ledger.remaining(unit) < getattr(cost, unit):
+                raise BudgetExhausted(unit, getattr(ledger.budget, unit))
+        ledger.allow("architectures", 1)
+        architecture, wanted = proposal.architecture, self._wanted(proposal)
+        training = self._table.training(architecture, self._run.seed)
+        share = cost.generator_steps / self._table.steps[-1]
+        cost += Cost(device_seconds=training.seconds * share)
+        ledger.charge(cost)
+        self._trained[architecture.id] = wanted
+        metrics = training.scores.get(wanted)
+        return Evaluation(
+            architecture,
+            dict(metrics or {}),
+            None if metrics is None else metrics[self._run.objective.metric],
+            self.fidelity,
+            generator_steps=wanted,
+            cost=cost,
+            failure="" if metrics is not None else _reason(training),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Evaluator.state_dict`."""
+        return {"trained": dict(self._trained)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `Evaluator.load_state_dict`."""
+        self._trained = dict(state["trained"])
+
+
+def _reason(training: SimulatedTraining) -> str:
+    return training.failure or "the table has no score here"
+
+
+class _Lookup(EvaluationTask):
+    """A training that takes one piece."""
+
+    def __init__(self, evaluator: TableEvaluator, proposal: Proposal, cost: Cost) -> None:
+        self._evaluator = evaluator
+        self._proposal = proposal
+        self._cost = cost
+        self._result: Evaluation | None = None
+
+    def advance(self) -> None:
+        self._result = self._evaluator.look_up(self._proposal, self._cost)
+
+    @property
+    def result(self) -> Evaluation | None:
+        return self._result
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state:
+            raise ValueError(f"a look-up has no state, got {sorted(state)}")
