@@ -16,50 +16,22 @@ __all__ = ["load_architecture", "make_search_space", "make_strategy", "settings_
 
 
 def make_search_space(
-    name: str,
-    *,
-    image_size: int,
-    image_channels: int = 3,
-    generator_channels: int,
-    discriminator_channels: int,
-    latent_dim: int,
-    spectral_norm: bool = True,
-    num_classes: int = 0,
-    fixed: Mapping[str, Any] | None = None,
-    **space_settings: Any,
+    name: str, *, fixed: Mapping[str, Any] | None = None, **settings: Any
 ) -> SearchSpace:
-    """Make a registered search space.
+    """Make a registered search space; without settings, at the published sizes for 32 pixels.
 
     Args:
         name: e.g. ``"autogan"``; `nasgan list spaces` shows all.
-        image_size: see `nasgan.contracts.NetworkSettings` for this and the following.
-        image_channels: as there.
-        generator_channels: as there.
-        discriminator_channels: as there.
-        latent_dim: as there.
-        spectral_norm: as there.
-        num_classes: as there.
         fixed: decisions that are taken already, see `nasgan.contracts.narrowed`.
-        space_settings: what this space takes beyond the common settings.
+        settings: those that every space takes, see `nasgan.contracts.NetworkSettings`, and what
+            this space takes beyond them.
 
     Raises:
         UnknownNameError: no such space; lists the nearest names.
         ConfigError: a setting is unknown or impossible in this space.
         PluginError: the package that registers it is broken.
     """
-    space = _make(
-        SEARCH_SPACES,
-        name,
-        SearchSpace,
-        image_size=image_size,
-        image_channels=image_channels,
-        generator_channels=generator_channels,
-        discriminator_channels=discriminator_channels,
-        latent_dim=latent_dim,
-        spectral_norm=spectral_norm,
-        num_classes=num_classes,
-        **space_settings,
-    )
+    space = _make(SEARCH_SPACES, name, SearchSpace, **settings)
     assert isinstance(space, SearchSpace)
     return narrowed(space, fixed)
 

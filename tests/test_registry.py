@@ -171,6 +171,16 @@ def test_settings_are_checked_before_anything_is_made():
     assert isinstance(nasgan.make_search_space("autogan", **WIDTHS), SearchSpace)
 
 
+@pytest.mark.parametrize(
+    ("name", "latent_dim"),
+    [("autogan", 128), ("adversarial_nas", 120), ("agan", 128), ("baselines", 128)],
+)
+def test_a_space_made_by_its_name_alone_has_the_published_sizes(name, latent_dim):
+    space = nasgan.make_search_space(name)
+    assert (space.network.image_size, space.network.latent_dim) == (32, latent_dim)
+    assert space.network.image_channels == 3
+
+
 def test_a_checkout_without_metadata_still_has_the_built_ins(monkeypatch):
     """On a machine without a package index the code runs by PYTHONPATH alone."""
     if sys.version_info < (3, 11):

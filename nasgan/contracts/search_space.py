@@ -34,7 +34,7 @@ class HalfWeights(NamedTuple):
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """The settings that every space takes.
+    """The settings that every space takes; the defaults are AutoGAN's published ones.
 
     Attributes:
         image_size: height and width of an image, pixels.
@@ -46,7 +46,7 @@ class NetworkSettings:
         num_classes: classes of a class-conditional pair; 0 is unconditional.
     """
 
-    image_size: int
+    image_size: int = 32
     image_channels: int = 3
     generator_channels: int = 256
     discriminator_channels: int = 128
@@ -100,7 +100,7 @@ class SearchSpace(ABC):
     def __init__(
         self,
         *,
-        image_size: int,
+        image_size: int = 32,
         image_channels: int = 3,
         generator_channels: int = 256,
         discriminator_channels: int = 128,
