@@ -338,11 +338,28 @@ class SearchSpace(ABC):
         return rows
 
     def mutate(
-        self, architecture: Architecture, rng: np.random.Generator, *, changes: int = 1
+        self,
+        architecture: Architecture,
+        rng: np.random.Generator,
+        *,
+        changes: int = 1,
+        part: Part | None = None,
+        stage: int | None = None,
     ) -> Architecture:
-        """Redraw ``changes`` decisions to other options, then repair."""
+        """Redraw ``changes`` decisions to other options, then repair.
+
+        Args:
+            architecture: of this space.
+            rng: draws.
+            changes: how many; fewer where there are not as many.
+            part: redraw decisions of this network alone, and none that both networks share.
+            stage: redraw decisions of this stage alone.
+
+        Raises:
+            ArchitectureError: no decision of that part and stage can change.
+        """
         indices = list(self.encode(architecture))
-        free = [i for i, decision in enumerate(self.decisions) if len(decision.options) > 1]
+        free = self._free(part, stage)
         if not free:
             return architecture
         for i in rng.choice(free, size=min(changes, len(free)), replace=False):
@@ -351,13 +368,44 @@ class SearchSpace(ABC):
         return self._from_indices(self.repair(tuple(indices)))
 
     def crossover(
-        self, first: Architecture, second: Architecture, rng: np.random.Generator
+        self,
+        first: Architecture,
+        second: Architecture,
+        rng: np.random.Generator,
+        *,
+        part: Part | None = None,
+        stage: int | None = None,
     ) -> Architecture:
-        """Take each decision from one of two parents at random, then repair."""
+        """Take each decision from one of two parents at random, then repair.
+
+        With ``part`` or ``stage``, decisions of others are those of ``first``; see `mutate`.
+
+        Raises:
+            ArchitectureError: as `mutate`.
+        """
         parents = (self.encode(first), self.encode(second))
         picks = rng.integers(2, size=len(self.decisions))
-        indices = tuple(parents[int(pick)][i] for i, pick in enumerate(picks))
+        mixed = set(self._free(part, stage))
+        indices = tuple(parents[int(pick) if i in mixed else 0][i] for i, pick in enumerate(picks))
         return self._from_indices(self.repair(indices))
+
+    def _free(self, part: Part | None, stage: int | None) -> list[int]:
+        """Which decisions of a network (and a stage) have other options, by position."""
+        free = [
+            i
+            for i, decision in enumerate(self.decisions)
+            if len(decision.options) > 1
+            and part in (None, decision.part)
+            and stage in (None, decision.stage)
+        ]
+        if not free and (part is not None or stage is not None):
+            where = " and ".join(
+                f"{name}={value}"
+                for name, value in {"part": part, "stage": stage}.items()
+                if value is not None
+            )
+            raise ArchitectureError(f"{self.name}: no decision with {where} can change")
+        return free
 
     def one_hot(self, architecture: Architecture, *, stage: int | None = None) -> HalfWeights:
         """The supernet weights that run exactly ``architecture`` (float32, on the CPU).

@@ -30,6 +30,8 @@ __all__ = ["AGANSpace", "Output"]
 
 Output = Literal["sum", "concat"]
 
+# After so many the decisions at hand are taken to have no effect, as in a space narrowed to few.
+_MUTATION_TRIES = 100
 _BLOCK = re.compile(r"\w+\.block(\d+)\.left\.input")
 
 
@@ -168,11 +170,13 @@ class AGANSpace(SearchSpace):
         return rules.repaired(self.decisions, indices)
 
     def mutate(
-        self, architecture: Architecture, rng: np.random.Generator, *, changes: int = 1
+        self, architecture: Architecture, rng: np.random.Generator, **limits: Any
     ) -> Architecture:
-        """See `SearchSpace.mutate`; redrawn until decisions with an effect have changed."""
-        while (mutant := super().mutate(architecture, rng, changes=changes)) == architecture:
-            pass
+        """See `SearchSpace.mutate`; redrawn while only decisions without effect have changed."""
+        for _ in range(_MUTATION_TRIES):
+            mutant = super().mutate(architecture, rng, **limits)
+            if mutant != architecture:
+                break
         return mutant
 
     def build_generator(self, architecture: Architecture) -> nn.Module:
