@@ -17,7 +17,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeAlias
 
 from nasgan.errors import ConfigError, PluginError, nearest_names, quoted
-from nasgan.registry import package_owners, plugin_packages
+from nasgan.registry import load_plugin, package_owners, plugin_packages
 from nasgan.values import convert
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "check_values",
     "is_accepted",
     "made_class",
+    "make_plugin",
     "named_targets",
 ]
 
@@ -110,6 +111,30 @@ def build_node(
             f"{where}.{TARGET} gave a {type(made).__name__}, where a {base.__name__} is needed"
         )
     return made
+
+
+def make_plugin(
+    group: str, name: str, base: type, settings: Mapping[str, Any], *, where: str
+) -> Any:
+    """An instance of the class that is registered as ``name`` in ``group``.
+
+    Args:
+        group: of `nasgan.registry`.
+        name: what a user types.
+        base: the class that it must be a subclass of.
+        settings: its keyword arguments.
+        where: their place, for messages.
+
+    Raises:
+        UnknownNameError: no such name; lists the nearest.
+        ConfigError: a setting is unknown, missing or of a wrong type.
+        PluginError: the package that registers it is broken.
+    """
+    made = load_plugin(group, name)
+    if not (isinstance(made, type) and issubclass(made, base)):
+        raise PluginError(f"{group} {name!r} is registered as {made!r}, not as a {base.__name__}")
+    check_values(settings, made, where=where)
+    return made(**settings)
 
 
 def check_values(values: Mapping[str, Any], settings: type, *, where: str = "") -> None:

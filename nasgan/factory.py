@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.binding import check_values
+from nasgan.binding import make_plugin
 from nasgan.contracts import SearchSpace, SearchStrategy, narrowed
 from nasgan.errors import ArchitectureError, PluginError, UnknownNameError
 from nasgan.registry import ARCHITECTURES, SEARCH_SPACES, STRATEGIES, load_plugin, plugins
@@ -31,8 +31,7 @@ def make_search_space(
         ConfigError: a setting is unknown or impossible in this space.
         PluginError: the package that registers it is broken.
     """
-    space = _make(SEARCH_SPACES, name, SearchSpace, **settings)
-    assert isinstance(space, SearchSpace)
+    space: SearchSpace = make_plugin(SEARCH_SPACES, name, SearchSpace, settings, where=name)
     return narrowed(space, fixed)
 
 
@@ -63,8 +62,7 @@ def make_strategy(name: str, **settings: Any) -> SearchStrategy:
         ConfigError: a setting is unknown or out of range.
         PluginError: the package that registers it is broken.
     """
-    strategy = _make(STRATEGIES, name, SearchStrategy, **settings)
-    assert isinstance(strategy, SearchStrategy)
+    strategy: SearchStrategy = make_plugin(STRATEGIES, name, SearchStrategy, settings, where=name)
     return strategy
 
 
@@ -97,11 +95,3 @@ def load_architecture(name_or_path: str | Path) -> Architecture:
     if path.suffix == ".json" or "/" in text:
         raise ArchitectureError(f"{path}: there is no such architecture file")
     raise UnknownNameError("architecture", text, names)
-
-
-def _make(group: str, name: str, base: type, /, **settings: Any) -> object:
-    made = load_plugin(group, name)
-    if not (isinstance(made, type) and issubclass(made, base)):
-        raise PluginError(f"{group} {name!r} is registered as {made!r}, not as a {base.__name__}")
-    check_values(settings, made, where=name)
-    return made(**settings)

@@ -1,7 +1,7 @@
 """The inventory of plugins: entry points, read without importing what they point to.
 
-Built-ins and third-party packages register alike, in the groups `STRATEGIES`, `SEARCH_SPACES`,
-`ARCHITECTURES`, `METRICS` and `CONFIGS`; an object is imported only when it is selected, so a
+Built-ins and third-party packages register alike, each kind of thing in a group of its own (the
+constants below); an object is imported only when it is selected, so a
 broken plugin breaks only itself. Of equal names nasgan's own wins, as among configurations.
 """
 
@@ -22,7 +22,10 @@ from nasgan.errors import PluginError, UnknownNameError
 
 __all__ = [
     "ARCHITECTURES",
+    "AUGMENTATIONS",
     "CONFIGS",
+    "GROUPS",
+    "LOSSES",
     "METRICS",
     "SEARCH_SPACES",
     "STRATEGIES",
@@ -43,6 +46,8 @@ STRATEGIES = "nasgan.strategies"
 SEARCH_SPACES = "nasgan.search_spaces"
 ARCHITECTURES = "nasgan.architectures"
 METRICS = "nasgan.metrics"
+LOSSES = "nasgan.losses"
+AUGMENTATIONS = "nasgan.augmentations"
 CONFIGS = "nasgan.conf"
 
 _NAMELESS = "a package without metadata"
@@ -52,8 +57,12 @@ _KIND = {
     SEARCH_SPACES: "search space",
     ARCHITECTURES: "architecture",
     METRICS: "metric",
+    LOSSES: "loss",
+    AUGMENTATIONS: "augmentation",
     CONFIGS: "configuration package",
 }
+GROUPS = tuple(_KIND)
+"""All groups of entry points."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +161,7 @@ def refresh() -> None:
 
 def package_owners() -> dict[str, str]:
     """``"distribution version"`` by the top-level package of its plugins."""
-    groups = (STRATEGIES, SEARCH_SPACES, ARCHITECTURES, METRICS, CONFIGS)
-    return {p.package: f"{p.distribution} {p.version}" for g in groups for p in plugins(g)}
+    return {p.package: f"{p.distribution} {p.version}" for g in GROUPS for p in plugins(g)}
 
 
 class _Installed(NamedTuple):

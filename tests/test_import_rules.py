@@ -58,7 +58,7 @@ SIDEWAYS = {
     "binding": {"errors", "registry", "values"},
     "networks": {"errors"},
     "training": {"data"},
-    "evaluation": {"data", "metrics", "training"},
+    "evaluation": {"data", "metrics", "tabular", "training"},
     "results": {"metrics"},
     "tabular": {"factory", "results"},
 }

@@ -11,7 +11,15 @@ from nasgan.cli.console import heading, say, table
 from nasgan.errors import UnknownNameError
 from nasgan.metrics.table import COMPUTED_METRICS
 from nasgan.metrics.table import METRICS as METRIC_TABLE
-from nasgan.registry import ARCHITECTURES, METRICS, SEARCH_SPACES, STRATEGIES, plugins
+from nasgan.registry import (
+    ARCHITECTURES,
+    AUGMENTATIONS,
+    LOSSES,
+    METRICS,
+    SEARCH_SPACES,
+    STRATEGIES,
+    plugins,
+)
 
 __all__ = ["SECTIONS", "run"]
 
@@ -80,17 +88,19 @@ def _module_folder(value: str) -> str:
     return value.partition(":")[0].split(".")[-2:][0]
 
 
+def _registered(group: str) -> Callable[[], _Rows]:
+    """What only entry points bring, by where it is defined."""
+    return lambda: [
+        (plugin.name, f"{plugin.value}{_by(plugin.distribution)}") for plugin in plugins(group)
+    ]
+
+
 def _metrics() -> _Rows:
     own: _Rows = [
         (name, f"{METRIC_TABLE[name].label}, {_BETTER[METRIC_TABLE[name].direction]} is better")
         for name in COMPUTED_METRICS
     ]
-    brought: _Rows = [
-        (plugin.name, f"{plugin.value}{_by(plugin.distribution)}")
-        for plugin in plugins(METRICS)
-        if plugin.name not in COMPUTED_METRICS
-    ]
-    return own + brought
+    return own + [row for row in _registered(METRICS)() if row[0] not in COMPUTED_METRICS]
 
 
 def _protocols() -> _Rows:
@@ -123,6 +133,8 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], _Rows]]] = {
     "datasets": ("dataset=NAME", _datasets),
     "architectures": ("nasgan train architecture=NAME", _architectures),
     "metrics": ("metrics.metrics=[NAME,...] objective=NAME", _metrics),
+    "losses": ("trainer.loss=NAME", _registered(LOSSES)),
+    "augmentations": ("trainer.augmentation=NAME", _registered(AUGMENTATIONS)),
     "protocols": ("nasgan leaderboard protocol=ID", _protocols),
     "experiments": ("nasgan search +experiment=NAME", _experiments),
 }

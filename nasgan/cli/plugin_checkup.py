@@ -16,7 +16,9 @@ from nasgan.errors import NasganError, PluginError
 from nasgan.metrics.table import metric_info
 from nasgan.registry import (
     ARCHITECTURES,
+    AUGMENTATIONS,
     CONFIGS,
+    LOSSES,
     METRICS,
     SEARCH_SPACES,
     STRATEGIES,
@@ -34,11 +36,15 @@ _KINDS = {
     SEARCH_SPACES: "space",
     ARCHITECTURES: "architecture",
     METRICS: "metric",
+    LOSSES: "loss",
+    AUGMENTATIONS: "augmentation",
 }
 _BASES = {
     STRATEGIES: ("nasgan.contracts", "SearchStrategy"),
     SEARCH_SPACES: ("nasgan.contracts", "SearchSpace"),
     ARCHITECTURES: ("nasgan.architecture", "Architecture"),
+    LOSSES: ("nasgan.contracts", "AdversarialLoss"),
+    AUGMENTATIONS: ("nasgan.contracts", "Augmentation"),
 }
 _NEEDED = {STRATEGIES: "random", SEARCH_SPACES: "autogan"}
 
@@ -46,7 +52,7 @@ _UNPAIRED = ("budget", "evaluator", "executor", "experiment", "logger", "metrics
 
 
 def plugin_findings() -> Iterator[Finding]:
-    """Whether every registered strategy, space, architecture and metric can be loaded."""
+    """Whether everything that is registered can be loaded."""
     for package, reason in unreadable_packages().items():
         yield Finding("faulty", package, reason)
     for group, kind in _KINDS.items():
@@ -97,7 +103,7 @@ def _fault(plugin: Plugin, loaded: object) -> str:
     """What is wrong with the object that ``plugin`` points to; empty if nothing is."""
     module, name = _BASES[plugin.group]
     base = getattr(import_module(module), name)
-    is_class = plugin.group in PAIRED.values()
+    is_class = plugin.group != ARCHITECTURES
     if is_class and not (isinstance(loaded, type) and issubclass(loaded, base)):
         return f"is no subclass of {module}.{name}"
     if not is_class and not isinstance(loaded, base):

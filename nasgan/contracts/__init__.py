@@ -1,6 +1,7 @@
 """The contracts: everything that the author of a search space or a strategy imports."""
 
 from nasgan.architecture import Architecture, Decision, Part
+from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
 from nasgan.contracts.ask_tell import AskTellStrategy, option_frequencies
 from nasgan.contracts.budget import Budget, Cost, Ledger
 from nasgan.contracts.evaluation import (
@@ -31,8 +32,10 @@ from nasgan.contracts.training import DrawnWeights, PairWeights, RealImages, Tra
 from nasgan.graph import Edge, Graph, Node
 
 __all__ = [
+    "AdversarialLoss",
     "Architecture",
     "AskTellStrategy",
+    "Augmentation",
     "Budget",
     "Cost",
     "Decision",

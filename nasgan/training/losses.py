@@ -1,53 +1,109 @@
-"""Adversarial losses on logits."""
+"""Adversarial losses on logits, and penalties on the discriminator's slope."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["LOSSES", "AdversarialLoss", "gradient_penalty"]
+from nasgan.contracts import AdversarialLoss
+
+__all__ = [
+    "Hinge",
+    "LeastSquares",
+    "NonSaturating",
+    "RelativisticAverageHinge",
+    "WassersteinGP",
+    "gradient_penalty",
+    "slope_penalty",
+]
 
 
-class AdversarialLoss(NamedTuple):
-    """A pair of losses to minimise.
+class Hinge(AdversarialLoss):
+    """Lim and Ye 2017, Miyato et al. 2018.
 
-    Attributes:
-        discriminator: of logits on real and on generated images, each (N, 1).
-        generator: of logits on generated images (N, 1).
+    The published code does not clip the generator's term (AutoGAN's eq. 2 does).
     """
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """See `AdversarialLoss`."""
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """See `AdversarialLoss`."""
+        del real
+        return -fake.mean()
 
 
-# The published code does not clip the generator's term (AutoGAN's eq. 2 does).
-_HINGE = AdversarialLoss(
-    lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
-    lambda fake: -fake.mean(),
-)
-_NON_SATURATING = AdversarialLoss(
-    lambda real, fake: F.softplus(-real).mean() + F.softplus(fake).mean(),
-    lambda fake: F.softplus(-fake).mean(),
-)
-_LEAST_SQUARES = AdversarialLoss(
-    lambda real, fake: 0.5 * ((real - 1).square().mean() + fake.square().mean()),
-    lambda fake: 0.5 * (fake - 1).square().mean(),
-)
-_WASSERSTEIN = AdversarialLoss(
-    lambda real, fake: fake.mean() - real.mean(),
-    lambda fake: -fake.mean(),
-)
+class NonSaturating(AdversarialLoss):
+    """Goodfellow et al. 2014."""
 
-LOSSES: dict[str, AdversarialLoss] = {
-    "hinge": _HINGE,  # Lim and Ye 2017, Miyato et al. 2018
-    "non_saturating": _NON_SATURATING,  # Goodfellow et al. 2014
-    "least_squares": _LEAST_SQUARES,  # Mao et al. 2017
-    "wasserstein_gp": _WASSERSTEIN,  # Gulrajani et al. 2017, with `gradient_penalty`
-}
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """See `AdversarialLoss`."""
+        return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """See `AdversarialLoss`."""
+        del real
+        return F.softplus(-fake).mean()
+
+
+class LeastSquares(AdversarialLoss):
+    """Mao et al. 2017."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """See `AdversarialLoss`."""
+        return 0.5 * ((real - 1).square().mean() + fake.square().mean())
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """See `AdversarialLoss`."""
+        del real
+        return 0.5 * (fake - 1).square().mean()
+
+
+class WassersteinGP(AdversarialLoss):
+    """Gulrajani et al. 2017, with `gradient_penalty`."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """See `AdversarialLoss`."""
+        return fake.mean() - real.mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """See `AdversarialLoss`."""
+        del real
+        return -fake.mean()
+
+    def penalty(
+        self,
+        critic: Callable[[Tensor], Tensor],
+        real: Tensor,
+        fake: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """See `AdversarialLoss`."""
+        shape = (len(real), 1, 1, 1)
+        mix = torch.rand(shape, generator=generator, device=real.device, dtype=real.dtype)
+        return gradient_penalty(critic, real, fake, mix)
+
+
+class RelativisticAverageHinge(AdversarialLoss):
+    """How much more real than the average of the other kind (Jolicoeur-Martineau 2018, section 4).
+
+    Both networks' losses are hinges on the difference of each logit to the mean of the others.
+    """
+
+    sees_real = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """See `AdversarialLoss`."""
+        return F.relu(1 - (real - fake.mean())).mean() + F.relu(1 + (fake - real.mean())).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """See `AdversarialLoss`."""
+        assert real is not None
+        return self.discriminator(fake, real)
 
 
 def gradient_penalty(
@@ -63,8 +119,23 @@ def gradient_penalty(
         fake: as ``real``.
         mix: (N, 1, 1, 1) in [0, 1]; the share of the real image.
     """
-    between = torch.lerp(fake, real, mix).detach().requires_grad_()
-    logits = critic(between)
-    (slope,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
-    norms: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1)
+    slopes = _slopes(critic, torch.lerp(fake, real, mix))
+    norms: Tensor = torch.linalg.vector_norm(slopes, dim=1)
     return (norms - 1).square().mean()
+
+
+def slope_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Half the mean of |gradient of the critic|^2 at ``images`` (N, C, H, W).
+
+    R1 of Mescheder et al. 2018 (eq. 9) at real images, R2 (eq. 10) at generated ones, without the
+    weight gamma.
+    """
+    return 0.5 * _slopes(critic, images).square().sum(1).mean()
+
+
+def _slopes(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """The critic's gradients by the pixels of each image, (N, C * H * W)."""
+    at = images.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(critic(at).sum(), at, create_graph=True)
+    flat: Tensor = slope.flatten(1)
+    return flat

@@ -8,9 +8,11 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
+from nasgan.binding import make_plugin
+from nasgan.contracts import AdversarialLoss, Augmentation
 from nasgan.errors import ConfigError
+from nasgan.registry import AUGMENTATIONS, LOSSES
 from nasgan.training.gradients import ZeroGrad
-from nasgan.training.losses import LOSSES
 
 __all__ = ["CUDA_GRAPHS", "HealthSettings", "TrainerSettings"]
 
@@ -49,8 +51,17 @@ class TrainerSettings:
     """How a generator and a discriminator are trained against each other.
 
     Attributes:
-        loss: ``hinge`` (published), ``non_saturating``, ``least_squares`` or ``wasserstein_gp``.
-        gradient_penalty: weight of the penalty of ``wasserstein_gp`` (Gulrajani et al. 2017).
+        loss: registered name: ``hinge`` (published), ``non_saturating``, ``least_squares``,
+            ``wasserstein_gp``, ``relativistic_hinge``, or a plugin's.
+        loss_settings: of the loss's own.
+        gradient_penalty: weight of the penalty that the loss brings, as ``wasserstein_gp`` does
+            (Gulrajani et al. 2017).
+        r1_penalty: weight gamma of half the squared slope at real images (Mescheder et al. 2018,
+            eq. 9), beside any loss.
+        r2_penalty: the same at generated images (eq. 10).
+        augmentation: registered name of what real and generated images go through before the
+            discriminator sees them, with gradients: ``diffaugment``, or a plugin's; null: nothing.
+        augmentation_settings: of the augmentation's own.
         n_critic: discriminator steps per generator step.
         generator_batch_size: latents of a generator step.
         discriminator_batch_size: real images, and as many generated ones, of a discriminator step.
@@ -84,8 +95,13 @@ class TrainerSettings:
         ConfigError: a value is out of its range.
     """
 
-    loss: Literal["hinge", "non_saturating", "least_squares", "wasserstein_gp"] = "hinge"
+    loss: str = "hinge"
+    loss_settings: Mapping[str, Any] = field(default_factory=dict)
     gradient_penalty: float = 10.0
+    r1_penalty: float = 0.0
+    r2_penalty: float = 0.0
+    augmentation: str | None = None
+    augmentation_settings: Mapping[str, Any] = field(default_factory=dict)
     n_critic: int = 5
     generator_batch_size: int = 128
     discriminator_batch_size: int = 64
@@ -110,8 +126,8 @@ class TrainerSettings:
     """The values that leave a setting to the device, see `on`."""
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise ConfigError(f"trainer.loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
+        self.make_loss()
+        self.make_augmentation()
         self._at_least(1, "n_critic")
         # One image has no variance over the batch: batch norm and the health check need two.
         self._at_least(2, "generator_batch_size", "discriminator_batch_size")
@@ -125,13 +141,36 @@ class TrainerSettings:
                 raise ConfigError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)!r}")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise ConfigError(f"trainer.ema_decay must be in [0, 1), got {self.ema_decay!r}")
-        if not self.gradient_penalty >= 0:
-            raise ConfigError("trainer.gradient_penalty must not be negative")
+        for name in ("gradient_penalty", "r1_penalty", "r2_penalty"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"trainer.{name} must not be negative")
 
     @property
     def images_per_generator_step(self) -> int:
         """Images that pass through a network in one generator step and its critic steps."""
-        return 2 * self.n_critic * self.discriminator_batch_size + self.generator_batch_size
+        critic_steps = 2 * self.n_critic * self.discriminator_batch_size
+        real = self.discriminator_batch_size if self.make_loss().sees_real else 0
+        return critic_steps + self.generator_batch_size + real
+
+    def make_loss(self) -> AdversarialLoss:
+        """The loss, by its registered name."""
+        loss: AdversarialLoss = make_plugin(
+            LOSSES, self.loss, AdversarialLoss, self.loss_settings, where="trainer.loss_settings"
+        )
+        return loss
+
+    def make_augmentation(self) -> Augmentation | None:
+        """What real and generated images go through before the discriminator, if anything."""
+        if self.augmentation is None:
+            return None
+        augmentation: Augmentation = make_plugin(
+            AUGMENTATIONS,
+            self.augmentation,
+            Augmentation,
+            self.augmentation_settings,
+            where="trainer.augmentation_settings",
+        )
+        return augmentation
 
     def on(self, device: torch.device) -> TrainerSettings:
         """These settings with what they leave to the device decided.

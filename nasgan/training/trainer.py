@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from nasgan.randomness import derive_seed, torch_generator
 from nasgan.training.averaging import AveragedGenerator
 from nasgan.training.gradients import descend, without_gradients
 from nasgan.training.health import HealthMonitor
-from nasgan.training.losses import LOSSES, gradient_penalty
+from nasgan.training.losses import slope_penalty
 from nasgan.training.placement import placed
 from nasgan.training.settings import CUDA_GRAPHS, TrainerSettings
 
@@ -85,7 +85,9 @@ class AdversarialTrainer:
         self.num_classes = num_classes
         self.generator_steps = 0
         self._total = total_generator_steps
-        self._loss = LOSSES[settings.loss]
+        self._loss = settings.make_loss()
+        self._augmentation = settings.make_augmentation()
+        self._augmentation_noise = torch_generator(seed, "augmentation", device=device)
         self._bf16 = settings.precision == "bf16"
         self._place(pair, compile_networks)
         self._optimisers = (
@@ -207,20 +209,43 @@ class AdversarialTrainer:
         self._mark_step()
         with torch.no_grad(), self._autocast():
             fake = self._generate(z, fake_labels, weights, stage)
-        fake = fake.to(real.dtype)
+        real, fake = self._augmented(real), self._augmented(fake.to(real.dtype))
         with self._autocast():
             on_real, on_fake = self._judge_both(real, fake, labels, fake_labels, weights, stage)
         loss = self._loss.discriminator(_widened(on_real), _widened(on_fake))
-        if self.settings.loss == "wasserstein_gp" and self.settings.gradient_penalty:
-            mix = torch.rand(
-                (len(real), 1, 1, 1), generator=self._latents, device=self.device, dtype=real.dtype
-            )
-            # Eager: torch.compile cannot differentiate a gradient.
-            penalty = gradient_penalty(
-                lambda x: self._judge(x, labels, weights, stage, eager=True), real, fake, mix
-            )
-            loss = loss + self.settings.gradient_penalty * penalty
+
+        # Eager: torch.compile cannot differentiate a gradient.
+        def critic_of(own: Tensor | None) -> Callable[[Tensor], Tensor]:
+            return lambda x: self._judge(x, own, weights, stage, eager=True)
+
+        for weight, penalty in self._penalties(
+            real, fake, critic_of(labels), critic_of(fake_labels)
+        ):
+            loss = loss + weight * penalty
         return loss
+
+    def _penalties(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        critic: Callable[[Tensor], Tensor],
+        critic_of_fake: Callable[[Tensor], Tensor],
+    ) -> Iterator[tuple[float, Tensor]]:
+        """Weights and terms that are added to the discriminator's loss."""
+        settings = self.settings
+        if settings.gradient_penalty:
+            penalty = self._loss.penalty(critic, real, fake, self._latents)
+            if penalty is not None:
+                yield settings.gradient_penalty, penalty
+        if settings.r1_penalty:
+            yield settings.r1_penalty, slope_penalty(critic, real)
+        if settings.r2_penalty:
+            yield settings.r2_penalty, slope_penalty(critic_of_fake, fake)
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        if self._augmentation is None:
+            return images
+        return self._augmentation(images, self._augmentation_noise)
 
     def update_discriminator(self, loss: Tensor) -> None:
         """One step of the discriminator's parameters down ``loss``."""
@@ -240,9 +265,21 @@ class AdversarialTrainer:
         # The discriminator's weight gradients are a third of this step's work, and unused.
         with without_gradients(self.discriminator), self._autocast():
             fake = self._generate(z, labels, weights, stage)
-            logits = self._judge(fake, labels, weights, stage)
-        loss = self._loss.generator(_widened(logits))
+            logits = self._judge(self._augmented(fake), labels, weights, stage)
+            on_real = self._judge_real(fake.shape[-1], weights, stage)
+        loss = self._loss.generator(_widened(logits), on_real)
         return loss, _widened(fake.detach()).std(dim=0).mean()
+
+    def _judge_real(
+        self, image_size: int, weights: PairWeights | None, stage: int | None
+    ) -> Tensor | None:
+        """Logits on a batch of real images, for a generator's loss that looks at them."""
+        if not self._loss.sees_real:
+            return None
+        batch = self.real_batch(image_size)
+        labels = batch.labels if self.num_classes else None
+        with torch.no_grad():
+            return _widened(self._judge(self._augmented(batch.images), labels, weights, stage))
 
     def update_generator(self, loss: Tensor) -> None:
         """One step of the generator's parameters down ``loss``, then of their average."""
@@ -351,7 +388,14 @@ class AdversarialTrainer:
             "health": self._health.state_dict(),
             "latents": self._latents.get_state(),
             "batches": self._batches.state_dict(),
+            **self._augmentation_state(),
         }
+
+    def _augmentation_state(self) -> dict[str, Tensor]:
+        """Only where there is one: checkpoints of before know none."""
+        if self._augmentation is None:
+            return {}
+        return {"augmentation": self._augmentation_noise.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
@@ -365,6 +409,8 @@ class AdversarialTrainer:
         self._health.load_state_dict(state["health"])
         self._latents.set_state(state["latents"].cpu())
         self._batches.load_state_dict(state["batches"])
+        if self._augmentation is not None:
+            self._augmentation_noise.set_state(state["augmentation"].cpu())
 
 
 def _arguments(

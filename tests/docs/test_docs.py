@@ -245,7 +245,7 @@ def test_comments_annotations_and_docstrings_make_the_rows(
     path = tmp_path / "one.yaml"
     path.write_text(
         "# What it is\n_target_: nasgan.training.TrainerSettings\n"
-        'n_critic: 7 # as a paper did\nloss: "hinge" # hinge\n'
+        'n_critic: 7 # as a paper did\nlr_decay: "none" # none\n'
         "# Only on CUDA:\ntf32: false\nhealth: # look\n  patience: 3\nunknown: [1, 2] # a | b\n",
         encoding="utf-8",
     )
@@ -256,7 +256,7 @@ def test_comments_annotations_and_docstrings_make_the_rows(
     assert rows["n_critic"].type == "int"
     assert "per generator step" in rows["n_critic"].meaning
     assert "as a paper did" in rows["n_critic"].meaning
-    assert rows["loss"].type.startswith("`hinge` or `non_saturating`")
+    assert rows["lr_decay"].type.startswith("`none` or `linear`")
     assert rows["tf32"].remark == "Only on CUDA:"
     assert rows["health"].meaning.startswith("look") or "HealthSettings" in rows["health"].meaning
     assert rows["health.patience"].type == "int"

@@ -21,6 +21,7 @@ PARTS = {
     "search space": ["mylab/plain.py", "mylab/conf/search_space/plain.yaml"],
     "data set": ["mylab/patches.py", "mylab/conf/dataset/patches.yaml"],
     "metric": ["mylab/swd.py"],
+    "loss and augmentation": ["mylab/margin.py"],
 }
 
 
@@ -73,6 +74,9 @@ def test_all_parts_run_together(installed: Path, tmp_path: Path) -> None:
             "+experiment=debug/tiny",
             "metrics.metrics=[fid,swd]",
             "objective=swd",
+            "trainer.loss=margin",
+            "trainer.loss_settings={margin: 0.5}",
+            "trainer.augmentation=jitter",
             "run_dir=mine",
         ],
         cwd=tmp_path,
@@ -98,11 +102,18 @@ def test_the_doctor_finds_nothing_wrong(installed: Path, tmp_path: Path) -> None
     out = run([*NASGAN, "doctor"], cwd=tmp_path, path=[installed])
     about = {line.split()[0] for line in out.splitlines() if "mylab" in line}
     assert about == {"ok"}, out
-    for found in ("strategy tabu", "space plain", "metric swd", "dataset=patches"):
+    for found in (
+        "strategy tabu",
+        "space plain",
+        "metric swd",
+        "loss margin",
+        "augmentation jitter",
+        "dataset=patches",
+    ):
         assert f"ok     {found}: mylab" in out
 
 
 def test_all_parts_are_listed(installed: Path, tmp_path: Path) -> None:
     out = run([*NASGAN, "list"], cwd=tmp_path, path=[installed])
-    for name in ("tabu", "plain", "patches", "swd"):
+    for name in ("tabu", "plain", "patches", "swd", "margin", "jitter"):
         assert re.search(rf"^  {name} .*\[mylab\]$", out, re.MULTILINE), name

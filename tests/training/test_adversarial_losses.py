@@ -9,7 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from nasgan.training.losses import LOSSES, gradient_penalty
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.registry import LOSSES, plugins
+from nasgan.training import TrainerSettings
+from nasgan.training.losses import gradient_penalty, slope_penalty
+
+NAMES = [plugin.name for plugin in plugins(LOSSES) if plugin.distribution == "nasgan"]
 
 REAL = np.array([-3.0, -1.0, 0.2, 1.0, 1.7, 40.0])
 FAKE = np.array([-50.0, -1.2, -1.0, 0.0, 0.9, 4.0])
@@ -33,39 +38,55 @@ FORMULAS = {
         lambda f: 0.5 * np.square(f - 1).mean(),
     ),
     "wasserstein_gp": (lambda r, f: f.mean() - r.mean(), lambda f: -f.mean()),
+    "relativistic_hinge": (
+        lambda r, f: (
+            sum(max(0, 1 - (x - sum(f) / len(f))) for x in r) / len(r)
+            + sum(max(0, 1 + (x - sum(r) / len(r))) for x in f) / len(f)
+        ),
+        lambda f: (
+            sum(max(0, 1 - (x - sum(REAL) / len(REAL))) for x in f) / len(f)
+            + sum(max(0, 1 + (x - sum(f) / len(f))) for x in REAL) / len(REAL)
+        ),
+    ),
 }
+
+
+def named(name):
+    return TrainerSettings(loss=name).make_loss()
 
 
 def column(values):
     return torch.tensor(values, dtype=torch.float64)[:, None]
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", NAMES)
 def test_losses_equal_their_formulas(name):
     discriminator, generator = FORMULAS[name]
-    loss = LOSSES[name]
+    loss = named(name)
     assert loss.discriminator(column(REAL), column(FAKE)).item() == pytest.approx(
         discriminator(REAL, FAKE), rel=1e-14
     )
-    assert loss.generator(column(FAKE)).item() == pytest.approx(generator(FAKE), rel=1e-14)
+    assert loss.generator(column(FAKE), column(REAL)).item() == pytest.approx(
+        generator(FAKE), rel=1e-14
+    )
 
 
 def test_every_loss_has_a_formula_here():
-    assert set(FORMULAS) == set(LOSSES)
+    assert set(FORMULAS) == set(NAMES)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", NAMES)
 def test_gradients_equal_finite_differences(name):
     real, fake = column(REAL[2:]).requires_grad_(), column([-1.2, -0.4, 0.9]).requires_grad_()
     real = (real.detach() + 0.013).requires_grad_()  # off the hinge's corner
-    loss = LOSSES[name]
+    loss = named(name)
     assert torch.autograd.gradcheck(loss.discriminator, (real, fake))
-    assert torch.autograd.gradcheck(loss.generator, (fake,))
+    assert torch.autograd.gradcheck(lambda x: loss.generator(x, real.detach()), (fake,))
 
 
 def test_the_hinge_ignores_what_is_already_right():
     real, fake = column([1.5, 0.5]).requires_grad_(), column([-1.5, -0.5]).requires_grad_()
-    LOSSES["hinge"].discriminator(real, fake).backward()
+    named("hinge").discriminator(real, fake).backward()
     assert real.grad.flatten().tolist() == [0.0, -0.5]
     assert fake.grad.flatten().tolist() == [0.0, 0.5]
 
@@ -127,3 +148,36 @@ def test_a_critic_of_slope_one_costs_nothing():
 
     real, fake = torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)
     assert gradient_penalty(slope_one, real, fake, torch.zeros(2, 1, 1, 1)).item() == 0.0
+
+
+def test_the_slope_penalty_equals_finite_differences(critic, batch):
+    real, _, _ = batch
+    squares = []
+    for image in real:
+        slope = []
+        for k in range(image.numel()):
+            shift = torch.zeros(image.numel(), dtype=torch.float64)
+            shift[k] = 1e-5
+            shift = shift.reshape(image.shape)
+            with torch.no_grad():
+                rise = critic((image + shift)[None]) - critic((image - shift)[None])
+            slope.append(rise.item() / 2e-5)
+        squares.append(sum(s**2 for s in slope))
+    expected = 0.5 * sum(squares) / len(squares)
+    assert slope_penalty(critic, real).item() == pytest.approx(expected, rel=1e-7)
+
+
+def test_an_unknown_loss_is_answered_with_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"unknown loss 'hing'\. Did you mean 'hinge'"):
+        TrainerSettings(loss="hing")
+
+
+def test_a_losses_own_settings_are_checked():
+    with pytest.raises(ConfigError, match=r"trainer\.loss_settings"):
+        TrainerSettings(loss="hinge", loss_settings={"margin": 2.0})
+
+
+@pytest.mark.parametrize("name", ["gradient_penalty", "r1_penalty", "r2_penalty"])
+def test_weights_of_penalties_are_not_negative(name):
+    with pytest.raises(ConfigError, match=f"trainer.{name} must not be negative"):
+        TrainerSettings(**{name: -1.0})

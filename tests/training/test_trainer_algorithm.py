@@ -11,7 +11,8 @@ from torch import nn
 from nasgan.data import ShuffledBatches
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
 from nasgan.randomness import derive_seed, torch_generator
-from nasgan.training.losses import LOSSES, gradient_penalty
+from nasgan.registry import LOSSES, plugins
+from nasgan.training.losses import gradient_penalty, slope_penalty
 
 LATENT_DIM, SEED = 4, 3
 
@@ -59,7 +60,7 @@ def plain_training(pair, images, settings, iterations):
     betas = (settings.beta1, settings.beta2)
     adam_g = torch.optim.Adam(pair.generator.parameters(), settings.lr_generator, betas)
     adam_d = torch.optim.Adam(pair.discriminator.parameters(), settings.lr_discriminator, betas)
-    loss = LOSSES[settings.loss]
+    loss = settings.make_loss()
     average = copy.deepcopy(pair.generator)
 
     def latents(count):
@@ -74,6 +75,10 @@ def plain_training(pair, images, settings, iterations):
             mix = torch.rand(shape, generator=z_source, dtype=torch.float64)
             penalty = gradient_penalty(pair.discriminator, real, fake, mix)
             value = value + settings.gradient_penalty * penalty
+        if settings.r1_penalty:
+            value = value + settings.r1_penalty * slope_penalty(pair.discriminator, real)
+        if settings.r2_penalty:
+            value = value + settings.r2_penalty * slope_penalty(pair.discriminator, fake)
         adam_d.zero_grad()
         value.backward()
         adam_d.step()
@@ -81,8 +86,9 @@ def plain_training(pair, images, settings, iterations):
     for _ in range(iterations):
         discriminator_step()
         logits = pair.discriminator(pair.generator(latents(settings.generator_batch_size)))
+        on_real = pair.discriminator(batches.next().images).detach() if loss.sees_real else None
         adam_g.zero_grad()
-        loss.generator(logits).backward()
+        loss.generator(logits, on_real).backward()
         adam_g.step()
         for mean, live in zip(average.parameters(), pair.generator.parameters(), strict=True):
             mean.data = settings.ema_decay * mean.data + (1 - settings.ema_decay) * live.data
@@ -93,9 +99,13 @@ def plain_training(pair, images, settings, iterations):
     return average
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
-def test_the_trainer_equals_a_plain_loop(pair, make_trainer, tiny, images, loss):
-    settings = tiny(loss=loss, n_critic=3, lr_generator=0.01, lr_discriminator=0.02, ema_decay=0.8)
+@pytest.mark.parametrize(
+    "chosen",
+    [{"loss": plugin.name} for plugin in plugins(LOSSES) if plugin.distribution == "nasgan"]
+    + [{"r1_penalty": 2.0}, {"r2_penalty": 3.0, "loss": "non_saturating"}],
+)
+def test_the_trainer_equals_a_plain_loop(pair, make_trainer, tiny, images, chosen):
+    settings = tiny(n_critic=3, lr_generator=0.01, lr_discriminator=0.02, ema_decay=0.8, **chosen)
     plain = copy.deepcopy(pair)
     trainer = make_trainer(settings, pair=pair)
     for _ in range(4):
