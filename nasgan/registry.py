@@ -57,8 +57,8 @@ _KIND = {
     SEARCH_SPACES: "search space",
     ARCHITECTURES: "architecture",
     METRICS: "metric",
-    LOSSES: "loss",
-    AUGMENTATIONS: "augmentation",
+    LOSSES: "trainer.loss",
+    AUGMENTATIONS: "trainer.augmentation",
     CONFIGS: "configuration package",
 }
 GROUPS = tuple(_KIND)

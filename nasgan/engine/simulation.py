@@ -48,7 +48,7 @@ class TableRun:
         self.seed = seed
         self.device = torch.device("cpu")
         self.evaluator = TableEvaluator(self, table, generator_steps=generator_steps)
-        self.pool = InProcessPool(self.evaluator)
+        self.pool = InProcessPool(self.evaluator, self.ledger)
         self._streams = RandomStreams(seed, "strategy")
 
     @property

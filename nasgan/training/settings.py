@@ -96,12 +96,12 @@ class TrainerSettings:
     """
 
     loss: str = "hinge"
-    loss_settings: Mapping[str, Any] = field(default_factory=dict)
+    loss_settings: Mapping[str, Any] | None = None
     gradient_penalty: float = 10.0
     r1_penalty: float = 0.0
     r2_penalty: float = 0.0
     augmentation: str | None = None
-    augmentation_settings: Mapping[str, Any] = field(default_factory=dict)
+    augmentation_settings: Mapping[str, Any] | None = None
     n_critic: int = 5
     generator_batch_size: int = 128
     discriminator_batch_size: int = 64
@@ -155,7 +155,11 @@ class TrainerSettings:
     def make_loss(self) -> AdversarialLoss:
         """The loss, by its registered name."""
         loss: AdversarialLoss = make_plugin(
-            LOSSES, self.loss, AdversarialLoss, self.loss_settings, where="trainer.loss_settings"
+            LOSSES,
+            self.loss,
+            AdversarialLoss,
+            self.loss_settings or {},
+            where="trainer.loss_settings",
         )
         return loss
 
@@ -167,7 +171,7 @@ class TrainerSettings:
             AUGMENTATIONS,
             self.augmentation,
             Augmentation,
-            self.augmentation_settings,
+            self.augmentation_settings or {},
             where="trainer.augmentation_settings",
         )
         return augmentation

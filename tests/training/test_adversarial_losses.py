@@ -168,7 +168,9 @@ def test_the_slope_penalty_equals_finite_differences(critic, batch):
 
 
 def test_an_unknown_loss_is_answered_with_the_nearest():
-    with pytest.raises(UnknownNameError, match=r"unknown loss 'hing'\. Did you mean 'hinge'"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown trainer\.loss 'hing'\. Did you mean 'hinge'"
+    ):
         TrainerSettings(loss="hing")
 
 

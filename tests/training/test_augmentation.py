@@ -94,7 +94,9 @@ def test_wrong_settings_are_refused():
         TrainerSettings(augmentation="diffaugment", augmentation_settings={"policy": ["blur"]})
     with pytest.raises(ConfigError, match=r"cutout must be in \[0, 1\], got 2"):
         DiffAugment(cutout=2)
-    with pytest.raises(UnknownNameError, match=r"unknown augmentation 'difaugment'\. Did you mean"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown trainer\.augmentation 'difaugment'\. Did you mean"
+    ):
         TrainerSettings(augmentation="difaugment")
 
 
