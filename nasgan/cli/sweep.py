@@ -229,7 +229,7 @@ def summary(
         rows.append(
             (
                 str(note.number),
-                *(settings.get(key, "") for key in swept),
+                *(_shortened(settings.get(key, "")) for key in swept),
                 _WORDS[note.state],
                 shown if note.state in ("completed", "already_completed") else "-",
                 _shortened(note.reason),
@@ -287,7 +287,7 @@ def _record(note: JobNote) -> RunRecord | None:
     try:
         # A job that was refused may have been sent to the folder of another run.
         is_over = note.state not in ("running", "refused", "not_begun")
-        return RunRecord.read(path) if is_over and path.exists() else None
+        return RunRecord.read(path) if is_over else None
     except ConfigError:
         return None
 

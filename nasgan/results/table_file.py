@@ -141,8 +141,9 @@ def _equal_texts(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, str) or wanted is None:
         return bool(found == original_text(safe_cell(wanted)))
     try:
-        # Python reads 1_0 as ten, a spreadsheet as a text.
-        number = math.nan if "_" in found else float(found)
+        # Python reads 1_0 and digits of other scripts as numbers, a spreadsheet as texts.
+        is_plain = found.isascii() and "_" not in found
+        number = float(found) if is_plain else math.nan
     except ValueError:
         return False
     return math.isfinite(number) and number == float(safe_cell(wanted))

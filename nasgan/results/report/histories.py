@@ -17,6 +17,7 @@ UNITS = ("architectures", "generator_steps", "images", "device_seconds")
 
 _MOST_OPTION_LINES = 96
 _MOST_LINE_BYTES = 4_000_000
+_LARGEST = 2**64
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _read(path: Path, _changed: int, _size: int) -> RunHistory | None:
                     checkpoints.append(_checkpoint(line))
                 elif line.get("kind") == "finalists":
                     finalists |= {str(name) for name in line["architectures"]}
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 damaged += 1
     except OSError:
         return None
@@ -156,7 +157,8 @@ class _Thinned:
             shares, spent = line.get("options"), line.get("spent")
             if isinstance(shares, Mapping) and isinstance(spent, Mapping):
                 steps = spent.get("generator_steps")
-                found.append((float(steps) if isinstance(steps, int | float) else 0.0, shares))
+                known = isinstance(steps, int | float) and abs(steps) < _LARGEST
+                found.append((float(steps or 0) if known else 0.0, shares))
         return tuple(found)
 
 
