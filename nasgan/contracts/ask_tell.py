@@ -67,6 +67,15 @@ class AskTellStrategy(SearchStrategy):
         return int(min(limits))
 
     @property
+    def label(self) -> str:
+        """``name``, followed by how the evaluator scores where that is not by shared weights.
+
+        Where settings make another method of it, add to ``super().label``.
+        """
+        fidelity = self.run.evaluator.fidelity
+        return self.name if fidelity == "shared" else f"{self.name}_{fidelity}"
+
+    @property
     def supernet_progress(self) -> float:
         """Fraction of the supernet's training that is done; 1 where there is none."""
         if self.supernet_steps == 0:

@@ -75,7 +75,8 @@ class Evaluation:
         architecture: what was scored.
         metrics: the values by metric; empty if it failed.
         score: the objective's value in its own unit; None if it failed.
-        fidelity: how it was scored: ``"shared"``, ``"scratch"``, ``"final"``, ``"table"``.
+        fidelity: how it was scored: ``"shared"``, ``"scratch"``, ``"final"``, or a name that an
+            evaluator of a plugin gives itself.
         generator_steps: the training behind a ``scratch`` or ``final`` score; 0 otherwise.
         cost: what it cost.
         failure: why it failed; empty if it did not.
@@ -151,7 +152,12 @@ class Evaluator(ABC):
     """Scores architectures at a fidelity: with shared weights, or after a training from scratch.
 
     Attributes:
-        fidelity: what its scores are called, see `Evaluation`.
+        fidelity: how it scores, see `Evaluation`. Labels of strategies that go by its scores end in
+            it (``random_scratch``), but for ``shared``.
+        objective: what its scores are of and which direction is better, where that is not the run's
+            objective: a proxy's score is no FID. The search goes by it, and record, log and report
+            call the search's scores so. None: each score is the run's objective, under that name in
+            `Evaluation.metrics`.
         needs_shared_weights: whether the strategy has to train the supernet first
             (``run.shared_weights``).
         sees: the networks whose decisions its scores depend on; those of the other are invisible
@@ -159,6 +165,7 @@ class Evaluator(ABC):
     """
 
     fidelity: ClassVar[str]
+    objective: Objective | None = None
     needs_shared_weights: ClassVar[bool] = False
     sees: ClassVar[tuple[Part, ...]] = ("generator", "discriminator")
 

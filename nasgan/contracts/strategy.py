@@ -119,7 +119,10 @@ class SearchRun(Protocol):
 
     @property
     def objective(self) -> Objective:
-        """The metric to optimise and its direction."""
+        """What the search's scores are of, and which direction is better.
+
+        That is the configured objective, unless the evaluator names its own.
+        """
 
     @property
     def ledger(self) -> Ledger:

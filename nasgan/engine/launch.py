@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -350,10 +350,8 @@ class _Run:
             architecture_name=name,
             metrics=dict(best.metrics) if best is not None else None,
             per_class=final.per_class if final is not None and best is not None else None,
-            objective={
-                "metric": bench.objective.metric,
-                "direction": bench.objective.direction,
-            },
+            objective=asdict(bench.objective),
+            search_objective=_own_objective(job),
             finalists=[evaluation.to_json() for evaluation in finalists],
             average_random=average_random(random),
             proxy_correlation=job.proxy_correlation() if isinstance(job, SearchJob) else None,
@@ -377,6 +375,11 @@ class _Run:
             ended=utc_now(),
             **networks,
         )
+
+
+def _own_objective(job: _AnyJob) -> dict[str, Any] | None:
+    own = job.run.evaluator.objective if isinstance(job, SearchJob) else None
+    return None if own is None else asdict(own)
 
 
 def _summary(record: RunRecord, directory: RunDirectory) -> list[str]:

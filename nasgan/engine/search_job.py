@@ -28,7 +28,7 @@ from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSetting
 from nasgan.engine.job import JobReport
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed
 from nasgan.evaluation import EvaluationContext
-from nasgan.evaluation.arrival import checked_report
+from nasgan.evaluation.arrival import checked_report, search_objective
 from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams, numpy_generator
 from nasgan.results.proxy import proxy_correlation
@@ -74,7 +74,6 @@ class EngineRun:
         make_pool: Callable[[Evaluator, Ledger], EvaluationPool],
     ) -> None:
         self.space = space
-        self.objective = objective
         self.ledger = ledger
         self.device = device
         self.context = EvaluationContext(
@@ -90,6 +89,7 @@ class EngineRun:
             shared_weights=lambda: self.shared_weights,
         )
         self.evaluator = make_evaluator(self.context)
+        self.objective = search_objective(self.evaluator, objective)
         self.pool = make_pool(self.evaluator, ledger)
         self._streams = RandomStreams(seed, "strategy")
 
@@ -191,7 +191,9 @@ class SearchJob:
         if self.strategy.finished:
             return self._begin_final("the strategy finished")
         try:
-            report = checked_report(self.strategy.step(), self.strategy)
+            report = checked_report(
+                self.strategy.step(), self.strategy, self.run.evaluator, self.run.objective
+            )
         except BudgetExhausted as end:
             return self._begin_final(str(end))
         self._failures += [made.failure for made in report.evaluations if made.failure]
@@ -219,7 +221,14 @@ class SearchJob:
             if made.score is not None
         }
         searched = {key: scores for key, (_, scores) in self._scored.items()}
-        return proxy_correlation(searched, final, self.run.objective.metric)
+        wanted, own = self.run.context.objective, self.run.evaluator.objective
+        return proxy_correlation(
+            searched,
+            final,
+            wanted.metric,
+            search_metric=None if own is None else own.metric,
+            opposed=own is not None and own.direction != wanted.direction,
+        )
 
     def _lines(self, report: StepReport) -> tuple[dict[str, Any], ...]:
         spent = {"spent": self.ledger.spent(Ledger.SEARCH).to_json()}

@@ -83,7 +83,13 @@ def proxy_lines(proxy: Mapping[str, Any] | None, protocol: str) -> list[str]:
     """
     if proxy is None or proxy["n"] < LEAST_CORRELATED:
         return []
-    scores = f"{display_name(proxy['metric'], protocol)} in the search against after training"
+    name = display_name(proxy["metric"], protocol)
+    # The search's scores may have a name of their own.
+    scores = (
+        f"{proxy['search_metric']} in the search against {name} after training"
+        if "search_metric" in proxy
+        else f"{name} in the search against after training"
+    )
     if proxy["spearman"] is None or proxy["kendall"] is None:
         return [f"{scores}: no rank correlation, as all scores of one kind are equal"]
     return [

@@ -15,13 +15,37 @@ from nasgan.contracts import (
     Evaluation,
     EvaluationTask,
     Evaluator,
+    Objective,
     Proposal,
     SearchStrategy,
     StepReport,
 )
 from nasgan.errors import PluginError, plugin_name
 
-__all__ = ["begin_evaluation", "checked_evaluation", "checked_report"]
+__all__ = ["begin_evaluation", "checked_evaluation", "checked_report", "search_objective"]
+
+
+def search_objective(evaluator: Evaluator, configured: Objective) -> Objective:
+    """What the scores of ``evaluator`` are of: its own objective, or the ``configured`` one.
+
+    Raises:
+        PluginError: it names itself or its objective wrongly.
+    """
+    giver = f"evaluator {plugin_name(evaluator)}"
+    fidelity, own = getattr(evaluator, "fidelity", None), evaluator.objective
+    if not isinstance(fidelity, str) or not fidelity.isidentifier():
+        raise PluginError(
+            f"{giver}: `fidelity` is {_shown(fidelity)}; name in one word how it scores: labels "
+            "and histories hold it"
+        )
+    if own is None:
+        return configured
+    if not isinstance(own, Objective) or own.direction not in ("min", "max") or not own.metric:
+        raise PluginError(
+            f"{giver}: `objective` is {_shown(own)}; give Objective(NAME, 'min') or "
+            "Objective(NAME, 'max'), or None where scores are of the run's objective"
+        )
+    return own
 
 
 def begin_evaluation(evaluator: Evaluator, proposal: Proposal) -> EvaluationTask:
@@ -113,8 +137,16 @@ def _failed_unless_finite(made: Evaluation) -> Evaluation:
     return replace(made, metrics={}, score=None, failure=reason)
 
 
-def checked_report(report: object, strategy: SearchStrategy) -> StepReport:
+def checked_report(
+    report: object, strategy: SearchStrategy, evaluator: Evaluator, objective: Objective
+) -> StepReport:
     """A strategy's report of a step, of plain numbers and checked evaluations.
+
+    Args:
+        report: what `step` returned.
+        strategy: that gave it.
+        evaluator: that has made the evaluations.
+        objective: of the search.
 
     Raises:
         PluginError: it is none, or holds something else; names the strategy and the field.
@@ -122,9 +154,13 @@ def checked_report(report: object, strategy: SearchStrategy) -> StepReport:
     giver = f"strategy {plugin_name(strategy)}"
     if not isinstance(report, StepReport):
         raise PluginError(f"{giver}: `step` returned {_shown(report)}, not a StepReport")
+    evaluations = tuple(checked_evaluation(made, giver) for made in report.evaluations)
+    if evaluator.objective is None:
+        for made in evaluations:
+            _check_unit(made, evaluator, objective)
     return replace(
         report,
-        evaluations=tuple(checked_evaluation(made, giver) for made in report.evaluations),
+        evaluations=evaluations,
         values={
             name: _number(value, giver, f"values[{name!r}]", of="StepReport")
             for name, value in report.values.items()
@@ -134,6 +170,18 @@ def checked_report(report: object, strategy: SearchStrategy) -> StepReport:
             for name, row in report.options.items()
         },
     )
+
+
+def _check_unit(made: Evaluation, evaluator: Evaluator, objective: Objective) -> None:
+    """Refuse a score under the objective's name that is something else."""
+    named = made.metrics.get(objective.metric)
+    if made.score != named:
+        raise PluginError(
+            f"evaluator {plugin_name(evaluator)}: Evaluation.score is {made.score}, and "
+            f"Evaluation.metrics[{objective.metric!r}], the run's objective, is {named}: a score "
+            "of another kind needs a name of its own; give the evaluator an "
+            "objective = Objective(NAME, 'min') or Objective(NAME, 'max')"
+        )
 
 
 def _number(value: object, giver: str, field: str, *, of: str = "Evaluation") -> float:

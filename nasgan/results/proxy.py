@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasgan.errors import ConfigError
-from nasgan.results.checks import Check, instance, integer, list_of, number, optional, text
+from nasgan.results.checks import Check, instance, integer, list_of, number, optional, refuse, text
 
 __all__ = [
     "LEAST_CORRELATED",
@@ -23,19 +23,23 @@ __all__ = [
 LEAST_CORRELATED = 3
 """Of fewer architectures no correlation is given: two are always in perfect order, or reverse."""
 
-_HAS_PROXY_SHAPE = instance(
-    {
-        "metric": text(),
-        "fidelity": text(),
-        "generator_steps": integer(),
-        "n": integer(least=2),
-        "spearman": optional(number(least=-1)),
-        "kendall": optional(number(least=-1)),
-        "points": list_of(
-            instance({"architecture": text(), "search": number(), "final": number()})
-        ),
-    }
-)
+
+def _flag(value: Any, where: str) -> None:
+    if not isinstance(value, bool):
+        raise refuse(where, "true or false", value)
+
+
+_SHAPE: dict[str, Check] = {
+    "metric": text(),
+    "fidelity": text(),
+    "generator_steps": integer(),
+    "n": integer(least=2),
+    "spearman": optional(number(least=-1)),
+    "kendall": optional(number(least=-1)),
+    "points": list_of(instance({"architecture": text(), "search": number(), "final": number()})),
+}
+# Where the search's scores have a name of their own.
+_OF_ITS_OWN: dict[str, Check] = {"search_metric": text(), "opposed": _flag}
 
 
 def rank_correlations(
@@ -67,11 +71,14 @@ def proxy_correlation(
     searched: Mapping[str, Mapping[tuple[str, int], float]],
     final: Mapping[str, float],
     metric: str,
+    *,
+    search_metric: str | None = None,
+    opposed: bool = False,
 ) -> dict[str, Any] | None:
     """Scores in the search against those after the final training, of the same architectures.
 
-    Both are in the metric's own unit: a positive correlation means that the search ranks the
-    architectures as the training does, whichever direction is better. Scores of different kinds and
+    A positive correlation means that the search ranks the architectures as the training does,
+    whichever direction is better. Scores of different kinds and
     lengths of training do not compare: those of the kind are taken that most of the architectures
     have, and of the longest training among such.
 
@@ -80,12 +87,15 @@ def proxy_correlation(
             behind the score.
         final: by the architecture's id the score after the final training.
         metric: name of what is scored.
+        search_metric: name of what the search scores, where an evaluator names its own.
+        opposed: whether more is better of one of the two, and less of the other.
 
     Returns:
         ``{"metric", "fidelity", "generator_steps", "n", "spearman", "kendall", "points"}`` as JSON
         data, the correlations as in `rank_correlations`, the points
         ``{"architecture", "search", "final"}`` in the order of ``final``. None where fewer than two
-        architectures have both scores.
+        architectures have both scores. ``"search_metric"`` and ``"opposed"`` beside them where the
+        search's scores have a name of their own.
     """
     pairs: dict[tuple[str, int], dict[str, tuple[float, float]]] = {}
     for architecture, after in final.items():
@@ -96,24 +106,36 @@ def proxy_correlation(
     chosen = pairs.get(kind, {})
     if len(chosen) < 2:
         return None
-    rho, tau = rank_correlations(*zip(*chosen.values(), strict=True))
+    found = rank_correlations(*zip(*chosen.values(), strict=True))
+    rho, tau = _aligned(found, opposed=opposed)
+    own = {} if search_metric is None else {"search_metric": search_metric, "opposed": opposed}
     return {
         "metric": metric,
+        **own,
         "fidelity": kind[0],
         "generator_steps": kind[1],
         "n": len(chosen),
         "spearman": rho,
         "kendall": tau,
         "points": [
-            {"architecture": architecture, "search": before, "final": after}
-            for architecture, (before, after) in chosen.items()
+            {"architecture": architecture, "search": in_search, "final": trained}
+            for architecture, (in_search, trained) in chosen.items()
         ],
     }
 
 
+def _aligned(
+    found: tuple[float | None, float | None], *, opposed: bool
+) -> tuple[float | None, float | None]:
+    """The correlations, positive where both scores agree on what is better."""
+    rho, tau = (-value if opposed and value is not None else value for value in found)
+    return rho, tau
+
+
 def check_proxy(value: Any, where: str) -> None:
     """Check the form of what `proxy_correlation` gives; a `nasgan.results.checks.Check`."""
-    check: Check = _HAS_PROXY_SHAPE
+    named = isinstance(value, Mapping) and "search_metric" in value
+    check: Check = instance({**_SHAPE, **_OF_ITS_OWN}) if named else instance(_SHAPE)
     check(value, where)
     if value["n"] != len(value["points"]):
         raise ConfigError(
@@ -124,7 +146,10 @@ def check_proxy(value: Any, where: str) -> None:
 def is_of_its_points(proxy: Mapping[str, Any]) -> bool:
     """Whether the correlations of `proxy_correlation` are those of the points beside them."""
     points = proxy["points"]
-    made = rank_correlations([p["search"] for p in points], [p["final"] for p in points])
+    made = _aligned(
+        rank_correlations([p["search"] for p in points], [p["final"] for p in points]),
+        opposed=proxy.get("opposed", False),
+    )
     return all(
         said is own if said is None or own is None else math.isclose(said, own, abs_tol=1e-9)
         for said, own in zip((proxy["spearman"], proxy["kendall"]), made, strict=True)

@@ -100,6 +100,8 @@ class RunRecord:
         per_class: of a class-conditional result, the scores that were made class by class: the
             value for each class, in their order, by metric; else null.
         objective: ``{"metric", "direction"}`` that the search optimised.
+        search_objective: the same of the search's own scores, where its evaluator names another
+            (a proxy's score is no FID); else null.
         parameters: number of parameters, ``{"generator", "discriminator"}``.
         macs: multiply-adds of the generator for one image.
         finalists: evaluations of the retrained candidates, as `Evaluation.to_json` gives them.
@@ -172,11 +174,17 @@ class RunRecord:
     tuning_budget: str | None = None
     content: Mapping[str, str | None] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    search_objective: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         for name, check in _FIELDS.items():
             check(getattr(self, name), name)
         _check_consistency(self)
+
+    @property
+    def search_metric(self) -> str:
+        """What the scores in the search's history are of."""
+        return (self.search_objective or self.objective)["metric"]
 
     def computed_hash(self, *, ignore: Sequence[str] = ()) -> str:
         """What `config_hash` has to be; see `hash_config`."""
@@ -294,6 +302,7 @@ _COST = instance(
         "device_seconds": number(least=0),
     }
 )
+_OBJECTIVE = instance({"metric": text(), "direction": one_of("min", "max")})
 _LIMIT = optional(number(least=0))
 _BUDGET = instance(
     dict.fromkeys(("architectures", "generator_steps", "images", "device_seconds"), _LIMIT)
@@ -337,7 +346,16 @@ def _digests(value: Any, where: str) -> None:
 
 # Records that were written before these fields were there lack them.
 _NEWER = frozenset(
-    {"bound_note", "content", "graphs", "decisions", "per_class", "proxy_correlation", "files"}
+    {
+        "bound_note",
+        "content",
+        "decisions",
+        "files",
+        "graphs",
+        "per_class",
+        "proxy_correlation",
+        "search_objective",
+    }
 )
 
 _FIELDS: dict[str, Check] = {
@@ -357,7 +375,8 @@ _FIELDS: dict[str, Check] = {
     "decisions": _options,
     "metrics": optional(_scores),
     "per_class": optional(_scores_by_class),
-    "objective": instance({"metric": text(), "direction": one_of("min", "max")}),
+    "objective": _OBJECTIVE,
+    "search_objective": optional(_OBJECTIVE),
     "parameters": optional(instance({"generator": integer(), "discriminator": integer()})),
     "macs": optional(integer()),
     "finalists": list_of(_EVALUATION),

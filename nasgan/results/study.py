@@ -174,7 +174,8 @@ class Study:
         """Scores in the search against those after training, of the architectures that have both.
 
         One row for each. Columns: what names the run, ``metric``, ``fidelity``, ``architecture``
-        (its id), ``search``, ``final``, and the run's ``spearman`` and ``kendall`` correlation; see
+        (its id), ``search_metric`` (another than ``metric`` where an evaluator names its scores
+        itself), ``search``, ``final``, and the run's ``spearman`` and ``kendall`` correlation; see
         `nasgan.results.proxy.proxy_correlation`.
         """
         rows: list[dict[str, Any]] = []
@@ -182,6 +183,7 @@ class Study:
             proxy = self._record(run, "proxy_correlation")
             if proxy:
                 kept = {k: proxy[k] for k in ("metric", "fidelity", "spearman", "kendall")}
+                kept["search_metric"] = proxy.get("search_metric", proxy["metric"])
                 rows.extend({**_identity(run), **kept, **point} for point in proxy["points"])
         return _pandas().DataFrame(rows)
 

@@ -127,16 +127,32 @@ def _is_formula(cell: str) -> bool:
 
 
 def markdown_table(rows: Sequence[Row], protocol: str, ranked_by: str) -> str:
-    """``rows`` as a Markdown table; in the metric ``ranked_by`` what shares the first rank is bold.
+    """``rows`` as a Markdown table; configurations' hashes stand in it where names are equal.
+
+    In the metric ``ranked_by`` what shares the first rank is bold.
 
     Metric names carry their features unless these are Inception's (`display_name`).
     """
     metrics = [name for name in metric_names(rows) if not is_companion(name)]
-    header = ["Rank", "Strategy", "Search space", "Architecture"]
+    with_config = _some_look_alike(rows)
+    header = ["Rank", "Strategy", "Search space", "Architecture", *["Config"] * with_config]
     header += [escape_markdown(metric_title(metric, protocol)) for metric in metrics]
     header += ["Seeds", "Failed", "Params G (M)", "MACs (G)", "Search steps", "Search device s"]
     header += ["Note"]
-    return markdown_lines(header, [_markdown_cells(row, metrics, ranked_by) for row in rows])
+    cells = (_markdown_cells(row, metrics, ranked_by, with_config=with_config) for row in rows)
+    return markdown_lines(header, cells)
+
+
+def _some_look_alike(rows: Sequence[Row]) -> bool:
+    """Whether rows of different settings have the same names."""
+    settings: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        settings.setdefault(_names(row), set()).add(row.config_hash)
+    return any(len(hashes) > 1 for hashes in settings.values())
+
+
+def _names(row: Row) -> tuple[str, ...]:
+    return row.strategy, row.space_label, row.architecture
 
 
 def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -176,9 +192,11 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _markdown_cells(row: Row, metrics: Sequence[str], ranked_by: str) -> list[str]:
-    names = [row.strategy, row.space_label, row.architecture]
-    cells = [rank_text(row), *map(escape_markdown, names)]
+def _markdown_cells(
+    row: Row, metrics: Sequence[str], ranked_by: str, *, with_config: bool
+) -> list[str]:
+    cells = [rank_text(row), *map(escape_markdown, _names(row))]
+    cells += [escape_markdown(row.config_hash[:6])] * with_config
     for metric in metrics:
         shown = value_text(row, metric)
         cells.append(f"**{shown}**" if row.rank == 1 and metric == ranked_by else shown)

@@ -108,8 +108,6 @@ class ToyEvaluator(Evaluator):
         together: see `Evaluator.together`.
     """
 
-    fidelity = "table"
-
     def __init__(
         self,
         scores: ToyScores,
@@ -120,7 +118,9 @@ class ToyEvaluator(Evaluator):
         trace: Trace,
         together: int = 1,
     ) -> None:
-        self.needs_shared_weights = shared  # type: ignore[misc]  # the toy stands for both kinds
+        # The toy stands for both kinds.
+        self.needs_shared_weights = shared  # type: ignore[misc]
+        self.fidelity = "shared" if shared else "scratch"  # type: ignore[misc]
         self.scores = scores
         self.ledger = ledger
         self.trace = trace

@@ -358,3 +358,26 @@ def test_a_column_that_looks_like_a_formula_is_read_back() -> None:
 def test_a_protocol_cannot_leave_its_place_in_markdown() -> None:
     board = build_leaderboard([record(protocol="p` <b>\n# title")])
     assert "Protocol `p' <b> # title`, ranked by" in board.to_markdown()
+
+
+# Rows that look alike
+
+
+def test_markdown_shows_the_configuration_where_rows_would_look_alike() -> None:
+    def rows(board: Leaderboard) -> list[list[str]]:
+        lines = [line for line in board.to_markdown().splitlines() if line.startswith("| ")]
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+    other = [
+        record("rl", seed, 15.0 + seed, run_id=f"other-{seed}", config_hash="0123456789")
+        for seed in range(3)
+    ]
+    alike = build_leaderboard([*seeds("rl", 12, 13, 14), *other])
+    assert len(alike.rows) == 2
+    header, _, *found = rows(alike)
+    place = header.index("Config")
+    shown = [row[place] for row in found[:2]]
+    assert shown == [row.config_hash[:6] for row in alike.rows]
+    assert len(set(shown)) == 2
+    header = rows(build_leaderboard([*seeds("rl", 12, 13, 14), *seeds("random", 15, 16, 17)]))[0]
+    assert "Config" not in header

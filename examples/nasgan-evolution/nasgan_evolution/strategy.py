@@ -46,7 +46,7 @@ class RegularisedEvolution(AskTellStrategy):
     @property
     def label(self) -> str:
         """Two methods, two rows of the leaderboard."""
-        return "evolution_pareto" if self.pareto else "evolution"
+        return f"{super().label}_pareto" if self.pareto else super().label
 
     @property
     def finished(self) -> bool:

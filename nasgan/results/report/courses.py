@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from nasgan.results.report.anytime import Curve, incumbent_curve, mean_curve, training_curve
 from nasgan.results.report.charts import Line, Reference, line_chart
 from nasgan.results.report.collect import Chapter, LabelledRow
-from nasgan.results.report.figures import bounds, direction
+from nasgan.results.report.figures import bounds, direction, searched_label
 from nasgan.results.report.histories import RunHistory
 from nasgan.results.report.labels import (
     UNIT_WORDS,
-    axis_label,
     fidelity_words,
     in_unit,
-    metric_label,
 )
 from nasgan.results.report.palette import Style
 from nasgan.results.report.scales import shown
@@ -34,7 +32,7 @@ def search_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
     groups: dict[tuple[Task, str, str], list[LabelledRow]] = {}
     for row in chapter.search_rows:
         kinds = {
-            (run.record.objective["metric"], scored.fidelity)
+            (run.record.search_metric, scored.fidelity)
             for run in row.runs
             if run.history is not None
             for scored in run.history.scored
@@ -78,7 +76,7 @@ def _search_figure(
         row.short: [
             _of_fidelity(run.history, fidelity)
             for run in row.runs
-            if run.history is not None and run.record.objective["metric"] == metric
+            if run.history is not None and run.record.search_metric == metric
         ]
         for row in rows
     }
@@ -139,14 +137,14 @@ def _figure(
     if not lines:
         return None
     words = UNIT_WORDS[unit]
-    name = metric_label(metric, chapter.protocol)
+    name = searched_label(chapter, metric)
     ends = "; ".join(f"{line.name} ends at {shown(line.points[-1].mean, 4)}" for line in lines)
     return Figure(
         title,
         line_chart(
             lines,
             x_label=words,
-            y_label=axis_label(metric, chapter.protocol),
+            y_label=searched_label(chapter, metric, arrow=True),
             label=f"{name} against {words}, {title}: {ends}",
             references=references,
         ),

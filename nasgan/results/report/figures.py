@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nasgan.metrics.table import METRICS
 from nasgan.results.report.charts import Point, Reference, scatter_chart
 from nasgan.results.report.collect import Chapter, LabelledRow, Run
-from nasgan.results.report.labels import axis_label, direction_of, is_spread, metric_label
+from nasgan.results.report.labels import ARROWS, axis_label, direction_of, is_spread, metric_label
 from nasgan.results.report.palette import (
     NEUTRAL,
     Style,
@@ -29,6 +30,7 @@ __all__ = [
     "bounds",
     "direction",
     "line_keys",
+    "searched_label",
     "seed_tabs",
     "series_styles",
     "tradeoff_keys",
@@ -48,6 +50,21 @@ def direction(chapter: Chapter, metric: str) -> str:
         if run.record.objective["metric"] == metric:
             return direction_of(metric, run.record.objective["direction"])
     return direction_of(metric, "min")
+
+
+def searched_label(chapter: Chapter, metric: str, *, arrow: bool = False) -> str:
+    """What searches score: a metric, or what an evaluator calls its scores itself.
+
+    Args:
+        chapter: the runs.
+        metric: its name.
+        arrow: whether to say where better lies.
+    """
+    searched = (run.record.search_objective for run in chapter.runs)
+    own = {found["metric"]: found["direction"] for found in searched if found is not None}
+    if metric not in own or metric in METRICS:
+        return (axis_label if arrow else metric_label)(metric, chapter.protocol)
+    return metric + ARROWS[own[metric]] if arrow else metric
 
 
 def bounds(chapter: Chapter) -> Mapping[str, float]:

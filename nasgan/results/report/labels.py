@@ -12,6 +12,7 @@ from nasgan.results.report.scales import shown
 from nasgan.results.rows import Row
 
 __all__ = [
+    "ARROWS",
     "UNIT_WORDS",
     "axis_label",
     "direction_of",
@@ -33,6 +34,9 @@ UNIT_WORDS: Mapping[str, str] = {
     "images": "images",
     "architectures": "architectures",
 }
+
+ARROWS: Mapping[str, str] = {"min": " ↓", "max": " ↑"}
+"""Where better lies, by direction."""
 
 _FIDELITIES: Mapping[str, str] = {
     "shared": "with shared weights",
@@ -57,7 +61,7 @@ def metric_label(metric: str, protocol: str) -> str:
 
 def axis_label(metric: str, protocol: str) -> str:
     """The same with an arrow to where better lies."""
-    arrow = {"min": " ↓", "max": " ↑"}.get(direction_of(metric), "")
+    arrow = ARROWS.get(direction_of(metric), "")
     return metric_label(metric, protocol) + arrow
 
 

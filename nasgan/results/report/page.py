@@ -30,6 +30,7 @@ from nasgan.results.report.details import (
 )
 from nasgan.results.report.figures import (
     line_keys,
+    searched_label,
     seed_tabs,
     series_styles,
     tradeoff_keys,
@@ -37,7 +38,6 @@ from nasgan.results.report.figures import (
 )
 from nasgan.results.report.grids import budget_for
 from nasgan.results.report.jobs import Jobs
-from nasgan.results.report.labels import metric_label
 from nasgan.results.report.palette import Style
 from nasgan.results.report.preferences import OptionFigure, option_figures
 from nasgan.results.report.proxies import proxy_figures
@@ -208,7 +208,7 @@ def _facts(chapter: Chapter) -> list[tuple[str, str]]:
     checksums = sorted({row.row.dataset_checksum[:12] for row in chapter.rows})
     objectives = sorted(
         {
-            metric_label(run.record.objective["metric"], chapter.protocol)
+            searched_label(chapter, run.record.search_metric)
             for run in chapter.runs
             if run.record.kind == "search"
         }

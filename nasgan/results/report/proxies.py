@@ -41,6 +41,7 @@ def _proxy_figure(
 ) -> Figure:
     first = found[0][1]
     name = metric_label(first["metric"], chapter.protocol)
+    searched = first.get("search_metric", name)
     points = [
         Point(
             point["search"],
@@ -58,9 +59,9 @@ def _proxy_figure(
         row.label,
         scatter_chart(
             points,
-            x_label=f"{name} in the search, {how}" if how else f"{name} in the search",
+            x_label=f"{searched} in the search, {how}" if how else f"{searched} in the search",
             y_label=f"{name}, retrained",
-            label=f"{name} in the search against {name} after retraining, {row.label}: {words}",
+            label=f"{searched} in the search against {name} after retraining, {row.label}: {words}",
         ),
         note=words,
         table=Table(

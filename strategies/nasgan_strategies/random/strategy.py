@@ -48,11 +48,6 @@ class RandomSearch(AskTellStrategy):
         self._scored: list[Evaluation] = []
 
     @property
-    def label(self) -> str:
-        """``random`` with shared weights, ``random_scratch`` without."""
-        return "random" if self.run.evaluator.needs_shared_weights else "random_scratch"
-
-    @property
     def _rungs(self) -> list[tuple[int, int | None]]:
         if self.run.evaluator.needs_shared_weights:
             return [(self._schedule.candidates, None)]

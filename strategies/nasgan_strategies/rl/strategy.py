@@ -185,7 +185,7 @@ class RLSearch(AskTellStrategy):
     @property
     def label(self) -> str:
         """``rl``; with suffixes for what makes another method of it."""
-        label = self.name if self._shared else f"{self.name}_scratch"
+        label = super().label
         if self._shared and self._stages < self.run.space.num_stages:
             label += "_single_level"
         if self._learner.update == "published":
