@@ -11,9 +11,11 @@ from torch import Tensor
 
 from nasgan.errors import DatasetError
 
-__all__ = ["ImageSet", "Splits"]
+__all__ = ["ImageSet", "Splits", "content_checksum"]
 
 _HASHED_ROWS = 8192
+# More are no classes but numbers that happen to be whole: an id of each image, a year, a hash.
+_MOST_CLASSES = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ class ImageSet:
             _set(self, "labels", _checked_labels(self.labels, self.images, where))
         _set(self, "num_classes", _class_count(self.labels, self.num_classes, where))
         if not self.checksum:
-            _set(self, "checksum", _checksum(self.images, self.labels))
+            _set(self, "checksum", content_checksum(self.images, self.labels))
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -176,10 +178,16 @@ def _class_count(labels: Tensor | None, declared: int, where: str) -> int:
         raise DatasetError(
             f"{where}: labels must lie between 0 and {count - 1}, found {low} to {high}"
         )
+    if count > _MOST_CLASSES:
+        raise DatasetError(
+            f"{where}: {count} classes are more than the {_MOST_CLASSES} that there may be (the "
+            f"largest label is {high}); number the classes from 0 on without gaps "
+            "(numpy.unique(labels, return_inverse=True)), or leave the labels out"
+        )
     return count
 
 
-def _checksum(images: Tensor, labels: Tensor | None) -> str:
+def content_checksum(images: Tensor, labels: Tensor | None) -> str:
     """SHA-256 of the content in (N, C, H, W) order, a slice at a time (no second copy)."""
     digest = hashlib.sha256(f"uint8{tuple(images.shape)}".encode())
     for rows in torch.split(images, _HASHED_ROWS):

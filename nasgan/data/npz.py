@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from nasgan.data.image_set import ImageSet, Splits
+from nasgan.data.image_set import ImageSet, Splits, content_checksum
+from nasgan.data.picture_files import listed
 from nasgan.data.pixels import resize_images
 from nasgan.errors import ConfigError, DatasetError
 from nasgan.reading import open_file
@@ -19,6 +22,10 @@ __all__ = ["load_npz", "read_arrays"]
 
 _WANTED = "an .npz with uint8 `images` (N,H,W,C or N,C,H,W) and optional integer `labels` (N,)"
 _HOW = "write one with numpy.savez(path, images=..., labels=...)"
+
+Labels: TypeAlias = "NDArray[np.int64] | None"
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def load_npz(
@@ -32,7 +39,9 @@ def load_npz(
 
     The file holds ``images`` (uint8) and optionally ``labels`` (integers from 0); a single array of
     any name is taken as the images. Layouts: (N, H, W, C), (N, C, H, W) or, for grey images,
-    (N, H, W). Four axes are read as (N, H, W, C) if the last is 1 or 3, else as (N, C, H, W).
+    (N, H, W). Four axes are read as (N, H, W, C) if the last is 1 or 3, else as (N, C, H, W). Where
+    the train labels leave numbers out, the classes are numbered in their order, and a message says
+    so.
 
     Args:
         path: the file to train on.
@@ -51,22 +60,21 @@ def load_npz(
         raise ConfigError(f"dataset.image_channels must be 1 or 3, not {image_channels}")
     path = Path(path).expanduser()
     name = name or path.stem
-    train = _read(path, name, "train", image_size, image_channels, num_classes=0)
+    wanted = (image_size, image_channels)
+    pixels, labels = _read(path, *wanted)
+    ids = _class_ids(path, labels)
+    train = _image_set(path, name, "train", pixels, labels, ids)
     if test_path is None:
         return Splits(train)
     test_path = Path(test_path).expanduser()
-    test = _read(test_path, name, "test", image_size, image_channels, train.num_classes)
+    pixels, labels = _read(test_path, *wanted)
+    if train.labels is None:
+        ids = _class_ids(test_path, labels)
+    test = _image_set(test_path, name, "test", pixels, labels, ids, train.num_classes)
     return Splits(train, test)
 
 
-def _read(
-    path: Path,
-    name: str,
-    split: str,
-    image_size: int | None,
-    image_channels: int,
-    num_classes: int,
-) -> ImageSet:
+def _read(path: Path, image_size: int | None, image_channels: int) -> tuple[Tensor, Labels]:
     images, labels = read_arrays(path)
     if images.shape[1] != image_channels:
         raise DatasetError(
@@ -75,19 +83,55 @@ def _read(
         )
     height, width = images.shape[2:]
     if image_size is None or image_size == height or height != width:  # the last: refused below
-        pixels = torch.from_numpy(images)
-    else:
-        pixels = resize_images(images, image_size)
+        return torch.from_numpy(images), labels
+    return resize_images(images, image_size), labels
+
+
+def _class_ids(path: Path, labels: Labels) -> NDArray[np.int64] | None:
+    """The labels that stand for the classes 0, 1, ...; None where they are these numbers."""
+    ids = np.unique([] if labels is None else labels)
+    if not len(ids) or ids[0] < 0 or ids[-1] == len(ids) - 1:
+        return None
+    names = listed([str(number) for number in ids])
+    _LOGGER.info("%s: the labels %s are the classes 0 to %d", path, names, len(ids) - 1)
+    return ids
+
+
+def _image_set(
+    path: Path,
+    name: str,
+    split: str,
+    pixels: Tensor,
+    labels: Labels,
+    ids: NDArray[np.int64] | None,
+    num_classes: int = 0,
+) -> ImageSet:
+    """The set, its labels numbered by ``ids``; the checksum is of the labels in the file."""
+    stored = None if labels is None else torch.from_numpy(labels)
     try:
         return ImageSet(
             name=name,
             images=pixels,
-            labels=None if labels is None else torch.from_numpy(labels),
+            labels=stored if stored is None or ids is None else _numbered(stored, ids),
             split=split,
+            checksum="" if ids is None else content_checksum(pixels.contiguous(), stored),
             num_classes=0 if labels is None else num_classes,
         )
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
+
+
+def _numbered(labels: Tensor, ids: NDArray[np.int64]) -> Tensor:
+    """The place of each label among ``ids``."""
+    known = torch.from_numpy(ids)
+    places = torch.searchsorted(known, labels).clamp(max=len(ids) - 1)
+    foreign = labels[known[places] != labels]
+    if len(foreign):
+        raise DatasetError(
+            f"the label {int(foreign[0])} is of none of the train images, whose labels are "
+            + listed([str(number) for number in ids])
+        )
+    return places
 
 
 def read_arrays(
@@ -111,7 +155,7 @@ def read_arrays(
         raise DatasetError(f"{path}: the labels are {labels.dtype}, not integers; {advice}")
     if images.ndim not in (3, 4):
         raise DatasetError(f"{path}: the images have the shape {images.shape}; wanted: {_WANTED}")
-    planar = np.ascontiguousarray(_planes_first(images))
+    planar = np.ascontiguousarray(_planes_first(images, path))
     return planar, None if labels is None else labels.astype(np.int64)
 
 
@@ -146,7 +190,27 @@ def _is_archive(path: Path, advice: str) -> bool:
         raise DatasetError(f"{path} cannot be read: {error.strerror}; {advice}") from error
 
 
-def _planes_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _planes_first(images: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     if images.ndim == 3:
         return images[:, None]
-    return images.transpose(0, 3, 1, 2) if images.shape[3] in (1, 3) else images
+    if images.shape[3] in (1, 3):
+        return images.transpose(0, 3, 1, 2)
+    other = "" if images.shape[1] in (1, 3) else _other_layout(*images.shape)
+    if other:
+        raise DatasetError(f"{path}: the images {images.shape} are {other}; wanted: {_WANTED}")
+    return images
+
+
+def _other_layout(first: int, second: int, third: int, fourth: int) -> str:
+    """What a shape that is not taken looks like, and how to change it; empty if like nothing."""
+    kinds = {2: "grey with transparency (LA)", 4: "RGBA"}
+    if fourth in kinds and second == third:
+        return f"{kinds[fourth]}: compose them onto a colour, or take images[..., :{fourth - 1}]"
+    if second in kinds and third == fourth:
+        return f"{kinds[second]}: compose them onto a colour, or take images[:, :{second - 1}]"
+    turn = "take images.transpose(3, 0, 1, 2)"
+    if first == second and third in (1, 3, 4):
+        return f"(H, W, C, N), the images last: {turn}"
+    if second == third and first in (1, 3, 4):
+        return f"(C, H, W, N), the images last: {turn}"
+    return ""

@@ -150,7 +150,7 @@ def check_classes(labels: Tensor | None, num_classes: int, what: str) -> None:
     few = [number for number, count in enumerate(counts) if count < _LEAST]
     if few:
         raise ConfigError(
-            f"{what} has fewer than {_LEAST} images of the classes "
-            f"{', '.join(map(str, few))}: too few for the FID of a class. Leave these classes out, "
-            "or train without classes"
+            f"{what} has fewer than {_LEAST} images of the classes {', '.join(map(str, few[:10]))}"
+            f"{f' and {len(few) - 10} more' if len(few) > 10 else ''}: too few for the FID of a "
+            "class. Leave these classes out, or train without classes"
         )

@@ -142,3 +142,9 @@ def test_splits_must_agree() -> None:
         Splits(train, ImageSet("shapes", images(side=8), split="test"))
     with pytest.raises(DatasetError, match="3 classes"):
         Splits(train, ImageSet("shapes", images(), torch.tensor([0, 1, 2, 0, 1, 2]), "test"))
+
+
+def test_label_ids_that_would_make_a_billion_classes_are_refused_in_a_line() -> None:
+    with pytest.raises(DatasetError, match=r"numpy\.unique") as caught:
+        ImageSet("shapes", images(2), torch.tensor([0, 10**9]))
+    assert len(str(caught.value)) < 400

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nasgan.data import load_npz, resize_images
+from nasgan.data import ImageSet, load_npz, resize_images
 from nasgan.errors import ConfigError, DatasetError
 
 
@@ -171,3 +171,72 @@ def test_a_damaged_file_is_read_or_refused_but_never_crashes(tmp_path: Path) -> 
 def test_impossible_settings_are_refused(train: Path, settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         load_npz(train, **settings)  # type: ignore[arg-type]
+
+
+def test_labels_with_gaps_are_numbered_in_their_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = np.array([7, 10**9, 7, 40, 10**9, 40])
+    train = saved(tmp_path / "a.npz", images=pixels(6, 8, 8, 3), labels=ids)
+    test = saved(tmp_path / "t.npz", images=pixels(2, 8, 8, 3), labels=np.array([10**9, 40]))
+    with caplog.at_level("INFO"):
+        splits = load_npz(train, test_path=test)
+    assert splits.train.labels is not None
+    assert splits.train.labels.tolist() == [0, 2, 0, 1, 2, 1]
+    assert splits.train.num_classes == 3
+    assert splits.test is not None
+    assert splits.test.labels is not None
+    assert (splits.test.labels.tolist(), splits.test.num_classes) == ([2, 1], 3)
+    assert caplog.messages == [f"{train}: the labels 7, 40, 1000000000 are the classes 0 to 2"]
+
+
+def test_numbering_the_classes_leaves_the_checksum_that_of_the_file(tmp_path: Path) -> None:
+    ids = np.array([5, 5, 9, 9, 9, 5])
+    found = load_npz(saved(tmp_path / "a.npz", images=pixels(6, 8, 8, 3), labels=ids)).train
+    stored = torch.from_numpy(pixels(6, 8, 8, 3)).permute(0, 3, 1, 2)
+    assert found.checksum == ImageSet("a", stored, torch.from_numpy(ids)).checksum
+
+
+def test_a_test_label_that_no_train_image_has_is_refused(tmp_path: Path) -> None:
+    train = saved(tmp_path / "a.npz", images=pixels(3, 8, 8, 3), labels=np.array([5, 50, 500]))
+    for label in (6, 501, -1):
+        test = saved(tmp_path / "t.npz", images=pixels(2, 8, 8, 3), labels=np.array([5, label]))
+        with pytest.raises(DatasetError, match=rf"t\.npz: the label {label} .* 5, 50, 500$"):
+            load_npz(train, test_path=test)
+
+
+def test_an_id_for_each_image_is_no_class_and_refused_in_a_line(tmp_path: Path) -> None:
+    count = 70_000
+    path = saved(
+        tmp_path / "a.npz", images=np.zeros((count, 1, 1), np.uint8), labels=np.arange(count)
+    )
+    with pytest.raises(DatasetError, match="70000 classes are more than the 65536") as caught:
+        load_npz(path, image_channels=1)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ((5, 8, 8, 4), r"RGBA.*images\[\.\.\., :3\]"),
+        ((5, 4, 8, 8), r"RGBA.*images\[:, :3\]"),
+        ((5, 8, 8, 2), r"LA.*images\[\.\.\., :1\]"),
+        ((8, 8, 3, 5), r"\(H, W, C, N\).*transpose\(3, 0, 1, 2\)"),
+        ((8, 8, 1, 5), r"\(H, W, C, N\)"),
+        ((8, 8, 4, 5), r"\(H, W, C, N\)"),
+        ((3, 8, 8, 5), r"\(C, H, W, N\).*transpose\(3, 0, 1, 2\)"),
+    ],
+)
+def test_arrays_of_other_layouts_are_named(
+    tmp_path: Path, shape: tuple[int, ...], name: str
+) -> None:
+    with pytest.raises(DatasetError, match=name):
+        load_npz(saved(tmp_path / "a.npz", images=pixels(*shape)))
+
+
+def test_the_turn_that_is_advised_makes_images_of_any_layout(tmp_path: Path) -> None:
+    wanted = load_npz(saved(tmp_path / "a.npz", images=pixels(5, 8, 8, 3))).train
+    for k, axes in enumerate([(1, 2, 3, 0), (3, 1, 2, 0)]):
+        other = pixels(5, 8, 8, 3).transpose(axes)
+        turned = saved(tmp_path / f"{k}.npz", images=other.transpose(3, 0, 1, 2))
+        assert load_npz(turned).train.checksum == wanted.checksum

@@ -14,7 +14,7 @@ from torch import Tensor
 from nasgan.data import ImageSet, Splits, load_digits
 from nasgan.errors import ConfigError
 from nasgan.metrics import GeneratedImages, MetricError, classes
-from nasgan.metrics.classes import ClassReferences
+from nasgan.metrics.classes import ClassReferences, check_classes
 from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.features import make_features
 from nasgan.metrics.harness import MetricHarness, Scores, build_harness
@@ -187,3 +187,10 @@ def test_the_least_number_of_images_counts_each_class() -> None:
     assert least_images(["fid", "fid_per_class"], 10) == 20
     assert least_images(["is", "fid_per_class"], 3) == 10
     assert least_images(["fid"], 10) == 2
+
+
+def test_many_classes_with_few_images_are_told_in_a_line() -> None:
+    labels = torch.cat([torch.arange(5000), torch.zeros(1, dtype=torch.int64)])
+    with pytest.raises(ConfigError, match=r"the classes 1, 2, .* and 4989 more:") as caught:
+        check_classes(labels, 5000, "faces")
+    assert len(str(caught.value)) < 250
