@@ -3,16 +3,20 @@
 Plain: `benchmarks.plain_autogan`, fed by a PIL DataLoader with worker processes. nasgan: its own
 trainer with its own data, eager, compiled, with CUDA graphs (``reduce-overhead``), in each
 precision. First both train a small pair in float64 from equal weights and latents, and their losses
-are compared. Then the variants run in turn in one process; the table gives medians and ratios.
-Synthetic pixels: no data are needed.
+are compared. Then each variant runs in turns with the plain formulation in one process; the table
+gives medians, ratios and how many graphs torch.compile has made: a compiled variant without any, or
+with some that were not run as CUDA graphs where it is named after them, fails. Synthetic pixels: no
+data are needed.
 
     python benchmarks/training_step.py --threads 1
     python benchmarks/training_step.py --device cuda
+    python benchmarks/training_step.py --device cuda --lease     # four minutes at most
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -21,6 +25,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 
 from benchmarks.input_pipeline import PilImages, published_batches
 from benchmarks.plain_autogan import PlainDiscriminator, PlainGenerator, PlainStep
@@ -29,12 +34,14 @@ from nasgan.data import ImageSet, ShuffledBatches
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded, torch_generator
 from nasgan.training import AdversarialTrainer, TrainerSettings
+from nasgan.training.settings import CUDA_GRAPHS
 from nasgan_search_spaces.autogan.published import AUTOGAN_A
 from nasgan_search_spaces.autogan.space import AutoGANSpace
 
 SIDE, LATENT_DIM, SEED = 32, 128, 0
 TARGETS = {"eager": 1.25, "compiled": 1.4}  # on a CPU, batch 8 to 16
 TARGET_CUDA = 3.0  # the best variant, batch 64 to 128
+LEASE_SECONDS = 225.0  # python and torch have to start, too
 CHECK_CHANNELS, CHECK_BATCH, CHECK_STEPS, TOLERANCE = (24, 16), 4, 3, 1e-8
 
 Step = Callable[[], object]
@@ -55,7 +62,7 @@ class Variant:
         return f"nasgan, {KINDS.get(self.compile, self.compile)}, {self.precision}"
 
 
-KINDS = {"off": "eager", "default": "compiled", "reduce-overhead": "compiled with CUDA graphs"}
+KINDS = {"off": "eager", "reduce-overhead": "compiled with CUDA graphs", "default": "compiled"}
 
 
 def networks(channels: tuple[int, int]) -> Supernet:
@@ -188,75 +195,129 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def working_steps(
-    images: ImageSet, batch: int, options: argparse.Namespace
-) -> tuple[dict[str, Step], list[str]]:
-    """The variants that run here, warmed up, and why others do not."""
-    steps: dict[str, Step] = {"plain": plain_step(images, batch, options)}
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of a variant.
+
+    Attributes:
+        plain: seconds an iteration of the plain formulation, round by round.
+        own: those of the variant.
+        graphs: that torch.compile has made of it.
+        skipped: of these, how many it refused to run as CUDA graphs.
+        warm_up: seconds until the first round: compilation.
+    """
+
+    plain: list[float]
+    own: list[float]
+    graphs: int
+    skipped: int
+    warm_up: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than plain: the median of the ratios within a round."""
+        return statistics.median(a / b for a, b in zip(self.plain, self.own, strict=True))
+
+
+def measured(
+    variant: Variant, plain: Step, images: ImageSet, options: argparse.Namespace
+) -> Figures:
+    """The variant in turns with the plain formulation, which is warm."""
+    counts = graph_counts()
+    started = time.perf_counter()
+    step = our_step(images, options.batch_size, variant, options)
+    seconds(step, options, options.warm_up)
+    warm_up = time.perf_counter() - started
+    rounds = [
+        (seconds(plain, options, options.iterations), seconds(step, options, options.iterations))
+        for _ in range(options.rounds)
+    ]
+    graphs, skipped = (new - old for new, old in zip(graph_counts(), counts, strict=True))
+    return Figures([a for a, _ in rounds], [b for _, b in rounds], graphs, skipped, warm_up)
+
+
+def graph_counts() -> tuple[int, int]:
+    """How many graphs torch.compile has made, and refused to run as CUDA graphs, so far."""
+    return int(counters["stats"]["unique_graphs"]), int(counters["inductor"]["cudagraph_skips"])
+
+
+def fault(variant: Variant, found: Figures, device: torch.device) -> str:
+    """Why the figures are not those of what the variant is called; empty if they are."""
+    if variant.compile == "off":
+        return ""
+    if not found.graphs:
+        return "torch.compile has made no graph: these are eager figures"
+    if variant.compile in CUDA_GRAPHS and device.type == "cuda" and found.skipped:
+        return f"{found.skipped} graphs were not run as CUDA graphs"
+    return ""
+
+
+def table(
+    images: ImageSet, options: argparse.Namespace, ends: float
+) -> tuple[dict[str, Figures], list[str], bool]:
+    """Measure and print the variants, those first that tell most.
+
+    Args:
+        images: to train on.
+        options: with the ``batch_size``.
+        ends: the moment (`time.perf_counter`) by which all has to be over.
+
+    Returns:
+        The figures by variant, remarks, and whether all variants were what they are called.
+    """
+    plain = plain_step(images, options.batch_size, options)
+    seconds(plain, options, options.warm_up)
+    heading = f"batch {options.batch_size} / {2 * options.batch_size}"
+    print(f"\n{heading:<45}  ms/iteration   lowest  images/s   ratio  graphs")
+    figures: dict[str, Figures] = {}
     remarks = []
-    for precision in options.precision:
-        for mode in options.compile:
-            variant = Variant(mode, precision)
-            started = time.perf_counter()
-            try:
-                step = our_step(images, batch, variant, options)
-                seconds(step, options, options.warm_up)
-            except Exception as error:  # torch.compile fails in many ways; the others go on
-                remarks.append(f"{variant.name}: does not run here ({_first_line(error)})")
-                continue
-            steps[variant.name] = step
-            if mode != "off":
-                spent = time.perf_counter() - started
-                remarks.append(f"{variant.name}: {spent:.0f} s to compile and warm up")
-    seconds(steps["plain"], options, options.warm_up)
-    return steps, remarks
+    honest = True
+    longest = {True: 0.0, False: 0.0}  # of those compiled, and eager
+    for variant in [Variant(m, p) for p in options.precision for m in options.compile]:
+        started = time.perf_counter()
+        if started + longest[variant.compile != "off"] > ends:
+            remarks.append(f"{variant.name}: left out, the time is up")
+            continue
+        try:
+            found = measured(variant, plain, images, options)
+        except Exception as error:  # torch.compile fails in many ways; the others go on
+            remarks.append(f"{variant.name}: does not run here ({_first_line(error)})")
+            continue
+        took = time.perf_counter() - started
+        longest[variant.compile != "off"] = max(took, longest[variant.compile != "off"])
+        figures[variant.name] = found
+        print(_row(variant.name, found.own, options.batch_size, found))
+        wrong = fault(variant, found, options.device)
+        honest &= not wrong
+        remarks += [f"{variant.name}: FAILED, {wrong}"] if wrong else []
+        if variant.compile != "off":
+            remarks.append(f"{variant.name}: {found.warm_up:.0f} s to compile and warm up")
+    if figures:
+        every = [own for found in figures.values() for own in found.plain]
+        print(_row("plain", every, options.batch_size))
+    return figures, remarks, honest
 
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:160]
 
 
-def skipped_graphs() -> int:
-    """How many graphs torch.compile refused to record as CUDA graphs, so far."""
-    try:
-        from torch._dynamo.utils import counters
-    except ImportError:
-        return 0
-    return int(counters["inductor"]["cudagraph_skips"])
-
-
-def measure(steps: dict[str, Step], options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds an iteration of each variant, in turn, round by round."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.rounds):
-        for name, step in steps.items():
-            times[name].append(seconds(step, options, options.iterations))
-    return times
-
-
-def report(times: dict[str, list[float]], batch: int, n_critic: int = 5) -> dict[str, float]:
-    """Print the table of one batch size; the ratio of each variant to the plain formulation.
-
-    A ratio is the median over the rounds of the ratios within a round.
-    """
-    width = max(map(len, times)) + 2
-    print(f"\n{f'batch {batch} / {2 * batch}':<{width}}  ms/iteration   lowest  images/s   ratio")
-    ratios = {}
-    for name, own in times.items():
-        middle = statistics.median(own)
-        ratios[name] = statistics.median(a / b for a, b in zip(times["plain"], own, strict=True))
-        rate = n_critic * batch / middle
-        print(
-            f"{name:<{width}}  {1e3 * middle:12.1f} {1e3 * min(own):8.1f}  {rate:8.1f}"
-            f"  {ratios[name]:6.2f}"
-        )
-    return ratios
+def _row(
+    name: str, times: list[float], batch: int, found: Figures | None = None, n_critic: int = 5
+) -> str:
+    middle = statistics.median(times)
+    rate = n_critic * batch / middle
+    ratio, graphs = ("", "") if found is None else (f"{found.ratio:.2f}", f"{found.graphs}")
+    return (
+        f"{name:<45}  {1e3 * middle:12.1f} {1e3 * min(times):8.1f}  {rate:8.1f}  {ratio:>6}"
+        f"  {graphs:>6}"
+    )
 
 
 def meets_targets(ratios: dict[str, float], device: torch.device) -> bool:
     """Print how the ratios compare with what was asked for."""
     if device.type == "cuda":
-        best = max(ratios.values())
+        best = max(ratios.values(), default=0.0)
         print(f"best variant: {best:.2f} (target {TARGET_CUDA})")
         return best >= TARGET_CUDA
     met = True
@@ -281,11 +342,16 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     # The CPU clock holds still while others use the machine. It does not see the loader's workers.
     add("--clock", choices=list(CLOCKS), default="wall", help="cpu: for busy machines, 1 thread")
     add("--workers", type=int, default=2, help="of the PIL DataLoader")
-    add("--rounds", type=int, default=5)
+    add("--rounds", type=int, default=5, help="of each variant and the plain formulation in turns")
     add("--iterations", type=int, help="timed together; CPU: 1, CUDA: 20")
     add("--warm-up", type=int, default=3, help="iterations before the first round")
+    add("--lease", action="store_true", help="end within 4 minutes: one batch, 3 short rounds")
     options = parser.parse_args(arguments)
     cuda = options.device.type == "cuda"
+    if options.lease:
+        options.rounds = min(options.rounds, 3)
+        options.batch = options.batch or ([64] if cuda else [8])
+        options.iterations = options.iterations or (10 if cuda else 1)
     options.channels = tuple(options.channels)
     options.batch = options.batch or ([64, 128] if cuda else [8, 16])
     options.compile = options.compile or (list(KINDS) if cuda else ["off", "default"])
@@ -293,13 +359,15 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     if not options.precision:
         options.precision = ["float32"]
         if cuda:
-            options.precision += ["tf32", *(["bf16"] if torch.cuda.is_bf16_supported() else [])]
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+            options.precision = [*(["bf16"] if has_bf16 else []), "tf32", "float32"]
     return options
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Check, measure and print; return 0 if the losses are equal and the targets met."""
     options = parsed(arguments)
+    ends = time.perf_counter() + LEASE_SECONDS if options.lease else math.inf
     if options.threads:
         torch.set_num_threads(options.threads)
     random = torch.Generator().manual_seed(SEED)
@@ -320,12 +388,9 @@ def main(arguments: list[str] | None = None) -> int:
         f"{'equal' if met else 'DIFFERENT'}, {difference:.1e} (limit {TOLERANCE:g})"
     )
     for batch in options.batch:
-        skipped = skipped_graphs()
-        steps, remarks = working_steps(images, batch, options)
-        ratios = report(measure(steps, options), batch)
-        met &= meets_targets(ratios, device)
-        if skipped_graphs() > skipped:
-            remarks.append(f"{skipped_graphs() - skipped} graphs were not run as CUDA graphs")
+        options.batch_size = batch
+        figures, remarks, honest = table(images, options, ends)
+        met &= honest and meets_targets({k: v.ratio for k, v in figures.items()}, device)
         print("\n".join(remarks))
     return 0 if met else 1
 
