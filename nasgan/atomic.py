@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,12 +17,16 @@ from nasgan.errors import StorageError
 
 __all__ = [
     "append_line",
+    "is_unwritable",
+    "new_folder",
     "remove_leftovers",
     "storage_error",
     "write_bytes",
     "write_file",
+    "write_files",
     "write_json",
     "write_text",
+    "write_texts",
 ]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -34,21 +40,55 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         StorageError: the disk is full or the folder cannot be written; the old file is intact.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    write_files({path: write})
+
+
+def write_files(writers: Mapping[Path, Callable[[BinaryIO], object]]) -> None:
+    """`write_file` for files that belong together: none takes its name before all are whole.
+
+    Raises:
+        StorageError: as `write_file`; the old files are intact.
+    """
+    temporaries: dict[Path, Path] = {}
+    path = Path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        _discard(temporary)
-        raise storage_error(path, error) from error
-    except BaseException:
-        _discard(temporary)
+        for path, write in writers.items():
+            name = f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+            temporaries[path] = path.with_name(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporaries[path].open("xb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
+            _sync_folder(path.parent)
+    except BaseException as error:
+        for temporary in temporaries.values():
+            _discard(temporary)
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise storage_error(path, error) from error
         raise
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` that takes its name when all has gone well.
+
+    Raises:
+        StorageError: it cannot be written; nothing is left behind.
+    """
+    staging = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+        staging.rename(path)
+    except OSError as error:
+        # Where it was put together is nobody's business.
+        cause = error.__cause__ if isinstance(error, StorageError) else error
+        raise storage_error(path, cause if isinstance(cause, OSError) else error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -73,6 +113,16 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """`write_text` for files that belong together: see `write_files`."""
+    data = {path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()}
+    write_files({path: partial(_write_all, content) for path, content in data.items()})
+
+
+def _write_all(content: bytes, stream: BinaryIO) -> None:
+    stream.write(content)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Atomically write ``value`` as indented JSON; NaN and infinity are refused (not JSON)."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
@@ -95,11 +145,16 @@ def append_line(path: Path, line: str) -> None:
         raise storage_error(path, error) from error
 
 
+def is_unwritable(error: OSError) -> bool:
+    """Whether nothing may be written there: no permission, or a file system for reading only."""
+    return error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Turn an operating-system error about ``path`` into one that says what to do."""
     if error.errno in _FULL:
         advice = "the disk (or quota) is full; free some space and run the same command again"
-    elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+    elif is_unwritable(error):
         advice = "the folder is not writable; choose another with run_dir="
     else:
         advice = "check the folder and run the same command again"

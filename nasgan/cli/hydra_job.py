@@ -28,6 +28,7 @@ from nasgan.cli.outcome import Outcome, is_refusal, report
 from nasgan.cli.resolvers import register_resolvers
 from nasgan.cli.sweep import JobNote, SweepLog
 from nasgan.errors import NasganError
+from nasgan.results.record import RECORD_FILE
 from nasgan.results.run_log import run_log
 
 __all__ = ["SWEEP_VARIABLE", "Job", "Work", "run_job"]
@@ -203,6 +204,8 @@ def _keep_composition(folder: Path, settings: DictConfig) -> list[Path]:
     Returns:
         The files written.
     """
+    if (folder / RECORD_FILE).exists():
+        return []  # it is finished, perhaps where nothing can be written
     parts = {
         "config": settings,
         "hydra": OmegaConf.create({"hydra": HydraConfig.get()}),

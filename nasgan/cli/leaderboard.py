@@ -75,13 +75,16 @@ def _leaderboard(config: dict[str, Any], _: Path) -> int:
     say(*note_lines([*problems, *left_out, *unreadable]))
     rows = [row for board in boards for row in board.rows]
     count = len({name for row in rows for name in row.provenance.run_ids})
-    written = _written(boards, files, asked_for=len(roots_of(config["out"])))
-    say(f"{count} of {len(records)} runs in {len(rows)} rows", *written)
+    targets = _targets(boards, files, asked_for=len(roots_of(config["out"])))
+    texts = {target: board.text(target.suffix.lower()) for board, target in targets}
+    written = [f"{_NAMES[target.suffix.lower()]:8}  {target}" for _, target in targets]
     ranks = files[0].with_name(f"{files[0].stem}-ranks.csv")
     if comparison is not None:
-        atomic.write_text(ranks, ranks_csv(comparison))
-        say(f"{'ranks':8}  {ranks}")
-    elif ranks.exists():
+        texts[ranks] = ranks_csv(comparison)
+        written.append(f"{'ranks':8}  {ranks}")
+    atomic.write_texts(texts)
+    say(f"{count} of {len(records)} runs in {len(rows)} rows", *written)
+    if comparison is None and ranks.exists():
         say(f"there are no ranks over tasks; {ranks} is older, and of other runs or tasks")
     return 0
 
@@ -112,8 +115,10 @@ def _files(setting: str | Sequence[str]) -> list[Path]:
     return files
 
 
-def _written(boards: Sequence[Leaderboard], files: Sequence[Path], *, asked_for: int) -> list[str]:
-    """Write the files, of several protocols one each; a line about each.
+def _targets(
+    boards: Sequence[Leaderboard], files: Sequence[Path], *, asked_for: int
+) -> list[tuple[Leaderboard, Path]]:
+    """The files to write, of several protocols one each.
 
     Raises:
         ConfigError: one that nobody has ``asked_for`` would replace something else.
@@ -132,9 +137,7 @@ def _written(boards: Sequence[Leaderboard], files: Sequence[Path], *, asked_for:
                     f"take another out=, or name what to replace: out={files[0]},{target}"
                 )
             targets.append((board, target))
-    for board, target in targets:
-        board.write(target)
-    return [f"{_NAMES[target.suffix.lower()]:8}  {target}" for _, target in targets]
+    return targets
 
 
 _NAMES = {".csv": "CSV", ".md": "Markdown", ".json": "JSON"}

@@ -120,16 +120,17 @@ def _write(kind: str, name: str, folder: Path) -> list[Path]:
         "distribution": _distribution(name),
     }
     templates = Path(__file__).parent / "templates" / kind
-    written = []
+    texts = {}
     for template in sorted(path for path in templates.rglob("*.txt") if path.is_file()):
         text = template.read_text(encoding="utf-8")
         for key, value in values.items():
             text = text.replace(f"{{{{{key}}}}}", value)
         relative = template.relative_to(templates).with_suffix("").as_posix()
         relative = relative.replace("package/", f"{values['package']}/", 1).replace("NAME", name)
-        atomic.write_text(folder / relative, text)
-        written.append(Path(relative))
-    return written
+        texts[Path(relative)] = text
+    with atomic.new_folder(folder) as staging:
+        atomic.write_texts({staging / path: text for path, text in texts.items()})
+    return list(texts)
 
 
 def _package(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
+from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.binding import build_node
 from nasgan.contracts import Budget, Ledger, SearchSpace, SearchStrategy
@@ -50,7 +51,7 @@ from nasgan.engine.workbench import (
     open_workbench,
 )
 from nasgan.engine.workers import WORKER_BUILDER, no_shared_weights
-from nasgan.errors import NasganError, SearchFailed, TrainingDiverged
+from nasgan.errors import NasganError, SearchFailed, StorageError, TrainingDiverged
 from nasgan.evaluation import EvaluationContext, TrainingPlan
 from nasgan.evaluation.executors import WorkOrder
 from nasgan.registry import ARCHITECTURES, plugins
@@ -131,29 +132,40 @@ class _Run:
     def _run(self, device: torch.device) -> Outcome:
         new = NewFolders(self.directory.path)
         self.directory.path.mkdir(parents=True, exist_ok=True)
-        with RunLock(self.directory.path):
-            self.directory.remove_leftovers()
-            was_unused = self.directory.is_unused
-            self._claim(device)
-            record = self.directory.record()
-            if record is not None and record.status == "failed" and self.config["retry_failed"]:
-                self.directory.forget()
-                RunIdentity.of(self.directory.identity).forget()
-                self._claim(device)
-                record = None
-            if record is not None:
-                # A kill between the record and the end of the run leaves these.
-                self.directory.remove_resumption()
-                check_moved(record, self.config, self.directory.path)
-                return self._already(record)
-            try:
-                with progress_view(self.config["progress"]) as view:
-                    return self._work(device, view)
-            except NasganError:
-                if was_unused:
-                    self.directory.disclaim()
-                    new.remove()
+        try:
+            with RunLock(self.directory.path):
+                return self._run_alone(device, new)
+        except StorageError as error:
+            record = self.directory.record() if atomic.is_unwritable(error) else None
+            if record is None or self._is_retried(record):
                 raise
+            # Nobody can write there: a finished run is told of without a lock.
+            self._claim(device)
+            return self._already(record)
+
+    def _run_alone(self, device: torch.device, new: NewFolders) -> Outcome:
+        """The run, while its folder is held."""
+        self.directory.remove_leftovers()
+        was_unused = self.directory.is_unused
+        self._claim(device)
+        record = self.directory.record()
+        if record is not None and self._is_retried(record):
+            self.directory.forget()
+            RunIdentity.of(self.directory.identity).forget()
+            self._claim(device)
+            record = None
+        if record is not None:
+            # A kill between the record and the end of the run leaves these.
+            self.directory.remove_resumption()
+            return self._already(record)
+        try:
+            with progress_view(self.config["progress"]) as view:
+                return self._work(device, view)
+        except NasganError:
+            if was_unused:
+                self.directory.disclaim()
+                new.remove()
+            raise
 
     def _claim(self, device: torch.device) -> None:
         """Decide what the configuration leaves to the device, and make the folder this run's."""
@@ -161,8 +173,12 @@ class _Run:
         # The same run on whichever device of a kind, as `auto` and sweeps choose it.
         self.directory.claim({**self.config, "device": device.type})
 
+    def _is_retried(self, record: RunRecord) -> bool:
+        return record.status == "failed" and bool(self.config["retry_failed"])
+
     def _already(self, record: RunRecord) -> Outcome:
         path = self.directory.path
+        check_moved(record, self.config, path)
         if record.status == "failed":
             lines = [
                 f"This run failed before: {record.failure}",

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -17,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from nasgan import atomic
-from nasgan.errors import ConfigError, StorageError
+from nasgan.errors import ConfigError
 from nasgan.reading import digest_of, open_file, read_json
 from nasgan.results.board import Leaderboard
 from nasgan.results.bundle_texts import checklist_text, readme_text
@@ -121,7 +118,7 @@ def publish(
     remarks = [f"not in the bundle: {problem}" for problem in problems]
     # Of copies of one run the bundle holds one, and says so no more.
     remarks += [str(problem) for problem in (*board.problems, *faults)]
-    with _staged(to) as staging:
+    with atomic.new_folder(to) as staging:
         listed = []
         for name, run in sorted(_folders(runs).items()):
             remarks += _write_run(run, staging / RUNS_FOLDER / name)
@@ -252,22 +249,6 @@ def _write_checksums(folder: Path) -> str:
     lines = [f"{digest_of(folder / name)}  {name}\n" for name in files]
     atomic.write_text(folder / CHECKSUM_FILE, "".join(lines))
     return digest_of(folder / CHECKSUM_FILE)
-
-
-@contextmanager
-def _staged(to: Path) -> Iterator[Path]:
-    """A folder beside ``to`` that takes its name when all has gone well."""
-    staging = to.with_name(f".{to.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        staging.mkdir(parents=True)
-        yield staging
-        staging.rename(to)
-    except StorageError:
-        raise
-    except OSError as error:
-        raise atomic.storage_error(to, error) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _places(value: Any, where: str = "config") -> Iterator[tuple[str, str]]:

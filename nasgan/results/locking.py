@@ -11,13 +11,31 @@ from pathlib import Path
 from types import TracebackType
 
 from nasgan.atomic import storage_error
-from nasgan.errors import RunDirectoryError
+from nasgan.errors import ConfigError, RunDirectoryError, StorageError, quoted
 
 __all__ = ["LOCK_FILE", "RunLock"]
 
 LOCK_FILE = ".lock"
 
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+_VARIABLE = "NASGAN_LOCKS"
+
+
+def _are_used() -> bool:
+    setting = os.environ.get(_VARIABLE, "on")
+    if setting not in ("on", "off"):
+        raise ConfigError(f"the variable {_VARIABLE} must be on or off, got {quoted(setting)}")
+    return setting == "on"
+
+
+def _no_locks(folder: Path, error: OSError) -> str:
+    return (
+        f"{folder}: this file system has no locks ({error.strerror}), by which nasgan keeps a "
+        "second process out of a run's folder. Put the results on another one (output_root=, "
+        f"run_dir=), or set {_VARIABLE}=off and see to it yourself that no run is started twice at "
+        "a time"
+    )
 
 
 class RunLock:
@@ -36,12 +54,16 @@ class RunLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock without waiting.
+        """Take the lock without waiting; with ``NASGAN_LOCKS=off`` there is none.
 
         Raises:
+            ConfigError: ``NASGAN_LOCKS`` is neither on nor off.
             RunDirectoryError: another process runs in this folder; names its process id.
             StorageError: the folder is not writable or its file system has no locks.
         """
+        if not _are_used():
+            self._make_folder()
+            return
         descriptor = self._locked()
         while not _is_at(self.path, descriptor):
             os.close(descriptor)
@@ -52,8 +74,8 @@ class RunLock:
 
     def _locked(self) -> int:
         """The descriptor of the lock file, locked."""
+        self._make_folder()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise storage_error(self.path, error) from error
@@ -64,6 +86,8 @@ class RunLock:
         except OSError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
+            if error.errno in _NO_LOCKS:
+                raise StorageError(error.errno, _no_locks(self.path.parent, error)) from error
             if error.errno not in _HELD:
                 raise storage_error(self.path, error) from error
             raise RunDirectoryError(
@@ -71,6 +95,12 @@ class RunLock:
                 "wait for it, stop it, or choose another folder with run_dir="
             ) from error
         return descriptor
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
 
     def release(self) -> None:
         """Give the lock back; harmless if it is not held."""
