@@ -140,6 +140,15 @@ def test_every_trainer_setting_stands_in_the_configuration_with_its_default() ->
     assert health == {name: getattr(defaults.health, name) for name in health}
 
 
+def test_the_published_trainer_has_no_limits_as_the_published_code() -> None:
+    health = compose("search", ["trainer=published"])["trainer"]["health"]
+    assert {name: health[name] for name in ("max_loss", "min_loss", "min_variation")} == {
+        "max_loss": None,
+        "min_loss": None,
+        "min_variation": None,
+    }
+
+
 @pytest.mark.parametrize("group", ["strategy", "search_space"])
 def test_every_entry_point_has_an_option_of_its_name(group: str) -> None:
     groups = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}

@@ -5,6 +5,7 @@ from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
 from nasgan.contracts.ask_tell import AskTellStrategy, option_frequencies
 from nasgan.contracts.budget import Budget, Cost, Ledger
 from nasgan.contracts.evaluation import (
+    Breakdown,
     Evaluation,
     EvaluationTask,
     Evaluator,
@@ -36,6 +37,7 @@ __all__ = [
     "Architecture",
     "AskTellStrategy",
     "Augmentation",
+    "Breakdown",
     "Budget",
     "Cost",
     "Decision",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from nasgan.architecture import Architecture, Part
 from nasgan.contracts.budget import Cost
 
-__all__ = ["Evaluation", "EvaluationTask", "Evaluator", "Objective", "Proposal"]
+__all__ = ["Breakdown", "Evaluation", "EvaluationTask", "Evaluator", "Objective", "Proposal"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,22 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Breakdown:
+    """How a training ended before its time, see `nasgan.training.settings.HealthSettings`.
+
+    Attributes:
+        reason: in words.
+        generator_step: at which it shows.
+    """
+
+    reason: str
+    generator_step: int
+
+    def __str__(self) -> str:
+        return f"training diverged at generator step {self.generator_step}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The score of one architecture and what it cost.
 
@@ -81,6 +97,8 @@ class Evaluation:
         cost: what it cost.
         failure: why it failed; empty if it did not.
         stage: of a progressive search, whose smaller images were scored; None: the full networks.
+        breakdown: how its training broke down, if it did: the score is that of its best moment
+            before, and only a training without one has failed.
     """
 
     architecture: Architecture
@@ -91,6 +109,7 @@ class Evaluation:
     cost: Cost = field(default_factory=Cost)
     failure: str = ""
     stage: int | None = None
+    breakdown: Breakdown | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON data; `from_json` reads it back."""
@@ -103,11 +122,13 @@ class Evaluation:
             "cost": self.cost.to_json(),
             "failure": self.failure,
             **({} if self.stage is None else {"stage": self.stage}),
+            **({} if self.breakdown is None else {"breakdown": asdict(self.breakdown)}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """Read what `to_json` wrote."""
+        broken = data.get("breakdown")
         return cls(
             architecture=Architecture.from_json(data["architecture"], source="evaluation"),
             metrics=dict(data["metrics"]),
@@ -117,6 +138,7 @@ class Evaluation:
             cost=Cost.from_json(data["cost"]),
             failure=data["failure"],
             stage=data.get("stage"),
+            breakdown=None if broken is None else Breakdown(**broken),
         )
 
 

@@ -35,7 +35,9 @@ class StepLosses:
 
     @property
     def means(self) -> dict[str, float]:
-        """``loss_generator`` and ``loss_discriminator``, for the history."""
+        """``loss_generator`` and ``loss_discriminator``, for the history; empty without losses."""
+        if not self.generator:
+            return {}
         return {
             "loss_discriminator": sum(self.discriminator) / len(self.discriminator),
             "loss_generator": sum(self.generator) / len(self.generator),

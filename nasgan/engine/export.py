@@ -6,6 +6,7 @@ import logging
 import resource
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from safetensors.torch import save as to_safetensors
 
 from nasgan import atomic
 from nasgan.architecture import Architecture
-from nasgan.contracts import Evaluation, Ledger, SearchSpace
+from nasgan.contracts import Breakdown, Evaluation, Ledger, SearchSpace
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.networks.cost import count_macs, count_parameters
 from nasgan.randomness import seeded, torch_generator
@@ -21,6 +22,7 @@ from nasgan.results.grid import save_grid
 
 __all__ = [
     "average_random",
+    "breakdowns",
     "describe_networks",
     "device_name",
     "peak_memory_bytes",
@@ -115,6 +117,20 @@ def average_random(evaluations: Sequence[Evaluation]) -> dict[str, Any] | None:
         },
         "evaluations": [evaluation.to_json() for evaluation in evaluations],
     }
+
+
+def breakdowns(search: Breakdown | None, best: Evaluation | None) -> list[dict[str, Any]]:
+    """What of a run with a result broke down, as the record holds it.
+
+    Args:
+        search: of the supernet's training.
+        best: of the final phase.
+    """
+    final = None if best is None else best.breakdown
+    found = {Ledger.SEARCH: search, Ledger.FINAL: final}
+    return [
+        {"phase": phase, **asdict(broken)} for phase, broken in found.items() if broken is not None
+    ]
 
 
 def phase_costs(ledger: Ledger) -> dict[str, dict[str, float]]:

@@ -111,7 +111,10 @@ class FinalPhase:
         ]
 
     def best(self) -> Evaluation | None:
-        """The best architecture that is not there for comparison; None if all failed."""
+        """The best architecture that is not there for comparison; None if all failed.
+
+        One whose training broke down counts by its best moment before.
+        """
         chosen = [e for e in self.results(FINALIST) + self.results(GIVEN) if e.score is not None]
         reward = self._context.objective.reward
         return max(chosen, key=lambda e: reward(e.score), default=None)
@@ -147,6 +150,8 @@ class FinalPhase:
         end = evaluation.failure
         if evaluation.score is not None:
             end = f"{self._context.objective.metric} {evaluation.score:.4g}"
+            if evaluation.breakdown is not None:
+                end += f", the best before its {evaluation.breakdown}"
         run_log.info("training of %s %s over: %s", role, evaluation.architecture.id, end)
         return {
             "kind": "evaluation",

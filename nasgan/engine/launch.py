@@ -19,6 +19,7 @@ from nasgan.data import ImageSet
 from nasgan.engine.device import choose_device, prepared_torch, settled
 from nasgan.engine.export import (
     average_random,
+    breakdowns,
     describe_networks,
     device_name,
     peak_memory_bytes,
@@ -37,7 +38,7 @@ from nasgan.engine.loop import CheckpointSettings, RunLoop
 from nasgan.engine.progress import ProgressView, progress_view, tell
 from nasgan.engine.run_directory import NewFolders, RunDirectory
 from nasgan.engine.search_job import EngineRun, SearchJob
-from nasgan.engine.summary import how_far, how_it_ended, proxy_lines, score_table, what_runs
+from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
 from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.workbench import (
     Workbench,
@@ -191,7 +192,7 @@ class _Run:
         if asked not in (None, record.tuning_budget):
             stands += f"; its record stands and does not take tuning_budget={asked!r}"
         run_log.info("%s", stands)
-        lines = [f"{stands}.", *_summary(record, self.directory)]
+        lines = [f"{stands}.", *result_lines(record, self.directory)]
         return Outcome("already_completed", path, lines)
 
     def _work(self, device: torch.device, view: ProgressView) -> Outcome:
@@ -253,7 +254,7 @@ class _Run:
         if record.status == "failed":
             lines = [f"The run failed: {record.failure}", f"record  {self.directory.record_file}"]
             return Outcome("failed", self.directory.path, lines, record.failure)
-        return Outcome("completed", self.directory.path, _summary(record, self.directory))
+        return Outcome("completed", self.directory.path, result_lines(record, self.directory))
 
     def _space_and_architecture(self, images: ImageSet) -> tuple[SearchSpace, Architecture | None]:
         if self.kind == "train":
@@ -341,7 +342,8 @@ class _Run:
         final = job.final
         best = final.best() if final is not None else None
         if best is None and not failure and final is not None:
-            reasons = {e.failure for e in final.results(FINALIST) + final.results(GIVEN)}
+            ended = final.results(FINALIST) + final.results(GIVEN)
+            reasons = {str(e.breakdown or e.failure) for e in ended}
             failure = "no final training ended well: " + "; ".join(sorted(reasons))
         random = final.results(RANDOM) if final is not None else []
         finalists = final.results(FINALIST) + final.results(GIVEN) if final is not None else []
@@ -371,6 +373,7 @@ class _Run:
             finalists=[evaluation.to_json() for evaluation in finalists],
             average_random=average_random(random),
             proxy_correlation=job.proxy_correlation() if isinstance(job, SearchJob) else None,
+            breakdowns=breakdowns(job.breakdown, best),
             bound=bound,
             bound_note=bench.bound_note,
             cost=phase_costs(job.ledger),
@@ -396,22 +399,3 @@ class _Run:
 def _own_objective(job: _AnyJob) -> dict[str, Any] | None:
     own = job.run.evaluator.objective if isinstance(job, SearchJob) else None
     return None if own is None else asdict(own)
-
-
-def _summary(record: RunRecord, directory: RunDirectory) -> list[str]:
-    """What a person wants to know when a run has ended."""
-    rows: dict[str, Mapping[str, float] | None] = {"result": record.metrics}
-    if record.average_random is not None:
-        rows[f"average of {record.average_random['count']} random"] = record.average_random[
-            "metrics"
-        ]
-    if record.bound is not None:
-        rows[f"bound: {record.bound['num_images']} test images"] = record.bound["metrics"]
-    return [
-        *score_table({name: scores for name, scores in rows.items() if scores}, record.protocol),
-        *proxy_lines(record.proxy_correlation, record.protocol),
-        "",
-        f"architecture  {directory.architecture}",
-        f"sample grid   {directory.samples / 'final.png'}",
-        f"record        {directory.record_file}",
-    ]

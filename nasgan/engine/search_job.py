@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
     AskTellStrategy,
+    Breakdown,
     Evaluation,
     EvaluationPool,
     Evaluator,
@@ -26,7 +28,7 @@ from nasgan.contracts import (
 from nasgan.data import ImageSet
 from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSettings
 from nasgan.engine.job import JobReport
-from nasgan.errors import BudgetExhausted, NasganError, SearchFailed
+from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import EvaluationContext
 from nasgan.evaluation.arrival import checked_report, search_objective
 from nasgan.metrics import MetricHarness
@@ -136,6 +138,9 @@ class EngineRun:
 class SearchJob:
     """Runs a strategy until it is finished or the budget is spent, then the final phase.
 
+    A supernet that breaks down, where the strategy does not begin it anew, ends the search as a
+    spent budget does, with the best architectures known by then.
+
     Args:
         run: what the strategy works with.
         strategy: set up here.
@@ -151,6 +156,7 @@ class SearchJob:
         self.strategy = strategy
         self.final: FinalPhase | None = None
         self.search_ended_by = ""
+        self.breakdown: Breakdown | None = None
         self._failures: list[str] = []
         # Of each architecture that the search scored whole: its latest score of each kind.
         self._scored: dict[str, tuple[Architecture, dict[tuple[str, int], float]]] = {}
@@ -182,7 +188,7 @@ class SearchJob:
         """One step of the search or of the final phase.
 
         Raises:
-            TrainingDiverged: the supernet broke down.
+            TrainingDiverged: the supernet broke down before there was a finalist.
             SearchFailed: every architecture scored failed.
             NasganError: the budget ended before any architecture was scored.
         """
@@ -196,6 +202,11 @@ class SearchJob:
             )
         except BudgetExhausted as end:
             return self._begin_final(str(end))
+        except TrainingDiverged as error:
+            if not self._finalists():
+                raise
+            self.breakdown = Breakdown(error.reason, error.generator_step)
+            return self._begin_final(f"the supernet's {self.breakdown}")
         self._failures += [made.failure for made in report.evaluations if made.failure]
         self._note_scores(report.evaluations)
         message = ", ".join(filter(None, [report.message, self.run.pool.note]))
@@ -320,6 +331,7 @@ class SearchJob:
             "run": self.run.state_dict(),
             "strategy": plugin_state(self.strategy, "strategy"),
             "search_ended_by": self.search_ended_by,
+            "breakdown": None if self.breakdown is None else asdict(self.breakdown),
             "failures": self._failures,
             "scored": [
                 [architecture.to_json(), [[*kind, score] for kind, score in scores.items()]]
@@ -334,6 +346,8 @@ class SearchJob:
         self.run.load_state_dict(state["run"])
         self.strategy.load_state_dict(state["strategy"])
         self.search_ended_by = state["search_ended_by"]
+        broken = state["breakdown"]
+        self.breakdown = None if broken is None else Breakdown(**broken)
         self._failures = list(state["failures"])
         self._scored = {}
         for data, scores in state["scored"]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasgan.contracts import Ledger
+from nasgan.engine.run_directory import RunDirectory
 from nasgan.metrics import METRICS, display_name
+from nasgan.results.breakdowns import breakdown_words
 from nasgan.results.environment import nasgan_build
 from nasgan.results.proxy import LEAST_CORRELATED
 from nasgan.results.record import RunRecord
 
-__all__ = ["how_far", "how_it_ended", "proxy_lines", "score_table", "what_runs"]
+__all__ = ["how_far", "how_it_ended", "proxy_lines", "result_lines", "score_table", "what_runs"]
 
 
 def what_runs(kind: str, run_id: str, seed: int) -> str:
@@ -37,7 +39,28 @@ def how_it_ended(record: RunRecord) -> str:
     if record.metrics is None:
         return f"failed: {record.failure}"
     metric = record.objective["metric"]
-    return f"completed: {metric} {record.metrics[metric]:.4g}"
+    notes = "".join(f"; {breakdown_words(item)}" for item in record.breakdowns)
+    return f"completed: {metric} {record.metrics[metric]:.4g}{notes}"
+
+
+def result_lines(record: RunRecord, directory: RunDirectory) -> list[str]:
+    """What a person wants to know when a run has ended: scores, what broke down, the files."""
+    rows: dict[str, Mapping[str, float] | None] = {"result": record.metrics}
+    if record.average_random is not None:
+        rows[f"average of {record.average_random['count']} random"] = record.average_random[
+            "metrics"
+        ]
+    if record.bound is not None:
+        rows[f"bound: {record.bound['num_images']} test images"] = record.bound["metrics"]
+    return [
+        *score_table({name: scores for name, scores in rows.items() if scores}, record.protocol),
+        *proxy_lines(record.proxy_correlation, record.protocol),
+        *map(breakdown_words, record.breakdowns),
+        "",
+        f"architecture  {directory.architecture}",
+        f"sample grid   {directory.samples / 'final.png'}",
+        f"record        {directory.record_file}",
+    ]
 
 
 def score_table(rows: Mapping[str, Mapping[str, float]], protocol: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Ledger, SearchSpace
+from nasgan.contracts import Breakdown, Ledger, SearchSpace
 from nasgan.engine.final_phase import GIVEN, FinalPhase
 from nasgan.engine.job import JobReport
 from nasgan.evaluation import EvaluationContext, TrainingPlan
@@ -32,6 +32,7 @@ class TrainingJob:
         plan: TrainingPlan,
     ) -> None:
         self.ledger = context.ledger
+        self.breakdown: Breakdown | None = None  # of a supernet
         self.final_space = space
         self.final = FinalPhase(context, space, plan, [(GIVEN, architecture)])
         self._context = context

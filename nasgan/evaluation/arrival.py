@@ -11,6 +11,7 @@ import numpy as np
 
 from nasgan.contracts import (
     Architecture,
+    Breakdown,
     Cost,
     Evaluation,
     EvaluationTask,
@@ -90,6 +91,9 @@ def checked_evaluation(
             raise PluginError(
                 f"{giver}: Evaluation.{field} is {_shown(getattr(made, field))}, not a text"
             )
+    if not isinstance(made.breakdown, Breakdown | None):
+        found = _shown(made.breakdown)
+        raise PluginError(f"{giver}: Evaluation.breakdown is {found}, not a Breakdown or None")
     if not isinstance(made.metrics, Mapping):
         raise PluginError(f"{giver}: Evaluation.metrics is {_shown(made.metrics)}, not a mapping")
     made = replace(

@@ -26,7 +26,8 @@ class ScratchEvaluator(Evaluator):
     search ends, so that successive halving continues a survivor's training instead of repeating it.
     Where it does not, all trainings are of one length and nothing is kept: the networks of a
     thousand candidates would fill a disk. Learning rates stay constant here whatever the settings
-    say: nobody knows yet how long a candidate will be trained.
+    say: nobody knows yet how long a candidate will be trained. A survivor that breaks down keeps
+    the best of its scores so far.
 
     Args:
         context: the run's.
@@ -104,7 +105,7 @@ class ScratchEvaluator(Evaluator):
         """Keep the training of a finished ``task`` for a longer one, if it is the longest yet."""
         architecture, steps = task.architecture, task.generator_steps
         if not self._is_longer_kept(architecture, steps):
-            state = task.trainer.state_dict()
+            state = task.training_state()
             path = save_state(self._context.folder, f"{architecture.id}-{steps}", state)
             self._trained[architecture.id] = (steps, path.name)
 
@@ -133,7 +134,7 @@ class ScratchEvaluator(Evaluator):
 
 
 class _ScratchTask(TrainingTask):
-    """A training whose networks are kept by ``keeper``, if there is one, when it ends well."""
+    """A training whose networks are kept by ``keeper``, if there is one, when it has a score."""
 
     def __init__(self, keeper: ScratchEvaluator | None, *arguments: Any) -> None:
         super().__init__(*arguments)

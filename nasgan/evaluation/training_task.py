@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Cost, Evaluation, EvaluationTask, SearchSpace
+from nasgan.contracts import Breakdown, Cost, Evaluation, EvaluationTask, SearchSpace
 from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.evaluation.context import EvaluationContext
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
@@ -35,7 +35,8 @@ class TrainingPlan:
         eval_every: generator steps between scores; None: only at the end.
         eval_at: the generator steps of the scores, growing, instead of ``eval_every``; the end is
             scored too.
-        keep: ``best`` keeps the networks of the best score (published), ``last`` the final ones.
+        keep: ``best`` keeps the networks of the best score (published), ``last`` the final ones;
+            of a training that breaks down, both keep those of the best score before.
         phase: phase of the ledger that pays.
         fidelity: name of the score.
         num_images: generated images behind a score; None: the protocol's number.
@@ -93,6 +94,9 @@ class DerivedPair(nn.Module):
 class TrainingTask(EvaluationTask):
     """Trains one architecture and scores it under the run's protocol.
 
+    A training that breaks down ends there, and its best moment before is its result; without one
+    it has failed.
+
     The result depends on the architecture, the plan and the seed alone, not on what ran before or
     on where a checkpoint parted it.
 
@@ -118,7 +122,7 @@ class TrainingTask(EvaluationTask):
         self._space = space
         self._trainer: AdversarialTrainer | None = None
         self._cost = Cost()
-        self._failure = ""
+        self._breakdown: Breakdown | None = None
         self._done = False
 
     @property
@@ -152,17 +156,21 @@ class TrainingTask(EvaluationTask):
 
     def advance(self) -> None:
         """Train for a moment, or score; see `EvaluationTask.advance`."""
-        due = self.plan.next_score(self.generator_steps)
+        if self._breakdown is None:
+            self._advance_to(self.plan.next_score(self.generator_steps))
+        if self._breakdown is not None:
+            self._done = True
+        if self._done:
+            self._charge(Cost(architectures=1))
+
+    def _advance_to(self, due: int) -> None:
         try:
             self._train(due)
             if self.generator_steps == due:
                 self.trainer.check_health()
                 self._score()
         except TrainingDiverged as error:
-            self._failure = error.reason
-            self._done = True
-        if self._done:
-            self._charge(Cost(architectures=1))
+            self._breakdown = Breakdown(error.reason, error.generator_step)
 
     def _train(self, until: int) -> None:
         settings = self._context.trainer
@@ -193,13 +201,13 @@ class TrainingTask(EvaluationTask):
         score = scores[self._context.objective.metric]
         better = self._context.objective.better
         best = max(self.curve, key=self._reward, default=None)
-        if self.plan.keep == "last" or best is None or better(score, best["score"]):
+        self._done = self.generator_steps >= self.plan.generator_steps
+        if self._takes_last or best is None or better(score, best["score"]):
             self.kept = self._networks()
         point = {"generator_steps": self.generator_steps, "score": score, "metrics": dict(scores)}
         if scores.per_class:
             point["per_class"] = scores.per_class
         self.curve.append(point)
-        self._done = self.generator_steps >= self.plan.generator_steps
         count = self.plan.num_images or self._context.harness.num_images
         self._charge(Cost(images=count, device_seconds=time.perf_counter() - started))
 
@@ -236,33 +244,52 @@ class TrainingTask(EvaluationTask):
         self._context.ledger.charge(cost, self.plan.phase)
 
     @property
+    def _takes_last(self) -> bool:
+        return self.plan.keep == "last" and self._done and self._breakdown is None
+
+    @property
     def kept_point(self) -> Mapping[str, Any] | None:
         """The point of ``curve`` whose networks are kept; None before the first score."""
         if not self.curve:
             return None
-        return self.curve[-1] if self.plan.keep == "last" else max(self.curve, key=self._reward)
+        return self.curve[-1] if self._takes_last else max(self.curve, key=self._reward)
 
     @property
     def result(self) -> Evaluation | None:
         """The evaluation of the kept networks, once the training has ended or diverged."""
         if not self._done:
             return None
-        point: Mapping[str, Any] = {"metrics": {}, "score": None}
-        if not self._failure:
-            point = self.kept_point or point
+        point = self.kept_point
         return Evaluation(
             architecture=self.architecture,
-            metrics=point["metrics"],
-            score=point["score"],
+            metrics={} if point is None else point["metrics"],
+            score=None if point is None else point["score"],
             fidelity=self.plan.fidelity,
             generator_steps=self.generator_steps,
             cost=self._cost,
-            failure=self._failure,
+            failure=self._breakdown.reason if self._breakdown and point is None else "",
+            breakdown=self._breakdown,
         )
 
+    def training_state(self) -> dict[str, Any]:
+        """What a longer training of the same architecture and fidelity continues from."""
+        return {
+            "trainer": self.trainer.state_dict(),
+            "curve": self.curve,
+            "breakdown": self._breakdown_data(),
+        }
+
     def continue_from(self, state: Mapping[str, Any]) -> None:
-        """Go on from the state of a shorter training of the same architecture and fidelity."""
-        self.trainer.load_state_dict(state)
+        """Go on from the `training_state` of a shorter training, with its scores."""
+        self.trainer.load_state_dict(state["trainer"])
+        self.curve = list(state["curve"])
+        self._load_breakdown(state["breakdown"])
+
+    def _breakdown_data(self) -> dict[str, Any] | None:
+        return None if self._breakdown is None else asdict(self._breakdown)
+
+    def _load_breakdown(self, data: Mapping[str, Any] | None) -> None:
+        self._breakdown = None if data is None else Breakdown(**data)
 
     def state_dict(self) -> dict[str, Any]:
         """See `EvaluationTask.state_dict`."""
@@ -271,7 +298,7 @@ class TrainingTask(EvaluationTask):
             "curve": self.curve,
             "kept": self.kept,
             "cost": self._cost.to_json(),
-            "failure": self._failure,
+            "breakdown": self._breakdown_data(),
             "done": self._done,
         }
 
@@ -282,5 +309,5 @@ class TrainingTask(EvaluationTask):
         self.curve = list(state["curve"])
         self.kept = state["kept"]
         self._cost = Cost.from_json(state["cost"])
-        self._failure = state["failure"]
+        self._load_breakdown(state["breakdown"])
         self._done = state["done"]

@@ -131,12 +131,20 @@ def mapping_of(check: Check) -> Check:
     return check_mapping
 
 
-def instance(checks: Mapping[str, Check], *, others: bool = False) -> Check:
-    """An object with exactly the fields of ``checks``, or with ``others`` beside them."""
+def instance(
+    checks: Mapping[str, Check], *, maybe: Mapping[str, Check] | None = None, others: bool = False
+) -> Check:
+    """An object with exactly the fields of ``checks``, or with ``others`` beside them.
+
+    The fields of ``maybe`` may be there or not.
+    """
 
     def check_instance(value: Any, where: str) -> None:
-        check_keys(value, where, checks, others=others)
-        for key, check in checks.items():
+        fields = checks
+        if maybe and isinstance(value, Mapping):
+            fields = {**checks, **{key: maybe[key] for key in maybe if key in value}}
+        check_keys(value, where, fields, others=others)
+        for key, check in fields.items():
             check(value[key], f"{where}.{key}")
 
     return check_instance

@@ -11,6 +11,7 @@ from typing import Any
 
 from nasgan.errors import ConfigError, RunDirectoryError
 from nasgan.reading import walk
+from nasgan.results.breakdowns import breakdown_words
 from nasgan.results.record import RECORD_FILE, RunRecord
 from nasgan.results.status import STATUS_FILE, Status
 
@@ -57,6 +58,7 @@ class RandomArchitecture:
         architecture: its id.
         metrics: its scores; empty if its training failed.
         failed: whether it failed.
+        broke_down: whether its training did; its scores are those of its best moment before.
         generator_steps: what its training and scoring cost, as the next two.
         images: as above.
         device_seconds: as above.
@@ -65,6 +67,7 @@ class RandomArchitecture:
     architecture: str
     metrics: Mapping[str, float]
     failed: bool
+    broke_down: bool
     generator_steps: int
     images: int
     device_seconds: float
@@ -86,6 +89,7 @@ class RunSummary:
         hardware: the device; on the CPU its model.
         versions: of nasgan and the packages that move numbers.
         commit: of nasgan's checkout, with ``+dirty`` if it had changes; empty if unknown.
+        breakdowns: of a run with a result, in words what broke down.
         random_architectures: those of the record's ``average_random``.
         final_hash: hash of the configuration without what concerns the search alone.
     """
@@ -120,6 +124,7 @@ class RunSummary:
     experiment: str
     started: str
     ended: str
+    breakdowns: tuple[str, ...]
     random_architectures: tuple[RandomArchitecture, ...]
 
     @property
@@ -162,6 +167,7 @@ class RunSummary:
             experiment=intern(record.experiment or ""),
             started=record.started,
             ended=record.ended,
+            breakdowns=tuple(map(breakdown_words, record.breakdowns)),
             random_architectures=_random_architectures(record),
         )
 
@@ -343,6 +349,7 @@ def _random_architectures(record: RunRecord) -> tuple[RandomArchitecture, ...]:
             architecture=str(evaluation["architecture"].get("id")),
             metrics=evaluation["metrics"],
             failed=bool(evaluation["failure"]),
+            broke_down="breakdown" in evaluation,
             generator_steps=evaluation["cost"]["generator_steps"],
             images=evaluation["cost"]["images"],
             device_seconds=evaluation["cost"]["device_seconds"],

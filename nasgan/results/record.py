@@ -18,6 +18,7 @@ from nasgan.architecture import Architecture
 from nasgan.errors import ArchitectureError, ConfigError, quoted, shortened
 from nasgan.metrics.table import METRICS
 from nasgan.reading import digest_of, read_json
+from nasgan.results.breakdowns import BREAKDOWN, PHASED_BREAKDOWN
 from nasgan.results.checks import (
     Check,
     check_keys,
@@ -111,6 +112,9 @@ class RunRecord:
         proxy_correlation: how well the search's scores foretold those after the final training, as
             `nasgan.results.proxy.proxy_correlation` gives it; null unless several architectures
             have both.
+        breakdowns: ``{"phase", "generator_step", "reason"}`` of the supernet's training (phase
+            ``"search"``) and of the result's (``"final"``), where they broke down: the result is
+            what was best before.
         bound: ``{"metrics", "num_images"}`` of the test split scored against the train split.
         bound_note: what the bound lacks and why, or why there is none; empty if nothing.
         cost: what was spent in the phases ``"search"`` and ``"final"``, as `Cost.to_json` gives it.
@@ -166,6 +170,7 @@ class RunRecord:
     finalists: Sequence[Mapping[str, Any]] = ()
     average_random: Mapping[str, Any] | None = None
     proxy_correlation: Mapping[str, Any] | None = None
+    breakdowns: Sequence[Mapping[str, Any]] = ()
     bound: Mapping[str, Any] | None = None
     bound_note: str = ""
     timers: Mapping[str, float] = field(default_factory=dict)
@@ -195,6 +200,7 @@ class RunRecord:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         values["finalists"] = list(self.finalists)
         values["graphs"] = list(self.graphs)
+        values["breakdowns"] = list(self.breakdowns)
         return {"format": _FORMAT, "version": _VERSION, **values}
 
     @classmethod
@@ -316,7 +322,8 @@ _EVALUATION = instance(
         "generator_steps": integer(),
         "cost": _COST,
         "failure": text(empty=True),
-    }
+    },
+    maybe={"breakdown": BREAKDOWN},
 )
 
 
@@ -348,6 +355,7 @@ def _digests(value: Any, where: str) -> None:
 _NEWER = frozenset(
     {
         "bound_note",
+        "breakdowns",
         "content",
         "decisions",
         "files",
@@ -391,6 +399,7 @@ _FIELDS: dict[str, Check] = {
         )
     ),
     "proxy_correlation": optional(check_proxy),
+    "breakdowns": list_of(PHASED_BREAKDOWN),
     "bound": optional(instance({"metrics": _scores, "num_images": integer()})),
     "bound_note": text(empty=True),
     "cost": instance({"search": _COST, "final": _COST}),

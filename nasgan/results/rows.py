@@ -220,6 +220,10 @@ def _average_random_row(runs: Sequence[RunSummary]) -> Row:
     failed = len(tried_all) - len(working)
     notes = [_random_words(len(working)), *_commit_notes(runs)] if working else _commit_notes(runs)
     notes += [f"{failed} of {len(tried_all)} architectures failed"] if failed else []
+    broken = sum(tried.broke_down for tried in working)
+    if broken:
+        told = "broke down in training; their best moments before count"
+        notes.append(f"{broken} of {len(tried_all)} architectures {told}")
     first = runs[0]
     return Row(
         strategy=AVERAGE_RANDOM,
@@ -268,6 +272,7 @@ def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> tuple[st
         notes.append(f"failed seeds: {', '.join(str(run.seed) for run in failed)}")
     if unscored:
         notes.append(f"{unscored} completed without metrics")
+    notes += [f"seed {run.seed}: {words}" for run in scored for words in run.breakdowns]
     having = Counter(name for run in scored for name in run.metrics or ())
     notes += [
         f"{name}: {count} of {len(scored)} seeds"

@@ -21,7 +21,7 @@ __all__ = ["Study"]
 # What tells the rows of a run apart in all frames but `Study.runs`.
 _IDENTITY = ("run_id", "strategy", "search_space", "num_classes", "dataset", "protocol", "seed")
 # Held as several columns, or not at all: see `Study.runs`.
-_SPLIT = ("path", "metrics", "search_cost", "final_cost", "random_architectures")
+_SPLIT = ("path", "metrics", "search_cost", "final_cost", "breakdowns", "random_architectures")
 # Held by frames of their own.
 _APART = ("options",)
 
@@ -240,6 +240,7 @@ def _row(run: RunSummary) -> dict[str, Any]:
     costs = {"search": run.search_cost, "final": run.final_cost}
     return {
         **plain,
+        "breakdowns": "; ".join(run.breakdowns),
         **(run.metrics or {}),
         **{f"{phase}_{unit}": n for phase, cost in costs.items() for unit, n in cost.items()},
         "folder": "" if run.path is None else str(run.path.parent),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,16 +15,25 @@ from nasgan.training.settings import HealthSettings
 
 __all__ = ["HealthMonitor"]
 
+_log = logging.getLogger(__name__)
+
 
 class HealthMonitor:
     """Watches the losses and the variation of generated images.
 
     The numbers stay on the device and are read every ``check_every`` steps only, at fixed step
     numbers, so that a resumed run sees the same as one never stopped.
+
+    Args:
+        settings: the limits.
+        limits_end: whether a training ends that passes a limit; else the log says it once, and
+            only numbers that are not finite end it.
     """
 
-    def __init__(self, settings: HealthSettings) -> None:
+    def __init__(self, settings: HealthSettings, *, limits_end: bool = True) -> None:
         self._settings = settings
+        self._limits_end = limits_end
+        self._told = False
         self._pending: list[Tensor] = []
         self._vanished = 0
         self._collapsed = 0
@@ -52,28 +62,29 @@ class HealthMonitor:
             device = self._pending[-1].device
             rows = torch.stack([row.to(device) for row in self._pending]).tolist()
         self._pending.clear()
-        for number, (discriminator, generator, variation) in enumerate(rows, step - len(rows) + 1):
-            reason = self._reason(discriminator, generator, variation)
+        for number, row in enumerate(rows, step - len(rows) + 1):
+            passed = self._passed(*row)
+            reason = _not_finite(*row) or (passed if self._limits_end else "")
             if reason:
                 raise TrainingDiverged(reason, generator_step=number)
+            if passed and not self._told:
+                self._told = True
+                _log.warning("generator step %d: %s; the training goes on", number, passed)
 
-    def _reason(self, discriminator: float, generator: float, variation: float) -> str:
+    def _passed(self, discriminator: float, generator: float, variation: float) -> str:
+        """Which limit is passed with the numbers of the next step, in words."""
         limits = self._settings
-        losses = {"discriminator": discriminator, "generator": generator}
-        for name, loss in losses.items():
-            if not math.isfinite(loss):
-                return f"the {name}'s loss is not finite ({loss})"
-            if abs(loss) > limits.max_loss:
-                return f"the {name}'s loss exploded ({loss:.3g}, limit {limits.max_loss:g})"
-        if not math.isfinite(variation):
-            return "the generated images are not finite"
-        self._vanished = self._vanished + 1 if abs(discriminator) < limits.min_loss else 0
+        if limits.max_loss is not None:
+            for name, loss in (("discriminator", discriminator), ("generator", generator)):
+                if abs(loss) > limits.max_loss:
+                    return f"the {name}'s loss exploded ({loss:.3g}, limit {limits.max_loss:g})"
+        self._vanished = _run_length(self._vanished, abs(discriminator), limits.min_loss)
         if self._vanished >= limits.patience:
             return (
                 f"the discriminator's loss vanished (below {limits.min_loss:g} for "
                 f"{limits.patience} steps): the generator has nothing to learn from"
             )
-        self._collapsed = self._collapsed + 1 if variation < limits.min_variation else 0
+        self._collapsed = _run_length(self._collapsed, variation, limits.min_variation)
         if self._collapsed >= limits.patience:
             return (
                 f"the generated images collapsed into one (standard deviation over the batch below "
@@ -86,6 +97,7 @@ class HealthMonitor:
         return {
             "vanished": self._vanished,
             "collapsed": self._collapsed,
+            "told": self._told,
             "pending": [row.cpu() for row in self._pending],
         }
 
@@ -93,4 +105,18 @@ class HealthMonitor:
         """Continue from `state_dict`."""
         self._vanished = state["vanished"]
         self._collapsed = state["collapsed"]
+        self._told = state["told"]
         self._pending = list(state["pending"])  # on the CPU, whatever the device
+
+
+def _not_finite(discriminator: float, generator: float, variation: float) -> str:
+    """Which of the numbers of a step is not finite, in words; empty if all are."""
+    for name, loss in (("discriminator", discriminator), ("generator", generator)):
+        if not math.isfinite(loss):
+            return f"the {name}'s loss is not finite ({loss})"
+    return "" if math.isfinite(variation) else "the generated images are not finite"
+
+
+def _run_length(before: int, value: float, limit: float | None) -> int:
+    """For how many steps on end a value has been below its limit, with the next one."""
+    return before + 1 if limit is not None and value < limit else 0

@@ -22,7 +22,10 @@ CUDA_GRAPHS = ("reduce-overhead", "max-autotune")
 
 @dataclass(frozen=True)
 class HealthSettings:
-    """When a training counts as broken down.
+    """When a training counts as broken down, and ends with its best moment before.
+
+    Numbers that are not finite always end it. The limits are for trainings of one architecture: a
+    supernet that passes them is told of in the log, and the search goes on as its strategy says.
 
     Attributes:
         check_every: generator steps between looks at the numbers (each look waits for the device).
@@ -31,18 +34,20 @@ class HealthSettings:
         min_variation: generated images whose standard deviation over the batch, averaged over the
             pixels of images in [-1, 1], is below this have collapsed into one ...
         patience: ... once that has held for this many generator steps on end.
+
+    Each limit can be null: none, as in the published code.
     """
 
     check_every: int = 25
-    max_loss: float = 1e4
-    min_loss: float = 1e-5
-    min_variation: float = 1e-3
+    max_loss: float | None = 1e4
+    min_loss: float | None = 1e-5
+    min_variation: float | None = 1e-3
     patience: int = 200
 
     def __post_init__(self) -> None:
         if self.check_every < 1 or self.patience < 1:
             raise ConfigError("trainer.health: check_every and patience must be at least 1")
-        if not self.max_loss > 0:
+        if self.max_loss is not None and not self.max_loss > 0:
             raise ConfigError(f"trainer.health: max_loss must be above 0, got {self.max_loss!r}")
 
 

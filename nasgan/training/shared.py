@@ -47,7 +47,8 @@ class SupernetTraining:
     """The supernet of a run and its trainer; implements `nasgan.contracts.SharedWeights`.
 
     The published searches evaluate the generator in training, not an averaged one, so there is no
-    average here whatever the settings say.
+    average here whatever the settings say. Nor do the limits of ``settings.health`` end the
+    training: the published searches have none, and to begin anew is for the strategy to say.
 
     Args:
         space: builds the supernet.
@@ -82,6 +83,7 @@ class SupernetTraining:
             seed=derive_seed(seed, "supernet"),
             device=device,
             compile_networks=False,
+            limits_end=False,
         )
 
     @property
@@ -117,6 +119,7 @@ class SupernetTraining:
             )
             # Reading the losses also waits for the device, so that the time below is real.
             read = _read(losses)
+            trainer.check_health()
         finally:
             done = trainer.generator_steps - before
             self._ledger.charge(
@@ -146,6 +149,7 @@ class SupernetTraining:
                 done, images = done + 1, images + steps.images
                 losses.append(steps.end())
             read = _read(losses)
+            self.trainer.check_health()
         finally:
             self._ledger.charge(
                 Cost(

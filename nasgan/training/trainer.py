@@ -54,6 +54,7 @@ class AdversarialTrainer:
         device: where it runs.
         total_generator_steps: the planned length; needed for ``lr_decay="linear"``.
         compile_networks: whether ``settings.compile`` applies (not to a supernet on paths).
+        limits_end: whether the limits of ``settings.health`` end the training, see `HealthMonitor`.
 
     Raises:
         ConfigError: the settings do not fit together.
@@ -71,6 +72,7 @@ class AdversarialTrainer:
         device: torch.device,
         total_generator_steps: int | None = None,
         compile_networks: bool = True,
+        limits_end: bool = True,
     ) -> None:
         if settings.lr_decay == "linear" and not total_generator_steps:
             raise ConfigError("trainer.lr_decay=linear needs a training of known length")
@@ -94,7 +96,8 @@ class AdversarialTrainer:
             _adam(pair.generator, settings.lr_generator, settings),
             _adam(pair.discriminator, settings.lr_discriminator, settings),
         )
-        self._health = HealthMonitor(settings.health)
+        self._limits_end = limits_end
+        self._health = self._new_health()
         self._latents = torch_generator(seed, "latents", device=device)
         self._batches = ShuffledBatches(
             images,
@@ -360,7 +363,7 @@ class AdversarialTrainer:
                 group["lr"] = rate * share
 
     def check_health(self) -> None:
-        """Look at the steps since the last regular look; call when the training ends.
+        """Look at the steps since the last regular look; call before a score, and at the end.
 
         Raises:
             TrainingDiverged: as `iteration`.
@@ -375,7 +378,10 @@ class AdversarialTrainer:
             self.average.module.load_state_dict(self.generator.state_dict())
         for optimiser in self._optimisers:
             optimiser.state.clear()
-        self._health = HealthMonitor(self.settings.health)
+        self._health = self._new_health()
+
+    def _new_health(self) -> HealthMonitor:
+        return HealthMonitor(self.settings.health, limits_end=self._limits_end)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the training continues from."""

@@ -181,7 +181,7 @@ def test_a_log_on_a_full_disk_is_done_without(run: Run, tmp_path: Path) -> None:
 
 def test_the_status_of_a_short_run_names_its_last_phase(tiny: Tiny, tmp_path: Path) -> None:
     run_search(tiny("search"), tmp_path / "whole")
-    run_search(tiny("search", *_DIVERGES), tmp_path / "diverged")
+    run_search(tiny("search", "strategy=random_scratch", *_DIVERGES), tmp_path / "diverged")
     whole, diverged = (Status.read(tmp_path / x / "status.json") for x in ("whole", "diverged"))
     assert (whole.state, whole.phase) == ("completed", "final")
     assert (diverged.state, diverged.phase) == ("failed", "search")

@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 
 import pytest
+import torch
 
 from nasgan.contracts import Proposal
 from nasgan.errors import ConfigError
@@ -162,6 +163,24 @@ def test_failed_trainings_are_not_kept(make_context, space):
     assert run(evaluator.begin(space.architecture(CHOICES[0]), generator_steps=2)).failure
     assert evaluator.state_dict() == {"trained": {}}
     assert list(context.folder.iterdir()) == []
+
+
+def test_a_survivor_that_breaks_down_keeps_its_best_score(make_context, space):
+    context = make_context()
+    evaluator = ScratchEvaluator(context, num_images=10)
+    architecture = space.architecture(CHOICES[0])
+    before = run(evaluator.begin(architecture, generator_steps=2))
+    task = evaluator.begin(architecture, generator_steps=6)
+    with torch.no_grad():
+        task.trainer.generator.end.weight.fill_(torch.nan)
+    broken = run(task)
+    assert (broken.score, broken.metrics, broken.failure) == (before.score, before.metrics, "")
+    assert "not finite" in broken.breakdown.reason
+    assert (broken.generator_steps, broken.breakdown.generator_step) == (6, 3)
+    again = run(evaluator.begin(architecture, generator_steps=18))
+    assert (again.score, again.breakdown) == (before.score, broken.breakdown)
+    assert again.cost.generator_steps == 0, "it would break down again"
+    assert again.cost.architectures == 1
 
 
 def test_a_training_of_no_steps_is_refused(make_context):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from nasgan.contracts import Breakdown, Evaluation
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation import TrainingPlan, TrainingTask, training_task
 from nasgan.randomness import numpy_generator
@@ -41,6 +42,12 @@ def finish(task):
 @pytest.fixture
 def one_step_a_piece(monkeypatch):
     monkeypatch.setattr(training_task, "_PIECE_SECONDS", -1.0)
+
+
+@pytest.fixture
+def one_score_a_piece(monkeypatch):
+    """However busy the machine is."""
+    monkeypatch.setattr(training_task, "_PIECE_SECONDS", 1e9)
 
 
 PLAN = TrainingPlan(generator_steps=10, eval_every=4)
@@ -92,6 +99,7 @@ def test_a_task_continues_from_its_state(make_task, assert_same, tmp_path, cut):
     assert_same(whole_state(second), whole_state(whole))
 
 
+@pytest.mark.usefixtures("one_score_a_piece")
 @pytest.mark.parametrize("direction", ["min", "max"])
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_the_networks_of_the_best_or_the_last_score_are_kept(
@@ -130,6 +138,7 @@ class NormedSpace(ToySpace):
         return nn.Sequential(built, nn.BatchNorm2d(1), nn.Tanh())
 
 
+@pytest.mark.usefixtures("one_score_a_piece")
 def test_the_kept_networks_have_the_batch_norm_statistics_that_were_scored(make_context, make_task):
     task = make_task(
         TrainingPlan(generator_steps=4, eval_every=2, keep="last"),
@@ -178,8 +187,51 @@ def test_a_breakdown_is_a_failed_evaluation(make_context, make_task):
     result = task.result
     assert "exploded" in result.failure
     assert (result.score, result.metrics, result.generator_steps) == (None, {}, 1)
+    assert result.breakdown == Breakdown(result.failure, 1)
     assert context.ledger.spent().architectures == 1
     again = make_task(PLAN, make_context(trainer={"health": health}))
+    again.load_state_dict(task.state_dict())
+    assert again.result == result
+
+
+def breaking_after(task, steps):
+    """Lets the generator of ``task`` become NaN after so many generator steps."""
+    step = task.trainer.iteration
+
+    def iteration():
+        if task.generator_steps == steps:
+            with torch.no_grad():
+                task.trainer.generator.end.weight.fill_(torch.nan)
+        return step()
+
+    task.trainer.iteration = iteration
+    return task
+
+
+@pytest.mark.usefixtures("one_step_a_piece")
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_late_breakdown_keeps_the_best_moment_before(make_context, make_task, assert_same, keep):
+    plan = TrainingPlan(generator_steps=12, eval_every=2, keep=keep)
+    whole = make_task(plan)
+    networks = []
+    while whole.result is None:
+        points = len(whole.curve)
+        whole.advance()
+        if len(whole.curve) > points:
+            networks.append(whole._networks())
+    context = make_context()
+    task = breaking_after(make_task(plan, context), 9)
+    finish(task)
+    result, scores = task.result, [point["score"] for point in whole.curve][:4]
+    assert [point["score"] for point in task.curve] == scores
+    assert result.score == min(scores)
+    assert result.metrics == task.kept_point["metrics"]
+    assert_same(task.kept, networks[scores.index(min(scores))])
+    assert result.breakdown == Breakdown("the discriminator's loss is not finite (nan)", 10)
+    assert (result.failure, result.generator_steps) == ("", 10)
+    assert Evaluation.from_json(result.to_json()) == result
+    assert context.ledger.spent().architectures == 1
+    again = make_task(plan)
     again.load_state_dict(task.state_dict())
     assert again.result == result
 

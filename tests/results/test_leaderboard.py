@@ -189,6 +189,22 @@ def test_of_two_runs_of_a_seed_the_later_counts_even_if_it_failed() -> None:
     assert [problem.source for problem in board.problems] == ["random-0", "again"]
 
 
+def test_trainings_that_broke_down_count_and_are_named_with_step_and_reason() -> None:
+    mark = {"phase": "final", "reason": "the loss exploded", "generator_step": 7}
+    lost = {**evaluation(2, fid=60.0), "breakdown": {"reason": "NaN", "generator_step": 3}}
+    tried = average_random(evaluation(1, fid=40.0), lost)
+    records = [record("random", 0, 20.0), record("random", 1, 30.0, breakdowns=[mark])]
+    board = build_leaderboard([*records, record("random", 2, 40.0, average_random=tried)])
+    row = row_of(board, "random")
+    assert (row.n_seeds, row.n_failed, row.metrics["fid"].mean) == (3, 0, 30.0)
+    told = "the training broke down at generator step 7 (the loss exploded)"
+    assert f"seed 1: {told}; its best moment before counts" in row.notes
+    assert [note for note in row.notes if "broke down" in note] == list(row.notes[:1])
+    average = row_of(board, AVERAGE_RANDOM)
+    assert average.metrics["fid"].mean == 50.0
+    assert any(note.startswith("1 of 2 architectures broke down") for note in average.notes)
+
+
 def test_the_average_random_architecture_is_a_row_of_its_own() -> None:
     records = [
         record("random", 0, average_random=average_random(evaluation(1, fid=40.0))),

@@ -45,6 +45,22 @@ def test_costs_and_evaluations_of_the_contracts_are_accepted() -> None:
         assert Cost.from_json(again.cost["search"]) == scored.cost
 
 
+def test_breakdowns_are_read_and_records_without_them_too() -> None:
+    mark = {"reason": "the loss exploded", "generator_step": 7}
+    broken = {**evaluation(0, fid=20.0), "breakdown": mark}
+    made = record(finalists=[broken], breakdowns=[{**mark, "phase": "final"}])
+    again = RunRecord.from_json(json.loads(json.dumps(made.to_json())))
+    assert again.to_json() == made.to_json()
+    old = record().to_json()
+    del old["breakdowns"]
+    assert RunRecord.from_json(old).breakdowns == ()
+    for wrong in ({**mark, "phase": "warm-up"}, mark, {**mark, "generator_step": "7"}):
+        with pytest.raises(ConfigError, match="breakdowns"):
+            record(breakdowns=[wrong])
+    with pytest.raises(ConfigError, match="breakdown"):
+        record(finalists=[{**broken, "breakdown": None}])
+
+
 def nested(levels: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(levels - 1):

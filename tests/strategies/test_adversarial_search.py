@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nasgan.architecture import Architecture
 from nasgan.contracts import Budget, Decision, Supernet, mix_options
 from nasgan.data import ImageSet
-from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.errors import BudgetExhausted, ConfigError, TrainingDiverged
 from nasgan.testing import check_strategy
 from nasgan.testing.toy_run import ToyRun
 from nasgan.testing.toy_space import ToySpace
@@ -29,6 +29,20 @@ def test_it_keeps_the_contract(kind: str) -> None:
         lambda: AdversarialSearch(generator_steps=8, derive_every=3, relaxation=kind),
         evaluators=("shared",),
     )
+
+
+def test_a_search_that_is_not_finite_has_what_was_derived_before() -> None:
+    run = ToyRun(ToySpace(), Budget(generator_steps=12), shared=True, seed=0)
+    strategy = AdversarialSearch(derive_every=2)
+    strategy.setup(run)
+    strategy.step()
+    before = strategy.finalists(1)
+    with torch.no_grad():
+        run.shared_weights.supernet.generator.end.weight.fill_(torch.nan)
+    with pytest.raises(TrainingDiverged):
+        strategy.step()
+    assert any(p != p for row in strategy._scores() for p in row), "the logits are lost"
+    assert strategy.finalists(3) == before
 
 
 def options_told(run: ToyRun, strategy: AdversarialSearch) -> list[tuple[int, Any]]:

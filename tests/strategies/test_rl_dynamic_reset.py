@@ -89,7 +89,7 @@ def test_training_stops_with_the_iteration_in_which_it_stalls(seed: int) -> None
     windows = LossWindows(LENGTH, THRESHOLD)
     done, stalled = 0, False
     while done < 60 and not stalled:
-        found, stalled = train_until_stalled(
+        found, _, stalled, _ = train_until_stalled(
             shared,
             no_path,
             windows,
@@ -108,7 +108,7 @@ def test_what_was_trained_before_the_budget_ended_counts() -> None:
     windows = LossWindows(LENGTH, THRESHOLD)
 
     def train() -> int:
-        found, _ = train_until_stalled(
+        found, *_ = train_until_stalled(
             shared,
             no_path,
             windows,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Budget, Cost, Decision, Evaluation, Objective, Proposal, StepLosses
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.testing import check_strategy
 from nasgan.testing.toy_run import ToyEvaluator, ToyRun
 from nasgan.testing.toy_space import ToySpace
@@ -152,6 +153,40 @@ def test_a_stalled_training_begins_anew_after_the_policy_has_learned() -> None:
     assert "path" in events[first:]
     quiet = small(iterations=2, dynamic_reset=False)
     assert quiet._windows is None
+
+
+def break_supernet(run: ToyRun) -> None:
+    with torch.no_grad():
+        run.shared_weights.supernet.generator.end.weight.fill_(torch.nan)
+
+
+def test_dynamic_reset_begins_a_supernet_anew_that_is_not_finite() -> None:
+    """At once: a reset for stalled losses waits until its window is full, and for the policy."""
+    run = ToyRun(ToySpace(), Budget(generator_steps=60, architectures=30), shared=True, seed=0)
+    strategy = small(iterations=2)
+    strategy.setup(run)
+    strategy.step()
+    break_supernet(run)
+    report = strategy.step()
+    assert run.shared_weights.generator_steps == strategy._done == 11
+    assert (strategy._resets, report.values["resets"]) == (1, 1)
+    assert [kind for kind, *_ in run.trace.events][-1] == "reset"
+    while not strategy.finished:
+        strategy.step()
+    assert strategy._resets == 1
+    assert strategy.incumbent() is not None
+
+
+def test_without_dynamic_reset_a_supernet_that_is_not_finite_ends_the_search() -> None:
+    run = ToyRun(ToySpace(), Budget(generator_steps=60, architectures=30), shared=True, seed=0)
+    strategy = small(iterations=2, dynamic_reset=False)
+    strategy.setup(run)
+    while not strategy.evaluations or strategy._phases[strategy._phase].kind != "train":
+        strategy.step()
+    break_supernet(run)
+    with pytest.raises(TrainingDiverged):
+        strategy.step()
+    assert strategy.finalists(2), "what was scored before"
 
 
 def test_the_published_baseline_begins_again_in_each_iteration(

@@ -89,8 +89,33 @@ def test_the_budget_ends_the_training_exactly(shared, path, limits, steps, unit)
     assert ledger.spent().images == steps * PER_STEP
 
 
+def test_the_limits_of_trainings_do_not_end_a_search(shared, path, caplog):
+    """AutoGAN's figure 9 shows a search that goes on with a discriminator's loss of 0."""
+    health = HealthSettings(check_every=1, patience=1, max_loss=1e-6, min_loss=1e9)
+    _, training = shared(health=health)
+    training.train(path, generator_steps=20)
+    assert training.generator_steps == 20
+    assert caplog.text.count("the training goes on") == 1
+    training.reset()
+    training.train(path, generator_steps=1)
+    assert training.generator_steps == 21
+
+
+def test_numbers_that_are_not_finite_end_the_piece_in_which_they_are(shared, path):
+    _, training = shared()
+    training.train(path, generator_steps=2)
+    with torch.no_grad():
+        training.supernet.generator.end.weight.fill_(torch.nan)
+    with pytest.raises(TrainingDiverged) as caught:
+        training.train(path, generator_steps=3)
+    assert caught.value.generator_step == 3
+    assert training.generator_steps == 5
+
+
 def test_a_training_that_breaks_down_is_charged_what_it_did(shared, path):
-    ledger, training = shared(health=HealthSettings(check_every=1, max_loss=1e-6))
+    ledger, training = shared(health=HealthSettings(check_every=1))
+    with torch.no_grad():
+        training.supernet.generator.end.weight.fill_(torch.nan)
     with pytest.raises(TrainingDiverged):
         training.train(path, generator_steps=50)
     assert ledger.spent().generator_steps == training.generator_steps == 1

@@ -75,6 +75,31 @@ def test_a_monitor_continues_from_its_state(cut):
     assert caught.value.generator_step == 9
 
 
+@pytest.mark.parametrize("limit", ["max_loss", "min_loss", "min_variation"])
+def test_a_limit_of_null_ends_nothing_but_what_is_not_finite_does(limit):
+    bad = {"max_loss": (9e9, -9e9, 0.3), "min_loss": (0.0, 0.5, 0.3), "min_variation": (1, 1, 0.0)}
+    with pytest.raises(TrainingDiverged):
+        watch([bad[limit]] * 5)
+    watch([bad[limit]] * 5, **{limit: None})
+    with pytest.raises(TrainingDiverged, match="not finite") as caught:
+        watch([bad[limit], bad[limit], (math.nan, 0.5, 0.3)], **{limit: None})
+    assert caught.value.generator_step == 3
+
+
+def test_limits_that_do_not_end_a_training_are_told_once(caplog):
+    monitor = HealthMonitor(HealthSettings(check_every=1, patience=3), limits_end=False)
+    for step in range(1, 4):
+        monitor.observe(step, *map(torch.tensor, (0.0, 0.5, 0.3)))
+    assert "generator step 3: the discriminator's loss vanished" in caplog.text
+    caplog.clear()
+    again = HealthMonitor(HealthSettings(check_every=1, patience=3), limits_end=False)
+    again.load_state_dict(monitor.state_dict())
+    again.observe(4, *map(torch.tensor, (0.0, 0.5, 0.3)))
+    assert not caplog.text
+    with pytest.raises(TrainingDiverged, match="not finite"):
+        again.observe(5, *map(torch.tensor, (0.0, math.inf, 0.3)))
+
+
 def test_looking_twice_changes_nothing():
     monitor = watch([GOOD] * 3)
     before = monitor.state_dict()

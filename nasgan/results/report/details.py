@@ -186,11 +186,11 @@ def _run_cells(run: Run, metric: str) -> list[Cell]:
     summary, record = run.summary, run.record
     value = (summary.metrics or {}).get(metric)
     seconds = sum(phase["device_seconds"] for phase in record.cost.values())
-    failed = summary.status == "failed"
+    told = summary.failure or "; ".join(summary.breakdowns)
     return [
         Cell(run.row),
         Cell(str(summary.seed), summary.seed),
-        Cell(summary.status, note=summary.failure, mark="warn words" if failed else ""),
+        Cell(summary.status, note=told, mark="warn words" if told else ""),
         Cell("" if value is None else shown(value, 4), value),
         Cell(
             "" if summary.generator_parameters is None else shown(summary.generator_parameters),

@@ -42,7 +42,8 @@ class Derivations:
 
         First what ``scores`` stand for, then what was derived before, latest first (the published
         search keeps such snapshots and does not say which one was trained), then what
-        differs from the first in one decision, by the probability that is given up.
+        differs from the first in one decision, by the probability that is given up. Scores that are
+        not finite, of a search that broke down, stand for nothing: then what was derived before.
         """
         found: dict[Architecture, None] = {}
         for architecture in self._candidates(scores):
@@ -52,6 +53,9 @@ class Derivations:
         return list(found)
 
     def _candidates(self, scores: Sequence[Sequence[float]]) -> Iterator[Architecture]:
+        if not all(math.isfinite(p) for row in scores for p in row):
+            yield from reversed(self._kept)
+            return
         yield self.now(scores)
         yield from reversed(self._kept)
         leads = [(max(row), row.index(max(row))) for row in map(list, scores)]

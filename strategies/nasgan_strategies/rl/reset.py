@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import SharedWeights, StepLosses
-from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.errors import BudgetExhausted, ConfigError, TrainingDiverged
 
-__all__ = ["LossWindows", "train_until_stalled"]
+__all__ = ["LossWindows", "TrainedPiece", "train_until_stalled"]
+
+_log = logging.getLogger(__name__)
 
 
 class LossWindows:
@@ -50,7 +53,7 @@ class LossWindows:
             if k % critic_steps == 0:
                 self._windows["generator"].append(generator[k // critic_steps])
             if self._too_quiet():
-                self.load_state_dict(dict.fromkeys(self._windows, ()))
+                self.clear()
                 return True
         return False
 
@@ -58,6 +61,10 @@ class LossWindows:
         if len(self._windows["generator"]) < self._length:
             return False
         return min(float(np.var(window)) for window in self._windows.values()) < self._threshold
+
+    def clear(self) -> None:
+        """Forget the losses: the training begins anew."""
+        self.load_state_dict(dict.fromkeys(self._windows, ()))
 
     def state_dict(self) -> dict[str, Any]:
         """The windows."""
@@ -70,6 +77,22 @@ class LossWindows:
             window.extend(state[name])
 
 
+class TrainedPiece(NamedTuple):
+    """What `train_until_stalled` did.
+
+    Attributes:
+        losses: of the steps that count.
+        generator_steps: trained.
+        stalled: whether the training has stalled.
+        begun_anew: whether the supernet was, as its numbers were not finite.
+    """
+
+    losses: StepLosses
+    generator_steps: int
+    stalled: bool = False
+    begun_anew: bool = False
+
+
 def train_until_stalled(
     shared: SharedWeights,
     sample_path: Callable[[], Architecture],
@@ -77,8 +100,11 @@ def train_until_stalled(
     *,
     generator_steps: int,
     stage: int | None,
-) -> tuple[StepLosses, bool]:
+) -> TrainedPiece:
     """Train along paths, with ``windows`` no further than the iteration in which they stall.
+
+    A supernet that is not finite is begun anew at once, with ``windows``: from it a policy could
+    learn nothing.
 
     Args:
         shared: the supernet.
@@ -87,14 +113,15 @@ def train_until_stalled(
         generator_steps: at most.
         stage: of the networks.
 
-    Returns:
-        The losses, and whether it has stalled.
-
     Raises:
         BudgetExhausted: no generator step is left.
+        TrainingDiverged: without ``windows``, as `SharedWeights.train`.
     """
+    before = shared.generator_steps
     if windows is None:
-        return shared.train(sample_path, generator_steps=generator_steps, stage=stage), False
+        losses = shared.train(sample_path, generator_steps=generator_steps, stage=stage)
+        return TrainedPiece(losses, shared.generator_steps - before)
+    begun_anew = False
     generator: list[float] = []
     discriminator: list[float] = []
     stalled = False
@@ -105,7 +132,14 @@ def train_until_stalled(
             if not generator:
                 raise
             break  # what was done counts; the next call says so again
+        except TrainingDiverged as error:
+            windows.clear()
+            shared.reset()
+            begun_anew = True
+            _log.info("the supernet is reset: its %s", error)
+            break
         generator += losses.generator
         discriminator += losses.discriminator
         stalled = windows.stalled(losses.generator, losses.discriminator)
-    return StepLosses(tuple(generator), tuple(discriminator)), stalled
+    losses = StepLosses(tuple(generator), tuple(discriminator))
+    return TrainedPiece(losses, shared.generator_steps - before, stalled, begun_anew)

@@ -70,7 +70,7 @@ class RLSearch(AskTellStrategy):
             latest scores; or of the ``last`` candidates alone, scored with the final weights
             (published). Fewer where these coincide. A budget that ends before them leaves
             those scored so far.
-        dynamic_reset: begin the supernet anew when its training has stalled.
+        dynamic_reset: begin the supernet anew when its training has stalled or is not finite.
         reset_threshold: variance of the losses below which it has.
         reset_window: losses looked at.
         reward: ``auto``, ``score``, ``inverse`` or ``negative``; see
@@ -234,15 +234,16 @@ class RLSearch(AskTellStrategy):
             drawn.append(queue.pop(0))
             return drawn[-1]
 
-        losses, self._reset_due = train_until_stalled(
+        piece = train_until_stalled(
             self.run.shared_weights,
             path,
             self._windows,
             generator_steps=min(_PIECE_STEPS, phase.amount - self._done),
             stage=self._stage if self._stages > 1 else None,
         )
-        self._done += len(losses.generator)
-        values = {**losses.means, "stage": self._stage, "resets": self._resets}
+        self._reset_due, self._resets = piece.stalled, self._resets + piece.begun_anew
+        self._done += piece.generator_steps
+        values = {**piece.losses.means, "stage": self._stage, "resets": self._resets}
         message, progress = self.progress_message(), self.progress()
         if self._reset_due or self._done >= phase.amount:
             self._next_phase()
