@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from nasgan.engine import LoadedRun, load
     from nasgan.factory import load_architecture, make_search_space, make_strategy
     from nasgan.results.study import Study
+    from nasgan.tabular.table import Table, load_table
 
 __all__ = [
     "Architecture",
     "Decision",
     "LoadedRun",
     "Study",
+    "Table",
     "__version__",
     "load",
     "load_architecture",
+    "load_table",
     "make_search_space",
     "make_strategy",
     "search",
@@ -36,8 +39,10 @@ _MODULE_OF = {
     "Decision": "nasgan.architecture",
     "LoadedRun": "nasgan.engine",
     "Study": "nasgan.results.study",
+    "Table": "nasgan.tabular.table",
     "load": "nasgan.engine",
     "load_architecture": "nasgan.factory",
+    "load_table": "nasgan.tabular.table",
     "make_search_space": "nasgan.factory",
     "make_strategy": "nasgan.factory",
     "search": "nasgan.api",

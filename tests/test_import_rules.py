@@ -60,7 +60,7 @@ SIDEWAYS = {
     "training": {"data"},
     "evaluation": {"data", "metrics", "tabular", "training"},
     "results": {"metrics"},
-    "tabular": {"factory", "results"},
+    "tabular": {"factory", "metrics", "results"},
 }
 
 WINGS = {

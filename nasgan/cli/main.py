@@ -19,6 +19,7 @@ VERBS: Mapping[str, str] = {
     "search": "search an architecture, retrain the best, score and record it",
     "train": "train one architecture from scratch, score and record it",
     "tabulate": "train many architectures at several seeds: the rows of a table",
+    "table": "build a table from rows, or say what is in one",
     "evaluate": "score the networks of a finished run",
     "sample": "draw images from a finished run",
     "leaderboard": "build the leaderboard from run records, or verify one",

@@ -11,7 +11,7 @@ from typing import Any
 from nasgan import atomic
 from nasgan.errors import TableError
 
-__all__ = ["MANIFEST_FILE", "Manifest"]
+__all__ = ["MANIFEST_FILE", "Manifest", "differences"]
 
 MANIFEST_FILE = "table.json"
 
@@ -92,7 +92,7 @@ class Manifest:
 def _refuse_others(path: Path, before: Manifest, now: Manifest) -> None:
     # What JSON makes of the values, as the file has it: lists for tuples.
     asked = json.loads(json.dumps(dict(now.settings)))
-    differing = list(_differences(before.settings, asked))
+    differing = list(differences(before.settings, asked))
     if before.decisions != json.loads(json.dumps(dict(now.decisions))):
         differing.append("the decisions of the search space")
     if differing:
@@ -102,9 +102,10 @@ def _refuse_others(path: Path, before: Manifest, now: Manifest) -> None:
         )
 
 
-def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Each value that is another in ``now``, in words; settings as JSON data."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in [*before, *(key for key in now if key not in before)]:
-            yield from _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            yield from differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
     elif before != now:
         yield f"{name} is {before!r} there and {now!r} here"

@@ -1,0 +1,120 @@
+"""From the rows of shards and folders to one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasgan.errors import TableError
+from nasgan.tabular.manifest import MANIFEST_FILE, Manifest, differences
+from nasgan.tabular.rows import Row, read_rows
+from nasgan.tabular.table_file import FORMAT, FORMAT_VERSION, write_table_file
+
+__all__ = ["build_table"]
+
+
+def build_table(folders: Sequence[Path], out: Path, *, name: str | None = None) -> int:
+    """Write one table of the rows in ``folders``; a training that several hold counts once.
+
+    Rows come sorted by architecture and seed, so the same rows make the same file, whichever shards
+    they come from.
+
+    Args:
+        folders: each with ``table.json`` and rows, as ``nasgan tabulate`` leaves them.
+        out: the file.
+        name: of the table; None: the file's stem.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        TableError: a folder is not a table's, holds another table than the first, or there are no
+            rows.
+    """
+    manifests = [Manifest.read(folder / MANIFEST_FILE) for folder in folders]
+    for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
+        _refuse_another(manifests[0], manifest, folders[0], folder)
+    rows: dict[tuple[str, int], Row] = {}
+    for folder in folders:
+        for row in read_rows(folder):
+            rows.setdefault(row.key, row)
+    if not rows:
+        raise TableError(f"there are no rows in {', '.join(map(str, folders))}: nothing to build")
+    ordered = [rows[key] for key in sorted(rows)]
+    metrics = list(manifests[0].settings["metrics"])
+    metrics += sorted({m for row in ordered for p in row.curve for m in p.metrics} - {*metrics})
+    arrays = _arrays(ordered, metrics, manifests[0].decisions)
+    write_table_file(out, _manifest(manifests, name or out.stem, metrics), arrays)
+    return len(ordered)
+
+
+def _refuse_another(first: Manifest, other: Manifest, one: Path, two: Path) -> None:
+    found = list(differences(first.settings, other.settings))
+    if first.decisions != other.decisions:
+        found.append("the decisions of the search space")
+    if found:
+        raise TableError(f"{two} holds another table than {one}: {'; '.join(found)}")
+
+
+def _manifest(manifests: Sequence[Manifest], name: str, metrics: list[str]) -> dict[str, Any]:
+    first = manifests[0]
+    environments: list[Mapping[str, Any]] = []
+    for manifest in manifests:
+        environments += [e for e in manifest.environments if e not in environments]
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "settings": first.settings,
+        "decisions": first.decisions,
+        "metrics": metrics,
+        "bound": first.bound,
+        "designs": [manifest.design for manifest in manifests],
+        "environments": environments,
+        "licence": first.licence,
+    }
+
+
+def _arrays(
+    rows: Sequence[Row], metrics: Sequence[str], decisions: Mapping[str, Sequence[str]]
+) -> dict[str, NDArray[Any]]:
+    steps = sorted({point.step for row in rows for point in row.curve})
+    scores = np.full((len(rows), len(steps), len(metrics)), np.nan)
+    seconds = np.full((len(rows), len(steps)), np.nan, dtype=np.float32)
+    for i, row in enumerate(rows):
+        if len(row.options) != len(decisions):
+            raise TableError(
+                f"a row of {row.architecture} has {len(row.options)} options for "
+                f"{len(decisions)} decisions"
+            )
+        for point in row.curve:
+            j = steps.index(point.step)
+            seconds[i, j] = point.seconds
+            for k, metric in enumerate(metrics):
+                value = point.metrics.get(metric)
+                scores[i, j, k] = np.nan if value is None else value
+    networks = ("generator", "discriminator")
+    return {
+        "options": np.array([row.options for row in rows], dtype=np.uint8),
+        "seed": np.array([row.seed for row in rows], dtype=np.int32),
+        "step": np.array(steps, dtype=np.int32),
+        "scores": scores,
+        "seconds": seconds,
+        "total_seconds": np.array([row.seconds for row in rows], dtype=np.float32),
+        "device_seconds": np.array([row.device_seconds for row in rows], dtype=np.float32),
+        "steps_trained": np.array([row.steps for row in rows], dtype=np.int32),
+        "images": np.array([row.images for row in rows], dtype=np.int64),
+        "parameters": np.array([[row.parameters[n] for n in networks] for row in rows], np.int64),
+        "macs": np.array([[row.macs[n] for n in networks] for row in rows], dtype=np.int64),
+        "failure": _texts([row.failure for row in rows]),
+    }
+
+
+def _texts(texts: Sequence[str]) -> NDArray[np.uint8]:
+    """Texts as the bytes of a JSON list."""
+    return np.frombuffer(json.dumps(list(texts)).encode("utf-8"), dtype=np.uint8)

@@ -1,0 +1,328 @@
+"""Tables are built from rows, travel as one file, and answer what was trained."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nasgan
+from nasgan.cli.main import main
+from nasgan.errors import ArchitectureError, TableError, UnknownNameError
+from nasgan.factory import make_search_space
+from nasgan.randomness import numpy_generator
+from nasgan.tabular.build import build_table
+from nasgan.tabular.manifest import Manifest
+from nasgan.tabular.rows import Point, Row, RowFile
+from nasgan.tabular.table_file import read_table_file, write_table_file
+
+SPACE = make_search_space(
+    "autogan", image_size=16, generator_channels=8, discriminator_channels=8, latent_dim=8
+)
+MANIFEST = Manifest(
+    settings={
+        "search_space": {"name": "autogan", "version": SPACE.version, "settings": {}},
+        "protocol": "digits-train-64-digits-v1",
+        "metrics": ["fid", "kid"],
+        "trainer": {"n_critic": 2},
+    },
+    decisions={d.name: list(d.options) for d in SPACE.decisions},
+    design={"kind": "uniform"},
+    bound={"fid": 3.0},
+    environments=({"python": "3.11"},),
+    licence="CC-BY-4.0",
+)
+
+
+def row(architecture, seed, fids, failure=""):
+    """Scores at the steps 10, 20, ...; those that are missing broke down before."""
+    curve = [Point(10 * n, 2.0 * n, {"fid": f, "kid": f / 9}) for n, f in enumerate(fids, 1)]
+    return Row(
+        architecture=architecture.id,
+        options=SPACE.encode(architecture),
+        seed=seed,
+        curve=tuple(curve),
+        steps=10 * len(fids),
+        images=100,
+        seconds=2.5 * max(len(fids), 1),
+        device_seconds=9.0,
+        parameters={"generator": 5, "discriminator": 6},
+        macs={"generator": 7, "discriminator": 8},
+        failure=failure,
+    )
+
+
+def drawn(count):
+    rng = numpy_generator(0, "test")
+    return [SPACE.sample(rng) for _ in range(count)]
+
+
+ARCHITECTURES = drawn(12)
+
+
+def rows():
+    rng = np.random.default_rng(0)
+    made = []
+    for architecture in ARCHITECTURES:
+        level = 100 * math.exp(rng.normal(0, 0.3))
+        for seed in (0, 1):
+            fids = [level * 2, level * math.exp(rng.normal(0, 0.1))]
+            made.append(row(architecture, seed, fids))
+    made[3] = row(ARCHITECTURES[1], 1, [321.0], "the generator's loss exploded (2e+04, limit 1e4)")
+    return made
+
+
+def write_folder(folder: Path, made, shard="1of1", manifest=MANIFEST):
+    manifest.claim(folder)
+    file = RowFile(folder, shard)
+    for one in made:
+        file.append(one)
+    return folder
+
+
+@pytest.fixture
+def path(tmp_path):
+    build_table([write_folder(tmp_path / "rows", rows())], tmp_path / "digits-v1.npz")
+    return tmp_path / "digits-v1.npz"
+
+
+@pytest.fixture
+def table(path):
+    return nasgan.load_table(path)
+
+
+def test_the_file_does_not_depend_on_shards_and_counts_a_training_once(path, tmp_path):
+    made = rows()
+    there = write_folder(tmp_path / "there", made[10:], "2of2")
+    here = write_folder(tmp_path / "here", made[:6], "1of2")
+    write_folder(here, made[4:15], "1of3")
+    assert build_table([here, there], tmp_path / "both.npz", name="digits-v1") == 24
+    one, both = read_table_file(path), read_table_file(tmp_path / "both.npz")
+    assert one[0]["checksums"] == both[0]["checksums"]
+    again = tmp_path / "again.npz"
+    build_table([tmp_path / "rows"], again, name="digits-v1")
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_query_gives_what_was_trained(table):
+    for one in rows():
+        for point in one.curve:
+            found = table.query(one.options, seed=one.seed, step=point.step)
+            assert found.metrics == point.metrics, "to the last digit"
+            assert found.seconds == point.seconds
+            assert (found.architecture.id, found.seed) == one.key
+    first = ARCHITECTURES[0]
+    for form in (first, dict(first.choices), SPACE.encode(first), [o for _, o in first]):
+        assert table.query(form) == table.query(first, seed=0, step=20)
+    assert table.seeds_of(first) == (0, 1)
+    assert table.seeds_of(SPACE.sample(numpy_generator(9, "other"))) == ()
+    assert set(table.architectures) == set(ARCHITECTURES)
+
+
+def test_a_breakdown_keeps_its_scores_before_and_its_reason_at_every_step(table):
+    before = table.query(ARCHITECTURES[1], seed=1, step=10)
+    after = table.query(ARCHITECTURES[1], seed=1)
+    assert before.metrics["fid"] == 321.0
+    assert after.metrics == {}
+    assert after.seconds == 2.5
+    assert before.failure == after.failure == rows()[3].failure
+    assert table.breakdowns() == {"the generator's loss exploded": 1}
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        ({"seed": 5}, TableError, "with the seeds 0, 1, not 5"),
+        ({"step": 15}, TableError, "scores at 10, 20, not at 15"),
+        ({"step": 30}, TableError, "not at 30, the last is 20"),
+    ],
+)
+def test_what_was_not_trained_is_named(table, ask, error, message):
+    with pytest.raises(error, match=message):
+        table.query(ARCHITECTURES[0], **ask)
+
+
+def test_architectures_that_are_not_of_the_table_are_named(table):
+    other = SPACE.sample(numpy_generator(9, "other"))
+    with pytest.raises(TableError, match=f"does not hold the architecture {other.id}; it has 12"):
+        table.query(other)
+    with pytest.raises(ArchitectureError, match=r"of the search space autogan.*of baselines"):
+        table.query(replace(other, space="baselines"))
+    with pytest.raises(ArchitectureError, match="version 7"):
+        table.query(replace(other, space_version=7))
+    with pytest.raises(ArchitectureError, match=r"unknown decisions \['cell9.norm'\]"):
+        table.query({**dict(other.choices), "cell9.norm": "batch"})
+    with pytest.raises(ArchitectureError, match="has no option 'layer'"):
+        table.query({**dict(other.choices), "cell1.norm": "layer"})
+    with pytest.raises(ArchitectureError, match="14 decisions"):
+        table.query([0, 1])
+
+
+def test_statistics_are_of_the_logarithm_by_architecture(table):
+    logs = {}
+    for one in rows():
+        if len(one.curve) == 2:
+            logs.setdefault(one.architecture, []).append(math.log(one.curve[1].metrics["fid"]))
+    means = dict(zip((a.id for a in table.architectures), table.means("fid"), strict=True))
+    assert means == pytest.approx({key: np.mean(values) for key, values in logs.items()})
+    found = table.reliability("fid")
+    assert found.architectures == 11, "one lost a seed"
+    within = np.mean([np.var(v, ddof=1) for v in logs.values() if len(v) == 2])
+    assert found.within == pytest.approx(math.sqrt(within))
+    first, second = zip(*(v for v in logs.values() if len(v) == 2), strict=True)
+    ranks = [np.argsort(np.argsort(side)) for side in (first, second)]
+    spearman = np.corrcoef(*ranks)[0, 1]
+    assert table.agreement_of_runs("fid") == (pytest.approx(spearman), 11)
+    assert table.agreement_of_steps("fid", 10, 20)[1] == 12
+    best = min((k for k, v in logs.items() if len(v) == 2), key=lambda k: np.mean(logs[k]))
+    assert table.best().architecture.id == best
+    assert table.best().seeds == 2
+    assert set(table.explained()) == {d.name for d in SPACE.decisions}
+
+
+def test_a_kid_below_zero_is_analysed_in_its_own_unit(tmp_path):
+    made = rows()
+    curve = (replace(made[0].curve[0]), replace(made[0].curve[1], metrics={"fid": 3, "kid": -0.1}))
+    made[0] = replace(made[0], curve=curve)
+    build_table([write_folder(tmp_path / "rows", made)], tmp_path / "t.npz")
+    table = nasgan.load_table(tmp_path / "t.npz")
+    assert np.nanmin(table.values("kid")) == -0.1
+    assert np.nanmax(table.values("fid")) < 10
+
+
+def test_folders_of_different_tables_are_not_merged(tmp_path):
+    one = write_folder(tmp_path / "one", rows())
+    settings = {**MANIFEST.settings, "trainer": {"n_critic": 5}}
+    two = write_folder(tmp_path / "two", rows(), manifest=replace(MANIFEST, settings=settings))
+    with pytest.raises(TableError, match=r"trainer\.n_critic is 2 there and 5 here"):
+        build_table([one, two], tmp_path / "t.npz")
+    assert not (tmp_path / "t.npz").exists()
+
+
+def test_no_rows_make_no_table(tmp_path):
+    with pytest.raises(TableError, match="nothing to build"):
+        build_table([write_folder(tmp_path / "rows", [])], tmp_path / "t.npz")
+    with pytest.raises(TableError, match="cannot be read as the manifest"):
+        build_table([tmp_path], tmp_path / "t.npz")
+
+
+def test_damage_anywhere_in_the_file_is_found(path):
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("scores.npy")
+    data = entry.header_offset + 30 + len("scores.npy")
+    for place in data + rng.integers(entry.compress_size, size=30):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with pytest.raises(TableError, match=f"{path}: not a table, or damaged"):
+            nasgan.load_table(path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TableError, match="not a table, or damaged"):
+        nasgan.load_table(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "another format"),
+        ({"format_version": 2}, "format_version 2 is not the 1"),
+        ({"format_version": True}, "format_version True"),
+        ({"decisions": {}}, "its options have the shape"),
+        ({"metrics": ["fid"]}, "its scores have the shape"),
+        ({"settings": {}}, "lacks something"),
+    ],
+)
+def test_a_foreign_manifest_is_refused(path, change, message):
+    manifest, arrays = read_table_file(path)
+    write_table_file(path, {**manifest, **change}, arrays)
+    with pytest.raises(TableError, match=message):
+        nasgan.load_table(path)
+
+
+def test_a_table_with_options_beyond_its_decisions_or_without_rows_is_refused(path):
+    manifest, arrays = read_table_file(path)
+    write_table_file(path, manifest, {**arrays, "options": arrays["options"] + 4})
+    with pytest.raises(TableError, match="an option that its decision does not have"):
+        nasgan.load_table(path)
+    empty = {k: v if k == "step" else v[:0] for k, v in arrays.items()}
+    empty["failure"] = np.frombuffer(b"[]", dtype=np.uint8)
+    write_table_file(path, manifest, empty)
+    with pytest.raises(TableError, match="this table is empty"):
+        nasgan.load_table(path)
+
+
+def test_nothing_is_unpickled(path):
+    _, arrays = read_table_file(path)
+    np.savez(path, **arrays, more=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(TableError, match="not a table"):
+        nasgan.load_table(path)
+
+
+def test_an_unknown_name_is_named(tmp_path):
+    with pytest.raises(UnknownNameError, match="unknown table 'cifar10-16-autogan-v9'"):
+        nasgan.load_table("cifar10-16-autogan-v9")
+    with pytest.raises(TableError, match="there is no such table"):
+        nasgan.load_table(tmp_path / "none.npz")
+
+
+def test_the_manifest_can_be_read_without_nasgan(path):
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    assert manifest["licence"] == "CC-BY-4.0"
+    assert manifest["settings"]["protocol"] == "digits-train-64-digits-v1"
+    assert np.load(path)["scores"].shape == (24, 2, 2)
+
+
+def test_the_verb_builds_and_tells(tmp_path, capsys):
+    folder = write_folder(tmp_path / "rows", rows())
+    out = tmp_path / "digits-v1.npz"
+    assert main(["table", "build", str(folder), f"out={out}"]) == 0
+    assert "24 trainings" in capsys.readouterr().out
+    assert main(["table", "info", str(out)]) == 0
+    told = capsys.readouterr().out
+    found = nasgan.load_table(out).reliability()
+    assert f"{found.icc:.2f} ({found.icc_low:.2f} to {found.icc_high:.2f})" in told
+    assert "24 of 12 architectures" in told
+    assert "the generator's loss exploded" in told
+    assert "best known: fid" in told
+    assert "cell1.norm" in told
+    assert main(["table", "info", str(out), "metric=kid"]) == 0
+    assert "Reliability of log kid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["biuld"], "Did you mean 'build'"),
+        (["build", "out=x.npz"], "needs folders"),
+        (["build", "x"], "needs folders and a file"),
+        (["build", "x", "out=x.csv"], "ends in .npz"),
+        (["build", "x", "uot=x.npz"], "Did you mean 'out'"),
+        (["info"], "needs one table"),
+        (["info", "nothing"], "unknown table 'nothing'"),
+    ],
+)
+def test_bad_words_are_refused(words, message, capsys):
+    assert main(["table", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_changed_array_does_not_fit_its_checksum(path):
+    manifest, arrays = read_table_file(path)
+    sums = manifest["checksums"]
+    write_table_file(path, manifest, {**arrays, "scores": arrays["scores"] / 2})
+    changed, _ = read_table_file(path)
+    assert changed["checksums"]["scores.npy"] != sums["scores.npy"]
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["manifest.json"] = json.dumps({**changed, "checksums": sums}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(TableError, match=r"scores\.npy does not fit its checksum"):
+        nasgan.load_table(path)
