@@ -22,7 +22,7 @@ def search(*overrides: str, run_dir: str | Path | None = None) -> LoadedRun:
         NasganError: bad input, or the run failed; the message gives its reason.
     """
     config, folder = compose_run("search", overrides)
-    return _loaded(run_search(config, Path(run_dir) if run_dir is not None else folder))
+    return _loaded(run_search(config, folder if run_dir is None else Path(run_dir).expanduser()))
 
 
 def train(
@@ -41,7 +41,7 @@ def train(
     # Quoted, so that Hydra takes any path as it is.
     quoted = str(architecture).replace("\\", "\\\\").replace("'", "\\'")
     config, folder = compose_run("train", [f"architecture='{quoted}'", *overrides])
-    return _loaded(run_training(config, Path(run_dir) if run_dir is not None else folder))
+    return _loaded(run_training(config, folder if run_dir is None else Path(run_dir).expanduser()))
 
 
 def _loaded(outcome: Outcome) -> LoadedRun:

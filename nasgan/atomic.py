@@ -13,12 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nasgan.errors import StorageError
+from nasgan.errors import StorageError, shortened
 
 __all__ = [
     "append_line",
+    "is_full",
     "is_unwritable",
     "new_folder",
+    "reason_of",
     "remove_leftovers",
     "storage_error",
     "write_bytes",
@@ -30,6 +32,13 @@ __all__ = [
 ]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MEANINGS = {
+    errno.EEXIST: "a file stands where a folder is needed; choose another place",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another place",
+    errno.EISDIR: "a folder stands where the file would be; choose another name",
+    errno.ENAMETOOLONG: "a name in this path is too long; choose a shorter one",
+    errno.ENOENT: "the folder above cannot hold it; choose another place",
+}
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -150,15 +159,27 @@ def is_unwritable(error: OSError) -> bool:
     return error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+def is_full(error: OSError) -> bool:
+    """Whether it is the disk's fault, which has room again some day, and not that of a name."""
+    return error.errno in _FULL
+
+
+def reason_of(error: OSError) -> str:
+    """What the operating system has to say, and what that means for a path."""
+    meaning = _MEANINGS.get(error.errno or 0)
+    return f"{error.strerror}: {meaning}" if meaning else str(error.strerror)
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Turn an operating-system error about ``path`` into one that says what to do."""
-    if error.errno in _FULL:
+    if is_full(error):
         advice = "the disk (or quota) is full; free some space and run the same command again"
     elif is_unwritable(error):
         advice = "the folder is not writable; choose another with run_dir="
     else:
-        advice = "check the folder and run the same command again"
-    return StorageError(error.errno, f"cannot write {path}: {error.strerror}: {advice}")
+        advice = _MEANINGS.get(error.errno or 0, "check the folder and run the same command again")
+    path_shown = shortened(str(path))
+    return StorageError(error.errno, f"cannot write {path_shown}: {error.strerror}: {advice}")
 
 
 def _discard(temporary: Path) -> None:

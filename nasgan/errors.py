@@ -71,6 +71,10 @@ class TableError(NasganError):
 class StorageError(NasganError, OSError):
     """A file could not be written (a full disk, missing permission)."""
 
+    def __str__(self) -> str:
+        """The message, without the number of the error."""
+        return self.strerror or super().__str__()
+
 
 class MissingDependencyError(NasganError, ImportError):
     """An optional package is needed and not installed."""

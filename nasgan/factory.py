@@ -83,7 +83,7 @@ def load_architecture(name_or_path: str | Path) -> Architecture:
         if not isinstance(architecture, Architecture):
             raise PluginError(f"architecture {text!r} is registered as something else")
         return architecture
-    path = Path(text)
+    path = Path(text).expanduser()
     try:
         if path.is_dir():
             path = path / "architecture.json"

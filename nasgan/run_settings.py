@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 
 __all__ = [
     "BESIDE_THE_RESULT",
@@ -16,6 +16,7 @@ __all__ = [
     "absolute",
     "nearby",
     "places",
+    "with_home",
     "with_places",
     "without_places",
 ]
@@ -85,16 +86,29 @@ def places(config: Mapping[str, Any], where: str = "") -> dict[str, str]:
     return found
 
 
-def absolute(path: str) -> str:
-    """``path`` from the root, without ``~``, ``.`` and ``..``; links stay.
+def with_home(path: str) -> str:
+    """``path`` with the folder that ``~`` stands for.
 
     Raises:
         ConfigError: it begins with ``~`` and the name of nobody here.
     """
     try:
-        return os.path.normpath(Path(path).expanduser().absolute())
+        return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError as error:
-        raise ConfigError(f"the path {path!r}: {error} Write it out") from error
+        raise ConfigError(f"the path {quoted(path)}: {error} Write it out") from error
+
+
+def absolute(path: str, start: str = ".") -> str:
+    """``path`` from the root, without ``~``, ``.`` and ``..``; links stay.
+
+    Args:
+        path: as given.
+        start: the folder it is given from.
+
+    Raises:
+        ConfigError: as `with_home`.
+    """
+    return os.path.normpath(Path(start).absolute() / with_home(path))
 
 
 def nearby(path: str) -> str:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from nasgan.cli.arguments import with_homes
 from nasgan.cli.configs import config_folder, register_plugin_configs
 from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
-from nasgan.cli.paths import from_the_root
+from nasgan.cli.paths import refuse_empty_paths, settled_paths
 from nasgan.cli.resolvers import experiment_name, register_resolvers, run_folder
 from nasgan.cli.schema import check_config, strip_foreign
+from nasgan.errors import ConfigError
 
 __all__ = [
     "VERSION_BASE",
@@ -49,17 +54,27 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return compose_run(verb, overrides)[0]
 
 
-def compose_run(verb: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Path]:
+def compose_run(
+    verb: str, overrides: Sequence[str] = (), *, name: str | None = None
+) -> tuple[dict[str, Any], Path]:
     """`compose`, and the folder that the command line would give the run (``.`` if it has none).
+
+    Args:
+        verb: as for `compose`.
+        overrides: as for `compose`.
+        name: of the primary configuration, if it is not ``verb``.
 
     Raises:
         ConfigError: as `compose`.
     """
     try:
-        config = _composed(verb, overrides)
-        folder = run_folder(config, verb) if verb in _RUN_VERBS else "."
-        settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        return resolved(verb, settings, config.hydra), Path(folder)
+        config = _composed(name or verb, overrides)
+        with _known_to_hydra(config):
+            folder = run_folder(config, verb) if verb in _RUN_VERBS else "."
+            with read_write(config.hydra), open_dict(config.hydra):
+                config.hydra.runtime.output_dir = str(Path(folder).absolute())
+            settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            return resolved(verb, settings, config.hydra), Path(folder)
     except COMPOSITION_ERRORS as error:
         logging.getLogger(__name__).debug("composition failed", exc_info=error)
         raise explain(error, verb) from error
@@ -79,7 +94,7 @@ def compose_sweep(
         ConfigError: as `compose`.
     """
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parsed = OverridesParser.create().parse_overrides(with_homes(overrides))
         single = [
             override.input_line
             for override in parsed
@@ -99,6 +114,9 @@ def sweep_jobs(settings: DictConfig, overrides: Sequence[str] = ()) -> list[tupl
         settings: what `compose_sweep` gives.
         overrides: as on the command line.
 
+    Raises:
+        ConfigError: there is none: a pattern matches nothing, or a range is empty.
+
     Returns:
         Nothing where they cannot be known before the sweep: a sweeper that is not Hydra's own finds
         them on its way, and Hydra refuses malformed ones itself.
@@ -111,10 +129,20 @@ def sweep_jobs(settings: DictConfig, overrides: Sequence[str] = ()) -> list[tupl
             parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
             parsed = parser.parse_overrides([*texts, *overrides])
             task = [o for o in parsed if not _HYDRAS_OWN.match(o.get_key_element())]
+            empty = [o for o in task if o.is_sweep_override() and not any(_values(o))]
             (jobs,) = BasicSweeper.split_arguments(task, None)
     except COMPOSITION_ERRORS:
         return []
+    if empty:
+        raise ConfigError(
+            f"{empty[0].input_line} stands for no value, so the sweep has no job: see nasgan list "
+            "for the options that a pattern can match"
+        )
     return [tuple(job) for job in jobs]
+
+
+def _values(override: Override) -> Iterator[bool]:
+    return (True for _ in override.sweep_string_iterator())
 
 
 def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -123,9 +151,23 @@ def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
     undo = guard_hydra()
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
-            return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+            config = hydra.compose(name, overrides=with_homes(overrides), return_hydra_config=True)
     finally:
         undo()
+    refuse_empty_paths(OmegaConf.to_container(config, resolve=False))
+    return config
+
+
+@contextmanager
+def _known_to_hydra(config: DictConfig) -> Iterator[None]:
+    """Let ``${hydra:...}`` refer to Hydra's part of ``config``, as it does while a job runs."""
+    known = HydraConfig.instance()
+    before = known.cfg
+    known.set_config(config)
+    try:
+        yield
+    finally:
+        known.cfg = before
 
 
 def resolved(verb: str, settings: DictConfig, hydra_settings: Any) -> dict[str, Any]:
@@ -146,4 +188,4 @@ def resolved(verb: str, settings: DictConfig, hydra_settings: Any) -> dict[str, 
     if verb in _RUN_VERBS:
         config["experiment"] = experiment_name(hydra_settings)
     check_config(verb, config)
-    return from_the_root(config)
+    return settled_paths(config, hydra_settings.runtime.cwd)

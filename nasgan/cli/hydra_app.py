@@ -17,6 +17,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.types import RunMode
 
+from nasgan.cli.arguments import flags_last, with_homes
 from nasgan.cli.compose import VERSION_BASE, compose_run, compose_sweep, sweep_jobs
 from nasgan.cli.configs import config_uri, register_plugin_configs
 from nasgan.cli.console import say
@@ -26,6 +27,7 @@ from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.resolvers import register_resolvers, sweep_name
 from nasgan.cli.sweep import SweepLog, complaint, summary
 from nasgan.errors import ConfigError, NasganError
+from nasgan.run_settings import absolute
 
 if TYPE_CHECKING:
     from nasgan.engine.run_directory import NewFolders
@@ -74,6 +76,7 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
         SweepError: a job of a sweep failed.
         SystemExit: by Hydra, after printing help or a configuration.
     """
+    arguments = with_homes(flags_last(arguments))
     plan = _check_before_start(verb, arguments)
     register_plugin_configs()
     register_resolvers()
@@ -87,6 +90,10 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
             else:
                 main(job)()
         except SweepError:
+            raise
+        except OSError:
+            if plan.new is not None:
+                plan.new.remove()
             raise
         except COMPOSITION_ERRORS as error:
             raise explain(error, verb) from error
@@ -153,13 +160,14 @@ def _check_before_start(verb: str, arguments: Sequence[str]) -> _Plan:
         raise ConfigError(f"unknown flag {unknown[0]}; see nasgan {verb} --help")
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
         return _Plan()
+    overrides = [*flags.overrides, *_search_path(flags)]
     if flags.multirun or flags.config_dir or any(map(_SETS_THE_MODE.match, flags.overrides)):
-        plan = _open_sweep(verb, flags)
+        plan = _open_sweep(verb, flags, overrides)
         if plan.sweep is not None:
             return plan
-    if flags.config_dir or flags.config_path or flags.config_name:
+    if flags.config_path:
         return _Plan()
-    config, folder = compose_run(verb, flags.overrides)
+    config, folder = compose_run(verb, overrides, name=flags.config_name)
     plan = _Plan()
     if verb in ("search", "train"):
         from nasgan.engine.run_directory import NewFolders
@@ -174,16 +182,22 @@ def _check_before_start(verb: str, arguments: Sequence[str]) -> _Plan:
     return plan
 
 
-def _open_sweep(verb: str, flags: Namespace) -> _Plan:
+def _search_path(flags: Namespace) -> list[str]:
+    """The folder of ``--config-dir`` as an override."""
+    if not flags.config_dir:
+        return []
+    folder = Path(absolute(flags.config_dir))
+    if not folder.is_dir():
+        raise ConfigError(f"--config-dir {flags.config_dir}: there is no such folder")
+    return [f"hydra.searchpath=['file://{folder}']"]
+
+
+def _open_sweep(verb: str, flags: Namespace, overrides: Sequence[str]) -> _Plan:
     """The sweep that the command line or an experiment asks for, if one does."""
     if flags.config_path:
         if flags.multirun:
             raise ConfigError("--config-path does not go with a sweep; use --config-dir")
         return _Plan()
-    overrides = list(flags.overrides)
-    if flags.config_dir:
-        folder = Path(flags.config_dir).absolute()
-        overrides.append(f"hydra.searchpath=['file://{folder}']")
     settings = compose_sweep(verb, overrides, name=flags.config_name)
     if not flags.multirun and settings.mode != RunMode.MULTIRUN:
         return _Plan()

@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
@@ -23,9 +24,10 @@ from nasgan.cli.apart import call_apart
 from nasgan.cli.compose import resolved
 from nasgan.cli.devices import share_of_devices
 from nasgan.cli.hydra_rules import check_logging, guard_hydra
+from nasgan.cli.log_file import log_warnings
 from nasgan.cli.messages import explain
-from nasgan.cli.outcome import Outcome, is_refusal, report
-from nasgan.cli.resolvers import register_resolvers
+from nasgan.cli.outcome import Outcome, is_refusal, named, report
+from nasgan.cli.resolvers import refused_folder, register_resolvers
 from nasgan.cli.sweep import JobNote, SweepLog
 from nasgan.errors import NasganError
 from nasgan.results.record import RECORD_FILE
@@ -72,6 +74,7 @@ class Job:
         # A launcher's process starts here, without `run_app`.
         register_resolvers()
         guard_hydra()
+        log_warnings()
 
     def __call__(self, settings: DictConfig) -> int:
         """Do the work of the composed ``settings``; returns the exit code."""
@@ -79,7 +82,8 @@ class Job:
             return self._run_in_sweep(settings, self.sweep)
         try:
             self.exit_code = _exit_code(self._run(settings))
-        except Exception as error:
+        except Exception as raised:
+            error = named(raised)
             if self.verb in _RUN_VERBS:
                 # The terminal gets it from whoever has started this.
                 run_log.error("%s", error, exc_info=not isinstance(error, NasganError))
@@ -96,6 +100,12 @@ class Job:
             state="running",
             is_parallel=_is_parallel(runtime),
         )
+        refusal = refused_folder(note.folder)
+        if refusal is not None:
+            _log.error("%s", refusal)
+            shutil.rmtree(note.folder, ignore_errors=True)
+            sweep.write(replace(note, state="refused", reason=str(refusal)))
+            return 1
         sweep.write(note)
         if note.is_parallel:
             return self._run_apart(note, settings, sweep)
@@ -123,7 +133,8 @@ class Job:
         try:
             with _environment(SWEEP_VARIABLE, sweep.name):
                 end = self._run(settings, note)
-        except Exception as error:
+        except Exception as raised:
+            error = named(raised)
             _log.error("%s", error, exc_info=not isinstance(error, NasganError))
             reason = str(error) if isinstance(error, NasganError) else _named(error)
             return replace(note, state="refused" if is_refusal(error) else "failed", reason=reason)

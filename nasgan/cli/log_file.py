@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from contextlib import suppress
+from typing import TextIO
 
-__all__ = ["LogFile"]
+__all__ = ["LogFile", "log_warnings"]
+
+_WARNINGS = "py.warnings"  # as `logging.captureWarnings` calls it; the terminal leaves it out
+
+
+def log_warnings() -> None:
+    """Send Python's warnings to the log: they are for those who write libraries, not for users."""
+    logger = logging.getLogger(_WARNINGS)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # else it would write to the terminal itself
+    warnings.showwarning = _log_warning
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    logging.getLogger(_WARNINGS).warning("%s", text.strip())
 
 
 class LogFile(logging.FileHandler):

@@ -6,11 +6,13 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from nasgan.cli.console import complain, heading, say, table
-from nasgan.cli.outcome import is_refusal
+from nasgan.cli.log_file import log_warnings
+from nasgan.cli.outcome import is_refusal, named
 from nasgan.errors import NasganError, UnknownNameError
 
 __all__ = ["VERBS", "main"]
@@ -49,8 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     is_debugging = "1" in (os.environ.get("NASGAN_DEBUG"), os.environ.get("HYDRA_FULL_ERROR"))
     try:
-        return _dispatch(arguments)
-    except NasganError as error:
+        with warnings.catch_warnings():
+            if not is_debugging:
+                log_warnings()
+            return _dispatch(arguments)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; leave without a second error at the interpreter's exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (NasganError, OSError) as raised:
+        error = named(raised)
+        if not isinstance(error, NasganError):
+            raise
         if is_debugging:
             traceback.print_exc()
         else:
@@ -59,10 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted; the same command resumes")
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; leave without a second error at the interpreter's exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from nasgan.atomic import is_full, reason_of
 from nasgan.cli.console import say
-from nasgan.errors import NasganError, StorageError, TrainingDiverged
+from nasgan.errors import NasganError, StorageError, TrainingDiverged, shortened
 
-__all__ = ["Outcome", "is_refusal", "report"]
-
-_RUN_FAILED = (StorageError, TrainingDiverged)
+__all__ = ["Outcome", "is_refusal", "named", "report"]
 
 
 class Outcome(Protocol):
@@ -31,7 +31,17 @@ class Outcome(Protocol):
 
 def is_refusal(error: BaseException) -> bool:
     """Whether the input or the folder is at fault; a run that failed is none."""
-    return isinstance(error, NasganError) and not isinstance(error, _RUN_FAILED)
+    if isinstance(error, StorageError):
+        return not is_full(error)
+    return isinstance(error, NasganError) and not isinstance(error, TrainingDiverged)
+
+
+def named(error: Exception) -> Exception:
+    """``error``, or one in words where it is the operating system's about a file or folder."""
+    if isinstance(error, OSError) and not isinstance(error, NasganError) and error.filename:
+        path = shortened(os.fsdecode(error.filename))
+        return StorageError(error.errno, f"{path} cannot be used: {reason_of(error)}")
+    return error
 
 
 def report(outcome: Outcome, *, is_in_sweep: bool = False) -> None:

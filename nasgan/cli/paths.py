@@ -1,31 +1,113 @@
-"""Paths among the settings."""
+"""Paths among the settings: one place for what holds of all of them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from nasgan.errors import ConfigError, RunDirectoryError, shortened
 from nasgan.registry import ARCHITECTURES, plugins
-from nasgan.run_settings import absolute, with_places
+from nasgan.run_settings import PLACES, absolute, with_home
 
-__all__ = ["from_the_root", "is_architecture_file"]
+__all__ = [
+    "cannot_make",
+    "given_folder",
+    "is_architecture_file",
+    "refuse_empty_paths",
+    "settled_paths",
+]
+
+_PATHS = PLACES | {
+    "architecture",
+    "design.path",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "out",
+    "output_root",
+    "run",
+    "run_dir",
+    "runs",
+    "to",
+}
+"""The settings that are paths, or may be."""
 
 
-def from_the_root(config: Mapping[str, Any]) -> dict[str, Any]:
-    """``config`` with the paths of what a run works with from the root.
+def settled_paths(config: Mapping[str, Any], start: str) -> dict[str, Any]:
+    """``config`` with its paths checked and without ``~``.
 
-    They go into its record, which may be read from elsewhere.
+    Those of what a run works with are given from the root: they go into its record, which may be
+    read from elsewhere.
+
+    Args:
+        config: as composed.
+        start: the folder that paths are given from.
+
+    Raises:
+        ConfigError: a path is empty, or of nobody's home.
     """
-    made = with_places(config, absolute)
-    if is_architecture_file(made.get("architecture")):
-        made["architecture"] = absolute(made["architecture"])
+    refuse_empty_paths(config)
+    made = _changed(config, start, "")
+    assert isinstance(made, dict)
     return made
 
 
-def is_architecture_file(value: object) -> bool:
+def _changed(value: Any, start: str, name: str) -> Any:
+    if isinstance(value, Mapping):
+        prefix = f"{name}." if name else ""
+        return {key: _changed(item, start, f"{prefix}{key}") for key, item in value.items()}
+    if name not in _PATHS:
+        return value
+    if isinstance(value, list):
+        return [_changed(item, start, name) for item in value]
+    if not isinstance(value, str):
+        return value
+    if name in PLACES or (name == "architecture" and is_architecture_file(value, start)):
+        return absolute(value, start)
+    return with_home(value)
+
+
+def refuse_empty_paths(config: Any, where: str = "") -> None:
+    """Refuse a path that is an empty text: it would mean the folder one happens to be in.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            refuse_empty_paths(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(config, list) and where in _PATHS:
+        for value in config:
+            refuse_empty_paths(value, where)
+    elif isinstance(config, str) and where in _PATHS and not config.strip():
+        raise ConfigError(
+            f"{where}= is empty where a path is needed: a variable in it may not be set. Give a "
+            "path, or leave the setting out"
+        )
+
+
+def given_folder(name: str, value: Any) -> str:
+    """The folder that the setting ``name`` gives.
+
+    Raises:
+        ConfigError: it is empty, or of nobody's home.
+    """
+    refuse_empty_paths(value, name)
+    return with_home(str(value))
+
+
+def is_architecture_file(value: object, start: str = ".") -> bool:
     """Whether the architecture of a training is given as a path, not by a registered name."""
     if not isinstance(value, str) or value in {plugin.name for plugin in plugins(ARCHITECTURES)}:
         return False
     # Of what is not there the name is nearer to what was typed.
-    return os.sep in value or os.path.lexists(absolute(value))
+    return os.sep in value or os.path.lexists(absolute(value, start))
+
+
+def cannot_make(folder: Path, error: OSError) -> RunDirectoryError:
+    """The error for a run's folder that cannot be made."""
+    return RunDirectoryError(
+        f"{shortened(str(folder))}: this folder cannot be made: {error.strerror}; choose another "
+        "with run_dir= or output_root="
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from nasgan.cli.configs import options
-from nasgan.cli.paths import is_architecture_file
+from nasgan.cli.paths import cannot_make, given_folder, is_architecture_file
+from nasgan.errors import RunDirectoryError
 from nasgan.run_settings import BESIDE_THE_RESULT, PLACES, nearby
 
-__all__ = ["experiment_name", "register_resolvers", "run_folder", "sweep_name"]
+__all__ = ["experiment_name", "refused_folder", "register_resolvers", "run_folder", "sweep_name"]
 
 _LABEL = re.compile(r"[A-Za-z0-9_]+")
 # Which data they hold, their names say; see `nasgan.engine.identity` for data that do not.
 _ELSEWHERE = frozenset({"dataset.download", "dataset.root", "metrics.features.download"})
+_REFUSED: dict[str, RunDirectoryError] = {}
 _SEED_FOLDER = re.compile(r"seed\d+")
 
 
@@ -27,7 +30,7 @@ def register_resolvers() -> None:
     """Make the resolvers known to OmegaConf; registering again changes nothing."""
     for name, resolver in (
         ("nasgan.run_dir", lambda verb, *, _root_: run_folder(_root_, verb)),
-        ("nasgan.sweep_root", lambda verb, *, _root_: f"{_root_.output_root}/{verb}"),
+        ("nasgan.sweep_root", lambda verb, *, _root_: f"{_output_root(_root_)}/{verb}"),
         ("nasgan.sweep_subdir", lambda verb, *, _root_: _sweep_subfolder(_root_, verb)),
         ("nasgan.groups", lambda *groups, _root_: _groups(groups, _root_)),
     ):
@@ -42,8 +45,16 @@ def run_folder(config: DictConfig, verb: str) -> str:
     overrides. The architecture of a run's folder is called by the last two parts of its path.
     """
     if config.run_dir is not None:
-        return str(config.run_dir)
-    return f"{config.output_root}/{verb}/{_stable_name(config, verb)}"
+        return given_folder("run_dir", config.run_dir)
+    return f"{_output_root(config)}/{verb}/{_stable_name(config, verb)}"
+
+
+def refused_folder(stand_in: str) -> RunDirectoryError | None:
+    """Why the folder of a sweep's job cannot be made, if Hydra was given a ``stand_in`` for it.
+
+    Hydra makes the folder before it calls the job, and stops the sweep where it cannot.
+    """
+    return _REFUSED.get(stand_in)
 
 
 def experiment_name(hydra_settings: Any) -> str | None:
@@ -72,9 +83,23 @@ def sweep_name(verb: str, overrides: list[str]) -> str:
 
 
 def _sweep_subfolder(config: DictConfig, verb: str) -> str:
+    name = _stable_name(config, verb)
     if config.run_dir is not None:
-        return str(Path(config.run_dir).absolute())
-    return _stable_name(config, verb)
+        name = str(Path(given_folder("run_dir", config.run_dir)).absolute())
+    if not OmegaConf.is_missing(config.hydra.job, "num"):  # when a job begins
+        folder = Path(config.hydra.sweep.dir, name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            digest = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()
+            stand_in = str(Path(tempfile.gettempdir(), f"nasgan-no-folder-{digest[:16]}"))
+            _REFUSED[stand_in] = cannot_make(folder, error)
+            return stand_in
+    return name
+
+
+def _output_root(config: DictConfig) -> str:
+    return given_folder("output_root", config.output_root)
 
 
 def _stable_name(config: DictConfig, verb: str) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nasgan.cli.console import say
+from nasgan.cli.paths import refuse_empty_paths
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.reading import digest_of
+from nasgan.run_settings import with_home
 
 __all__ = ["run"]
 
@@ -53,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         help="where the records are; by default the bundle that FILE is in, else outputs",
     )
     given = parser.parse_args(list(arguments))
-    path = Path(given.file)
+    path = Path(with_home(given.file))
     roots = _roots(given.settings)
     if not path.exists():
         raise ConfigError(f"{path}: there is no such leaderboard or bundle")
@@ -115,9 +117,10 @@ def _roots(settings: Sequence[str]) -> list[str]:
             raise ConfigError(f"cannot read {setting!r}: one file, and then runs=FOLDER")
         if key != "runs":
             raise UnknownNameError("setting of verify", key, ["runs"])
+        refuse_empty_paths(value, "runs")
         if value.startswith("[") and value.endswith("]"):
             value = value[1:-1]
         # A folder with a comma in its name stands in quotes, as for the other verbs.
         parts = ["".join(found).strip() for found in _FOLDERS.findall(value)]
-        roots += [part for part in parts if part]
+        roots += [with_home(part) for part in parts if part]
     return roots

@@ -112,7 +112,7 @@ def load(run_dir: str | Path) -> LoadedRun:
         RunDirectoryError: not a run's folder, or the run has no result (yet).
         CheckpointError: its networks are missing or damaged.
     """
-    directory = RunDirectory(Path(run_dir))
+    directory = RunDirectory(Path(run_dir).expanduser())
     record = directory.record()
     if record is None:
         raise RunDirectoryError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -180,7 +181,8 @@ class NewFolders:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        # A name that no folder can have is not there either.
+        self._missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
 
     def __contains__(self, folder: Path) -> bool:
         return folder in self._missing

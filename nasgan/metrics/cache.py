@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 def default_cache_dir() -> Path:
     """``$NASGAN_CACHE``, else ``~/.cache/nasgan``."""
     chosen = os.environ.get("NASGAN_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "nasgan"
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "nasgan"
 
 
 def cache_key(parts: Mapping[str, object]) -> str:

@@ -91,7 +91,7 @@ def test_other_data_have_another_folder_however_their_path_is_spelled(
         )
     }
     assert len(others | {name}) == 6
-    at_home = folder("train", "architecture=sngan", data, "dataset.path='~/photos'")
+    at_home = folder("train", "architecture=sngan", data, "dataset.path=~/photos")
     assert folder("train", "architecture=sngan", data, "dataset.path=../home/photos") == at_home
     assert at_home not in {name, *others}
     monkeypatch.setenv("HOME", str(tmp_path / "other"))
