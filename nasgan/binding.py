@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeAlias
 
-from nasgan.errors import ConfigError, PluginError, nearest_names, quoted
+from nasgan.errors import ConfigError, PluginError, nearest_names, quoted, shortened
 from nasgan.registry import load_plugin, package_owners, plugin_packages
 from nasgan.values import convert
 
@@ -201,7 +201,9 @@ def _module(name: str, path: str, where: str) -> types.ModuleType:
                 f"{where}.{TARGET}={quoted(path)}: there is no module {name!r}"
             ) from error
         raise PluginError(_import_failed(path, where, error)) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever leaves the program, too
         raise PluginError(_import_failed(path, where, error)) from error
 
 
@@ -209,7 +211,7 @@ def _import_failed(path: str, where: str, error: BaseException) -> str:
     owner = package_owners().get(path.partition(".")[0], "nasgan")
     return (
         f"{where}.{TARGET}={quoted(path)} of the package {owner} cannot be imported: "
-        f"{type(error).__name__}: {error}"
+        f"{type(error).__name__}: {shortened(str(error), 600)}"
     )
 
 

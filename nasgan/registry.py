@@ -10,15 +10,17 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nasgan.errors import PluginError, UnknownNameError
+from nasgan.errors import NasganError, PluginError, UnknownNameError, shortened
 
 __all__ = [
     "ARCHITECTURES",
@@ -36,6 +38,7 @@ __all__ = [
     "package_owners",
     "plugin_packages",
     "plugins",
+    "plugins_named",
     "refresh",
     "unreadable_packages",
 ]
@@ -129,12 +132,48 @@ def load_plugin(group: str, name: str) -> Any:
     point = metadata.EntryPoint(plugin.name, plugin.value, plugin.group)
     try:
         return point.load()
-    except (Exception, SystemExit) as error:  # a module that leaves the program, too
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module that leaves the program, too
         raise PluginError(
             f"{_KIND.get(group, group)} {name!r} of the package {plugin.distribution} "
             f"{plugin.version} cannot be loaded from {plugin.value!r}: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {shortened(str(error), 600)}"
         ) from error
+
+
+@contextmanager
+def plugins_named() -> Iterator[None]:
+    """Name the package of a plugin whose own code raises within, however it does.
+
+    Raises:
+        PluginError: in place of what the plugin raised, which is its cause.
+    """
+    try:
+        yield
+    except (NasganError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if place := _place_in_a_plugin(error):
+            raise PluginError(
+                f"{place}: {type(error).__name__}: {shortened(str(error), 600)} (the log in the "
+                "run's folder, or NASGAN_DEBUG=1, has the traceback)"
+            ) from error
+        raise
+
+
+def _place_in_a_plugin(error: BaseException) -> str:
+    """The package, function and line, if the innermost code of ours or a plugin's is a plugin's."""
+    owners = package_owners()
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        owner = owners.get(package, "nasgan" if package == "nasgan" else "")
+        if owner:
+            place = f"{frame.f_code.co_name} ({Path(frame.f_code.co_filename).name}, line {line})"
+            is_ours = owner.partition(" ")[0] == "nasgan"
+            found = "" if is_ours else f"the plugin {owner} failed in {place}"
+    return found
 
 
 def duplicate_names(group: str) -> list[str]:

@@ -29,7 +29,7 @@ from nasgan.cli.messages import explain
 from nasgan.cli.outcome import Outcome, is_refusal, named, report
 from nasgan.cli.resolvers import refused_folder, register_resolvers
 from nasgan.cli.sweep import JobNote, SweepLog
-from nasgan.errors import NasganError
+from nasgan.errors import NasganError, PluginError
 from nasgan.results.record import RECORD_FILE
 from nasgan.results.run_log import run_log
 
@@ -86,7 +86,7 @@ class Job:
             error = named(raised)
             if self.verb in _RUN_VERBS:
                 # The terminal gets it from whoever has started this.
-                run_log.error("%s", error, exc_info=not isinstance(error, NasganError))
+                run_log.error("%s", error, exc_info=_traced(error))
             self.error = error
             return 1
         return self.exit_code
@@ -136,6 +136,8 @@ class Job:
         except Exception as raised:
             error = named(raised)
             _log.error("%s", error, exc_info=not isinstance(error, NasganError))
+            if isinstance(error, PluginError):
+                run_log.error("its traceback", exc_info=_traced(error))
             reason = str(error) if isinstance(error, NasganError) else _named(error)
             return replace(note, state="refused" if is_refusal(error) else "failed", reason=reason)
         if isinstance(end, int):
@@ -190,6 +192,12 @@ def _is_parallel(runtime: Any) -> bool:
 
 def _exit_code(end: int | Outcome) -> int:
     return end if isinstance(end, int) else int(end.status == "failed")
+
+
+def _traced(error: Exception) -> Exception | None:
+    """``error`` where a log should hold its traceback: it is nobody's input that is at fault."""
+    is_unforeseen = not isinstance(error, NasganError)
+    return error if is_unforeseen or isinstance(error, PluginError) else None
 
 
 def _named(error: Exception) -> str:

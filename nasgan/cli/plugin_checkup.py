@@ -12,6 +12,7 @@ from nasgan.cli.checkup import Finding, refused_target
 from nasgan.cli.compose import compose
 from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder
 from nasgan.cli.configs import ConfigOption, options
+from nasgan.cli.time_limit import TookTooLongError, time_limit
 from nasgan.errors import NasganError, PluginError
 from nasgan.metrics.table import metric_info
 from nasgan.registry import (
@@ -47,6 +48,8 @@ _BASES = {
     AUGMENTATIONS: ("nasgan.contracts", "Augmentation"),
 }
 _NEEDED = {STRATEGIES: "random", SEARCH_SPACES: "autogan"}
+
+_SECONDS = 30.0  # torch alone may take ten
 
 _UNPAIRED = ("budget", "evaluator", "executor", "experiment", "logger", "metrics", "trainer")
 
@@ -87,13 +90,22 @@ def _loading(kind: str, plugin: Plugin) -> Finding:
     )
     owner = f"{plugin.distribution} {plugin.version}"
     try:
-        if plugin.group == METRICS:
-            if metric_info(plugin.name).compute is None:
-                return Finding("note", what, _hidden(plugin))
-            return Finding("ok", what, owner)
-        fault = _fault(plugin, load_plugin(plugin.group, plugin.name))
+        with time_limit(_SECONDS):
+            return _loaded(plugin, what, owner, severity)
     except PluginError as error:
         return Finding(severity, what, str(error))
+    except TookTooLongError as error:
+        return Finding(severity, what, f"{plugin.value!r} of {owner}: {error}")
+
+
+def _loaded(
+    plugin: Plugin, what: str, owner: str, severity: Literal["faulty", "broken"]
+) -> Finding:
+    if plugin.group == METRICS:
+        if metric_info(plugin.name).compute is None:
+            return Finding("note", what, _hidden(plugin))
+        return Finding("ok", what, owner)
+    fault = _fault(plugin, load_plugin(plugin.group, plugin.name))
     if fault:
         return Finding(severity, what, f"{plugin.value!r} of {owner} {fault}")
     return Finding("ok", what, owner)

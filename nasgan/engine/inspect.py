@@ -28,6 +28,7 @@ from nasgan.factory import make_search_space
 from nasgan.metrics import to_uint8
 from nasgan.randomness import torch_generator
 from nasgan.reading import read_bytes
+from nasgan.registry import plugins_named
 from nasgan.results.grid import save_grid
 from nasgan.results.record import RunRecord
 from nasgan.training import TrainerSettings
@@ -102,6 +103,7 @@ class LoadedRun:
         return torch.cat(parts)
 
 
+@plugins_named()
 def load(run_dir: str | Path) -> LoadedRun:
     """Load a finished run.
 

@@ -55,7 +55,7 @@ from nasgan.engine.workers import WORKER_BUILDER, no_shared_weights
 from nasgan.errors import NasganError, SearchFailed, StorageError, TrainingDiverged
 from nasgan.evaluation import EvaluationContext, TrainingPlan
 from nasgan.evaluation.executors import WorkOrder
-from nasgan.registry import ARCHITECTURES, plugins
+from nasgan.registry import ARCHITECTURES, plugins, plugins_named
 from nasgan.results.environment import collect_environment
 from nasgan.results.locking import RunLock
 from nasgan.results.loggers import RunLogger
@@ -122,6 +122,7 @@ class _Run:
         self.config = config
         self.directory = RunDirectory(run_dir)
 
+    @plugins_named()
     def run(self) -> Outcome:
         check_config(self.config)
         if self.kind == "search":

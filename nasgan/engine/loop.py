@@ -15,7 +15,7 @@ from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import Job, JobReport
 from nasgan.engine.progress import ProgressView
 from nasgan.engine.run_directory import RunDirectory
-from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError
+from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError, shortened
 from nasgan.results.history import HISTORY_FILE, History, finite, read_history
 from nasgan.results.loggers import RunLogger
 from nasgan.results.run_log import run_log
@@ -205,7 +205,7 @@ class RunLoop:
             self._last_words("interrupted", "interrupted; the same command resumes")
             raise
         except BaseException as error:
-            self._last_words("failed", f"{type(error).__name__}: {error}")
+            self._last_words("failed", shortened(f"{type(error).__name__}: {error}", 1_000))
             raise
 
     def _last_words(self, state: Any, message: str) -> None:

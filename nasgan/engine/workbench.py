@@ -30,6 +30,7 @@ from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import MetricHarness, Scores, build_harness
 from nasgan.metrics.settings import MetricSettings
 from nasgan.metrics.table import metric_info
+from nasgan.registry import plugins_named
 from nasgan.results.loggers import NullLogger, RunLogger, SafeLogger
 from nasgan.training import TrainerSettings
 
@@ -83,6 +84,7 @@ class Workbench:
     bound_note: str
 
 
+@plugins_named()
 def check_config(config: Mapping[str, Any]) -> None:
     """Refuse a configuration that cannot run, before data are read or anything is computed.
 
