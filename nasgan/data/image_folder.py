@@ -76,7 +76,7 @@ def load_image_folder(
     def part(found: PictureFiles, split: str) -> ImageSet:
         files = _limited(found.files, limit)
         labels = _labels(found, files, classes)
-        _tell(found, len(files))
+        _tell(found, len(files), labels is not None)
         return ImageSet(
             name=name,
             images=_read_all(files, image_size, image_channels, colour),
@@ -130,13 +130,13 @@ def _warn_of_parts(found: PictureFiles, classes: Sequence[str]) -> None:
         )
 
 
-def _tell(found: PictureFiles, count: int) -> None:
+def _tell(found: PictureFiles, count: int, is_labelled: bool) -> None:
     """One line of what was found, of what kinds, and of what was left out."""
     sizes = Counter(file.relative_to(found.folder).parts[0] for file in found.files)
     names = found.subfolders
-    if len(names) > 1:
+    if is_labelled:
         of_each = listed([f"{name}: {sizes[name]}" for name in names])
-        kinds = f" in {len(names)} classes ({of_each})"
+        kinds = f" in {len(names)} class{'' if len(names) == 1 else 'es'} ({of_each})"
     else:
         kinds = ", no classes" + (f" (all lie in the one subfolder {names[0]})" if names else "")
     kept = "" if count == len(found.files) else f"; dataset.limit keeps {count}"

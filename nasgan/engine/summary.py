@@ -56,6 +56,7 @@ def result_lines(record: RunRecord, directory: RunDirectory) -> list[str]:
         *score_table({name: scores for name, scores in rows.items() if scores}, record.protocol),
         *proxy_lines(record.proxy_correlation, record.protocol),
         *map(breakdown_words, record.breakdowns),
+        *([f"bound: {record.bound_note}"] if record.bound_note else []),
         "",
         f"architecture  {directory.architecture}",
         f"sample grid   {directory.samples / 'final.png'}",

@@ -96,6 +96,17 @@ def test_a_test_folder_shares_the_classes(classes: Path, tmp_path: Path) -> None
         load_image_folder(classes, image_size=8, test_path=tmp_path / "test")
 
 
+def test_test_images_of_one_class_are_said_to_be_of_it(
+    classes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path / "test" / "dog", 0)
+    with caplog.at_level("INFO"):
+        load_image_folder(classes, image_size=8, test_path=tmp_path / "test")
+        load_image_folder(tmp_path / "test", image_size=8)
+    assert f"{tmp_path / 'test'}: 3 images in 1 class (dog: 3)" in caplog.messages
+    assert caplog.messages[-1].endswith("3 images, no classes (all lie in the one subfolder dog)")
+
+
 def test_images_beside_class_folders_are_refused(classes: Path) -> None:
     draw(classes / "stray.png")
     with pytest.raises(DatasetError, match=r"stray\.png"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasgan.engine import run_training
+from nasgan.engine import Outcome, run_training
 from nasgan.errors import ConfigError
 from nasgan.results.record import RunRecord
 from nasgan.results.report.board import headlines
@@ -27,10 +27,14 @@ def images(path: Path, count: int, classes: int = 0) -> Path:
     return path
 
 
-def trained(tiny: Tiny, folder: Path, train: Path, test: Path, *overrides: str) -> RunRecord:
+def run(tiny: Tiny, folder: Path, train: Path, test: Path, *overrides: str) -> Outcome:
     data = ["dataset=npz", f"dataset.path={train}", f"dataset.test_path={test}"]
     config = tiny("train", *DCGAN, *data, "dataset.image_channels=1", *overrides)
-    assert run_training(config, folder / "run").status == "completed"
+    return run_training(config, folder / "run")
+
+
+def trained(tiny: Tiny, folder: Path, *settings: Any) -> RunRecord:
+    assert run(tiny, folder, *settings).status == "completed"
     return RunRecord.read(folder / "run" / "record.json")
 
 
@@ -38,10 +42,12 @@ def test_a_small_test_split_leaves_the_bound_out_and_says_why(
     tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sets = images(tmp_path / "train.npz", 40), images(tmp_path / "test.npz", 5)
-    record = trained(tiny, tmp_path, *sets, "progress=true")
+    outcome = run(tiny, tmp_path, *sets, "progress=true")
+    record = RunRecord.read(tmp_path / "run" / "record.json")
     note = "the 5 test images are too few for is (at least 10)"
     assert (record.bound, record.bound_note) == (None, note)
     assert f"bound: {note}" in capsys.readouterr().err
+    assert f"bound: {note}" in outcome.summary_lines
     (chapter,) = collect([tmp_path / "run"]).chapters
     assert ("real test images", note) in headlines(chapter)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,13 @@ def test_a_score_outside_its_bounds_is_an_error(
     monkeypatch.setattr(harness_module, "frechet_distance", lambda *_: -0.5)
     with pytest.raises(MetricError, match=r"fid came out as -0\.5, but is at least 0"):
         harness.score(harness.extractor(digits.train.images[:20]), metrics=["fid"])
+
+
+@pytest.mark.parametrize("name", ["фото", "_faces", "caf\udce9"])
+def test_data_of_any_name_are_scored(
+    digits: Splits, extractor: FeatureExtractor, tmp_path: Path, name: str
+) -> None:
+    mine = replace(digits.train.subset(range(20)), name=name)
+    harness = build_harness(mine, extractor, num_images=20, cache_dir=tmp_path)
+    assert Protocol.parse(harness.protocol.id) == harness.protocol
+    assert mine.checksum[:8] in harness.protocol.dataset
