@@ -48,11 +48,14 @@ def prepared_torch(config: Mapping[str, Any], device: torch.device) -> Iterator[
     for the fastest ones, TF32 (which trainings set) and the variable of cuBLAS: the next run of
     this process, and who has called this one, find them as they were.
     """
+    mode = config.get("trainer", {}).get("compile", "off")
     with ExitStack() as stack:
         stack.callback(torch.set_num_threads, torch.get_num_threads())
+        if mode != "off":
+            # The last training's graphs hold memory.
+            stack.callback(torch.compiler.reset)
         if device.type == "cuda":
             _restore_cuda(device, stack)
-            mode = config.get("trainer", {}).get("compile")
             if mode == "max-autotune" and _is_deterministic(config):
                 _log.warning(
                     "trainer.compile=max-autotune is void under deterministic=true: torch then "

@@ -17,7 +17,7 @@ import torch
 
 from nasgan.binding import check_values
 from nasgan.contracts import SearchSpace
-from nasgan.engine.device import choose_device, prepare_torch, settled
+from nasgan.engine.device import choose_device, prepared_torch, settled
 from nasgan.engine.export import device_name
 from nasgan.engine.job import JobReport
 from nasgan.engine.progress import ProgressView, progress_view
@@ -92,14 +92,9 @@ def tabulate(config: Mapping[str, Any]) -> Tabulated:
     device = choose_device(config["device"])
     # One thread each: then numbers do not depend on how many cores there are.
     fixed = {"seed": 0, "threads": 1, "training": _json(plan)}
-    config = settled({**config, **fixed}, device)
-    threads = torch.get_num_threads()
-    try:
-        prepare_torch(config, device)
-        with progress_view(config["progress"]) as view:
-            return _Tabulation(config, folder, design, shard, device, view).run()
-    finally:
-        torch.set_num_threads(threads)
+    config = {**config, **fixed}
+    with prepared_torch(config, device), progress_view(config["progress"]) as view:
+        return _Tabulation(settled(config, device), folder, design, shard, device, view).run()
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[Design, Shard, TrainingPlan]:

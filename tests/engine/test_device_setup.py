@@ -19,6 +19,7 @@ from nasgan.cli.compose import compose
 from nasgan.cli.configs import config_folder
 from nasgan.engine import LoadedRun, evaluate_run, run_search, run_training, sample_run
 from nasgan.engine.device import prepared_torch
+from nasgan.engine.tabulate import tabulate
 
 Pretend = Callable[..., None]
 
@@ -26,6 +27,7 @@ TINY = ["+experiment=debug/tiny", "progress=false"]
 OVERRIDES = {
     "search": TINY,
     "train": ["architecture=autogan_a", *TINY],
+    "tabulate": [*TINY, "out={out}"],
     "evaluate": ["run={run}", "progress=false"],
     "sample": ["run={run}"],
 }
@@ -57,16 +59,18 @@ def set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
         raise Stopped
 
     def run(verb: str, run_dir: Path, *overrides: str) -> dict[str, Any]:
-        given = [text.format(run=run_dir) for text in OVERRIDES[verb]]
+        given = [text.format(run=run_dir, out=tmp_path / "table") for text in OVERRIDES[verb]]
         config = compose(verb, [*given, *overrides])
         work: dict[str, Callable[[], Any]] = {
             "search": lambda: run_search(config, tmp_path / "run"),
             "train": lambda: run_training(config, tmp_path / "run"),
+            "tabulate": lambda: tabulate(config),
             "evaluate": lambda: evaluate_run(config),
             "sample": lambda: sample_run(config),
         }
         with monkeypatch.context() as patch:
-            patch.setattr("nasgan.engine.launch.load_splits", stop)
+            for module in ("launch", "tabulate"):
+                patch.setattr(f"nasgan.engine.{module}.load_splits", stop)
             patch.setattr(nn.Module, "to", stop)
             with pytest.raises(Stopped):
                 work[verb]()
@@ -103,9 +107,12 @@ def test_a_verb_asks_a_gpu_for_algorithms_that_repeat_and_leaves_torch_as_it_was
     pretend_cuda()
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = False
+    torch.set_num_threads(2)
     before = _switches()
-    found = set_up(verb, finished, "device=auto", f"threads={before['threads'] + 1}")
-    assert found["threads"] == before["threads"] + 1
+    # The trainings of a table have one thread each.
+    threads = 1 if verb == "tabulate" else 3
+    found = set_up(verb, finished, "device=auto", *(["threads=3"] if threads == 3 else []))
+    assert found["threads"] == threads
     assert found["deterministic"]
     assert found["warn_only"]
     assert not found["benchmark"]

@@ -13,6 +13,7 @@ from run_comparison import fingerprint
 
 from nasgan.engine import run_search
 from nasgan.engine.device import settled
+from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
 from nasgan.errors import RunDirectoryError
 from nasgan.results.record import RunRecord, hash_config
@@ -124,6 +125,10 @@ def test_a_run_of_before_ends_with_the_same_bits_and_stands(
         with pytest.raises(Stopped):
             run_search(config, old)
     _leave_open(old)
+    folder = RunDirectory(old)
+    elsewhere = {**settled(config, CUDA, folder.began_with()), "device": "cuda"}
+    with pytest.raises(RunDirectoryError, match="other settings of the machine"):
+        folder.claim(elsewhere)
     other = {**config, "trainer": {**config["trainer"], "precision": "bf16"}}
     with pytest.raises(RunDirectoryError, match="'float32' -> 'bf16'"):
         run_search(other, old)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch._inductor import list_mode_options
 
+from nasgan.engine.device import prepared_torch
 from nasgan.evaluation import DerivedPair
 from nasgan.randomness import numpy_generator
 from nasgan.testing.toy_space import ToySpace
@@ -59,6 +60,14 @@ def test_each_of_many_networks_is_compiled_and_the_last_one_s_graphs_are_freed(
         assert made >= 2
         del trainer
         assert len(Graph.held) == made
+
+
+def test_graphs_are_freed_when_a_run_ends(make_trainer, tiny, compiled_by_graphs):
+    config = {"threads": None, "trainer": {"compile": "default"}}
+    with prepared_torch(config, torch.device("cpu")):
+        make_trainer(tiny(compile="default")).iteration()
+        assert len(Graph.held) >= 2
+    assert not Graph.held
 
 
 @pytest.mark.parametrize("mode", ["off", "default", "reduce-overhead", "max-autotune"])
