@@ -7,33 +7,26 @@ the one whose package registers the option's name counts, and if that does not d
 from __future__ import annotations
 
 import importlib.util
-import io
 import logging
-import math
 import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
 import nasgan
+from nasgan.cli.config_files import read_yaml
 from nasgan.errors import PluginError, shortened
-from nasgan.reading import read_text
 from nasgan.registry import CONFIGS, SEARCH_SPACES, STRATEGIES, Plugin, plugins
 
 __all__ = ["PAIRED", "ConfigFolder", "config_folder", "config_folders", "plugin_folder"]
 
 _log = logging.getLogger(__name__)
-
-_MOST_BYTES = 1_000_000
-_MOST_VALUES = 100_000
 
 PAIRED: Mapping[str, str] = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}
 """The groups whose options name a class that an entry point registers, and where it does."""
@@ -213,7 +206,7 @@ def _named_options(path: Path, group: str) -> Iterator[str]:
         PluginError: the file cannot be read.
     """
     try:
-        content = _load_bounded(path)
+        content = read_yaml(path)
     except (OSError, ValueError, RecursionError, OmegaConfBaseException, YAMLError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise PluginError(f"{path} cannot be read: {shortened(reason, 600)}") from error
@@ -233,27 +226,3 @@ def _named_options(path: Path, group: str) -> Iterator[str]:
                 named = posixpath.normpath(posixpath.join("/", group, option)).lstrip("/")
                 if name != "_self_" and not named.startswith("hydra/"):
                     yield named.removesuffix(".yaml")
-
-
-def _load_bounded(path: Path) -> Any:
-    """A configuration, looked at before its aliases are followed: few bytes can stand for a world.
-
-    Raises:
-        OSError: it cannot be read, or is too large.
-        ValueError: it stands for too much.
-        YAMLError: it is no YAML.
-    """
-    text = read_text(path, most=_MOST_BYTES)
-    if _size(yaml.compose(text, yaml.SafeLoader), {}) > _MOST_VALUES:
-        raise ValueError(f"its aliases stand for more than {_MOST_VALUES} values")
-    return OmegaConf.load(io.StringIO(text))
-
-
-def _size(node: Any, known: dict[int, float]) -> float:
-    """The values that a node stands for; infinitely many where it holds itself."""
-    if id(node) not in known:
-        known[id(node)] = math.inf
-        inner = node.value if isinstance(node, yaml.CollectionNode) else []
-        pairs = [pair if isinstance(pair, tuple) else (pair,) for pair in inner]
-        known[id(node)] = 1 + sum(_size(item, known) for pair in pairs for item in pair)
-    return known[id(node)]

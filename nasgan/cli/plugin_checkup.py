@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from nasgan.cli.checkup import Finding, refused_target
 from nasgan.cli.compose import compose
+from nasgan.cli.config_files import read_yaml
 from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder
 from nasgan.cli.configs import ConfigOption, options
 from nasgan.cli.time_limit import TookTooLongError, time_limit
@@ -208,7 +209,7 @@ def _node(group: str, option: ConfigOption) -> Mapping[str, Any]:
         # Composed, as it may inherit the target from another option.
         node: Any = compose("search", [f"{group}={option.name}"])[group]
     else:
-        node = OmegaConf.to_container(OmegaConf.load(option.path))
+        node = OmegaConf.to_container(read_yaml(option.path))
     return node if isinstance(node, Mapping) else {}
 
 

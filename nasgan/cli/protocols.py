@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from nasgan.cli.compose import compose
+from nasgan.cli.config_files import read_yaml
 from nasgan.cli.configs import options
 from nasgan.metrics.protocol import Protocol
 
@@ -23,7 +22,7 @@ def default_protocols() -> Iterator[tuple[str, str]]:
     Raises:
         ConfigError: a data set's configuration does not compose.
     """
-    choices = {option.name: OmegaConf.load(option.path) for option in options("metrics")}
+    choices = {option.name: read_yaml(option.path) for option in options("metrics")}
     nodes: dict[str, Any] = {name: node for name, node in choices.items() if "_target_" in node}
     for dataset in _PUBLISHED:
         own = compose("search", [f"dataset={dataset}"])["metrics"]

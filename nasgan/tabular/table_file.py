@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgan import atomic
-from nasgan.errors import TableError
+from nasgan.errors import TableError, quoted
+from nasgan.reading import open_file, parse_json
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "read_table_file", "write_table_file"]
 
@@ -61,11 +62,11 @@ def read_table_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
         TableError: it is missing, foreign, of a newer format, or a checksum does not fit.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path, most=_MOST_BYTES) as stream, zipfile.ZipFile(stream) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
                 raise ValueError("it is too large to be a table")
             members = {name: archive.read(name) for name in archive.namelist()}
-        manifest = json.loads(members.pop(_MANIFEST))
+        manifest = parse_json(members.pop(_MANIFEST))
         _check_format(manifest)
         _check_sums(members, manifest["checksums"])
         arrays = {
@@ -86,7 +87,8 @@ def _check_format(manifest: Any) -> None:
     version = manifest.get("format_version")
     if type(version) is not int or version != FORMAT_VERSION:
         raise ValueError(
-            f"its format_version {version!r} is not the {FORMAT_VERSION} that this nasgan reads"
+            f"its format_version {quoted(version)} is not the {FORMAT_VERSION} that this nasgan "
+            "reads"
         )
 
 

@@ -127,3 +127,13 @@ def test_a_limit_of_time_ends_what_is_too_slow_and_nothing_else() -> None:
     with pytest.raises(TookTooLongError), time_limit(0.05):
         time.sleep(60)
     time.sleep(0.1)  # no alarm is left
+
+
+def test_a_yaml_bomb_in_a_folder_of_ones_own_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "experiment" / "big.yaml"
+    file.parent.mkdir()
+    file.write_text("# @package _global_\n" + bomb(), encoding="utf-8")
+    assert main(["search", "--config-dir", str(tmp_path), "+experiment=big"]) == 2
+    assert "big.yaml cannot be read: its aliases stand for more" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from nasgan.errors import RunDirectoryError
+from nasgan.reading import walk
 from nasgan.results.record import RECORD_FILE
 from nasgan.results.status import STATUS_FILE, Status
 
@@ -77,9 +77,9 @@ def find_jobs(roots: Sequence[str | Path], *, now: datetime | None = None) -> Jo
 
 def _folders(roots: Sequence[str | Path]) -> Iterator[tuple[Path, Path]]:
     for root in map(Path, roots):
-        for folder, _, files in os.walk(root):
-            if STATUS_FILE in files and not Path(folder, STATUS_FILE).is_symlink():
-                yield root, Path(folder)
+        for folder, _, files in walk(root, lambda error: None):
+            if STATUS_FILE in files and not (folder / STATUS_FILE).is_symlink():
+                yield root, folder
 
 
 def _job(root: Path, folder: Path, now: datetime) -> Job:
