@@ -26,6 +26,8 @@ _NOWHERE = "links that lead nowhere"
 _TWICE = "links to what is there already"
 _NO_FILE = "neither files nor folders"
 
+# The other half of an archive that macOS packed; it holds hidden files only.
+_MACOS = "__MACOSX"
 _SHOWN = 5
 
 
@@ -151,7 +153,7 @@ class _Search:
                 self.subfolders.add(folder.name)
             for entry in self._entries(folder):
                 path, real_path = folder / entry.name, real / entry.name
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name == _MACOS:
                     self.left_out[_HIDDEN] += 1
                 elif entry.is_symlink():
                     self._links.append(path)

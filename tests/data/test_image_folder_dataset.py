@@ -203,6 +203,7 @@ def test_what_is_found_and_what_is_left_out_is_said_in_one_line(
     fill(root / "dog", 10, count=2)
     draw(root / "cat" / "._0.png")
     draw(root / ".thumbnails" / "0.png")
+    draw(root / "__MACOSX" / "cat" / "._0.png")
     for name in ("notes.txt", "more.TXT", "README"):
         (root / name).write_text("not an image")
     os.mkfifo(root / "dog" / "pipe.png")
@@ -215,7 +216,7 @@ def test_what_is_found_and_what_is_left_out_is_said_in_one_line(
     assert record.levelname == "WARNING"
     assert record.message == (
         f"{root}: 6 images in 2 classes (cat: 4, dog: 2); dataset.limit keeps 3; left out: links "
-        "that lead nowhere: 12, files of the type .txt: 2, hidden files and folders: 2, files "
+        "that lead nowhere: 12, hidden files and folders: 3, files of the type .txt: 2, files "
         "without a type: 1, neither files nor folders: 1; no images in owl"
     )
 
