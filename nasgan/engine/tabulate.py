@@ -166,7 +166,7 @@ class _Tabulation:
         """Check everything, claim the folder, compute the reference; gives the trainings."""
         splits = load_splits(self.config["dataset"])
         space = make_space(self.config, splits.train)
-        architectures = self.design.choose(space)
+        architectures = self.design.choose(space, metric=self.config["objective"])
         # Impossible networks are refused before the metrics' reference is computed.
         space.build_generator(architectures[0])
         self.view.say(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,8 @@ from nasgan.contracts import SearchSpace
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.factory import load_architecture
 from nasgan.randomness import numpy_generator
+from nasgan.results.history import HISTORY_FILE
+from nasgan.tabular.table import load_table
 
 __all__ = ["Design", "Shard", "Training"]
 
@@ -50,11 +52,14 @@ class Design:
     Attributes:
         kind: ``uniform`` draws distinct architectures of the space, ``all`` takes every one (in an
             order drawn at random, so that the first ones are a fair sample), ``list`` those of a
-            file.
-        architectures: how many; None takes all of ``all`` and ``list``.
+            file or of runs' histories, ``best`` those of a table, the best mean first,
+            ``neighbours`` those that a table lacks and that differ from its best in one decision.
+        architectures: how many; None takes all there are, but for ``uniform``.
         seed: of the draw and the order.
         path: of ``list``: a JSON list, or one JSON value a line; each an encoding, a mapping from
-            decisions to options, an architecture's JSON, or a name or path of one.
+            decisions to options, an architecture's JSON, a name or path of one, or a line of a
+            run's history; or a folder with runs below it. Of ``best`` and ``neighbours``: a
+            table's name or file.
         seeds: trainings of each architecture.
         repeated: so many architectures, the first ones, are trained more often ...
         repeated_seeds: ... this many times in all.
@@ -63,7 +68,7 @@ class Design:
         ConfigError: a value is out of range, or two contradict each other.
     """
 
-    kind: Literal["uniform", "all", "list"] = "uniform"
+    kind: Literal["uniform", "all", "list", "best", "neighbours"] = "uniform"
     architectures: int | None = None
     seed: int = 0
     path: str | None = None
@@ -79,26 +84,31 @@ class Design:
             raise ConfigError("design.architectures must be at least 1, or null for all")
         if self.kind == "uniform" and self.architectures is None:
             raise ConfigError("design.kind=uniform needs a number: design.architectures=300")
-        if (self.kind == "list") != (self.path is not None):
-            raise ConfigError("design.path belongs to design.kind=list, which needs it")
+        if (self.kind in ("list", "best", "neighbours")) != (self.path is not None):
+            raise ConfigError("design.path belongs to design.kind=list, best and neighbours")
         if self.repeated and self.repeated_seeds <= self.seeds:
             raise ConfigError(
                 f"design.repeated_seeds={self.repeated_seeds} must be above design.seeds="
                 f"{self.seeds}: the first design.repeated architectures are trained more often"
             )
 
-    def choose(self, space: SearchSpace) -> list[Architecture]:
+    def choose(self, space: SearchSpace, *, metric: str = "fid") -> list[Architecture]:
         """The architectures, in the order in which they are trained.
+
+        Args:
+            space: theirs.
+            metric: by which those of a table are the best.
 
         Raises:
             ConfigError: the space has too few, or too many to list.
+            TableError: the table cannot be read, or lacks the metric.
             ArchitectureError: the file of ``list`` is wrong, or holds one of another space.
         """
-        chosen = list(islice(self._candidates(space), self.architectures))
+        chosen = list(islice(self._candidates(space, metric), self.architectures))
         if len(chosen) < (self.architectures or 1):
             raise ConfigError(
                 f"design.architectures={self.architectures}: design.kind={self.kind} finds "
-                f"{len(chosen)} different ones; ask for as many, or take design.kind=all"
+                f"{len(chosen)} different ones; ask for no more"
             )
         return chosen
 
@@ -111,9 +121,17 @@ class Design:
         more = range(self.seeds, self.repeated_seeds)
         return usual + [Training(a, seed) for a in architectures[: self.repeated] for seed in more]
 
-    def _candidates(self, space: SearchSpace) -> Iterator[Architecture]:
+    def _candidates(self, space: SearchSpace, metric: str) -> Iterator[Architecture]:
         if self.kind == "list":
             return iter(dict.fromkeys(_read_list(Path(str(self.path)), space)))
+        if self.path is not None:
+            table = load_table(self.path)
+            best = [a for a in table.ranked(metric) if _is_of(space, a)]
+            return (
+                iter(best)
+                if self.kind == "best"
+                else _neighbours(space, best, set(table.architectures))
+            )
         if self.kind == "uniform":
             return _distinct_samples(space, self.seed)
         every = list(space.enumerate())
@@ -172,7 +190,34 @@ def _distinct_samples(space: SearchSpace, seed: int) -> Iterator[Architecture]:
             yield architecture
 
 
+def _neighbours(
+    space: SearchSpace, of: Iterable[Architecture], seen: set[Architecture]
+) -> Iterator[Architecture]:
+    """All that differ in one decision, of the first first, that are not among ``seen``."""
+    for architecture in of:
+        for decision in space.decisions:
+            for option in decision.options:
+                changed = {**dict(architecture.choices), decision.name: option}
+                indices = tuple(d.index(changed[d.name]) for d in space.decisions)
+                near = space.architecture(space.repair(indices))
+                if near not in seen:
+                    seen.add(near)
+                    yield near
+
+
+def _is_of(space: SearchSpace, architecture: Architecture) -> bool:
+    try:
+        space.validate(architecture)
+    except ArchitectureError:
+        return False
+    return True
+
+
 def _read_list(path: Path, space: SearchSpace) -> Iterator[Architecture]:
+    if path.is_dir():
+        for file in sorted(path.rglob(HISTORY_FILE)):
+            yield from _read_list(file, space)
+        return
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -182,7 +227,11 @@ def _read_list(path: Path, space: SearchSpace) -> Iterator[Architecture]:
     except ValueError:
         entries = [_parsed(line, path, n) for n, line in enumerate(text.splitlines(), 1) if line]
     for entry in entries if isinstance(entries, list) else [entries]:
-        yield _architecture(entry, path, space)
+        is_of_history = isinstance(entry, dict) and "index" in entry
+        if not is_of_history:
+            yield _architecture(entry, path, space)
+        elif isinstance(entry.get("architecture"), dict):
+            yield _architecture(entry["architecture"], path, space)
 
 
 def _parsed(line: str, path: Path, number: int) -> Any:

@@ -315,6 +315,13 @@ class Table:
         """How many trainings broke down, by reason without its numbers."""
         return Counter(failure.partition(" (")[0] for failure in self.failures if failure)
 
+    def ranked(self, metric: str = "fid") -> list[Architecture]:
+        """The architectures by their mean at the last step, the best first; only with a score."""
+        means = self.means(metric)
+        direction = 1 if metric_info(metric).direction == "min" else -1
+        order = np.argsort(direction * means, kind="stable")
+        return [self.architectures[k] for k in order if np.isfinite(means[k])]
+
     def best(self, metric: str = "fid", step: int | None = None) -> Best | None:
         """The best known architecture; None without any score.
 

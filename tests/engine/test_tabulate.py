@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -23,7 +23,9 @@ from nasgan.engine.slots import Slots
 from nasgan.engine.tabulate import tabulate
 from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
 from nasgan.results.history import read_history
+from nasgan.tabular.build import build_table
 from nasgan.tabular.rows import read_rows
+from nasgan.tabular.table import load_table
 
 TINY = ["+experiment=debug/tiny", "progress=false", "device=cpu"]
 DESIGN = ["design.architectures=2", "design.repeated=1", "design.repeated_seeds=3"]
@@ -124,6 +126,19 @@ def test_a_table_grows_and_trains_nothing_twice(whole, tmp_path, here, monkeypat
     # The whole design has rows: another shard finds nothing to do.
     monkeypatch.setattr(table_worker, "train", None)
     assert table(tmp_path, "shard=1/3").done > 0
+
+
+def test_the_best_of_a_table_get_more_seeds_in_the_same_folder(tmp_path, here):
+    folder, file = tmp_path / "rows", tmp_path / "t.npz"
+    table(folder, "design.repeated=0")
+    build_table([folder], file)
+    best = load_table(file).best().architecture
+    more = ["design.kind=best", f"design.path={file}", "design.seeds=3", "design.repeated=0"]
+    made = table(folder, *more, "design.architectures=1")
+    assert (made.done, made.wanted) == (3, 3)
+    counts = Counter(row.architecture for row in read_rows(folder))
+    assert counts[best.id] == 3
+    assert sorted(counts.values()) == [2, 3]
 
 
 def test_a_torn_last_line_is_dropped_and_made_again(whole, tmp_path, here):
@@ -282,7 +297,7 @@ def _start(folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "nasgan.cli", "tabulate", *TINY, *DESIGN, *LONGER]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*command, f"out={folder}", "workers=2"],
+        [*command, f"out={folder}", "workers=1"],
         env=environment,
         text=True,
         stdout=subprocess.PIPE,

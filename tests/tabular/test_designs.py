@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from nasgan.contracts import narrowed
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.factory import load_architecture, make_search_space
 from nasgan.randomness import numpy_generator
+from nasgan.results.history import History
 from nasgan.tabular.design import Design, Shard, Training
+from nasgan.tabular.table_file import FORMAT, FORMAT_VERSION, write_table_file
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,71 @@ def test_a_list_takes_every_form_of_an_architecture_once(space, tmp_path):
     assert Design(kind="list", path=str(path)).choose(space) == [published, other]
     path.write_text("\n".join(map(json.dumps, entries)), encoding="utf-8")
     assert Design(kind="list", path=str(path)).choose(space) == [published, other]
+
+
+def test_a_folder_of_runs_gives_what_they_scored(space, tmp_path):
+    rng = numpy_generator(0, "test")
+    first, second, third = (space.sample(rng) for _ in range(3))
+    for name, scored in (("b", [third, first]), ("a", [first, second])):
+        history = History(tmp_path / name / "history.jsonl")
+        history.append({"kind": "values", "values": {}})
+        for architecture in scored:
+            history.append({"kind": "evaluation", "architecture": architecture.to_json()})
+    assert Design(kind="list", path=str(tmp_path)).choose(space) == [first, second, third]
+    one = str(tmp_path / "b" / "history.jsonl")
+    assert Design(kind="list", path=one, architectures=1).choose(space) == [third]
+
+
+@pytest.fixture
+def table(space, tmp_path):
+    """A table of three architectures: the first broke down, the second is the best."""
+    rng = numpy_generator(0, "test")
+    architectures = [space.sample(rng) for _ in range(3)]
+    scores = np.array([np.nan, 10.0, 20.0])[:, None, None]
+    manifest = {
+        "name": "t",
+        "metrics": ["fid"],
+        "decisions": {d.name: list(d.options) for d in space.decisions},
+        "settings": {"search_space": {"name": "autogan", "version": 1}, "protocol": "p"},
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+    }
+    arrays = {
+        "options": np.array([space.encode(a) for a in architectures]),
+        "seed": np.zeros(3, int),
+        "step": np.array([5]),
+        "scores": scores,
+        "failure": np.frombuffer(b'["x", "", ""]', dtype=np.uint8),
+        "seconds": np.ones((3, 1)),
+        "total_seconds": np.ones(3),
+        "parameters": np.ones((3, 2)),
+        "macs": np.ones((3, 2)),
+    }
+    write_table_file(tmp_path / "t.npz", manifest, arrays)
+    return str(tmp_path / "t.npz"), architectures
+
+
+def test_the_best_of_a_table_come_in_their_order(space, table):
+    path, (_, best, second) = table
+    assert Design(kind="best", path=path).choose(space) == [best, second]
+    narrow = narrowed(space, {"cell1.block": second["cell1.block"]})
+    in_space = [a for a in (best, second) if a["cell1.block"] == second["cell1.block"]]
+    assert Design(kind="best", path=path).choose(narrow) == in_space
+
+
+def test_neighbours_differ_from_the_best_in_one_decision_and_are_new(space, table):
+    path, known = table
+    found = Design(kind="neighbours", path=path, architectures=30).choose(space)
+    assert len(set(found)) == 30
+    assert not set(found) & set(known)
+    near = sum(len(d.options) - 1 for d in space.decisions)
+
+    def distance(one, other):
+        return sum(a != b for a, b in zip(one, other, strict=True))
+
+    nearest = [distance(a, known[1]) for a in found]
+    assert nearest[:near] == [1] * near
+    assert [distance(a, known[2]) for a in found[near:]] == [1] * (30 - near)
 
 
 @pytest.mark.parametrize(
