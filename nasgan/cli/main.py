@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = {
     "train": "train one architecture from scratch, score and record it",
     "tabulate": "train many architectures at several seeds: the rows of a table",
     "table": "build a table from rows, or say what is in one",
+    "simulate": "run many searches on a table, in minutes",
     "evaluate": "score the networks of a finished run",
     "sample": "draw images from a finished run",
     "leaderboard": "build the leaderboard from run records, or verify one",

@@ -128,8 +128,16 @@ class SimulatedSearch:
         }
 
 
-def simulate(strategy: SearchStrategy, run: TableRun, table: Trainings) -> SimulatedSearch:
+def simulate(
+    strategy: SearchStrategy, run: TableRun, table: Trainings, *, name: str | None = None
+) -> SimulatedSearch:
     """Run ``strategy`` to its end, or to that of its budget.
+
+    Args:
+        strategy: not yet set up.
+        run: of the table.
+        table: judges the incumbents.
+        name: what the search is called; None: the strategy's label.
 
     Raises:
         ConfigError: the strategy cannot work on a table.
@@ -148,5 +156,5 @@ def simulate(strategy: SearchStrategy, run: TableRun, table: Trainings) -> Simul
             judged = table.judged(best, run.objective.metric)
             incumbents.append(Incumbent(run.ledger.spent(), best, judged))
     return SimulatedSearch(
-        strategy.label, run.seed, tuple(incumbents), run.ledger.spent(), ended_by
+        name or strategy.label, run.seed, tuple(incumbents), run.ledger.spent(), ended_by
     )

@@ -37,7 +37,8 @@ class NoiseModel:
             ]
         )
         spreads = np.stack([self.spread(c, levels[:, c]) for c in columns], axis=1)
-        self._root = _correlation_root(residuals / spreads)
+        # A column without noise has residuals of 0, and stays 0.
+        self._root = _correlation_root(residuals / np.where(spreads > 0, spreads, 1.0))
 
     def _standardised(self, column: int, level: np.ndarray) -> np.ndarray:
         return np.asarray((level - self._centre[column]) / self._scale[column])
@@ -64,6 +65,8 @@ class NoiseModel:
     def spread(self, column: int, level: np.ndarray) -> np.ndarray:
         """Standard deviation between trainings whose mean is ``level``, (N,) of (N,)."""
         intercept, slope = self._line[column]
+        if np.isneginf(intercept):
+            return np.zeros_like(level, dtype=np.float64)
         # Not beyond the levels that were seen.
         bounded = np.clip(self._standardised(column, level), -2.0, 2.0)
         return np.asarray(np.exp(intercept + slope * bounded))
@@ -103,8 +106,7 @@ def _correlation_root(standardised: np.ndarray) -> np.ndarray:
     size = standardised.shape[1]
     rows = standardised[np.isfinite(standardised).all(axis=1)]
     lengths = np.linalg.norm(rows, axis=0)
-    if len(rows) < 2 or not np.all(lengths > 0):
-        return np.eye(size)
-    unit = rows / lengths
-    correlation = (1 - _SHRINKAGE) * (unit.T @ unit) + _SHRINKAGE * np.eye(size)
+    unit = rows / np.where(lengths > 0, lengths, 1.0)
+    correlation = (1 - _SHRINKAGE) * (unit.T @ unit)
+    np.fill_diagonal(correlation, 1.0)
     return np.linalg.cholesky(correlation)

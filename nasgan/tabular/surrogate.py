@@ -221,7 +221,8 @@ class Surrogate:
             within = self.noise.spread(column, means[known]) ** 2
             between = max(float(np.var(means[known])) - float(np.mean(within)), 0.0)
             # What is known of each architecture: the spread between them, and its own noise.
-            weights = 1.0 / (between + within / counts[known])
+            variances = between + within / counts[known]
+            weights = 1.0 / np.where(variances > 0, variances, 1.0)
             self._models[column] = ScoreModel(
                 self._encoded[known],
                 means[known],

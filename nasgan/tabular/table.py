@@ -73,6 +73,7 @@ class Table:
         scores: (R, S, M) float64 of rows, steps and metrics; NaN where there is none.
         options: (R, D) index of each decision's option.
         seeds: (R,) index of the seed.
+        seconds: (R, S) of the device, up to each point; NaN where there is none.
         failures: why a row's training broke down; empty if it did not.
 
     Args:
@@ -103,7 +104,7 @@ class Table:
             self.options = arrays["options"].astype(np.int64)
             self.seeds = arrays["seed"].astype(np.int64)
             self.failures = tuple(json.loads(arrays["failure"].tobytes()))
-            self._seconds = arrays["seconds"]
+            self.seconds = arrays["seconds"]
             self._total_seconds = arrays["total_seconds"]
             self.parameters = arrays["parameters"]
             self.macs = arrays["macs"]
@@ -117,7 +118,7 @@ class Table:
             "scores": (self.scores.shape, (rows, len(self.steps), len(self.metrics))),
             "options": (self.options.shape, (rows, len(self.decisions))),
             "seed": (self.seeds.shape, (rows,)),
-            "seconds": (self._seconds.shape, (rows, len(self.steps))),
+            "seconds": (self.seconds.shape, (rows, len(self.steps))),
             "total_seconds": (self._total_seconds.shape, (rows,)),
             "parameters": (self.parameters.shape, (rows, 2)),
             "macs": (self.macs.shape, (rows, 2)),
@@ -166,7 +167,7 @@ class Table:
         row = self._row(wanted, seed)
         column = self._column(step)
         values = self.scores[row, column]
-        spent = self._seconds[row, column]
+        spent = self.seconds[row, column]
         return Trained(
             architecture=wanted,
             seed=seed,

@@ -30,7 +30,7 @@ def test_incumbents_are_judged_by_the_table_and_not_by_what_the_search_saw(table
     made = _search(table)
     assert made.final is not None
     assert made.final.judged == table.true(made.final.architecture) + 1.0
-    assert made.strategy == "random_scratch"
+    assert made.strategy == "random_table"
     assert made.ended_by == "the strategy is finished"
 
 

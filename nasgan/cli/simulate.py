@@ -1,0 +1,159 @@
+"""``nasgan simulate``: many searches on a table of trained architectures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from nasgan.cli.console import say, table
+from nasgan.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from nasgan.engine.simulations import SearchLine
+    from nasgan.results.statistics import Summary
+
+__all__ = ["run"]
+
+_ABOUT = """\
+Runs searches on a table instead of training anything: each is charged what its trainings would have
+cost, and judged by the table's mean over seeds. `random` is always among the strategies: trainings
+of random architectures to the end.
+"""
+_EXAMPLES = """\
+examples:
+  nasgan simulate table=cifar10-16-autogan-v1.npz strategy=rl_scratch seeds=100 out=simulated
+  nasgan simulate table=T.npz strategy=random_scratch,rl_scratch budget.generator_steps=60000 out=S
+"""
+_RANDOM = "random"
+_TRAININGS = 100  # of full length, that the default budget pays for
+_DEFAULTS = {
+    "table": "???",
+    "out": "???",
+    "strategy": None,
+    "seeds": 100,
+    "objective": "fid",
+    "workers": None,
+    "budget": {
+        "architectures": None,
+        "generator_steps": None,
+        "images": None,
+        "device_seconds": None,
+    },
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb.
+
+    Raises:
+        NasganError: bad input.
+    """
+    parser = argparse.ArgumentParser(
+        prog="nasgan simulate",
+        description=_ABOUT,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help=", ".join(_DEFAULTS))
+    words = parser.parse_args(list(arguments)).settings
+    return _simulate(_settings(words))
+
+
+def _settings(words: Sequence[str]) -> dict[str, Any]:
+    for word in words:
+        key = word.partition("=")[0].partition(".")[0]
+        if "=" not in word:
+            raise ConfigError(f"nasgan simulate takes key=value, got {word!r}")
+        if key not in _DEFAULTS:
+            raise UnknownNameError("setting of nasgan simulate", key, _DEFAULTS)
+    given = OmegaConf.to_container(OmegaConf.from_dotlist([*words]))
+    merged = OmegaConf.to_container(OmegaConf.merge(_DEFAULTS, given))
+    assert isinstance(merged, dict)
+    for key in ("table", "out"):
+        if not merged[key] or merged[key] == "???":
+            raise ConfigError(f"nasgan simulate needs {key}=...")
+    unknown = sorted(set(merged["budget"]) - set(_DEFAULTS["budget"]))  # type: ignore[arg-type]
+    if unknown:
+        raise UnknownNameError("limit of budget", unknown[0], _DEFAULTS["budget"])  # type: ignore[arg-type]
+    return {str(key): value for key, value in merged.items()}
+
+
+def _simulate(settings: dict[str, Any]) -> int:
+    from nasgan.engine.simulations import Simulations, run_simulations, summary_of
+    from nasgan.machine import usable_cores
+    from nasgan.tabular.table import load_table
+
+    steps = load_table(settings["table"]).steps
+    budget = dict(settings["budget"])
+    if all(limit is None for limit in budget.values()):
+        budget["generator_steps"] = _TRAININGS * steps[-1]
+    asked = Simulations(
+        table=str(settings["table"]),
+        strategies=_strategies(settings["strategy"], steps, budget),
+        seeds=int(settings["seeds"]),
+        budget=budget,
+        metric=str(settings["objective"]),
+        baseline=_RANDOM,
+    )
+    out = Path(str(settings["out"])).expanduser()
+    workers = usable_cores() if settings["workers"] is None else int(settings["workers"])
+    records = list(run_simulations(asked, out, workers=workers))
+    say(*_lines(summary_of(records, asked.metric, asked.baseline), asked.metric), str(out))
+    return 0
+
+
+def _strategies(
+    given: str | None, steps: Sequence[int], budget: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The nodes of the strategies, composed as a search composes them, for the table's lengths."""
+    from nasgan.cli.compose import compose
+
+    names = [name.strip() for name in str(given or "").split(",") if name.strip()]
+    lengths = [
+        f"dataset.suggested.candidate_steps={steps[-1]}",
+        f"dataset.suggested.candidate_min_steps={steps[0]}",
+    ]
+    affordable = budget["generator_steps"]
+    count = _TRAININGS if affordable is None else max(1, int(affordable) // steps[-1])
+    count = int(budget["architectures"] or count)
+    whole = ["strategy.halving_factor=null", f"strategy.num_candidates={count}"]
+    nodes = {_RANDOM: compose("search", ["strategy=random_scratch", *lengths, *whole])["strategy"]}
+    for name in names:
+        if name != _RANDOM:
+            nodes[name] = compose("search", [f"strategy={name}", *lengths])["strategy"]
+    return nodes
+
+
+def _lines(found: Sequence[SearchLine], metric: str) -> Iterator[str]:
+    head = (
+        "strategy",
+        "searches",
+        f"{metric} found, judged (95 %)",
+        "better than random (95 %)",
+        "mean rank",
+        "generator steps",
+    )
+    rows = [
+        (
+            line.strategy,
+            str((line.judged.n if line.judged else 0) + line.without_result),
+            _interval(line.judged),
+            _interval(line.better),
+            _interval(line.rank),
+            f"{line.generator_steps:.0f}",
+        )
+        for line in found
+    ]
+    yield from table([head, *rows])
+
+
+def _interval(summary: Summary | None) -> str:
+    if summary is None:
+        return ""
+    if summary.ci_low is None or summary.ci_high is None:
+        return f"{summary.mean:.4g}"
+    return f"{summary.mean:.4g} ({summary.ci_low:.4g} to {summary.ci_high:.4g})"

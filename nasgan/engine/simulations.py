@@ -1,0 +1,211 @@
+"""Many simulated searches on one table, side by side: ``nasgan simulate``."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import rankdata
+
+from nasgan import atomic
+from nasgan.binding import build_node
+from nasgan.contracts import AskTellStrategy, Budget, Objective, SearchStrategy
+from nasgan.engine.simulation import TableRun, simulate
+from nasgan.engine.slots import Slots
+from nasgan.errors import ConfigError
+from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
+from nasgan.factory import make_search_space
+from nasgan.metrics.table import metric_info
+from nasgan.results.environment import nasgan_build
+from nasgan.results.statistics import Summary, summarise
+from nasgan.tabular.table import load_table
+
+__all__ = ["SearchLine", "Simulations", "run_simulations", "summary_of"]
+
+RECORDS_FILE = "simulations.jsonl"
+MANIFEST_FILE = "simulations.json"
+
+
+@dataclass(frozen=True)
+class Simulations:
+    """What is simulated.
+
+    Attributes:
+        table: name or file.
+        strategies: by the name in the results, the configuration's node.
+        seeds: searches of each strategy, with the seeds from 0.
+        budget: of each search, in simulated units.
+        metric: what is searched for, and judged.
+        baseline: the strategy that the others are held against.
+    """
+
+    table: str
+    strategies: Mapping[str, Mapping[str, Any]]
+    seeds: int
+    budget: Mapping[str, float | None]
+    metric: str = "fid"
+    baseline: str = "random"
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ConfigError(f"seeds must be at least 1, got {self.seeds}")
+        Budget(**self.budget)  # type: ignore[arg-type]
+        for name, node in self.strategies.items():
+            strategy = build_node(node, where=f"strategy={name}", base=SearchStrategy)
+            if not isinstance(strategy, AskTellStrategy):
+                raise ConfigError(
+                    f"strategy={name} learns on a supernet, which no table holds; run it with "
+                    "`nasgan search`"
+                )
+
+
+@lru_cache(maxsize=1)
+def _opened(table: str) -> TableTrainings:
+    loaded = load_table(table)
+    name, settings = settings_of_space(loaded)
+    return TableTrainings(loaded, make_search_space(name, **settings))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Picklable; opens the table once a process."""
+
+    asked: Simulations
+
+    def __call__(self, slot: int, search: tuple[str, int]) -> dict[str, Any]:
+        del slot
+        name, seed = search
+        asked, trainings = self.asked, _opened(self.asked.table)
+        objective = Objective(asked.metric, metric_info(asked.metric).direction)
+        budget = Budget(**asked.budget)  # type: ignore[arg-type]
+        run = TableRun(trainings.space, trainings, objective, budget, seed=seed)
+        strategy = build_node(asked.strategies[name], where=f"strategy={name}", base=SearchStrategy)
+        return dict(simulate(strategy, run, trainings, name=name).to_json())
+
+
+def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[dict[str, Any]]:
+    """Simulate all searches, and write them to ``out`` when all are there; each as it ends.
+
+    The records are sorted by strategy and seed, and do not depend on the number of workers.
+
+    Raises:
+        NasganError: the table is missing, damaged, or does not fit.
+        StorageError: a file could not be written.
+    """
+    # What is wrong with the table shows here, before a process is started.
+    trainings = _opened(asked.table)
+    if asked.metric not in trainings.metrics:
+        raise ConfigError(f"objective={asked.metric}: the table has {', '.join(trainings.metrics)}")
+    searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
+    done: dict[tuple[str, int], dict[str, Any]] = {}
+    if workers == 1:
+        for search in searches:
+            done[search] = _Work(asked)(0, search)
+            yield done[search]
+    else:
+        with Slots(min(workers, len(searches))) as slots:
+            for search, future in slots.run(_Work(asked), deque(searches)):
+                done[search] = future.result()
+                yield done[search]
+    _write(asked, trainings, out, [done[key] for key in sorted(done)])
+
+
+def _write(
+    asked: Simulations, trainings: TableTrainings, out: Path, records: Sequence[Mapping[str, Any]]
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
+    atomic.write_text(out / RECORDS_FILE, lines)
+    atomic.write_json(
+        out / MANIFEST_FILE,
+        {
+            **asdict(asked),
+            "table": trainings.table.name,
+            "protocol": f"table:{trainings.table.name}",
+            "scores": "exact" if trainings.is_exact else "surrogate",
+            "best_known": trainings.best_known(asked.metric),
+            "nasgan": nasgan_build(),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class SearchLine:
+    """The searches of one strategy together.
+
+    Attributes:
+        strategy: its name.
+        judged: mean over seeds of what each search found, judged by the table.
+        better: probability of finding a better one than the baseline with the same seed; ties count
+            half. None for the baseline.
+        rank: among the strategies, averaged over seeds; 1 is best.
+        generator_steps: spent by a search, on average.
+        without_result: searches that found nothing that can be judged.
+    """
+
+    strategy: str
+    judged: Summary | None
+    better: Summary | None
+    rank: Summary | None
+    generator_steps: float
+    without_result: int
+
+
+def summary_of(
+    records: Sequence[Mapping[str, Any]], metric: str, baseline: str
+) -> list[SearchLine]:
+    """One line a strategy, best first.
+
+    A search without a result is worse than any with one.
+    """
+    sign = 1.0 if metric_info(metric).direction == "min" else -1.0
+    by_strategy: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for record in records:
+        by_strategy.setdefault(record["strategy"], {})[record["seed"]] = record
+    seeds = sorted(set.intersection(*(set(held) for held in by_strategy.values())))
+    # Less is better from here on.
+    losses = {
+        name: [_loss(held[seed]["judged"], sign) for seed in seeds]
+        for name, held in by_strategy.items()
+    }
+    ranks = _ranks(losses)
+    lines = [_line(name, held, losses, ranks, baseline) for name, held in by_strategy.items()]
+    return sorted(lines, key=lambda line: line.rank.mean if line.rank else float("inf"))
+
+
+def _loss(judged: float | None, sign: float) -> float:
+    return float("inf") if judged is None else sign * judged
+
+
+def _ranks(losses: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    columns = [rankdata(column) for column in zip(*losses.values(), strict=True)]
+    rows = zip(*columns, strict=True)
+    return {name: [float(r) for r in row] for name, row in zip(losses, rows, strict=True)}
+
+
+def _line(
+    name: str,
+    held: Mapping[int, Mapping[str, Any]],
+    losses: Mapping[str, Sequence[float]],
+    ranks: Mapping[str, Sequence[float]],
+    baseline: str,
+) -> SearchLine:
+    found = [record["judged"] for record in held.values() if record["judged"] is not None]
+    better = None
+    if name != baseline and baseline in losses:
+        pairs = zip(losses[name], losses[baseline], strict=True)
+        better = summarise([0.5 * ((own < other) + (own <= other)) for own, other in pairs])
+    spent = [record["spent"]["generator_steps"] for record in held.values()]
+    return SearchLine(
+        strategy=name,
+        judged=summarise(found) if found else None,
+        better=better,
+        rank=summarise(ranks[name]) if ranks.get(name) else None,
+        generator_steps=sum(spent) / len(spent),
+        without_result=len(held) - len(found),
+    )

@@ -1,0 +1,189 @@
+"""A table as searches meet it: exact rows where there are some, its surrogate elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import SearchSpace
+from nasgan.errors import TableError
+from nasgan.metrics.protocol import Protocol
+from nasgan.metrics.table import metric_info
+from nasgan.randomness import numpy_generator
+from nasgan.tabular.surrogate import Prediction, Surrogate
+from nasgan.tabular.table import Table
+from nasgan.tabular.trainings import SimulatedTraining
+from nasgan.training import HealthSettings, TrainerSettings
+
+__all__ = ["TableTrainings", "settings_of_space"]
+
+_SECONDS = "seconds"
+# Larger spaces are not listed to see whether a table holds them whole.
+_MOST_LISTED = 100_000
+
+
+class TableTrainings:
+    """Implements `nasgan.tabular.trainings.Trainings` on a table.
+
+    A table that holds every architecture of its space is **exact**: a search sees the seeds of the
+    table's design, and is judged by the mean over the further seeds where an architecture has some,
+    which no search sees (of many noisy means the best is not the best architecture), or else over
+    all. Any other table is judged by the mean of its **surrogate**, for trained architectures as
+    for others: one measure for all.
+
+    Args:
+        table: the rows.
+        space: that the table was made in.
+
+    Raises:
+        TableError: the space has other decisions, or the noise between seeds is unknown.
+    """
+
+    def __init__(self, table: Table, space: SearchSpace) -> None:
+        ours = {d.name: d.options for d in space.decisions if len(d.options) > 1}
+        theirs = {d.name: d.options for d in table.decisions if len(d.options) > 1}
+        if ours != theirs:
+            raise TableError(
+                f"the table {table.name} was made in another space than {space.name!r} as it is "
+                "set here; settings of the table's: "
+                f"{table.manifest['settings']['search_space']}"
+            )
+        self.table = table
+        self.space = space
+        self.is_exact = _holds_all(table, space)
+        self._judged: dict[tuple[str, str], float | None] = {}
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """See `Trainings`."""
+        return self.table.steps
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """See `Trainings`."""
+        return self.table.metrics
+
+    @cached_property
+    def images_per_generator_step(self) -> int:
+        """See `Trainings`."""
+        settings = dict(self.table.manifest["settings"]["trainer"])
+        health = HealthSettings(**settings.pop("health"))
+        return TrainerSettings(**settings, health=health).images_per_generator_step
+
+    @cached_property
+    def num_images(self) -> int:
+        """See `Trainings`."""
+        return Protocol.parse(self.table.protocol).num_images
+
+    @cached_property
+    def surrogate(self) -> Surrogate:
+        """Fitted on first use, in seconds; the same each time."""
+        table = self.table
+        scores = {name: table.scores[:, :, k] for k, name in enumerate(table.metrics)}
+        architectures = [table.architecture(options) for options in table.options]
+        return Surrogate(
+            table.decisions, architectures, table.steps, {**scores, _SECONDS: table.seconds}
+        )
+
+    def predict(
+        self, architecture: Architecture, step: int | None = None
+    ) -> Mapping[str, Prediction]:
+        """The surrogate's mean over seeds and spread between them, by metric.
+
+        Args:
+            architecture: of the table's space.
+            step: generator steps; None: the last.
+
+        Raises:
+            TableError: the architecture is not of the table's space.
+            NasganError: the table has no scores at this step.
+        """
+        wanted = self.table.architecture(architecture)
+        at = self.steps[-1] if step is None else step
+        return self.surrogate.predict(wanted, at, self.metrics)
+
+    def training(self, architecture: Architecture, seed: int) -> SimulatedTraining:
+        """See `Trainings`."""
+        wanted = self.table.architecture(architecture)
+        seen = self._seen(wanted)
+        if seen:
+            chosen = numpy_generator(seed, "repeat", wanted.id).integers(len(seen))
+            return self._row(wanted, seen[int(chosen)])
+        return self._drawn(wanted, seed)
+
+    def _seen(self, architecture: Architecture) -> list[int]:
+        """The seeds of its trainings that searches may see."""
+        seeds = self.table.seeds_of(architecture)
+        return [seed for seed in seeds if not self.is_exact or seed < self._searched_seeds]
+
+    @cached_property
+    def _searched_seeds(self) -> int:
+        return max(int(design["seeds"]) for design in self.table.manifest["designs"])
+
+    def _row(self, architecture: Architecture, seed: int) -> SimulatedTraining:
+        points = [self.table.query(architecture, seed=seed, step=step) for step in self.steps]
+        scores = {point.step: dict(point.metrics) for point in points if point.metrics}
+        return SimulatedTraining(scores, points[-1].seconds, "exact", points[-1].failure)
+
+    def _drawn(self, architecture: Architecture, seed: int) -> SimulatedTraining:
+        surrogate = self.surrogate
+        drawn = {
+            step: surrogate.draw(architecture, step, seed=seed, metrics=[*self.metrics, _SECONDS])
+            for step in self.steps
+        }
+        seconds = drawn[self.steps[-1]][_SECONDS]
+        scores = {
+            step: {name: values[name] for name in self.metrics} for step, values in drawn.items()
+        }
+        luck = numpy_generator(seed, "simulated breakdown", architecture.id).random()
+        if luck < surrogate.failure_probability(architecture):
+            # When it happens is not modelled: the last point is lost.
+            del scores[self.steps[-1]]
+            return SimulatedTraining(scores, seconds, "surrogate", "a simulated breakdown")
+        return SimulatedTraining(scores, seconds, "surrogate")
+
+    def judged(self, architecture: Architecture, metric: str) -> float | None:
+        """See `Trainings`."""
+        wanted = self.table.architecture(architecture)
+        key = wanted.id, metric
+        if key not in self._judged:
+            self._judged[key] = self._judge(wanted, metric)
+        return self._judged[key]
+
+    def _judge(self, architecture: Architecture, metric: str) -> float | None:
+        last = self.steps[-1]
+        if not self.is_exact:
+            return self.surrogate.predict(architecture, last, [metric])[metric].mean
+        seeds = self.table.seeds_of(architecture)
+        held_out = [seed for seed in seeds if seed >= self._searched_seeds]
+        rows = [
+            self.table.query(architecture, seed=seed, step=last).metrics
+            for seed in held_out or seeds
+        ]
+        found = [row[metric] for row in rows if metric in row]
+        return float(np.mean(found)) if found else None
+
+    def best_known(self, metric: str) -> float:
+        """See `Trainings`."""
+        judged = (self.judged(each, metric) for each in self.table.architectures)
+        found = [score for score in judged if score is not None]
+        if not found:
+            raise TableError(f"the table {self.table.name} has no {metric} at its last step")
+        return min(found) if metric_info(metric).direction == "min" else max(found)
+
+
+def _holds_all(table: Table, space: SearchSpace) -> bool:
+    """Whether every valid architecture of ``space`` was trained."""
+    if space.size > _MOST_LISTED:
+        return False
+    return set(space.enumerate()) <= set(table.architectures)
+
+
+def settings_of_space(table: Table) -> tuple[str, dict[str, Any]]:
+    """Name and settings of the space that ``table`` was made in, for `make_search_space`."""
+    space = table.manifest["settings"]["search_space"]
+    return str(space["name"]), dict(space["settings"])

@@ -1,0 +1,221 @@
+"""`nasgan simulate`: many searches on a table file, exact or with its surrogate."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nasgan.cli.main import main
+from nasgan.contracts import SearchSpace
+from nasgan.engine.simulations import summary_of
+from nasgan.errors import TableError
+from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
+from nasgan.factory import make_search_space
+from nasgan.randomness import numpy_generator
+from nasgan.tabular.build import build_table
+from nasgan.tabular.manifest import Manifest
+from nasgan.tabular.rows import Point, Row, RowFile
+from nasgan.tabular.table import load_table
+from nasgan.training import TrainerSettings
+
+SIZES = {"image_size": 16, "generator_channels": 8, "discriminator_channels": 8, "latent_dim": 8}
+WHOLE = make_search_space("autogan", **SIZES)
+# Five decisions stay free: 3 * 2 * 2 * 2 * 2 architectures.
+FREE = ("cell1.norm", "cell1.shortcut", "cell2.block", "cell2.shortcut", "cell3.block")
+NARROW = make_search_space(
+    "autogan", **SIZES, fixed={d.name: d.options[0] for d in WHOLE.decisions if d.name not in FREE}
+)
+STEPS = (60, 150, 600)
+
+
+def _level(space: SearchSpace, options: tuple[int, ...]) -> float:
+    return 5.0 + 0.15 * sum(options[:8])
+
+
+def _write(folder: Path, space: SearchSpace, architectures: list[Any], seeds: int) -> Path:
+    """Rows of a rule: the logarithm of FID is linear in the options, and noise by seed."""
+    manifest = Manifest(
+        settings={
+            "search_space": {
+                "name": "autogan",
+                "version": space.version,
+                "settings": space.settings,
+            },
+            "protocol": "digits-train-64-digits-v1",
+            "metrics": ["fid"],
+            "trainer": asdict(TrainerSettings(n_critic=2)),
+        },
+        decisions={d.name: list(d.options) for d in space.decisions},
+        design={"kind": "all", "seeds": 2},
+        bound=None,
+        environments=(),
+        licence="CC-BY-4.0",
+    )
+    manifest.claim(folder)
+    file = RowFile(folder, "1of1")
+    for architecture in architectures:
+        for seed in range(seeds):
+            options = space.encode(architecture)
+            noise = 0.1 * numpy_generator(seed, "noise", architecture.id).standard_normal()
+            level = _level(space, WHOLE.encode(architecture)) + noise
+            curve = tuple(
+                Point(step, step / 10, {"fid": math.exp(level + 60 / step)}) for step in STEPS
+            )
+            file.append(
+                Row(
+                    architecture=architecture.id,
+                    options=options,
+                    seed=seed,
+                    curve=curve,
+                    steps=600,
+                    images=100,
+                    seconds=60.0,
+                    device_seconds=60.0,
+                    parameters={"generator": 1, "discriminator": 1},
+                    macs={"generator": 1, "discriminator": 1},
+                )
+            )
+    build_table([folder], folder / "table.npz", name=folder.name)
+    return folder / "table.npz"
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables") / "exact-v1"
+    return _write(folder, NARROW, list(NARROW.enumerate()), seeds=4)
+
+
+@pytest.fixture(scope="module")
+def partial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = numpy_generator(0, "partial")
+    folder = tmp_path_factory.mktemp("tables") / "partial-v1"
+    return _write(folder, WHOLE, [WHOLE.sample(rng) for _ in range(40)], seeds=2)
+
+
+def _trainings(path: Path) -> TableTrainings:
+    table = load_table(path)
+    name, settings = settings_of_space(table)
+    return TableTrainings(table, make_search_space(name, **settings))
+
+
+def test_an_exact_table_shows_the_seeds_of_its_design_and_judges_by_the_others(exact):
+    trainings = _trainings(exact)
+    assert trainings.is_exact
+    architecture = next(iter(NARROW.enumerate()))
+    rows = [trainings.table.query(architecture, seed=k, step=600).metrics["fid"] for k in range(4)]
+    shown = {trainings.training(architecture, seed).scores[600]["fid"] for seed in range(30)}
+    assert shown == set(rows[:2])
+    assert trainings.judged(architecture, "fid") == pytest.approx(np.mean(rows[2:]))
+    assert trainings.training(architecture, 7) == trainings.training(architecture, 7)
+
+
+def test_a_partial_table_is_judged_by_its_surrogate_also_where_it_has_rows(partial):
+    trainings = _trainings(partial)
+    assert not trainings.is_exact
+    known = trainings.table.architectures[0]
+    assert trainings.judged(known, "fid") == trainings.predict(known)["fid"].mean
+    assert trainings.training(known, 3).source == "exact"
+    rng = numpy_generator(9, "unseen")
+    unseen = WHOLE.sample(rng)
+    assert trainings.training(unseen, 3).source == "surrogate"
+    assert trainings.training(unseen, 3).seconds == pytest.approx(60, rel=0.01)
+    truth = math.exp(_level(WHOLE, WHOLE.encode(unseen)) + 0.1)
+    assert trainings.predict(unseen)["fid"].mean == pytest.approx(truth, rel=0.25)
+
+
+def test_costs_are_those_of_the_tables_trainer(exact):
+    trainings = _trainings(exact)
+    assert trainings.images_per_generator_step == 2 * 2 * 64 + 128
+    assert trainings.num_images == 64
+
+
+def test_a_space_set_otherwise_is_refused(exact):
+    with pytest.raises(TableError, match="was made in another space than 'autogan'"):
+        TableTrainings(load_table(exact), WHOLE)
+
+
+def _run(path: Path, out: Path, *words: str) -> list[dict[str, Any]]:
+    assert main(["simulate", f"table={path}", f"out={out}", *words]) == 0
+    lines = (out / "simulations.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_verb_writes_one_file_of_searches_and_prints_the_comparison(exact, tmp_path, capsys):
+    words = ("strategy=rl_scratch", "seeds=6", "budget.architectures=40", "workers=1")
+    records = _run(exact, tmp_path, *words)
+    assert [(r["strategy"], r["seed"]) for r in records] == [
+        (name, seed) for name in ("random", "rl_scratch") for seed in range(6)
+    ]
+    assert all(r["spent"]["architectures"] == 40 for r in records)
+    manifest = json.loads((tmp_path / "simulations.json").read_text(encoding="utf-8"))
+    assert manifest["protocol"] == "table:exact-v1"
+    assert manifest["scores"] == "exact"
+    assert all(r["judged"] >= manifest["best_known"] for r in records)
+    out = capsys.readouterr().out
+    assert "better than random (95 %)" in out
+    assert "rl_scratch" in out
+
+
+def test_workers_change_nothing(exact, tmp_path):
+    words = ("strategy=random_scratch", "seeds=2")
+    alone = _run(exact, tmp_path / "alone", *words, "workers=1")
+    assert alone == _run(exact, tmp_path / "two", *words, "workers=2")
+
+
+def test_a_surrogate_is_searched_too(partial, tmp_path):
+    records = _run(partial, tmp_path, "seeds=2", "budget.architectures=5", "workers=1")
+    assert all(r["judged"] > 0 and r["spent"]["architectures"] == 5 for r in records)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["table=T", "strategy=adversarial"], "learns on a supernet, which no table holds"),
+        (["table=T", "seeds=0"], "seeds must be at least 1"),
+        (["table=T", "objective=kid"], "objective=kid: the table has fid"),
+        (["table=T", "sedes=3"], "Did you mean 'seeds'"),
+        (["table=T", "budget.steps=3"], "unknown limit of budget 'steps'"),
+        (["table=nowhere.npz"], "nowhere.npz"),
+        (["strategy=rl_scratch"], "needs table="),
+        (["rl_scratch"], "takes key=value, got 'rl_scratch'"),
+    ],
+)
+def test_bad_words_are_refused_before_anything_is_written(exact, tmp_path, capsys, words, message):
+    given = [word.replace("=T", f"={exact}") for word in words]
+    assert main(["simulate", *given, f"out={tmp_path / 'out'}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def _record(strategy: str, seed: int, judged: float | None) -> dict[str, Any]:
+    spent = {"generator_steps": 100 * (seed + 1)}
+    return {"strategy": strategy, "seed": seed, "judged": judged, "spent": spent}
+
+
+def test_the_comparison_is_paired_by_seed():
+    records = [
+        *(_record("random", seed, judged) for seed, judged in enumerate([5.0, 6.0, 7.0, 8.0])),
+        *(_record("better", seed, judged) for seed, judged in enumerate([4.0, 6.0, 6.5, None])),
+    ]
+    first, second = summary_of(records, "fid", "random")
+    assert (first.strategy, second.strategy) == ("better", "random")
+    # Won, tied, won, and one without a result, which is lost.
+    assert first.better is not None
+    assert first.better.mean == pytest.approx((1 + 0.5 + 1 + 0) / 4)
+    assert second.better is None
+    assert first.rank is not None
+    assert first.rank.mean == pytest.approx((1 + 1.5 + 1 + 2) / 4)
+    assert first.judged is not None
+    assert first.judged.mean == pytest.approx(5.5)
+    assert (first.without_result, first.generator_steps) == (1, 250)
+
+
+def test_more_is_better_where_the_metric_says_so():
+    records = [_record("random", 0, 5.0), _record("other", 0, 6.0)]
+    assert [line.strategy for line in summary_of(records, "is", "random")] == ["other", "random"]
