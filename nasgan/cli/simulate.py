@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nasgan.engine.simulations import SearchLine
     from nasgan.results.statistics import Summary
 
-__all__ = ["run"]
+__all__ = ["run", "settings_of"]
 
 _ABOUT = """\
 Runs searches on a table instead of training anything: each is charged what its trainings would have
@@ -60,10 +60,15 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("settings", nargs="*", metavar="key=value", help=", ".join(_DEFAULTS))
     words = parser.parse_args(list(arguments)).settings
-    return _simulate(_settings(words))
+    return _simulate(settings_of(words))
 
 
-def _settings(words: Sequence[str]) -> dict[str, Any]:
+def settings_of(words: Sequence[str]) -> dict[str, Any]:
+    """The settings in ``words``, with their defaults.
+
+    Raises:
+        ConfigError: one is unknown, malformed or missing.
+    """
     for word in words:
         key = word.partition("=")[0].partition(".")[0]
         if "=" not in word:

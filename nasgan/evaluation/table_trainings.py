@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,14 +14,12 @@ from nasgan.errors import TableError
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.randomness import numpy_generator
-from nasgan.tabular.surrogate import Prediction, Surrogate
-from nasgan.tabular.table import Table
+from nasgan.tabular.table import SECONDS, Table
 from nasgan.tabular.trainings import SimulatedTraining
 from nasgan.training import HealthSettings, TrainerSettings
 
 __all__ = ["TableTrainings", "settings_of_space"]
 
-_SECONDS = "seconds"
 # Larger spaces are not listed to see whether a table holds them whole.
 _MOST_LISTED = 100_000
 
@@ -79,33 +77,6 @@ class TableTrainings:
         """See `Trainings`."""
         return Protocol.parse(self.table.protocol).num_images
 
-    @cached_property
-    def surrogate(self) -> Surrogate:
-        """Fitted on first use, in seconds; the same each time."""
-        table = self.table
-        scores = {name: table.scores[:, :, k] for k, name in enumerate(table.metrics)}
-        architectures = [table.architecture(options) for options in table.options]
-        return Surrogate(
-            table.decisions, architectures, table.steps, {**scores, _SECONDS: table.seconds}
-        )
-
-    def predict(
-        self, architecture: Architecture, step: int | None = None
-    ) -> Mapping[str, Prediction]:
-        """The surrogate's mean over seeds and spread between them, by metric.
-
-        Args:
-            architecture: of the table's space.
-            step: generator steps; None: the last.
-
-        Raises:
-            TableError: the architecture is not of the table's space.
-            NasganError: the table has no scores at this step.
-        """
-        wanted = self.table.architecture(architecture)
-        at = self.steps[-1] if step is None else step
-        return self.surrogate.predict(wanted, at, self.metrics)
-
     def training(self, architecture: Architecture, seed: int) -> SimulatedTraining:
         """See `Trainings`."""
         wanted = self.table.architecture(architecture)
@@ -130,12 +101,12 @@ class TableTrainings:
         return SimulatedTraining(scores, points[-1].seconds, "exact", points[-1].failure)
 
     def _drawn(self, architecture: Architecture, seed: int) -> SimulatedTraining:
-        surrogate = self.surrogate
+        surrogate = self.table.surrogate
         drawn = {
-            step: surrogate.draw(architecture, step, seed=seed, metrics=[*self.metrics, _SECONDS])
+            step: surrogate.draw(architecture, step, seed=seed, metrics=[*self.metrics, SECONDS])
             for step in self.steps
         }
-        seconds = drawn[self.steps[-1]][_SECONDS]
+        seconds = drawn[self.steps[-1]][SECONDS]
         scores = {
             step: {name: values[name] for name in self.metrics} for step, values in drawn.items()
         }
@@ -157,7 +128,7 @@ class TableTrainings:
     def _judge(self, architecture: Architecture, metric: str) -> float | None:
         last = self.steps[-1]
         if not self.is_exact:
-            return self.surrogate.predict(architecture, last, [metric])[metric].mean
+            return self.table.surrogate.predict(architecture, last, [metric])[metric].mean
         seeds = self.table.seeds_of(architecture)
         held_out = [seed for seed in seeds if seed >= self._searched_seeds]
         rows = [

@@ -103,7 +103,6 @@ def _within(values: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _correlation_root(standardised: np.ndarray) -> np.ndarray:
     """A square root of the columns' correlation matrix, from rows without gaps, (C, C)."""
-    size = standardised.shape[1]
     rows = standardised[np.isfinite(standardised).all(axis=1)]
     lengths = np.linalg.norm(rows, axis=0)
     unit = rows / np.where(lengths > 0, lengths, 1.0)

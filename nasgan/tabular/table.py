@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,15 @@ from nasgan.tabular.reliability import (
 )
 from nasgan.tabular.table_file import read_table_file
 
-__all__ = ["Best", "Table", "Trained", "load_table", "shipped_tables"]
+if TYPE_CHECKING:
+    from nasgan.tabular.surrogate import Prediction, Surrogate
+
+__all__ = ["SECONDS", "Best", "Table", "Trained", "load_table", "shipped_tables"]
 
 _SHIPPED = Path(__file__).parent / "tables"
+SECONDS = "seconds"
+"""What the surrogate calls the time of a training."""
+
 _AS_LOGARITHM = ("fid", "kid")
 
 
@@ -254,6 +260,39 @@ class Table:
             beyond = f", the last is {self.steps[-1]}" if step > self.steps[-1] else ""
             raise TableError(f"the table {self.name} has scores at {listed}, not at {step}{beyond}")
         return self.steps.index(step)
+
+    @cached_property
+    def surrogate(self) -> Surrogate:
+        """Fitted from the rows on first use, in seconds; the same each time.
+
+        Beside the metrics it predicts the device's seconds.
+
+        Raises:
+            NasganError: nothing was trained with two seeds.
+        """
+        # scikit-learn: not for those who only read.
+        from nasgan.tabular.surrogate import Surrogate
+
+        scores = {name: self.scores[:, :, k] for k, name in enumerate(self.metrics)}
+        architectures = [self._architecture(options) for options in self.options]
+        return Surrogate(
+            self.decisions, architectures, self.steps, {**scores, SECONDS: self.seconds}
+        )
+
+    def predict(self, architecture: object, *, step: int | None = None) -> dict[str, Prediction]:
+        """The surrogate's mean over seeds and standard deviation between them, by metric.
+
+        Args:
+            architecture: as for `query`; it need not have been trained.
+            step: generator steps; None: the last.
+
+        Raises:
+            ArchitectureError: the architecture is not of the table's space.
+            TableError: there are no scores at this step.
+            NasganError: nothing was trained with two seeds.
+        """
+        at = self.steps[self._column(step)]
+        return self.surrogate.predict(self.architecture(architecture), at, self.metrics)
 
     # What is in it
 
