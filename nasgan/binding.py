@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeAlias
 
@@ -28,6 +29,7 @@ __all__ = [
     "made_class",
     "make_plugin",
     "named_targets",
+    "type_hints",
 ]
 
 TARGET = "_target_"
@@ -245,7 +247,7 @@ def _check_base(target: _Target, path: str, where: str, base: type | None) -> No
 
 def _made_by(target: _Target, otherwise: type) -> type:
     """What a function has to say that it returns: it is refused before it is called."""
-    made = target if isinstance(target, type) else _hints(target).get("return")
+    made = target if isinstance(target, type) else type_hints(target).get("return")
     return made if isinstance(made, type) else otherwise
 
 
@@ -313,7 +315,7 @@ def _signature(target: _Target) -> _Signature:
         makers = [maker for maker in own if isinstance(maker, types.FunctionType)]
     parameters: dict[str, tuple[Any, bool]] = {}
     for maker in makers:
-        hints = _hints(maker)
+        hints = type_hints(maker)
         open_ended = False
         listed = list(inspect.signature(maker).parameters.values())
         for parameter in listed[1:] if isinstance(target, type) else listed:
@@ -328,12 +330,27 @@ def _signature(target: _Target) -> _Signature:
     return _Signature(parameters, open_ended=bool(makers))
 
 
-def _hints(maker: types.FunctionType) -> dict[str, Any]:
-    """Evaluated annotations; none where a name exists for type checkers only (TYPE_CHECKING)."""
+def type_hints(maker: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function or class that can be evaluated, each by itself.
+
+    A name may exist for type checkers alone (TYPE_CHECKING): that costs its own argument's type and
+    no other's.
+    """
     try:
         return typing.get_type_hints(maker)
     except (NameError, TypeError, AttributeError):
-        return {}
+        own = getattr(maker, "__annotations__", {})
+        scope = getattr(maker, "__globals__", vars(sys.modules.get(maker.__module__, typing)))
+        return {name: hint for name in own for hint in _hint(own[name], scope)}
+
+
+def _hint(annotation: Any, scope: dict[str, Any]) -> list[Any]:
+    """The evaluated annotation; none if it cannot be."""
+    alone = types.SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return list(typing.get_type_hints(alone, globalns=scope).values())
+    except (NameError, TypeError, AttributeError):
+        return []
 
 
 def _did_you_mean(near: Collection[str]) -> str:

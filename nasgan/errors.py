@@ -12,6 +12,7 @@ __all__ = [
     "ConfigError",
     "DatasetError",
     "MissingDependencyError",
+    "MissingSettingError",
     "NasganError",
     "PluginError",
     "RunDirectoryError",
@@ -42,6 +43,18 @@ class NasganError(Exception):
 
 class ConfigError(NasganError, ValueError):
     """A setting has a wrong name, type or value."""
+
+
+class MissingSettingError(ConfigError):
+    """A setting without a default (``???`` in its file) was not given.
+
+    Args:
+        key: its whole name.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} must be given: {key}=VALUE")
+        self.key = key
 
 
 class ArchitectureError(NasganError, ValueError):

@@ -257,3 +257,18 @@ def test_values_are_held_against_a_class_without_a_target() -> None:
     check_values({"n_critic": 1}, Settings, where="trainer")
     with pytest.raises(ConfigError, match=r"unknown setting n_critc"):
         check_values({"n_critic": 1, "n_critc": 2}, Settings)
+
+
+def test_an_annotation_that_cannot_be_evaluated_costs_its_own_argument_alone() -> None:
+    def make(width: int, frame: NoSuchFrame, depth: float = 1.0) -> Open:  # type: ignore[name-defined]  # noqa: F821
+        return Open(width=width, frame=frame, depth=depth)
+
+    assert binding.type_hints(make) == {"width": int, "depth": float, "return": Open}
+
+    class Settings:
+        def __init__(self, *, steps: int, frame: NoSuchFrame = None) -> None:  # type: ignore[name-defined]  # noqa: F821
+            self.steps = steps
+
+    check_values({"steps": 3, "frame": "anything"}, Settings)
+    with pytest.raises(ConfigError, match="steps"):
+        check_values({"steps": "many"}, Settings)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 
+from nasgan.binding import type_hints
 from nasgan.contracts import Budget, Cost, NetworkSettings, SearchSpace
 from nasgan.metrics.features import EXTRACTORS
 from nasgan.values import describe
@@ -244,7 +244,7 @@ def parameters_of(target: Any) -> dict[str, Parameter]:
     meanings = _meanings(target)
     found: dict[str, Parameter] = {}
     for maker in makers:
-        hints = _hints(maker)
+        hints = type_hints(maker)
         signature = inspect.signature(maker).parameters.values()
         for item in signature:
             if item.name == "self" or item.kind in (item.VAR_KEYWORD, item.VAR_POSITIONAL):
@@ -276,13 +276,6 @@ def _parameter(
             return None
         parameter = parameters_of(parameter.annotation).get(key)
     return parameter
-
-
-def _hints(maker: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(maker)
-    except (NameError, TypeError, AttributeError):
-        return {}
 
 
 def _meanings(target: Any) -> dict[str, str]:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from nasgan.streams import put
+
 __all__ = [
     "ConsoleHandler",
     "ShortFormatter",
@@ -25,15 +27,13 @@ _CONTROLS = re.compile(r"(?!\x1b\[[01]m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def say(*lines: str) -> None:
     """Print result lines; what records of others hold cannot drive the terminal."""
-    for line in lines:
-        sys.stdout.write(_shown(line.rstrip(), sys.stdout) + "\n")
-    sys.stdout.flush()
+    put(sys.stdout, "".join(_shown(line.rstrip(), sys.stdout) + "\n" for line in lines))
 
 
 def complain(message: str) -> None:
     """Print one error message."""
-    sys.stderr.write(f"{_styled('error:', 'bold red', sys.stderr)} {_shown(message, sys.stderr)}\n")
-    sys.stderr.flush()
+    label = _styled("error:", "bold red", sys.stderr)
+    put(sys.stderr, f"{label} {_shown(message, sys.stderr)}\n")
 
 
 def heading(text: str) -> str:
@@ -93,7 +93,6 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write ``record`` as one line."""
         try:
-            sys.stderr.write(_shown(self.format(record), sys.stderr) + "\n")
-            sys.stderr.flush()
+            put(sys.stderr, _shown(self.format(record), sys.stderr) + "\n")
         except Exception:  # as every handler: logging must not stop the work
             self.handleError(record)

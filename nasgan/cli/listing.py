@@ -72,6 +72,10 @@ def _datasets() -> _Rows:
     return _option_rows("dataset")
 
 
+def _evaluators() -> _Rows:
+    return _option_rows("evaluator")
+
+
 def _experiments() -> _Rows:
     return _option_rows("experiment")
 
@@ -130,6 +134,7 @@ def _by(distribution: str) -> str:
 SECTIONS: Mapping[str, tuple[str, Callable[[], _Rows]]] = {
     "strategies": ("nasgan search strategy=NAME", _strategies),
     "spaces": ("nasgan search search_space=NAME", _spaces),
+    "evaluators": ("nasgan search evaluator=NAME", _evaluators),
     "datasets": ("dataset=NAME", _datasets),
     "architectures": ("nasgan train architecture=NAME", _architectures),
     "metrics": ("metrics.metrics=[NAME,...] objective=NAME", _metrics),

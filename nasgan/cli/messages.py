@@ -21,6 +21,7 @@ from nasgan.cli.configs import options
 from nasgan.errors import (
     ConfigError,
     MissingDependencyError,
+    MissingSettingError,
     NasganError,
     PluginError,
     UnknownNameError,
@@ -76,7 +77,7 @@ def explain(error: BaseException, verb: str) -> NasganError:
                 f"a configuration is no YAML: {shortened(' '.join(str(cause).split()), 600)}"
             )
         if isinstance(cause, MissingMandatoryValue) and cause.full_key:
-            return ConfigError(f"{cause.full_key} must be given: {cause.full_key}=VALUE")
+            return MissingSettingError(str(cause.full_key))
         if isinstance(cause, InterpolationKeyError):
             missing = _first_line(cause).removeprefix("Interpolation key ")
             return ConfigError(f"{cause.full_key} refers to {missing}")

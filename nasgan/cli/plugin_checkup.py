@@ -14,7 +14,7 @@ from nasgan.cli.config_files import read_yaml
 from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder
 from nasgan.cli.configs import ConfigOption, options
 from nasgan.cli.time_limit import TookTooLongError, time_limit
-from nasgan.errors import NasganError, PluginError
+from nasgan.errors import MissingSettingError, NasganError, PluginError
 from nasgan.metrics.table import metric_info
 from nasgan.registry import (
     ARCHITECTURES,
@@ -207,10 +207,17 @@ def _unselected(group: str, plugin: Plugin) -> Iterator[Finding]:
 def _node(group: str, option: ConfigOption) -> Mapping[str, Any]:
     if option.owner != "nasgan":
         # Composed, as it may inherit the target from another option.
-        node: Any = compose("search", [f"{group}={option.name}"])[group]
+        try:
+            node: Any = compose("search", [f"{group}={option.name}"])[group]
+        except MissingSettingError:
+            node = _as_written(option)
     else:
-        node = OmegaConf.to_container(read_yaml(option.path))
+        node = _as_written(option)
     return node if isinstance(node, Mapping) else {}
+
+
+def _as_written(option: ConfigOption) -> Any:
+    return OmegaConf.to_container(read_yaml(option.path))
 
 
 def _composing(group: str, option: ConfigOption) -> Iterator[Finding]:
@@ -218,6 +225,9 @@ def _composing(group: str, option: ConfigOption) -> Iterator[Finding]:
     choice = f"{'+' if group == 'experiment' else ''}{group}={option.name}"
     try:
         refused = refused_target(compose("search", [choice]))
+    except MissingSettingError as needed:
+        yield Finding("ok", choice, f"needs {needed.key}=VALUE ({option.owner})")
+        return
     except NasganError as error:
         refused = str(error)
     if refused:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nasgan.engine.job import JobReport
 from nasgan.results.run_log import run_log
+from nasgan.streams import put
 
 __all__ = ["ProgressView", "progress_view", "tell"]
 
@@ -58,8 +59,7 @@ class _Lines:
 
     def say(self, text: str) -> None:
         elapsed = time.monotonic() - self._started
-        sys.stderr.write(f"[{elapsed:6.1f} s] {text}\n")
-        sys.stderr.flush()
+        put(sys.stderr, f"[{elapsed:6.1f} s] {text}\n")
 
 
 class _Bar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from nasgan.contracts import Architecture, Budget, SearchSpace, SearchStrategy, StepReport
+from nasgan.contracts import (
+    Architecture,
+    AskTellStrategy,
+    Budget,
+    SearchSpace,
+    SearchStrategy,
+    StepReport,
+)
 from nasgan.errors import BudgetExhausted, ConfigError, PluginError
 from nasgan.state_files import not_plain
 from nasgan.testing.toy_run import ToyRun, require_valid
@@ -30,12 +37,14 @@ _BUDGETS = {
 # Shared weights score several candidates in one piece.
 _TOGETHER = {"shared": 3, "scratch": 1}
 _FINALISTS = 3
+# Steps after which it shows whether a strategy trains the supernet.
+_PROBED_STEPS = 3
 
 
 def check_strategy(
     factory: Callable[[], SearchStrategy],
     *,
-    evaluators: Sequence[str] = _EVALUATORS,
+    evaluators: Sequence[str] | None = None,
     space: SearchSpace | None = None,
     max_steps: int = 1000,
     seed: int = 0,
@@ -53,7 +62,9 @@ def check_strategy(
         factory: makes a new instance with the same settings each time; small ones, so that the
             search takes some dozen evaluations.
         evaluators: the kinds it works with, of ``shared`` (it trains the supernet, then scores
-            with its weights) and ``scratch`` (every candidate is trained on its own).
+            with its weights) and ``scratch`` (every candidate is trained on its own). By default
+            those that its `setup` accepts; a strategy that is no `AskTellStrategy` and trains the
+            supernet itself is tried with ``shared`` alone.
         space: where it searches; a toy space by default.
         max_steps: a search that has not ended after this many calls of `step` counts as endless.
         seed: of the runs.
@@ -61,12 +72,15 @@ def check_strategy(
     Raises:
         AssertionError: a check failed; says what the strategy's author should change.
     """
+    space = space or ToySpace()
+    if evaluators is None:
+        evaluators = _usable_evaluators(factory, space, max_steps, seed)
     _expect(
         len(evaluators) > 0 and set(evaluators) <= set(_EVALUATORS),
         f"evaluators must be of {_EVALUATORS}, got {tuple(evaluators)}",
     )
     for kind in evaluators:
-        case = _Case(factory, kind, space or ToySpace(), max_steps, seed)
+        case = _Case(factory, kind, space, max_steps, seed)
         _check_search(case)
         _check_small_budgets(case)
 
@@ -158,6 +172,25 @@ class _Session:
         with _own_randomness_only("`load_state_dict`"):
             other.strategy.load_state_dict(stored["strategy"])
         return other
+
+
+def _usable_evaluators(
+    factory: Callable[[], SearchStrategy], space: SearchSpace, max_steps: int, seed: int
+) -> Sequence[str]:
+    """The kinds that say something about a strategy: of what it uses, and does not refuse."""
+    accepted: dict[str, _Session] = {}
+    for kind in _EVALUATORS:
+        with suppress(ConfigError):
+            accepted[kind] = _Session(_Case(factory, kind, space, max_steps, seed), _BUDGETS[kind])
+    shared = accepted.get("shared")
+    if shared is not None and not isinstance(shared.strategy, AskTellStrategy):
+        for _ in range(_PROBED_STEPS):
+            if shared.strategy.finished or shared.step() is None:
+                break
+        if shared.run.has_shared_weights:
+            # Training from scratch has another budget, which the supernet's would spend for long.
+            return ("shared",)
+    return tuple(accepted) or _EVALUATORS
 
 
 def _check_search(case: _Case) -> None:

@@ -354,6 +354,11 @@ class ToyRun:
         )
         return _ToySharedWeights(training, self.space, self.trace)
 
+    @property
+    def has_shared_weights(self) -> bool:
+        """Whether a strategy has asked for the supernet."""
+        return "shared_weights" in self.__dict__
+
     def rng(self, name: str) -> np.random.Generator:
         """See `SearchRun.rng`."""
         return self._streams[name]

@@ -14,7 +14,7 @@ from installed_plugins import Install, findings, random_search
 from nasgan.cli import checkup, plugin_checkup
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
-from nasgan.errors import PluginError
+from nasgan.errors import ConfigError, PluginError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -221,3 +221,33 @@ def test_the_doctor_tells_which_extras_are_there(monkeypatch: pytest.MonkeyPatch
     assert (found["submitit"].state, found["submitit"].detail) == ("note", missing)
     assert "executor=ray" in found["ray"].what
     assert found["ray"].detail.startswith("ray is not installed, hydra-ray-launcher is not")
+
+
+def test_an_option_with_a_required_setting_is_no_fault(install: Install) -> None:
+    files = {
+        "needs_search/__init__.py": random_search("needs"),
+        "needs_search/conf/strategy/needs.yaml": (
+            "_target_: needs_search.Search\nnum_candidates: ???\n"
+        ),
+        "needs_search/conf/logger/needs.yaml": "_target_: needs_search.Search\nplace: ???\n",
+    }
+    install("needs", files, strategies={"needs": "needs_search:Search"})
+    found = findings()
+    assert found["strategy needs"][0] == "ok"
+    assert not [what for what, (state, _) in found.items() if state != "ok" and "needs" in what]
+    assert found["logger=needs"] == ("ok", "needs logger.place=VALUE (needs)")
+    with pytest.raises(ConfigError, match=r"strategy\.num_candidates must be given"):
+        compose("search", ["strategy=needs"])
+
+
+def test_the_list_has_the_evaluators(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    option = "_target_: zero_search.Zero\n"
+    files = {
+        "zero_search/__init__.py": "",
+        "zero_search/conf/evaluator/zero.yaml": f"# Scores without training\n{option}",
+    }
+    install("zero", files)
+    assert main(["list", "evaluators"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["evaluators", "scratch", "shared", "zero"]
+    assert lines[-1].split(None, 1)[1] == "Scores without training  [zero]"

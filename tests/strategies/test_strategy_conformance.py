@@ -11,9 +11,11 @@ import torch
 from nasgan.contracts import AskTellStrategy, Budget, Cost, Proposal, SearchStrategy, StepReport
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.testing import check_search_space, check_strategy
+from nasgan.testing import strategy as suite
 from nasgan.testing.toy_run import ToyRun
 from nasgan.testing.toy_space import ToySpace
 from nasgan_search_spaces.autogan.space import AutoGANSpace
+from nasgan_strategies.adversarial.strategy import AdversarialSearch
 from nasgan_strategies.random.strategy import RandomSearch
 
 
@@ -338,3 +340,45 @@ def test_the_suite_runs_any_search_strategy_class():
             self._steps = state["steps"]
 
     check_strategy(Greedy)
+
+
+def kinds_tried(factory, monkeypatch):
+    """The evaluators that the default check takes for a strategy."""
+    tried = []
+    monkeypatch.setattr(suite, "_check_search", lambda case: tried.append(case.kind))
+    monkeypatch.setattr(suite, "_check_small_budgets", lambda case: None)
+    check_strategy(factory)
+    return tried
+
+
+def test_the_default_check_takes_the_evaluators_that_a_strategy_uses(monkeypatch):
+    assert kinds_tried(Sequential, monkeypatch) == ["shared", "scratch"]
+    assert kinds_tried(NeedsScratch, monkeypatch) == ["scratch"]
+    # By gradient: another evaluator changes nothing, and its budget is for trainings from scratch.
+    assert kinds_tried(lambda: AdversarialSearch(generator_steps=None), monkeypatch) == ["shared"]
+
+
+def test_a_strategy_with_a_step_of_its_own_that_trains_no_supernet_is_tried_with_both(monkeypatch):
+    class OwnStep(SearchStrategy):
+        name = "own_step"
+        best = None
+        finished = property(lambda self: self.best is not None)
+
+        def step(self):
+            self.run.ledger.allow("architectures", 1)
+            task = self.run.evaluator.begin(self.run.space.sample(self.run.rng("one")))
+            while task.result is None:
+                task.advance()
+            self.best = task.result.architecture
+            return StepReport("scored", evaluations=(task.result,))
+
+        def incumbent(self):
+            return self.best
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            pass
+
+    assert kinds_tried(OwnStep, monkeypatch) == ["shared", "scratch"]
