@@ -27,6 +27,7 @@ FLOORS = {
     "state_files": 1,
     "values": 1,
     "machine": 1,
+    "streams": 1,
     "run_settings": 1,
     "binding": 1,
     "networks": 1,
