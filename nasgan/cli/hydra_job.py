@@ -27,6 +27,7 @@ from nasgan.cli.hydra_rules import check_logging, guard_hydra
 from nasgan.cli.log_file import log_warnings
 from nasgan.cli.messages import explain
 from nasgan.cli.outcome import Outcome, is_refusal, named, report
+from nasgan.cli.overruled import overruled
 from nasgan.cli.resolvers import refused_folder, register_resolvers
 from nasgan.cli.sweep import JobNote, SweepLog
 from nasgan.errors import NasganError, PluginError
@@ -150,6 +151,8 @@ class Job:
             config = resolved(self.verb, settings, HydraConfig.get())
         except OmegaConfBaseException as error:
             raise explain(error, self.verb) from error
+        for note_on_choice in overruled(settings, HydraConfig.get()):
+            _log.info("%s", note_on_choice)
         written = _keep_composition(folder, settings) if folder != Path.cwd() else []
         with ExitStack() as held:
             held.push(partial(_forget_if_refused, folder, written))

@@ -1,0 +1,90 @@
+"""What an experiment changes in options that were chosen by hand, to be said at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from nasgan.cli.configs import options
+from nasgan.cli.resolvers import experiment_name
+
+__all__ = ["overruled"]
+
+_MOST_NAMED = 4
+# Not settings of the option itself.
+_BESIDE = ("defaults", "suggested")
+
+
+def overruled(settings: DictConfig, hydra_settings: Any) -> list[str]:
+    """A sentence for each option of the command line that the experiment's settings change.
+
+    A setting that is written by hand wins over an experiment; an option (``budget=unlimited``) is
+    chosen first, and the experiment's settings are put into it.
+
+    Args:
+        settings: the composed configuration without Hydra's own part ...
+        hydra_settings: ... and that part.
+    """
+    experiment = experiment_name(hydra_settings)
+    if experiment is None:
+        return []
+    written = [text.lstrip("+~").partition("=") for text in hydra_settings.overrides.task]
+    by_hand = {key for key, _, _ in written}
+    composed = _flat(OmegaConf.to_container(settings, resolve=False))
+    notes = []
+    for group, _, name in written:
+        own = _option(group, name)
+        changed = {
+            f"{group}.{key}": composed[f"{group}.{key}"]
+            for key, value in own.items()
+            if f"{group}.{key}" not in by_hand and composed.get(f"{group}.{key}", value) != value
+        }
+        if changed:
+            notes.append(_sentence(f"{group}={name}", experiment, changed, own, group))
+    return notes
+
+
+def _option(group: str, name: str) -> dict[str, Any]:
+    """The settings of an option's file and of those it builds on; none if it is no option."""
+    if "." in group or not name:
+        return {}
+    path = next((option.path for option in options(group) if option.name == name), None)
+    node = {} if path is None else OmegaConf.to_container(OmegaConf.load(path))
+    own = node if isinstance(node, Mapping) else {}
+    bases = [base for base in own.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
+    settings = [_option(group, base) for base in bases if base != name]
+    settings.append(_flat({key: value for key, value in own.items() if key not in _BESIDE}))
+    return {key: value for one in settings for key, value in one.items()}
+
+
+def _sentence(
+    choice: str, experiment: str, changed: Mapping[str, Any], own: Mapping[str, Any], group: str
+) -> str:
+    named = [f"{key}={_text(value)}" for key, value in changed.items()]
+    more = len(named) - _MOST_NAMED
+    shown = ", ".join(named[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    first = next(iter(changed))
+    wanted = _text(own[first.removeprefix(f"{group}.")])
+    return (
+        f"{choice}: the experiment {experiment} still sets {shown}; write {first}={wanted} to have "
+        "the option's own value"
+    )
+
+
+def _text(value: Any) -> str:
+    return {None: "null", True: "true", False: "false"}.get(value, str(value))
+
+
+def _flat(node: Any) -> dict[str, Any]:
+    """The leaves by dotted name; lists are leaves, as texts."""
+    return dict(_leaves(node, ""))
+
+
+def _leaves(node: Any, at: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, item in node.items():
+            yield from _leaves(item, f"{at}.{key}" if at else str(key))
+    else:
+        yield at, str(node) if isinstance(node, list) else node

@@ -1,0 +1,57 @@
+"""What an experiment changes in an option that was chosen by hand is said at the start."""
+
+from __future__ import annotations
+
+import pytest
+
+from nasgan.cli import compose as composing
+from nasgan.cli.overruled import overruled
+
+TINY = "+experiment=debug/tiny"
+
+
+def notes(*overrides: str) -> list[str]:
+    config = composing._composed("search", overrides)
+    return overruled(config, config.hydra)
+
+
+def test_limits_of_an_experiment_in_a_budget_chosen_by_hand_are_said() -> None:
+    (note,) = notes("budget=unlimited", TINY)
+    assert note == (
+        "budget=unlimited: the experiment debug/tiny still sets budget.architectures=3, "
+        "budget.generator_steps=12; write budget.architectures=null to have the option's own value"
+    )
+
+
+def test_what_is_written_by_hand_wins_and_needs_no_word() -> None:
+    (note,) = notes("budget=unlimited", "budget.architectures=null", TINY)
+    assert "budget.generator_steps=12" in note
+    assert "architectures" not in note
+    by_hand = ("budget.architectures=null", "budget.generator_steps=null")
+    assert notes("budget=unlimited", *by_hand, TINY) == []
+
+
+def test_other_groups_are_held_to_the_same() -> None:
+    (note,) = notes("trainer=published", TINY, "seed=3")
+    assert note.startswith(
+        "trainer=published: the experiment debug/tiny still sets trainer.n_critic=2"
+    )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [(), (TINY,), ("budget=unlimited",), ("strategy=random", TINY), ("dataset=digits", TINY)],
+)
+def test_without_a_difference_nothing_is_said(overrides: tuple[str, ...]) -> None:
+    assert notes(*overrides) == []
+
+
+def test_the_run_says_it(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from nasgan.cli.main import main
+
+    monkeypatch.chdir(str(tmp_path))
+    # Refused after the start, so that nothing is trained.
+    assert main(["search", "budget=unlimited", TINY, "dataset=npz", "dataset.path=none.npz"]) == 2
+    assert "budget=unlimited: the experiment debug/tiny still sets" in capfd.readouterr().err
