@@ -26,6 +26,7 @@ from nasgan.evaluation import TrainingPlan
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 __all__ = ["groups", "on_files", "pages"]
 
@@ -65,6 +66,14 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for name, content in pages().items():
         files.append(File.generated(config, name, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Link from the page about settings to those made here, which only the site has."""
+    if page.file.src_uri != "reference/settings.md":
+        return markdown
+    links = [f"- [{name}]({name.removeprefix('reference/')})" for name in sorted(pages())]
+    return "\n".join([markdown, "In this site:", "", *links, ""])
 
 
 def pages() -> dict[str, str]:

@@ -18,6 +18,7 @@ FILES: dict[str, str] = dict(
 NASGAN = [sys.executable, "-m", "nasgan.cli"]
 PARTS = {
     "strategy": ["mylab/tabu.py", "mylab/conf/strategy/tabu.yaml"],
+    "evaluator": ["mylab/size.py", "mylab/conf/evaluator/size.yaml"],
     "search space": ["mylab/plain.py", "mylab/conf/search_space/plain.yaml"],
     "data set": ["mylab/patches.py", "mylab/conf/dataset/patches.yaml"],
     "metric": ["mylab/swd.py"],
@@ -98,6 +99,23 @@ def test_all_parts_run_together(installed: Path, tmp_path: Path) -> None:
     assert "swd" in run([*NASGAN, "leaderboard", "runs=mine"], cwd=tmp_path)
 
 
+def test_the_evaluator_names_its_scores_and_the_method(installed: Path, tmp_path: Path) -> None:
+    tiny = ["+experiment=debug/tiny", "final.random_architectures=0", "run_dir=sized"]
+    command = [*NASGAN, "search", "strategy=tabu", "evaluator=size", *tiny]
+    run(command, cwd=tmp_path, path=[installed])
+    record = json.loads((tmp_path / "sized" / "record.json").read_text(encoding="utf-8"))
+    assert record["strategy"] == "tabu_size"
+    assert record["search_objective"] == {"metric": "parameters", "direction": "max"}
+    assert "evaluator" in run([*NASGAN, "list", "evaluators"], cwd=tmp_path, path=[installed])
+
+
+def test_a_strategy_runs_on_the_toy_run_of_the_guide(installed: Path, tmp_path: Path) -> None:
+    section = GUIDE[GUIDE.index("### On a run of your own") :]
+    (code,) = re.findall(r"```python\n(.*?)```", section[: section.index("## An eval")], re.DOTALL)
+    out = run([sys.executable, "-c", code], cwd=tmp_path, path=[installed])
+    assert out.split()[-1] == "12"
+
+
 def test_the_doctor_finds_nothing_wrong(installed: Path, tmp_path: Path) -> None:
     out = run([*NASGAN, "doctor"], cwd=tmp_path, path=[installed])
     about = {line.split()[0] for line in out.splitlines() if "mylab" in line}
@@ -115,5 +133,5 @@ def test_the_doctor_finds_nothing_wrong(installed: Path, tmp_path: Path) -> None
 
 def test_all_parts_are_listed(installed: Path, tmp_path: Path) -> None:
     out = run([*NASGAN, "list"], cwd=tmp_path, path=[installed])
-    for name in ("tabu", "plain", "patches", "swd", "margin", "jitter"):
+    for name in ("tabu", "size", "plain", "patches", "swd", "margin", "jitter"):
         assert re.search(rf"^  {name} .*\[mylab\]$", out, re.MULTILINE), name
