@@ -27,6 +27,8 @@ def test_what_is_written_by_hand_wins_and_needs_no_word() -> None:
     (note,) = notes("budget=unlimited", "budget.architectures=null", TINY)
     assert "budget.generator_steps=12" in note
     assert "architectures" not in note
+    (note,) = notes("budget=unlimited", "budget.architectures=7", TINY)
+    assert "architectures" not in note
     by_hand = ("budget.architectures=null", "budget.generator_steps=null")
     assert notes("budget=unlimited", *by_hand, TINY) == []
 
