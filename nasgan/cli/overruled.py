@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from nasgan.cli.config_files import read_yaml
 from nasgan.cli.configs import options
 from nasgan.cli.resolvers import experiment_name
 
@@ -51,7 +52,7 @@ def _option(group: str, name: str) -> dict[str, Any]:
     if "." in group or not name:
         return {}
     path = next((option.path for option in options(group) if option.name == name), None)
-    node = {} if path is None else OmegaConf.to_container(OmegaConf.load(path))
+    node = {} if path is None else OmegaConf.to_container(read_yaml(path))
     own = node if isinstance(node, Mapping) else {}
     bases = [base for base in own.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
     settings = [_option(group, base) for base in bases if base != name]
