@@ -260,21 +260,22 @@ def test_what_ask_returns_is_checked_and_the_strategy_told_what_to_return(
 
 
 def test_a_strategys_report_is_held_to_the_same() -> None:
-    strategy = Asking()
+    run = ToyRun(SPACE, Budget(), shared=False, seed=0)
+    giver = (Asking(), run.evaluator, run.objective)
     report = StepReport(
         "x",
         evaluations=(replace(GOOD, score=float("nan")),),
         values={"loss": np.float32(0.5), "count": np.int64(3)},  # type: ignore[dict-item]
         options={"layer1": [np.float64(0.25), 0.75]},
     )
-    made = checked_report(report, strategy)
+    made = checked_report(report, *giver)
     assert made.evaluations[0].failure == "its score is nan"
     assert [type(v) for v in made.values.values()] == [float, int]
     assert [type(p) for p in made.options["layer1"]] == [float, float]
     with pytest.raises(PluginError, match=r"Asking: StepReport\.values\['loss'\] is 'low'"):
-        checked_report(StepReport("x", values={"loss": "low"}), strategy)  # type: ignore[dict-item]
+        checked_report(StepReport("x", values={"loss": "low"}), *giver)  # type: ignore[dict-item]
     with pytest.raises(PluginError, match=r"Asking: `step` returned None \(NoneType\)"):
-        checked_report(None, strategy)
+        checked_report(None, *giver)
 
 
 def test_the_end_of_the_budget_passes_through() -> None:
