@@ -15,6 +15,7 @@ __all__ = [
     "MissingSettingError",
     "NasganError",
     "PluginError",
+    "PluginFailedError",
     "RunDirectoryError",
     "SearchFailed",
     "StorageError",
@@ -71,6 +72,10 @@ class CheckpointError(NasganError):
 
 class PluginError(NasganError):
     """A plugin cannot be loaded, or gave what its contract does not allow."""
+
+
+class PluginFailedError(PluginError):
+    """A plugin's own code raised while a run was under way."""
 
 
 class RunDirectoryError(NasganError):

@@ -143,8 +143,11 @@ def load_plugin(group: str, name: str) -> Any:
 
 
 @contextmanager
-def plugins_named() -> Iterator[None]:
+def plugins_named(kind: type[PluginError] = PluginError) -> Iterator[None]:
     """Name the package of a plugin whose own code raises within, however it does.
+
+    Args:
+        kind: of the error that names it.
 
     Raises:
         PluginError: in place of what the plugin raised, which is its cause.
@@ -155,7 +158,7 @@ def plugins_named() -> Iterator[None]:
         raise
     except BaseException as error:
         if place := _place_in_a_plugin(error):
-            raise PluginError(
+            raise kind(
                 f"{place}: {type(error).__name__}: {shortened(str(error), 600)} (the log in the "
                 "run's folder, or NASGAN_DEBUG=1, has the traceback)"
             ) from error

@@ -91,7 +91,7 @@ def test_a_finished_run_is_told_of_where_nothing_can_be_written(
     monkeypatch.undo()
     (tmp_path / "run" / "record.json").unlink()
     make_read_only(monkeypatch)
-    assert main(command) == 1
+    assert main(command) == 2, "the folder is at fault"
     assert "Read-only file system" in capsys.readouterr().err
 
 

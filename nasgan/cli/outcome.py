@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from nasgan.atomic import is_full, reason_of
 from nasgan.cli.console import say
-from nasgan.errors import NasganError, StorageError, TrainingDiverged, shortened
+from nasgan.errors import NasganError, PluginFailedError, StorageError, TrainingDiverged, shortened
 
 __all__ = ["Outcome", "is_refusal", "named", "report"]
 
@@ -33,7 +33,8 @@ def is_refusal(error: BaseException) -> bool:
     """Whether the input or the folder is at fault; a run that failed is none."""
     if isinstance(error, StorageError):
         return not is_full(error)
-    return isinstance(error, NasganError) and not isinstance(error, TrainingDiverged)
+    failed = (PluginFailedError, TrainingDiverged)
+    return isinstance(error, NasganError) and not isinstance(error, failed)
 
 
 def named(error: Exception) -> Exception:

@@ -146,7 +146,7 @@ def read_arrays(
     Raises:
         DatasetError: the file is missing, truncated, has pickled objects, or has other arrays.
     """
-    if not path.is_file():
+    if not path.exists():
         raise DatasetError(f"{path} does not exist; wanted: {_WANTED}; {advice}")
     images, labels = _load(path, advice)
     if images.dtype != np.uint8:

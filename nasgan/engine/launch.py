@@ -52,7 +52,13 @@ from nasgan.engine.workbench import (
     open_workbench,
 )
 from nasgan.engine.workers import WORKER_BUILDER, no_shared_weights
-from nasgan.errors import NasganError, SearchFailed, StorageError, TrainingDiverged
+from nasgan.errors import (
+    NasganError,
+    PluginFailedError,
+    SearchFailed,
+    StorageError,
+    TrainingDiverged,
+)
 from nasgan.evaluation import EvaluationContext, TrainingPlan
 from nasgan.evaluation.executors import WorkOrder
 from nasgan.registry import ARCHITECTURES, plugins, plugins_named
@@ -122,7 +128,7 @@ class _Run:
         self.config = config
         self.directory = RunDirectory(run_dir)
 
-    @plugins_named()
+    @plugins_named(PluginFailedError)
     def run(self) -> Outcome:
         check_config(self.config)
         if self.kind == "search":
