@@ -26,6 +26,7 @@ examples:
   nasgan table build tables/cifar10-16 out=cifar10-16-autogan-v1.npz
   nasgan table build here/part there/part out=both.npz name=cifar10-16-autogan-v1
   nasgan table info cifar10-16-autogan-v1.npz metric=kid
+  nasgan table info tables/cifar10-16     the rows so far
 """
 
 
@@ -47,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
         metavar="FOLDER|FILE|NAME|key=value",
         nargs="*",
         default=[],
-        help="build: folders, out=FILE.npz, name=NAME; info: a file or a name, metric=fid",
+        help="build: folders, out=FILE.npz, name=NAME; info: file, name or folder, metric=fid",
     )
     given = parser.parse_args(list(arguments))
     if given.subcommand not in SUBVERBS:
@@ -99,7 +100,7 @@ def _lines(found: Table, metric: str) -> Iterator[str]:
         [
             ("search space", f"{found.space}, version {found.space_version}"),
             ("protocol", found.protocol),
-            ("trainings", f"{len(found)} of {len(found.architectures)} architectures"),
+            ("trainings", f"{len(found)}, of {len(found.architectures)} architectures"),
             ("scores", f"{', '.join(found.metrics)}; at {', '.join(map(str, found.steps))} steps"),
             ("broke down", f"{sum(broken.values())}"),
             *((f"  {reason}", str(count)) for reason, count in broken.most_common()),

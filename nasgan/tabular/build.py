@@ -15,22 +15,39 @@ from nasgan.tabular.manifest import MANIFEST_FILE, Manifest, differences
 from nasgan.tabular.rows import Row, read_rows
 from nasgan.tabular.table_file import FORMAT, FORMAT_VERSION, write_table_file
 
-__all__ = ["build_table"]
+__all__ = ["build_table", "merged"]
 
 
 def build_table(folders: Sequence[Path], out: Path, *, name: str | None = None) -> int:
-    """Write one table of the rows in ``folders``; a training that several hold counts once.
+    """Write one table of the rows in ``folders``; see `merged`.
 
-    Rows come sorted by architecture and seed, so the same rows make the same file, whichever shards
-    they come from.
+    The same rows make the same file, whichever shards they come from.
 
     Args:
-        folders: each with ``table.json`` and rows, as ``nasgan tabulate`` leaves them.
+        folders: as for `merged`.
         out: the file.
         name: of the table; None: the file's stem.
 
     Returns:
         The number of rows.
+
+    Raises:
+        TableError: as `merged`.
+        StorageError: the file could not be written.
+    """
+    manifest, arrays = merged(folders, name=name or out.stem)
+    write_table_file(out, manifest, arrays)
+    return len(arrays["seed"])
+
+
+def merged(folders: Sequence[Path], *, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The manifest and the arrays of a table; a training that several folders hold counts once.
+
+    Rows come sorted by architecture and seed.
+
+    Args:
+        folders: each with ``table.json`` and rows, as ``nasgan tabulate`` leaves them.
+        name: of the table.
 
     Raises:
         TableError: a folder is not a table's, holds another table than the first, or there are no
@@ -49,8 +66,7 @@ def build_table(folders: Sequence[Path], out: Path, *, name: str | None = None) 
     metrics = list(manifests[0].settings["metrics"])
     metrics += sorted({m for row in ordered for p in row.curve for m in p.metrics} - {*metrics})
     arrays = _arrays(ordered, metrics, manifests[0].decisions)
-    write_table_file(out, _manifest(manifests, name or out.stem, metrics), arrays)
-    return len(ordered)
+    return _manifest(manifests, name, metrics), arrays
 
 
 def _refuse_another(first: Manifest, other: Manifest, one: Path, two: Path) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nasgan.architecture import Architecture, Decision
 from nasgan.errors import ArchitectureError, TableError, UnknownNameError
 from nasgan.metrics.table import metric_info
+from nasgan.tabular.build import merged
 from nasgan.tabular.reliability import (
     Reliability,
     explained_by,
@@ -392,16 +393,17 @@ def shipped_tables() -> dict[str, Path]:
 
 
 def load_table(name_or_path: str | Path) -> Table:
-    """A table by the name of one that comes with nasgan, or from a file.
+    """A table by the name of one that comes with nasgan, from a file, or of a folder's rows so far.
 
     Raises:
         UnknownNameError: neither such a name nor an existing path.
-        TableError: the file is missing or damaged, or of a newer format.
+        TableError: the file or the folder is no table's, damaged, or of a newer format.
     """
     text = str(name_or_path)
     shipped = shipped_tables()
     path = shipped.get(text, Path(text))
+    if path.is_dir():
+        return Table(*merged([path], name=path.name), source=str(path))
     if not path.is_file() and "/" not in text and path.suffix != ".npz":
         raise UnknownNameError("table", text, shipped)
-    manifest, arrays = read_table_file(path)
-    return Table(manifest, arrays, source=str(path))
+    return Table(*read_table_file(path), source=str(path))

@@ -204,6 +204,14 @@ def test_folders_of_different_tables_are_not_merged(tmp_path):
     assert not (tmp_path / "t.npz").exists()
 
 
+def test_a_folder_of_rows_can_be_asked_like_the_file(table, tmp_path):
+    so_far = nasgan.load_table(tmp_path / "rows")
+    np.testing.assert_array_equal(so_far.scores, table.scores)
+    assert so_far.reliability() == table.reliability()
+    with pytest.raises(TableError, match="manifest"):
+        nasgan.load_table(tmp_path)
+
+
 def test_no_rows_make_no_table(tmp_path):
     with pytest.raises(TableError, match="nothing to build"):
         build_table([write_folder(tmp_path / "rows", [])], tmp_path / "t.npz")
@@ -287,7 +295,7 @@ def test_the_verb_builds_and_tells(tmp_path, capsys):
     told = capsys.readouterr().out
     found = nasgan.load_table(out).reliability()
     assert f"{found.icc:.2f} ({found.icc_low:.2f} to {found.icc_high:.2f})" in told
-    assert "24 of 12 architectures" in told
+    assert "24, of 12 architectures" in told
     assert "the generator's loss exploded" in told
     assert "best known: fid" in told
     assert "cell1.norm" in told
