@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from nasgan.cli.compose import compose
-from nasgan.engine.workbench import check_config
+from nasgan.data import ImageSet
+from nasgan.engine.workbench import check_config, find_architecture
 from nasgan.factory import load_architecture, make_search_space, settings_for
+from nasgan.randomness import numpy_generator
+from nasgan_search_spaces.adversarial_nas.discriminator import DerivedDiscriminator
 
 TRAININGS = ["train_cifar10", "train_stl10", "scale_1m", "scale_5m", "scale_10m", "scale_25m"]
 
@@ -76,6 +80,28 @@ def test_random_search_has_the_same_budget() -> None:
     check_config(config)
     assert config["strategy"]["_target_"].endswith("RandomSearch")
     assert config["budget"]["generator_steps"] == 2002
+
+
+def _images(size: int) -> ImageSet:
+    return ImageSet("grey", torch.zeros((2, 3, size, size), dtype=torch.uint8))
+
+
+def test_the_stl10_training_takes_a_searched_pair_as_it_is(tmp_path: Path) -> None:
+    """Table 3: what is found on CIFAR-10 is trained on STL-10, with its own discriminator."""
+    searched = make_search_space("adversarial_nas", image_size=32)
+    pair = searched.sample(numpy_generator(0, "pair"))
+    pair.save(tmp_path / "architecture.json")
+    config = _train("train_stl10", str(tmp_path))
+    check_config(config)
+    space, found = find_architecture(config, _images(48))
+    assert found == pair
+    assert len(space.part_decisions("discriminator")) == 28
+    with torch.device("meta"):
+        assert isinstance(space.build_discriminator(found), DerivedDiscriminator)
+    assert space.settings["latent_scales"] == 2
+    assert space.network.generator_channels == 270
+    _, published = find_architecture(_train("train_stl10"), _images(48))
+    assert published.choices == load_architecture("adversarialnas").choices
 
 
 def test_the_stl10_training_is_the_wider_variant_with_two_latent_scales() -> None:

@@ -140,8 +140,20 @@ def test_every_trainer_setting_stands_in_the_configuration_with_its_default() ->
     assert health == {name: getattr(defaults.health, name) for name in health}
 
 
-def test_the_published_trainer_has_no_limits_as_the_published_code() -> None:
-    health = compose("search", ["trainer=published"])["trainer"]["health"]
+@pytest.mark.parametrize(
+    ("verb", "chosen"),
+    [
+        ("search", "trainer=published"),
+        ("search", "+experiment=autogan/search_no_reset"),
+        ("search", "+experiment=adversarial_nas/search"),
+        ("train", "+experiment=autogan/train_a_cifar10"),
+        ("train", "+experiment=adversarial_nas/train_stl10"),
+    ],
+)
+def test_the_published_trainings_have_no_limits_as_the_published_code(
+    verb: str, chosen: str
+) -> None:
+    health = compose(verb, [chosen])["trainer"]["health"]
     assert {name: health[name] for name in ("max_loss", "min_loss", "min_variation")} == {
         "max_loss": None,
         "min_loss": None,

@@ -107,6 +107,13 @@ def test_autogan_s_rewards_are_made_as_published(preset: str) -> None:
     assert (evaluator["num_images"], evaluator["batch_norm"]) == (5000, "running")
 
 
+@pytest.mark.parametrize("preset", ["search", "search_fid_reward"])
+def test_both_searches_of_figure_8_record_both_scores(preset: str) -> None:
+    config = search(f"autogan/{preset}")
+    assert config["evaluator"]["metrics"] == ["is", "fid"]
+    assert {"is", "fid"} <= set(config["metrics"]["metrics"])
+
+
 def test_what_the_variants_change() -> None:
     assert search("autogan/search_fid_reward")["objective"] == "fid"
     assert search("autogan/search_slas")["strategy"]["multi_level"] is False

@@ -247,7 +247,7 @@ def make_space(
         config: its ``search_space`` node has a ``_target_``, or holds settings only.
         images: give the size and the channels.
         architecture: names the space of a node without a ``_target_``, and the settings that it
-            calls for where the node does not set them.
+            calls for where the node does not set them, or sets null.
 
     Raises:
         ConfigError: a setting is impossible, or contradicts the data.
@@ -268,13 +268,15 @@ def make_space(
                 f"search_space.{key}={node[key]} does not fit the images of {images.name} "
                 f"({key} {value}); leave it out"
             )
+    called_for = {} if architecture is None else settings_for(architecture)
+    node.update({key: value for key, value in called_for.items() if node.get(key) is None})
     if "_target_" in node:
         space = build_node(node, where="search_space", base=SearchSpace, ignore=("fixed",))
         assert isinstance(space, SearchSpace)
         return narrowed(space, node.get("fixed"))
     if architecture is None:
         raise ConfigError("search_space has no _target_: a search needs a space, search_space=NAME")
-    return make_search_space(architecture.space, **{**settings_for(architecture), **node})
+    return make_search_space(architecture.space, **node)
 
 
 def find_architecture(

@@ -43,7 +43,8 @@ class SharedEvaluator(Evaluator):
             ``batch``: those of each batch, which belong to the architecture scored.
         together: the most architectures whose images share feature batches.
         metrics: ``objective``: what the search goes by alone (the published searches compute no
-            more); ``all``: everything that the protocol has, which can cost as much again.
+            more); ``all``: everything that the protocol has, which can cost as much again; or a
+            list of these, recorded beside the objective.
         latents: ``same``: every score of a run is made from the same z, so that scores differ by
             architectures and weights alone; ``fresh``: each score draws its own (published).
         small_images: of an earlier stage: ``enlarged`` to the data's size, bilinearly, before they
@@ -62,15 +63,14 @@ class SharedEvaluator(Evaluator):
         num_images: int = 5000,
         batch_norm: _BatchNorm = "running",
         together: int = 16,
-        metrics: _Metrics = "objective",
+        metrics: _Metrics | Sequence[str] = "objective",
         latents: _Latents = "same",
         small_images: _SmallImages = "enlarged",
     ) -> None:
-        _check_choice("metrics", metrics, _Metrics)
         _check_choice("batch_norm", batch_norm, _BatchNorm)
         _check_choice("latents", latents, _Latents)
         _check_choice("small_images", small_images, _SmallImages)
-        scored = (context.objective.metric,) if metrics == "objective" else context.harness.metrics
+        scored = _scored(metrics, context)
         context.check_num_images(num_images, scored)
         if together < 1:
             raise ConfigError(f"evaluator.together must be at least 1, got {together}")
@@ -224,6 +224,22 @@ class _SharedTask(EvaluationTask):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing was kept: a task is either not begun or done."""
+
+
+def _scored(metrics: str | Sequence[str], context: EvaluationContext) -> tuple[str, ...]:
+    """The names of the scores that ``evaluator.metrics`` asks for, with the objective's."""
+    present = context.harness.metrics
+    if isinstance(metrics, str):
+        _check_choice("metrics", metrics, _Metrics)
+        metrics = () if metrics == "objective" else present
+    for name in metrics:
+        if name not in present:
+            raise ConfigError(
+                f"evaluator.metrics: {name!r} is not among the metrics of this run "
+                f"({', '.join(present)}); add it to metrics.metrics"
+            )
+    wanted = {context.objective.metric, *metrics}
+    return tuple(name for name in present if name in wanted)
 
 
 def _check_choice(name: str, value: object, choices: Any) -> None:

@@ -334,12 +334,27 @@ def test_a_space_without_stages_scores_at_none(make_context, space):
         evaluator.score([Proposal(space.architecture([0, 0, 0, 0]), stage=0)])
 
 
-@pytest.mark.parametrize(("metrics", "names"), [("objective", ["fid"]), ("all", ["is", "fid"])])
+@pytest.mark.parametrize(
+    ("metrics", "names"),
+    [
+        ("objective", ["fid"]),
+        ("all", ["is", "fid"]),
+        (["is"], ["is", "fid"]),
+        (["fid"], ["fid"]),
+        ([], ["fid"]),
+    ],
+)
 def test_a_score_holds_what_is_asked_for(make_context, space, metrics, names):
     evaluator = SharedEvaluator(make_context(), num_images=16, metrics=metrics)
     found = score(evaluator, space.architecture([0, 0, 0, 0]))
     assert list(found.metrics) == names
     assert found.score == found.metrics["fid"]
+
+
+@pytest.mark.parametrize("metrics", [["kid"], ["fid", "is", "fidd"], "fid"])
+def test_scores_that_the_run_does_not_have_are_refused(make_context, metrics):
+    with pytest.raises(ConfigError, match=r"evaluator\.metrics"):
+        SharedEvaluator(make_context(), num_images=16, metrics=metrics)
 
 
 def test_one_generator_scores_the_same_with_every_discriminator(make_context, space):

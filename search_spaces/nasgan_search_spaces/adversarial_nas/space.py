@@ -69,7 +69,8 @@ class AdversarialNASSpace(SearchSpace):
         spectral_norm: as there; of all convolutions and the last layer of the discriminator.
         num_classes: as there; the classes are joined to all parts of the latent and choose the last
             batch norm, and the logit is a projection discriminator's.
-        discriminator: ``"searched"``, or fixed to AutoGAN's or SNGAN's.
+        discriminator: ``"searched"``, or fixed to AutoGAN's or SNGAN's; None: searched, unless a
+            given architecture is of a generator alone (see `settings_for`).
         stand_alone_discriminator: what stand-alone generators are trained against: the ``"same"``
             as in the search (a searched one is derived), or AutoGAN's (published) or SNGAN's.
         latent_scales: 3 (published for CIFAR-10) or 2 (published for STL-10).
@@ -90,13 +91,14 @@ class AdversarialNASSpace(SearchSpace):
     def __init__(
         self,
         *,
-        discriminator: Discriminator = "searched",
+        discriminator: Discriminator | None = "searched",
         stand_alone_discriminator: StandAloneDiscriminator = "same",
         latent_scales: int = 3,
         first_down_cell: FirstDownCell = "softmax",
         **network: Any,
     ) -> None:
         super().__init__(**{"latent_dim": 120, **network})
+        discriminator = discriminator or "searched"
         _check_choice("discriminator", discriminator, get_args(Discriminator))
         _check_choice(
             "stand_alone_discriminator",
