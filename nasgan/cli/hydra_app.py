@@ -91,12 +91,12 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
                 main(job)()
         except SweepError:
             raise
+        except COMPOSITION_ERRORS as error:
+            raise explain(error, verb) from error
         except OSError:
             if plan.new is not None:
                 plan.new.remove()
             raise
-        except COMPOSITION_ERRORS as error:
-            raise explain(error, verb) from error
     if job.error is not None:
         if isinstance(job.error, NasganError):
             _leave_nothing(verb, plan)

@@ -40,6 +40,8 @@ class LogFile(logging.FileHandler):
 
     def __init__(self, filename: str, mode: str = "a", encoding: str | None = None) -> None:
         super().__init__(filename, mode, encoding, delay=True)
+        with suppress(OSError):
+            self.stream = self._open()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write ``record``, where the file can be opened."""

@@ -32,7 +32,7 @@ class Outcome(Protocol):
 def is_refusal(error: BaseException) -> bool:
     """Whether the input or the folder is at fault; a run that failed is none."""
     if isinstance(error, StorageError):
-        return not is_full(error)
+        return error.errno is not None and not is_full(error)
     failed = (PluginFailedError, TrainingDiverged)
     return isinstance(error, NasganError) and not isinstance(error, failed)
 
