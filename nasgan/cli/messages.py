@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigKeyError,
     InterpolationKeyError,
+    InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
@@ -53,6 +54,7 @@ _EXTRA_OF = {
     "submitit_local": "submitit",
     "submitit_slurm": "submitit",
 }
+_RESOLVING = "raised while resolving interpolation: "
 _CHOICES = "hydra.runtime.choices."
 _PICKED_TWICE = re.compile(r"(\S+) appears more than once in the final defaults list")
 
@@ -69,6 +71,8 @@ def explain(error: BaseException, verb: str) -> NasganError:
             if group == _LAUNCHERS:
                 return _no_launcher(name)
             group, _, name = str(cause.missing_cfg_file).partition("/")
+            if not name:
+                return ConfigError(f"--config-name {group}: there is no such configuration")
             return _no_option(group, name)
         if isinstance(cause, OverrideParseException):
             return _unreadable(cause)
@@ -78,12 +82,18 @@ def explain(error: BaseException, verb: str) -> NasganError:
             )
         if isinstance(cause, MissingMandatoryValue) and cause.full_key:
             return MissingSettingError(str(cause.full_key))
-        if isinstance(cause, InterpolationKeyError):
-            missing = _first_line(cause).removeprefix("Interpolation key ")
-            return ConfigError(f"{cause.full_key} refers to {missing}")
+        if isinstance(cause, InterpolationResolutionError):
+            return _leads_nowhere(cause)
         if isinstance(cause, ConfigKeyError) or type(cause).__name__ == "ConfigAttributeError":
             return _unknown_key(cause, verb)
     return _explain_text(str(error), verb)
+
+
+def _leads_nowhere(error: InterpolationResolutionError) -> ConfigError:
+    where, reason = error.full_key or "a setting", _first_line(error)
+    if isinstance(error, InterpolationKeyError):
+        return ConfigError(f"{where} refers to {reason.removeprefix('Interpolation key ')}")
+    return ConfigError(f"{where}: {reason.partition(_RESOLVING)[2] or reason}")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -171,5 +181,5 @@ def _explain_text(text: str, verb: str) -> ConfigError:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error.msg) if isinstance(error, OmegaConfBaseException) else str(error)
+    text = str(getattr(error, "msg", None) or error)
     return (text.strip().splitlines() or [type(error).__name__])[0]

@@ -16,7 +16,7 @@ from nasgan.cli.compose import compose, compose_run
 from nasgan.cli.main import main
 from nasgan.cli.outcome import is_refusal
 from nasgan.engine.workbench import load_splits
-from nasgan.errors import ConfigError, StorageError
+from nasgan.errors import ConfigError, NasganError, StorageError
 
 TINY = ["+experiment=debug/tiny", "progress=false", "threads=1", "device=cpu"]
 DCGAN = ["train", "architecture=dcgan", *TINY]
@@ -229,3 +229,24 @@ def test_warnings_of_libraries_go_to_the_log_and_not_to_the_terminal(
     assert "version 9" in Path("run/train.log").read_text()
     assert warnings.showwarning is before
     assert logging.getLogger("py.warnings").handlers, "else logging writes to the terminal itself"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run_dir=${oc.env:NOT_SET_ANYWHERE}", "Environment variable 'NOT_SET_ANYWHERE' not found"),
+        ("seed=${nothing.here}", "refers to 'nothing.here' not found"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_told_plainly(override: str, message: str) -> None:
+    with pytest.raises(NasganError) as raised:
+        compose("train", ["architecture=dcgan", override])
+    assert message in str(raised.value)
+    assert "raised while" not in str(raised.value)
+
+
+def test_a_missing_primary_configuration_is_said_to_be_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([*DCGAN, "--config-name", "nowhere"]) == 2
+    assert "--config-name nowhere: there is no such configuration" in capsys.readouterr().err
