@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from nasgan.cli.compose import compose
+from nasgan.cli.simulate import settings_of
+from nasgan.cli.table import SUBVERBS
 from nasgan.testing import check_strategy
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +34,12 @@ def _python_blocks(text: str) -> list[str]:
 def test_every_command_of_the_readme_composes(command: str) -> None:
     _, verb, *arguments = shlex.split(command)
     if verb in ("list", "doctor") or {"--help", "verify"} & set(arguments):
+        return
+    if verb == "table":
+        assert arguments[0] in SUBVERBS
+        return
+    if verb == "simulate":
+        assert settings_of(arguments)["out"]
         return
     overrides = [argument for argument in arguments if argument != "-m"]
     if "-m" in arguments:
