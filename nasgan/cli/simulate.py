@@ -88,7 +88,7 @@ def settings_of(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _simulate(settings: dict[str, Any]) -> int:
-    from nasgan.engine.simulations import Simulations, run_simulations, summary_of
+    from nasgan.engine.simulations import Simulations, read_manifest, run_simulations, summary_of
     from nasgan.machine import usable_cores
     from nasgan.tabular.table import load_table
 
@@ -107,7 +107,13 @@ def _simulate(settings: dict[str, Any]) -> int:
     out = Path(str(settings["out"])).expanduser()
     workers = usable_cores() if settings["workers"] is None else int(settings["workers"])
     records = list(run_simulations(asked, out, workers=workers))
-    say(*_lines(summary_of(records, asked.metric, asked.baseline), asked.metric), str(out))
+    say(*_lines(summary_of(records, asked.metric, asked.baseline), asked.metric))
+    made = read_manifest(out)
+    say(
+        f"best known in {made['table']}: {asked.metric} {made['best_known']:.4g}; judged scores "
+        f"are of the {'exact table' if made['scores'] == 'exact' else 'surrogate'}",
+        f"searches  {out}",
+    )
     return 0
 
 

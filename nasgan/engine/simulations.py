@@ -25,7 +25,7 @@ from nasgan.results.environment import nasgan_build
 from nasgan.results.statistics import Summary, summarise
 from nasgan.tabular.table import load_table
 
-__all__ = ["SearchLine", "Simulations", "run_simulations", "summary_of"]
+__all__ = ["SearchLine", "Simulations", "read_manifest", "run_simulations", "summary_of"]
 
 RECORDS_FILE = "simulations.jsonl"
 MANIFEST_FILE = "simulations.json"
@@ -132,6 +132,12 @@ def _write(
             "nasgan": nasgan_build(),
         },
     )
+
+
+def read_manifest(out: Path) -> dict[str, Any]:
+    """What `run_simulations` wrote about the searches in ``out``."""
+    made: dict[str, Any] = json.loads((out / MANIFEST_FILE).read_text(encoding="utf-8"))
+    return made
 
 
 @dataclass(frozen=True)

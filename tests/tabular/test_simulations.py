@@ -160,6 +160,7 @@ def test_the_verb_writes_one_file_of_searches_and_prints_the_comparison(exact, t
     out = capsys.readouterr().out
     assert "better than random (95 %)" in out
     assert "rl_scratch" in out
+    assert f"best known in exact-v1: fid {manifest['best_known']:.4g}" in out
 
 
 def test_workers_change_nothing(exact, tmp_path):
