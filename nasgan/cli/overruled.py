@@ -75,7 +75,9 @@ def _sentence(
 
 
 def _text(value: Any) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value))
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
 
 
 def _flat(node: Any) -> dict[str, Any]:

@@ -10,7 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasgan.errors import ConfigError
-from nasgan.results.checks import Check, instance, integer, list_of, number, optional, refuse, text
+from nasgan.results.checks import (
+    Check,
+    instance,
+    integer,
+    list_of,
+    number,
+    optional,
+    text,
+    true_or_false,
+)
 
 __all__ = [
     "LEAST_CORRELATED",
@@ -23,12 +32,6 @@ __all__ = [
 LEAST_CORRELATED = 3
 """Of fewer architectures no correlation is given: two are always in perfect order, or reverse."""
 
-
-def _flag(value: Any, where: str) -> None:
-    if not isinstance(value, bool):
-        raise refuse(where, "true or false", value)
-
-
 _SHAPE: dict[str, Check] = {
     "metric": text(),
     "fidelity": text(),
@@ -39,7 +42,7 @@ _SHAPE: dict[str, Check] = {
     "points": list_of(instance({"architecture": text(), "search": number(), "final": number()})),
 }
 # Where the search's scores have a name of their own.
-_OF_ITS_OWN: dict[str, Check] = {"search_metric": text(), "opposed": _flag}
+_OF_ITS_OWN: dict[str, Check] = {"search_metric": text(), "opposed": true_or_false}
 
 
 def rank_correlations(

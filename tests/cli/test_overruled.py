@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nasgan.cli import compose as composing
+from nasgan.cli import overruled as overruling
 from nasgan.cli.overruled import overruled
 
 TINY = "+experiment=debug/tiny"
@@ -38,6 +39,16 @@ def test_other_groups_are_held_to_the_same() -> None:
     assert note.startswith(
         "trainer=published: the experiment debug/tiny still sets trainer.n_critic=2"
     )
+
+
+def test_a_one_is_told_as_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"n_critic": 1, "tf32": True, "ema_decay": None}
+    monkeypatch.setattr(
+        overruling, "_option", lambda group, name: own if group == "trainer" else {}
+    )
+    (note,) = notes("trainer=published", TINY)
+    assert "trainer.n_critic=2" in note
+    assert note.endswith("write trainer.n_critic=1 to have the option's own value")
 
 
 @pytest.mark.parametrize(
