@@ -63,15 +63,21 @@ def without_places(config: Mapping[str, Any], where: str = "") -> dict[str, Any]
 def with_places(
     config: Mapping[str, Any], change: Callable[[str], str], where: str = ""
 ) -> dict[str, Any]:
-    """``config``, each path among its `PLACES` as ``change`` gives it."""
+    """``config``, its `PLACES` and the path of its architecture as ``change`` gives them."""
     made: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{where}{key}"
         if isinstance(value, Mapping):
             made[key] = with_places(value, change, f"{name}.")
         else:
-            made[key] = change(value) if name in PLACES and isinstance(value, str) else value
+            made[key] = change(value) if _is_place(name, value) else value
     return made
+
+
+def _is_place(name: str, value: Any) -> bool:
+    # An architecture may be given by its registered name, too.
+    is_file = name == "architecture" and isinstance(value, str) and Path(value).is_absolute()
+    return is_file or (name in PLACES and isinstance(value, str))
 
 
 def places(config: Mapping[str, Any], where: str = "") -> dict[str, str]:

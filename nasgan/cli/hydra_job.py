@@ -169,6 +169,7 @@ class Job:
 def run_job(data: Mapping[str, Any]) -> None:
     """Do a job of a sweep in a process of its own, with what Hydra had set up around it."""
     register_resolvers()
+    log_warnings()
     setup_globals()
     whole = OmegaConf.create({**data["settings"], "hydra": data["hydra"]})
     HydraConfig.instance().cfg = whole  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections import deque
@@ -23,11 +24,17 @@ ResultT = TypeVar("ResultT")
 _START_SECONDS = 60.0
 
 
+def _begin() -> None:
+    follow_parent()
+    # Warnings of libraries are not for users, and this process has no log to put them in.
+    logging.captureWarnings(True)
+
+
 class _Slot:
     """A pool of one process: a pool of several dies as a whole with any of them."""
 
     def __init__(self) -> None:
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=follow_parent)
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
         # The process tells its number itself, before its first piece of work.
         self._pid: Future[int] = self._pool.submit(os.getpid)
 

@@ -15,10 +15,14 @@ import pytest
 from nasgan.cli.compose import compose
 from nasgan.engine import Outcome, evaluate_run, run_search, run_training
 from nasgan.errors import DatasetError, RunDirectoryError
+from nasgan.factory import load_architecture
+from nasgan.results.bundle import publish
+from nasgan.results.bundle_check import verify_bundle
 from nasgan.results.collection import find_records
 from nasgan.results.faults import record_faults
 from nasgan.results.leaderboard import build_leaderboard
 from nasgan.results.record import RunRecord
+from nasgan.results.report import build_report
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -101,6 +105,21 @@ def test_an_architecture_is_the_same_by_its_name_and_from_a_file(
     assert (row.n_seeds, row.architecture) == (2, named.architecture["id"])
     other = trained(tiny, tmp_path / "c", "architecture=sngan")
     assert other.config_hash != named.config_hash
+
+
+def test_what_is_published_does_not_say_where_an_architecture_lay(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    place = tmp_path / "found.json"
+    load_architecture("dcgan").save(place)
+    trained(tiny, tmp_path / "run", f"architecture={place}")
+    bundle = publish([tmp_path / "run"], tmp_path / "bundle")
+    build_report([tmp_path / "run"]).write(bundle.folder.parent / "report.html")
+    texts = [tmp_path / "report.html", *bundle.folder.rglob("*.*")]
+    assert all(str(tmp_path).encode() not in path.read_bytes() for path in texts if path.is_file())
+    assert "found.json" in texts[0].read_text()
+    assert not any("names the place" in remark for remark in bundle.remarks)
+    assert verify_bundle(bundle.folder).differences == ()
 
 
 def test_records_of_before_read_verify_and_group_as_before(tiny: Tiny, tmp_path: Path) -> None:

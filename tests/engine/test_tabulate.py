@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter, deque
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -261,6 +262,8 @@ def work(slot: int, item: tuple[str, str]) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "raises":
         raise ValueError("of its own")
+    if kind == "warns":
+        warnings.warn("what a library has to say", stacklevel=2)
     return os.getpid()
 
 
@@ -288,6 +291,13 @@ def test_a_slot_is_made_anew_when_its_process_is_killed(tmp_path):
         key=str,
     )
     assert not Path(f"/proc/{pid}").exists() or sys.platform != "linux"
+
+
+def test_warnings_of_libraries_in_a_slot_do_not_reach_the_terminal(tmp_path, capfd):
+    with Slots(1) as slots:
+        ((_, future),) = slots.run(work, deque([("warns", str(tmp_path))]))
+    assert future.result() > 0
+    assert "what a library has to say" not in capfd.readouterr().err
 
 
 LONGER = ["training.generator_steps=60", "training.eval_every=20", "checkpoint.every_seconds=0"]

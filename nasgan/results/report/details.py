@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from markupsafe import Markup
 
@@ -16,7 +17,7 @@ from nasgan.results.report.grids import EmbeddedGrid, embed_grid
 from nasgan.results.report.labels import duration, metric_label, short_commit
 from nasgan.results.report.scales import shown
 from nasgan.results.report.views import Cell, Table
-from nasgan.run_settings import without_places
+from nasgan.run_settings import with_places, without_places
 
 __all__ = [
     "Detail",
@@ -212,7 +213,8 @@ def settings(chapter: Chapter) -> list[Setting]:
     found = []
     for row in chapter.rows:
         if not row.is_average_random and row.runs:
-            config = without_places(row.runs[0].record.config)
+            named = with_places(row.runs[0].record.config, lambda path: PurePath(path).name)
+            config = without_places(named)
             config = {k: v for k, v in config.items() if k not in _PLACES}
             text = json.dumps(config, indent=2, ensure_ascii=False)
             found.append(Setting(row.label, row.row.config_hash, text))
