@@ -247,7 +247,8 @@ def _forget_if_refused(
     folder: Path, written: list[Path], kind: type[BaseException] | None, *_: object
 ) -> None:
     """Remove what was ``written`` if the work has left the folder to others."""
-    if kind is None or not issubclass(kind, NasganError) or (folder / "config.json").exists():
+    is_told = kind is not None and issubclass(kind, NasganError | OSError)
+    if not is_told or (folder / "config.json").exists():
         return
     for path in written:
         path.unlink(missing_ok=True)

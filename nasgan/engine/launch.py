@@ -169,7 +169,7 @@ class _Run:
         try:
             with progress_view(self.config["progress"]) as view:
                 return self._work(device, view)
-        except NasganError:
+        except (NasganError, OSError):
             if was_unused:
                 self.directory.disclaim()
                 new.remove()

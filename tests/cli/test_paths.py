@@ -85,6 +85,16 @@ def test_a_file_in_the_way_is_told_in_a_sentence(
     assert "a file stands where a folder is needed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("data", ["npz", "image_folder"])
+def test_data_that_cannot_be_looked_at_leave_nothing_behind(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*DCGAN, f"dataset={data}", f"dataset.path={'n' * 300}"]) == 2
+    assert "File name too long" in capsys.readouterr().err
+    assert files(tmp_path) == []
+
+
 def test_other_jobs_of_a_sweep_run_where_one_has_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
