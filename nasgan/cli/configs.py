@@ -18,6 +18,7 @@ import nasgan
 from nasgan.cli.config_files import ConfigFiles
 from nasgan.cli.config_folders import ConfigFolder, config_folder, config_folders
 from nasgan.errors import PluginError
+from nasgan.reading import read_text
 
 __all__ = [
     "ConfigOption",
@@ -159,13 +160,13 @@ def _warn_once(text: str) -> None:
 
 def _summary(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as stream:
-            for line in stream:
-                text = line.lstrip("# ").strip()
-                if not line.startswith("#"):
-                    break
-                if text and not text.startswith("@package"):
-                    return text
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        return f"unreadable: {error}"
+        return f"unreadable: {getattr(error, 'strerror', None) or error}"
+    for line in lines:
+        text = line.lstrip("# ").strip()
+        if not line.startswith("#"):
+            break
+        if text and not text.startswith("@package"):
+            return text
     return ""

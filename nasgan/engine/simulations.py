@@ -21,6 +21,7 @@ from nasgan.errors import ConfigError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.metrics.table import metric_info
+from nasgan.reading import read_json
 from nasgan.results.environment import nasgan_build
 from nasgan.results.statistics import Summary, summarise
 from nasgan.tabular.table import load_table
@@ -136,7 +137,7 @@ def _write(
 
 def read_manifest(out: Path) -> dict[str, Any]:
     """What `run_simulations` wrote about the searches in ``out``."""
-    made: dict[str, Any] = json.loads((out / MANIFEST_FILE).read_text(encoding="utf-8"))
+    made: dict[str, Any] = read_json(out / MANIFEST_FILE)
     return made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,12 +15,14 @@ from nasgan.contracts import SearchSpace
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.factory import load_architecture
 from nasgan.randomness import numpy_generator
+from nasgan.reading import parse_json, read_text
 from nasgan.results.history import HISTORY_FILE
 from nasgan.tabular.table import load_table
 
 __all__ = ["Design", "Shard", "Training"]
 
 _DRAWS_WITHOUT_NEWS = 10_000
+_MOST_BYTES = 10**9
 _SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
 
 
@@ -219,11 +220,12 @@ def _read_list(path: Path, space: SearchSpace) -> Iterator[Architecture]:
             yield from _read_list(file, space)
         return
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, most=_MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise ArchitectureError(f"design.path={path}: cannot read this file: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ArchitectureError(f"design.path={path}: cannot read this file: {reason}") from error
     try:
-        entries = json.loads(text)
+        entries = parse_json(text)
     except ValueError:
         entries = [_parsed(line, path, n) for n, line in enumerate(text.splitlines(), 1) if line]
     for entry in entries if isinstance(entries, list) else [entries]:
@@ -236,7 +238,7 @@ def _read_list(path: Path, space: SearchSpace) -> Iterator[Architecture]:
 
 def _parsed(line: str, path: Path, number: int) -> Any:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError as error:
         raise ArchitectureError(
             f"design.path={path}: line {number} is not JSON: {error}"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgan import atomic
-from nasgan.errors import TableError
+from nasgan.errors import TableError, quoted
+from nasgan.reading import read_json
 
 __all__ = ["MANIFEST_FILE", "Manifest", "differences"]
 
@@ -76,16 +77,17 @@ class Manifest:
             TableError: it is missing, damaged, foreign or of a newer format.
         """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = read_json(path)
             if not isinstance(data, dict) or data.pop("format") != _FORMAT:
                 raise ValueError("it has another format")
             version = data.pop("format_version")
             if version != _FORMAT_VERSION:
-                raise ValueError(f"its format_version {version!r} is not {_FORMAT_VERSION}")
+                raise ValueError(f"its format_version {quoted(version)} is not {_FORMAT_VERSION}")
             return cls(**{**data, "environments": tuple(data["environments"])})
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise TableError(
-                f"{path}: cannot be read as the manifest of a table's rows: {error}"
+                f"{path}: cannot be read as the manifest of a table's rows: {reason}"
             ) from error
 
 
@@ -108,4 +110,4 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
         for key in [*before, *(key for key in now if key not in before)]:
             yield from differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
     elif before != now:
-        yield f"{name} is {before!r} there and {now!r} here"
+        yield f"{name} is {quoted(before)} there and {quoted(now)} here"

@@ -177,9 +177,16 @@ def test_another_setting_in_the_same_folder_is_refused_by_name(whole, override, 
     assert {p.name: p.read_bytes() for p in whole.iterdir() if p.is_file()} == before
 
 
-def test_a_foreign_manifest_is_refused(tmp_path, here):
-    (tmp_path / "table.json").write_text('{"format": "something"}', encoding="utf-8")
+@pytest.mark.parametrize("text", ['{"format": "something"}', "[" * 10_000, "[1, NaN]"])
+def test_a_foreign_manifest_is_refused(tmp_path, here, text):
+    (tmp_path / "table.json").write_text(text, encoding="utf-8")
     with pytest.raises(TableError, match="cannot be read as the manifest"):
+        table(tmp_path)
+
+
+def test_a_pipe_in_place_of_a_manifest_is_not_waited_for(tmp_path, here):
+    os.mkfifo(tmp_path / "table.json")
+    with pytest.raises(TableError, match="it is no plain file"):
         table(tmp_path)
 
 

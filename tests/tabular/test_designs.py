@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -139,6 +140,7 @@ def test_neighbours_differ_from_the_best_in_one_decision_and_are_new(space, tabl
         ("[[1, 2]]", "14 choices"),
         ('["autogan_a"]\nno', "line 2 is not JSON"),
         ("[3]", "14 choices"),
+        ("[" * 10_000, "nested too deeply"),
     ],
 )
 def test_a_bad_list_is_named(space, tmp_path, text, message):
@@ -146,6 +148,12 @@ def test_a_bad_list_is_named(space, tmp_path, text, message):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ArchitectureError, match=rf"design\.path={path}.*{message}"):
         Design(kind="list", path=str(path)).choose(space)
+
+
+def test_a_pipe_in_place_of_a_list_is_not_waited_for(space, tmp_path):
+    os.mkfifo(tmp_path / "list.json")
+    with pytest.raises(ArchitectureError, match="it is no plain file"):
+        Design(kind="list", path=str(tmp_path / "list.json")).choose(space)
 
 
 def test_the_repeats_of_the_first_architectures_come_last(space):

@@ -9,12 +9,13 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from nasgan.errors import ConfigError
 from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.extractors.digits_network import DigitsNetwork
+from nasgan.reading import read_bytes
 
 __all__ = ["WEIGHTS", "DigitsFeatures"]
 
@@ -81,7 +82,7 @@ class DigitsFeatures(FeatureExtractor):
 
 def _load(network: DigitsNetwork, path: Path) -> None:
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(load_tensors(read_bytes(path)))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ConfigError(
             f"the digits classifier's weights {path} are missing or damaged ({error}); {_GET}"
