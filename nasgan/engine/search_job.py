@@ -363,7 +363,8 @@ class SearchJob:
 def _warn_of_unseen(run: EngineRun) -> None:
     """Say which decisions a strategy that goes by scores cannot learn from this evaluator."""
     evaluator, space = run.evaluator, run.space
-    unseen = [d for d in space.decisions if d.part != "both" and d.part not in evaluator.sees]
+    undecided = [d for d in space.decisions if len(d.options) > 1]
+    unseen = [d for d in undecided if d.part != "both" and d.part not in evaluator.sees]
     if unseen:
         _log.warning(
             "%s does not see the %s: its scores do not depend on %d of the %d decisions of the "
@@ -371,6 +372,6 @@ def _warn_of_unseen(run: EngineRun) -> None:
             type(evaluator).__name__,
             " and the ".join(dict.fromkeys(decision.part for decision in unseen)),
             len(unseen),
-            len(space.decisions),
+            len(undecided),
             space.name,
         )

@@ -31,6 +31,8 @@ def _stop(loop: RunLoop) -> None:
         (("search_space=agan", "strategy=random_scratch"), False),
         (("search_space=agan", "strategy=adversarial"), False),
         (("search_space=autogan",), False),
+        (("search_space=baselines",), True),
+        (("search_space=baselines", "search_space.fixed={discriminator: dcgan}"), False),
     ],
 )
 def test_a_run_warns_of_decisions_that_its_scores_do_not_see(
@@ -46,7 +48,7 @@ def test_a_run_warns_of_decisions_that_its_scores_do_not_see(
         run_search(tiny("search", *overrides), tmp_path)
     found = re.findall(
         r"SharedEvaluator does not see the discriminator: its scores do not depend on (\d+) of the "
-        r"(\d+) decisions of the search space 'agan', which this search makes by chance",
+        r"(\d+) decisions of the search space '\w+', which this search makes by chance",
         caplog.text,
     )
     assert len(found) == unseen
