@@ -123,7 +123,7 @@ def _ending(code: int | None, errors: str) -> str:
         if code is None
         else f"the process ended with exit code {code}"
     )
-    return f"{errors[-_TAIL:].strip()}\n{how}"
+    return f"{how}\n{errors[-_TAIL:].strip()}".strip()
 
 
 def accept(options: argparse.Namespace) -> Report:
