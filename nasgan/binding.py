@@ -30,6 +30,7 @@ __all__ = [
     "make_plugin",
     "named_targets",
     "type_hints",
+    "with_defaults",
 ]
 
 TARGET = "_target_"
@@ -171,6 +172,29 @@ def named_targets(node: object) -> Iterator[str]:
 def is_accepted(target: str) -> bool:
     """Whether ``target`` is, by its name, in nasgan or an installed plugin."""
     return target.partition(".")[0] in plugin_packages()
+
+
+def with_defaults(held: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
+    """``held``, and of the settings that it lacks those that ``node`` leaves at their defaults.
+
+    A configuration of before does not know the settings that came since.
+
+    Args:
+        held: a configuration, or a node of one.
+        node: the same as it is now, checked.
+    """
+    filled = {
+        key: with_defaults(value, node[key])
+        if isinstance(value, Mapping) and isinstance(node.get(key), Mapping)
+        else value
+        for key, value in held.items()
+    }
+    if TARGET in node and held.get(TARGET) == node[TARGET]:
+        parameters = inspect.signature(_locate(node, "configuration", None)).parameters
+        for key in node.keys() - held.keys():
+            if key in parameters and parameters[key].default == node[key]:
+                filled[key] = node[key]
+    return filled
 
 
 def _locate(node: object, where: str, base: type | None) -> _Target:

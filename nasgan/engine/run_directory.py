@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from nasgan import atomic
+from nasgan.binding import with_defaults
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import settled
 from nasgan.errors import RunDirectoryError, quoted
@@ -117,20 +118,24 @@ class RunDirectory:
     def claim(self, config: Mapping[str, Any]) -> None:
         """Make this the folder of the run of ``config``.
 
-        A run that has ended may have been done with other threads or on another device. Where its
-        data lie may change: `nasgan.engine.identity` looks at what they are.
+        A run that has ended may have been done with other threads or on another device, and by a
+        nasgan that did not have all settings of today. Where its data lie may change:
+        `nasgan.engine.identity` looks at what they are.
 
         Raises:
             RunDirectoryError: it already is the folder of another configuration.
             StorageError: it cannot be written.
         """
         file = self.path / _CONFIG_FILE
-        free = _FREE_AT_THE_END if self.record_file.exists() else FREE_ON_RESUME
+        has_ended = self.record_file.exists()
+        free = _FREE_AT_THE_END if has_ended else FREE_ON_RESUME
         ours = {key: value for key, value in without_places(config).items() if key not in free}
         held = self.began_with()
         if held is None:
             atomic.write_json(file, dict(config))
             return
+        if has_ended:
+            held = with_defaults(held, config)
         theirs = {key: value for key, value in without_places(held).items() if key not in free}
         changed = list(differences(theirs, ours))
         if changed:
@@ -166,8 +171,14 @@ class RunDirectory:
         shutil.rmtree(self.candidates, ignore_errors=True)
 
     def forget(self) -> None:
-        """Remove what a failed run left, so that it starts anew: it has to be claimed again."""
-        for path in (self.checkpoints, self.samples):
+        """Remove what a failed run left, so that it starts anew: it has to be claimed again.
+
+        Checkpoints that could not be read stay, set aside as they are.
+        """
+        Checkpoints(self.checkpoints).clear()
+        for name in _NETWORKS:
+            (self.checkpoints / f"{name}.safetensors").unlink(missing_ok=True)
+        for path in (self.candidates, self.samples):
             shutil.rmtree(path, ignore_errors=True)
         for name in (RECORD_FILE, "history.jsonl", "architecture.json", _CONFIG_FILE):
             (self.path / name).unlink(missing_ok=True)
