@@ -45,6 +45,7 @@ def test_a_plugin_that_raises_is_named_in_one_sentence(
     add(install, module)
     with pytest.raises(PluginError, match=f"bad 1.0 .*{message}"):
         nasgan.search("+experiment=debug/tiny", "strategy=bad", run_dir=tmp_path / "api")
+    capsys.readouterr()  # what a log that an earlier command set up has told of this
     run_dir = tmp_path / "run"
     command = ["search", "+experiment=debug/tiny", "strategy=bad", f"run_dir={run_dir}"]
     assert main(command) == (1 if kind in ("step", "exit") else 2)

@@ -233,8 +233,9 @@ def test_bad_settings_are_refused_before_any_compute(
 def test_without_ray_its_executor_says_how_to_get_it(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    # Composed before: Hydra's own folder of configurations is looked for in the same way.
     config = tiny("search", "strategy=random_scratch", "executor=ray")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'nasgan\[ray\]'"):
         run_search(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
