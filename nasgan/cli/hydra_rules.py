@@ -54,7 +54,12 @@ def guard_hydra() -> Callable[[], None]:
     """
     sources = SourcesRegistry.instance().types
     before = {name: sources[name] for name in ("pkg", "file")}
-    sources |= {"pkg": PackageSource, "file": ConfigFiles}
+    ours: dict[str, type[ConfigSource]] = {"pkg": PackageSource, "file": ConfigFiles}
+    for name, source in ours.items():
+        # Hydra takes sources of one name for one: it may look for its plugins again meanwhile, and
+        # would refuse another.
+        source.__name__ = before[name].__name__
+    sources |= ours
     Hydra.compose_config = _compose_config  # type: ignore[method-assign]
     _use_for_logs(_configure_checked_log)
 
