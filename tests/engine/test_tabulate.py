@@ -164,7 +164,7 @@ def test_a_line_damaged_before_the_last_stops_with_its_number(tmp_path, here):
     [
         ("trainer.n_critic=5", r"trainer\.n_critic is 2 there and 5 here"),
         ("training.generator_steps=6", r"training\.generator_steps is 4 there and 6 here"),
-        ("training.eval_at=[1,4]", r"training\.eval_at is None there and \[1, 4\] here"),
+        ("training.eval_at=[1,4]", r"training\.eval_at is null there and \[1, 4\] here"),
         ("metrics.num_images=32", "protocol is 'digits-train-64-digits-v1' there"),
         ("search_space.latent_dim=8", r"latent_dim is 16 there and 8 here"),
         ("search_space.fixed={cell1.shortcut: on}", "fixed.*the decisions of the search space"),
