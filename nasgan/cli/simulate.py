@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from nasgan.cli.console import say, table
-from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.errors import ConfigError, UnknownNameError, quoted
 
 if TYPE_CHECKING:
     from nasgan.engine.simulations import SearchLine
@@ -72,7 +72,7 @@ def settings_of(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         key = word.partition("=")[0].partition(".")[0]
         if "=" not in word:
-            raise ConfigError(f"nasgan simulate takes key=value, got {word!r}")
+            raise ConfigError(f"nasgan simulate takes key=value, got {quoted(word)}")
         if key not in _DEFAULTS:
             raise UnknownNameError("setting of nasgan simulate", key, _DEFAULTS)
     given = OmegaConf.to_container(OmegaConf.from_dotlist([*words]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.errors import BudgetExhausted, ConfigError, quoted
 
 __all__ = ["Budget", "Cost", "Ledger"]
 
@@ -66,7 +66,9 @@ class Budget:
         for field in fields(self):
             limit = getattr(self, field.name)
             if limit is not None and (isinstance(limit, bool) or not limit > 0):
-                raise ConfigError(f"budget.{field.name} must be above 0 or null, got {limit!r}")
+                raise ConfigError(
+                    f"budget.{field.name} must be above 0 or null, got {quoted(limit)}"
+                )
 
     def to_json(self) -> dict[str, float | None]:
         """The limits by unit."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.supernet import Supernet
-from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.errors import ArchitectureError, ConfigError, quoted
 from nasgan.graph import Graph, graph_of_choices
 
 __all__ = ["HalfWeights", "NetworkSettings", "SearchSpace"]
@@ -59,12 +59,12 @@ class NetworkSettings:
             value = getattr(self, field.name)
             if field.name == "spectral_norm":
                 if not isinstance(value, bool):
-                    raise ConfigError(f"spectral_norm must be true or false, got {value!r}")
+                    raise ConfigError(f"spectral_norm must be true or false, got {quoted(value)}")
                 continue
             least = 0 if field.name == "num_classes" else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(
-                    f"{field.name} must be a whole number of at least {least}, got {value!r}"
+                    f"{field.name} must be a whole number of at least {least}, got {quoted(value)}"
                 )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from nasgan.architecture import Architecture
 from nasgan.contracts import Evaluation, Ledger, SearchSpace
 from nasgan.engine.job import JobReport
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import EvaluationContext, TrainingPlan, TrainingTask
 from nasgan.results.run_log import run_log
 
@@ -48,7 +48,7 @@ class FinalSettings:
 
     def __post_init__(self) -> None:
         if self.select not in ("best", "random"):
-            raise ConfigError(f"final.select must be best or random, got {self.select!r}")
+            raise ConfigError(f"final.select must be best or random, got {quoted(self.select)}")
         if self.top_k < 1:
             raise ConfigError(f"final.top_k must be at least 1, got {self.top_k}")
         if self.random_architectures < 0:

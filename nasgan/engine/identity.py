@@ -18,7 +18,7 @@ from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.settings import MetricSettings
 from nasgan.reading import read_json
 from nasgan.results.checks import instance, mapping_of, optional, text, utc_time
-from nasgan.results.record import RunRecord
+from nasgan.results.record import RECORD_FILE, RunRecord
 from nasgan.results.times import utc_now
 from nasgan.run_settings import places
 
@@ -115,9 +115,10 @@ def content_of_features(extractor: FeatureExtractor) -> dict[str, str | None]:
 
 
 def check_moved(record: RunRecord, config: Mapping[str, Any], folder: Path) -> None:
-    """Refuse ``config`` for the finished run in ``folder`` if it names other data in other places.
+    """Refuse ``config`` for the finished run in ``folder`` if it names other data.
 
-    Files in the same places are not read again, nor are published data sets.
+    Files in the same places are read again only if one was written since the run ended, and
+    published data sets never.
 
     Raises:
         RunDirectoryError: it is the run of other data.
@@ -126,11 +127,24 @@ def check_moved(record: RunRecord, config: Mapping[str, Any], folder: Path) -> N
     held = record.content or {"images": record.dataset_info["checksum"]}
     moved = {name for name, _ in places(record.config).items() ^ places(config).items()}
     is_published = "@" not in record.dataset
-    if not is_published and any(name.startswith("dataset.") for name in moved):
+    images = [value for name, value in places(config).items() if name.startswith("dataset.")]
+    ended = (folder / RECORD_FILE).stat().st_mtime
+    changed = any(_is_newer(Path(value), ended) for value in images if isinstance(value, str))
+    if not is_published and (changed or any(name.startswith("dataset.") for name in moved)):
         _check(held, content_of_images(load_splits(config["dataset"])), folder)
     if any(name.startswith("metrics.") for name in moved):
         settings = build_node(config["metrics"], where="metrics", base=MetricSettings)
         _check(held, content_of_features(settings.make_extractor("cpu")), folder)
+
+
+def _is_newer(path: Path, moment: float) -> bool:
+    """Whether a file, or one in a folder, was written after ``moment``; not if it is gone."""
+    try:
+        return path.stat().st_mtime > moment or any(
+            inner.stat().st_mtime > moment for inner in path.rglob("*")
+        )
+    except OSError:
+        return False
 
 
 def other_content(held: Content, found: Content) -> str:

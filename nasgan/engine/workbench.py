@@ -23,7 +23,7 @@ from nasgan.data import ImageSet, Splits
 from nasgan.engine.device import choose_device
 from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import EvaluationContext, TrainingPlan
 from nasgan.evaluation.executors import Executor
 from nasgan.factory import load_architecture, make_search_space, settings_for
@@ -119,12 +119,12 @@ def check_parts(config: Mapping[str, Any]) -> None:
     """
     seed = config["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"seed must be a whole number of at least 0, got {seed!r}")
+        raise ConfigError(f"seed must be a whole number of at least 0, got {quoted(seed)}")
     if not isinstance(config["conditional"], bool):
-        raise ConfigError(f"conditional must be true or false, got {config['conditional']!r}")
+        raise ConfigError(f"conditional must be true or false, got {quoted(config['conditional'])}")
     threads = config["threads"]
     if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads must be at least 1 or null, got {threads!r}")
+        raise ConfigError(f"threads must be at least 1 or null, got {quoted(threads)}")
     check_node(config["dataset"], where="dataset", base=Splits, ignore=_NOT_OF_THE_LOADER)
     build_node(config["trainer"], where="trainer", base=TrainerSettings)
     metrics = build_node(config["metrics"], where="metrics", base=MetricSettings)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Ledger, Proposal
-from nasgan.errors import ConfigError, TrainingDiverged
+from nasgan.errors import ConfigError, TrainingDiverged, quoted
 from nasgan.evaluation.context import EvaluationContext
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
 from nasgan.metrics.harness import Sampler, Scores
@@ -245,4 +245,4 @@ def _scored(metrics: str | Sequence[str], context: EvaluationContext) -> tuple[s
 def _check_choice(name: str, value: object, choices: Any) -> None:
     known = get_args(choices)
     if value not in known:
-        raise ConfigError(f"evaluator.{name} must be {' or '.join(known)}, got {value!r}")
+        raise ConfigError(f"evaluator.{name} must be {' or '.join(known)}, got {quoted(value)}")

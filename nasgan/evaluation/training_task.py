@@ -11,7 +11,7 @@ from torch import nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Breakdown, Cost, Evaluation, EvaluationTask, SearchSpace
-from nasgan.errors import ConfigError, TrainingDiverged
+from nasgan.errors import ConfigError, TrainingDiverged, quoted
 from nasgan.evaluation.context import EvaluationContext
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
 from nasgan.metrics import Scores
@@ -58,7 +58,7 @@ class TrainingPlan:
         if self.eval_every is not None and self.eval_every < 1:
             raise ConfigError(f"eval_every must be at least 1 or null, got {self.eval_every}")
         if self.keep not in ("best", "last"):
-            raise ConfigError(f"keep must be best or last, got {self.keep!r}")
+            raise ConfigError(f"keep must be best or last, got {quoted(self.keep)}")
 
     def _check_points(self, points: tuple[int, ...]) -> None:
         object.__setattr__(self, "eval_at", points)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from nasgan.errors import ConfigError, NasganError
+from nasgan.errors import ConfigError, NasganError, quoted
 
 __all__ = [
     "GeneratedImages",
@@ -71,7 +71,7 @@ def to_uint8(images: Tensor, rounding: Literal["truncate", "round"] = "truncate"
         MetricError: a pixel is not finite (it would silently become black).
     """
     if rounding not in ("truncate", "round"):
-        raise ConfigError(f"rounding must be 'truncate' or 'round', got {rounding!r}")
+        raise ConfigError(f"rounding must be 'truncate' or 'round', got {quoted(rounding)}")
     if not bool(torch.isfinite(images).all()):
         raise MetricError(
             "the generator's images hold NaN or infinity; its training diverged, use an earlier "

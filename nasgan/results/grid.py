@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from nasgan import atomic
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 
 __all__ = ["save_grid"]
 
@@ -78,7 +78,7 @@ def _at_least_one(name: str, value: int | None, *, default: int) -> int:
     if value is None:
         return default
     if isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
+        raise ConfigError(f"{name} must be a whole number of at least 1, got {quoted(value)}")
     return value
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from nasgan.errors import ConfigError, MissingDependencyError
+from nasgan.errors import ConfigError, MissingDependencyError, quoted
 
 __all__ = ["NullLogger", "RunLogger", "SafeLogger", "TensorBoardLogger", "WandbLogger"]
 
@@ -155,7 +155,7 @@ class WandbLogger:
         tags: str | Sequence[str] = (),
     ) -> None:
         if mode not in ("offline", "online"):
-            raise ConfigError(f"logger.mode must be 'offline' or 'online', got {mode!r}")
+            raise ConfigError(f"logger.mode must be 'offline' or 'online', got {quoted(mode)}")
         self.project, self.mode, self.group = project, mode, group
         self.entity, self.tags = entity, (tags,) if isinstance(tags, str) else tuple(tags)
         self._wandb: Any = None

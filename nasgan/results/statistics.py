@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 
 __all__ = ["CONFIDENCE", "RESAMPLES", "Summary", "summarise"]
 
@@ -62,7 +62,7 @@ def summarise(values: Sequence[float], *, interval: bool = True) -> Summary:
         ConfigError: no values, or one that is not finite.
     """
     if not values or not all(math.isfinite(value) for value in values):
-        raise ConfigError(f"statistics need one or more finite numbers, got {list(values)!r}")
+        raise ConfigError(f"statistics need one or more finite numbers, got {quoted(list(values))}")
     ordered = sorted(float(value) for value in values)
     n = len(ordered)
     # Relative to the least value: equal values then have exactly their value as the mean.

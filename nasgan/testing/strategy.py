@@ -21,7 +21,7 @@ from nasgan.contracts import (
     SearchStrategy,
     StepReport,
 )
-from nasgan.errors import BudgetExhausted, ConfigError, PluginError
+from nasgan.errors import BudgetExhausted, ConfigError, PluginError, quoted
 from nasgan.state_files import not_plain
 from nasgan.testing.toy_run import ToyRun, require_valid
 from nasgan.testing.toy_space import ToySpace
@@ -316,7 +316,9 @@ def _check_end(session: _Session) -> None:
 
 
 def _check_report(report: object, completed: Sequence[object], paid: int) -> None:
-    _expect(isinstance(report, StepReport), f"`step` must return a StepReport, got {report!r}")
+    _expect(
+        isinstance(report, StepReport), f"`step` must return a StepReport, got {quoted(report)}"
+    )
     assert isinstance(report, StepReport)
     _expect(isinstance(report.message, str), "StepReport.message must be a text")
     progress = report.progress

@@ -28,7 +28,7 @@ from nasgan.contracts import (
     TrainingSteps,
 )
 from nasgan.data import ImageSet
-from nasgan.errors import ArchitectureError, BudgetExhausted
+from nasgan.errors import ArchitectureError, BudgetExhausted, quoted
 from nasgan.evaluation import InProcessPool
 from nasgan.randomness import RandomStreams, numpy_generator, torch_generator
 from nasgan.training import SupernetTraining, TrainerSettings
@@ -174,7 +174,8 @@ class ToyEvaluator(Evaluator):
             type(generator_steps) is not int or generator_steps < 1
         ):
             raise AssertionError(
-                f"generator_steps must be an int of at least 1, or None, got {generator_steps!r}"
+                "generator_steps must be an int of at least 1, or None, got "
+                f"{quoted(generator_steps)}"
             )
         told = stage if self.needs_shared_weights else generator_steps
         self.trace.events.append(("score", architecture.id, told))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nasgan.contracts import Augmentation
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 
 __all__ = ["DiffAugment"]
 
@@ -43,11 +43,11 @@ class DiffAugment(Augmentation):
         unknown = [name for name in policy if name not in _POLICIES]
         if unknown or not policy:
             raise ConfigError(
-                f"diffaugment: policy takes {', '.join(_POLICIES)}, got {list(policy)!r}"
+                f"diffaugment: policy takes {', '.join(_POLICIES)}, got {quoted(list(policy))}"
             )
         for name, share in {"translation": translation, "cutout": cutout}.items():
             if not 0 <= share <= 1:
-                raise ConfigError(f"diffaugment: {name} must be in [0, 1], got {share!r}")
+                raise ConfigError(f"diffaugment: {name} must be in [0, 1], got {quoted(share)}")
         self._policy = tuple(policy)
         self._translation = translation
         self._cutout = cutout

@@ -10,7 +10,7 @@ import torch
 
 from nasgan.binding import make_plugin
 from nasgan.contracts import AdversarialLoss, Augmentation
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 from nasgan.registry import AUGMENTATIONS, LOSSES
 from nasgan.training.gradients import ZeroGrad
 
@@ -48,7 +48,9 @@ class HealthSettings:
         if self.check_every < 1 or self.patience < 1:
             raise ConfigError("trainer.health: check_every and patience must be at least 1")
         if self.max_loss is not None and not self.max_loss > 0:
-            raise ConfigError(f"trainer.health: max_loss must be above 0, got {self.max_loss!r}")
+            raise ConfigError(
+                f"trainer.health: max_loss must be above 0, got {quoted(self.max_loss)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,15 @@ class TrainerSettings:
         for name in ("lr_generator", "lr_discriminator"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(
-                    f"trainer.{name} must be above 0 and below 1, got {getattr(self, name)!r}"
+                    f"trainer.{name} must be above 0 and below 1, got {quoted(getattr(self, name))}"
                 )
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)!r}")
+                raise ConfigError(
+                    f"trainer.{name} must be in [0, 1), got {quoted(getattr(self, name))}"
+                )
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"trainer.ema_decay must be in [0, 1), got {self.ema_decay!r}")
+            raise ConfigError(f"trainer.ema_decay must be in [0, 1), got {quoted(self.ema_decay)}")
         for name in ("gradient_penalty", "r1_penalty", "r2_penalty"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"trainer.{name} must not be negative")
@@ -204,5 +208,5 @@ class TrainerSettings:
         for name in names:
             if getattr(self, name) < least:
                 raise ConfigError(
-                    f"trainer.{name} must be at least {least}, got {getattr(self, name)!r}"
+                    f"trainer.{name} must be at least {least}, got {quoted(getattr(self, name))}"
                 )

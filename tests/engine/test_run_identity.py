@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,20 @@ def test_a_finished_run_is_not_taken_for_one_of_other_data(tiny: Tiny, tmp_path:
     moved = place.rename(tmp_path / "moved.npz")
     assert again(*data(place)).status == "already_completed", "the place of before is not read"
     assert again(*data(moved)).status == "already_completed"
+
+
+def test_images_that_were_changed_in_their_place_are_other_data(tiny: Tiny, tmp_path: Path) -> None:
+    place, run = images(tmp_path / "faces.npz"), tmp_path / "run"
+    trained(tiny, run, *data(place))
+    images(place, seed=1)
+    ended = (run / "record.json").stat().st_mtime
+    os.utime(place, (ended + 5, ended + 5))
+    with pytest.raises(RunDirectoryError, match="other training images"):
+        run_training(tiny("train", *DCGAN, *data(place)), run)
+    images(place)
+    os.utime(place, (ended + 5, ended + 5))
+    again = run_training(tiny("train", *DCGAN, *data(place)), run)
+    assert again.status == "already_completed", "written again, with the same images"
 
 
 def test_evaluate_finds_the_images_of_the_run_and_says_when_they_differ(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from nasgan.contracts import EvaluationPool, Evaluator, Ledger
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation.pool import InProcessPool
 
 __all__ = ["Executor", "InProcessExecutor", "WorkOrder", "WorkerExecutor"]
@@ -94,4 +94,4 @@ class WorkerExecutor(Executor):
         if value is None or value >= 1 or (name == "timeout" and value > 0):
             return
         least = "above 0" if name == "timeout" else "at least 1"
-        raise ConfigError(f"executor.{name} must be {least}, got {value!r}")
+        raise ConfigError(f"executor.{name} must be {least}, got {quoted(value)}")

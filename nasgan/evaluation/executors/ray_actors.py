@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.contracts import EvaluationPool, Evaluator, Ledger
-from nasgan.errors import ConfigError, MissingDependencyError
+from nasgan.errors import ConfigError, MissingDependencyError, quoted
 from nasgan.evaluation.executors.candidate import CandidateWorker, LogForwarder
 from nasgan.evaluation.executors.crew import Crew, Message, Worker
 from nasgan.evaluation.executors.executor import WorkerExecutor, WorkOrder
@@ -50,7 +50,7 @@ class RayExecutor(WorkerExecutor):
         gpus = self.gpus
         if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
             raise ConfigError(
-                f"executor.gpus must be a part of one GPU or a whole number, got {gpus!r}"
+                f"executor.gpus must be a part of one GPU or a whole number, got {quoted(gpus)}"
             )
 
     def check_installed(self) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts import SearchSpace, Supernet
-from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.errors import ArchitectureError, ConfigError, quoted
 from nasgan.graph import Graph
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
 from nasgan.networks.sngan import SNGANDiscriminator
@@ -290,7 +290,7 @@ class AdversarialNASSpace(SearchSpace):
 def _check_choice(name: str, value: object, known: Sequence[object]) -> None:
     if value not in known or isinstance(value, bool):
         listed = ", ".join(map(str, known))
-        raise ConfigError(f"{name} must be one of {listed}, got {value!r}")
+        raise ConfigError(f"{name} must be one of {listed}, got {quoted(value)}")
 
 
 def _check_sizes(image_size: int, latent_dim: int, latent_scales: int) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts import SearchSpace, Supernet
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 from nasgan.graph import Graph
 from nasgan.networks.sizes import bottom_and_doublings
 from nasgan_search_spaces.agan import repair as rules
@@ -105,11 +105,11 @@ class AGANSpace(SearchSpace):
         _check_count("normals_per_resample", normals_per_resample, least=0)
         if output not in get_args(Output):
             raise ConfigError(
-                f"output must be one of {', '.join(get_args(Output))}, got {output!r}"
+                f"output must be one of {', '.join(get_args(Output))}, got {quoted(output)}"
             )
         for name, value in {"separate_normal": separate_normal, "attention": attention}.items():
             if not isinstance(value, bool):
-                raise ConfigError(f"{name} must be true or false, got {value!r}")
+                raise ConfigError(f"{name} must be true or false, got {quoted(value)}")
         _, doublings = bottom_and_doublings(self.network.image_size)
         if normals_per_resample == 0 and doublings == 1:
             raise ConfigError(
@@ -210,4 +210,4 @@ class AGANSpace(SearchSpace):
 
 def _check_count(name: str, value: object, *, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        raise ConfigError(f"{name} must be a whole number of at least {least}, got {quoted(value)}")

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 
 __all__ = ["Relaxation", "TemperatureSchedule", "check_relaxation", "relax", "select"]
 
@@ -26,7 +26,8 @@ def check_relaxation(name: str) -> None:
     """
     if name not in get_args(Relaxation):
         raise ConfigError(
-            f"strategy.relaxation must be one of {', '.join(get_args(Relaxation))}, got {name!r}"
+            f"strategy.relaxation must be one of {', '.join(get_args(Relaxation))}, "
+            f"got {quoted(name)}"
         )
 
 

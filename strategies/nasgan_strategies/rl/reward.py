@@ -10,7 +10,7 @@ import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Objective, SearchSpace
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 from nasgan.networks.cost import count_macs, count_parameters
 
 __all__ = ["Costs", "Limits", "Reward", "RewardKind"]
@@ -111,7 +111,7 @@ class Reward:
         if self.kind not in get_args(RewardKind):
             raise ConfigError(
                 f"strategy.reward must be one of {', '.join(get_args(RewardKind))}, "
-                f"got {self.kind!r}"
+                f"got {quoted(self.kind)}"
             )
         if self.parameters_weight < 0 or self.macs_weight < 0:
             raise ConfigError("strategy.parameters_weight and macs_weight must not be negative")

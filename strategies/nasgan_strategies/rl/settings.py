@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from nasgan.contracts import Proposal, SearchRun
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, quoted
 from nasgan_strategies.rl.reinforce import Update
 
 __all__ = ["Finalists", "check_scratch_search", "check_settings"]
@@ -28,9 +28,9 @@ def check_settings(
             [0, 1).
     """
     if update not in get_args(Update):
-        raise ConfigError(f"strategy.update must be corrected or published, got {update!r}")
+        raise ConfigError(f"strategy.update must be corrected or published, got {quoted(update)}")
     if finalists not in get_args(Finalists):
-        raise ConfigError(f"strategy.finalists must be scored or last, got {finalists!r}")
+        raise ConfigError(f"strategy.finalists must be scored or last, got {quoted(finalists)}")
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ConfigError(f"strategy.{name} must be at least 1, got {count}")
