@@ -91,7 +91,7 @@ class StorageError(NasganError, OSError):
 
     def __str__(self) -> str:
         """The message, without the number of the error."""
-        return self.strerror or super().__str__()
+        return shortened(self.strerror or super().__str__(), _LONGEST_MESSAGE)
 
 
 class MissingDependencyError(NasganError, ImportError):
