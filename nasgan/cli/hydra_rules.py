@@ -44,6 +44,7 @@ _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 # Hydra asks whether there is such a folder.
 _NOWHERE = Path(os.devnull, "nowhere")
 _composed = Hydra.compose_config
+_registered = SourcesRegistry.register
 
 
 def guard_hydra() -> Callable[[], None]:
@@ -53,22 +54,27 @@ def guard_hydra() -> Callable[[], None]:
         What puts everything back as it was.
     """
     sources = SourcesRegistry.instance().types
-    before = {name: sources[name] for name in ("pkg", "file")}
-    ours: dict[str, type[ConfigSource]] = {"pkg": PackageSource, "file": ConfigFiles}
-    for name, source in ours.items():
-        # Hydra takes sources of one name for one: it may look for its plugins again meanwhile, and
-        # would refuse another.
-        source.__name__ = before[name].__name__
-    sources |= ours
+    # A process that a launcher has just started has not looked for plugins yet.
+    names: tuple[str, ...] = ("pkg", "file")
+    before = {name: sources[name] for name in names if name in sources}
+    sources |= {"pkg": PackageSource, "file": ConfigFiles}
+    SourcesRegistry.register = _register  # type: ignore[method-assign,assignment]
     Hydra.compose_config = _compose_config  # type: ignore[method-assign]
     _use_for_logs(_configure_checked_log)
 
     def undo() -> None:
         sources.update(before)
+        SourcesRegistry.register = _registered  # type: ignore[method-assign]
         Hydra.compose_config = _composed  # type: ignore[method-assign]
         _use_for_logs(_configure_log)
 
     return undo
+
+
+def _register(self: SourcesRegistry, source: type[ConfigSource]) -> None:
+    """As Hydra's, which may look for its plugins again meanwhile: what stands there stays."""
+    if self.types.get(source.scheme()) not in (PackageSource, ConfigFiles):
+        _registered(self, source)
 
 
 def _use_for_logs(configure: Callable[..., None]) -> None:
