@@ -28,6 +28,7 @@ FLOORS = {
     "values": 1,
     "machine": 1,
     "streams": 1,
+    "pareto": 1,
     "run_settings": 1,
     "binding": 1,
     "networks": 1,

@@ -22,10 +22,12 @@ __all__ = [
     "CLASS_METRICS",
     "COMPUTED_METRICS",
     "METRICS",
+    "SIZES",
     "MetricInfo",
     "check_metrics",
     "least_images",
     "metric_info",
+    "objective_info",
     "too_few_images",
 ]
 
@@ -134,6 +136,19 @@ CLASS_METRICS: Final[tuple[str, ...]] = tuple(name for name, info in _OWN.items(
 """The metrics that a class-conditional generator gets beside those that are asked for."""
 
 
+SIZES: Final[Mapping[str, MetricInfo]] = {
+    info.name: info
+    for info in (
+        MetricInfo("parameters", "Parameters G", "min", (0.0, None)),
+        MetricInfo("macs", "MACs G", "min", (0.0, None)),
+    )
+}
+"""What the generator itself measures: trainable values, and multiply-adds for one image.
+
+No scores of images, so no run has them among its metrics; a search may have them as objectives.
+"""
+
+
 def least_images(metrics: Iterable[str], num_classes: int = 0) -> int:
     """The generated images that all of ``metrics`` can be computed from.
 
@@ -182,6 +197,21 @@ def metric_info(name: str, *, kind: str = "metric") -> MetricInfo:
         return METRICS[name]
     except KeyError:
         raise UnknownNameError(kind, name, METRICS) from None
+
+
+def objective_info(name: str) -> MetricInfo:
+    """The objective called ``name``: a metric, or a size of the generator.
+
+    Raises:
+        UnknownNameError: there is none; lists the nearest.
+        PluginError: the package that brings it is broken.
+    """
+    if name in SIZES:
+        return SIZES[name]
+    try:
+        return METRICS[name]
+    except KeyError:
+        raise UnknownNameError("objective", name, [*METRICS, *SIZES]) from None
 
 
 def check_metrics(names: Iterable[str]) -> None:

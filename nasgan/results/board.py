@@ -72,6 +72,7 @@ class Leaderboard:
             metric_names(self.all_rows),
             ranked_by=self.ranked_by,
             selection=selection_text(self.selection),
+            with_fronts=any(row.objectives for row in self.rows),
         )
 
     def to_csv(self) -> str:

@@ -91,6 +91,9 @@ class RunSummary:
         commit: of nasgan's checkout, with ``+dirty`` if it had changes; empty if unknown.
         breakdowns: of a run with a result, in words what broke down.
         random_architectures: those of the record's ``average_random``.
+        objectives: those of a search by several, in words; empty for one.
+        front_size: of such a search, the architectures on its last Pareto front.
+        is_untrained: whether it is a search whose result was not trained (``final.top_k=0``).
         final_hash: hash of the configuration without what concerns the search alone.
     """
 
@@ -126,6 +129,9 @@ class RunSummary:
     ended: str
     breakdowns: tuple[str, ...]
     random_architectures: tuple[RandomArchitecture, ...]
+    objectives: str = ""
+    front_size: int | None = None
+    is_untrained: bool = False
 
     @property
     def space_label(self) -> str:
@@ -169,6 +175,9 @@ class RunSummary:
             ended=record.ended,
             breakdowns=tuple(map(breakdown_words, record.breakdowns)),
             random_architectures=_random_architectures(record),
+            objectives=intern(", ".join(record.objectives) if record.objectives[1:] else ""),
+            front_size=_front_size(record),
+            is_untrained=_is_untrained(record),
         )
 
 
@@ -322,7 +331,29 @@ def _budget(record: RunRecord) -> str:
         if limit is not None
     ]
     search = f"search {', '.join(limits) or 'without limit'}"
-    return search if steps is None else f"{search}; final {final.get('top_k', 1)} x {steps} steps"
+    return search if steps is None else f"{search}; {_final_words(final)}"
+
+
+def _final_words(final: Mapping[str, Any]) -> str:
+    count, evaluator = final.get("top_k", 1), final.get("evaluator")
+    if count == 0:
+        return "no final training"
+    if evaluator is None:
+        return f"final {count} x {final['generator_steps']} steps"
+    named = evaluator.get("_target_", "") if isinstance(evaluator, Mapping) else evaluator
+    return f"final {count} by {str(named).rpartition('.')[2]}"
+
+
+def _front_size(record: RunRecord) -> int | None:
+    if not record.front:
+        return None
+    phases = [point["phase"] for point in record.front]
+    return phases.count("final") or phases.count("search")
+
+
+def _is_untrained(record: RunRecord) -> bool:
+    is_search = (record.kind, record.status) == ("search", "completed")
+    return is_search and record.metrics is None and not record.finalists
 
 
 def _architecture_label(record: RunRecord) -> str:

@@ -55,7 +55,11 @@ def metric_names(rows: Sequence[Row]) -> list[str]:
 
 
 def columns(
-    metrics: Sequence[str], *, ranked_by: str = "", selection: str = ""
+    metrics: Sequence[str],
+    *,
+    ranked_by: str = "",
+    selection: str = "",
+    with_fronts: bool = False,
 ) -> dict[str, Column]:
     """All columns in order, by name.
 
@@ -63,11 +67,14 @@ def columns(
         metrics: those that have columns.
         ranked_by: the metric behind the ranks.
         selection: which runs were chosen, in one line.
+        with_fronts: whether there are searches by several objectives.
     """
     found: dict[str, Column] = dict(_IDENTITY)
     for metric in metrics:
         found.update(_metric_columns(metric))
     found.update(_DETAILS)
+    if with_fronts:
+        found.update(_FRONTS)
     found["ranked_by"] = Column("", "the metric behind the ranks", lambda row: ranked_by)
     found["selection"] = Column(
         "", "the filters that chose the runs, as JSON; empty if there were none",
@@ -237,4 +244,14 @@ _DETAILS: dict[str, Column] = {
     ),
     "paper_result": Column("", "the paper's number for this row", _of_paper("result")),
     "paper_protocol": Column("", "how the paper took it, and where it stands", _paper_protocol),
+}  # fmt: skip
+_FRONTS: dict[str, Column] = {
+    "objectives": Column(
+        "", "of a search by several; the ranks go by the result that is best in the first",
+        lambda row: row.objectives,
+    ),
+    "front_size": Column(
+        "architectures", "on the Pareto front of such a search, mean over seeds",
+        lambda row: row.front_size,
+    ),
 }  # fmt: skip

@@ -62,7 +62,7 @@ def _why_not(row: Row, metric: str) -> str:
     """Why a row gets no rank; empty if it gets one."""
     if metric in row.metrics and metric not in METRICS:
         return f"whether less or more of {metric} is better is not known here"
-    if row.metrics and metric not in row.metrics:
+    if row.n_seeds and metric not in row.metrics:
         return f"no {metric}"
     few = metric not in row.metrics or row.metrics[metric].n < MIN_SEEDS
     return f"fewer than {MIN_SEEDS} seeds" if few else ""

@@ -100,12 +100,19 @@ class RunRecord:
         metrics: the result's scores by metric.
         per_class: of a class-conditional result, the scores that were made class by class: the
             value for each class, in their order, by metric; else null.
-        objective: ``{"metric", "direction"}`` that the search optimised.
+        objective: ``{"metric", "direction"}`` that the search optimised; of several the first, with
+            the others, each of the same form, under ``"others"``.
         search_objective: the same of the search's own scores, where its evaluator names another
             (a proxy's score is no FID); else null.
         parameters: number of parameters, ``{"generator", "discriminator"}``.
         macs: multiply-adds of the generator for one image.
         finalists: evaluations of the retrained candidates, as `Evaluation.to_json` gives them.
+        search_result: without a final training (``final.top_k=0``) the search's evaluation of the
+            result, where it has scored it; else null.
+        front: of a search by several objectives, ``{"phase", "architecture", "values"}`` of each
+            architecture on a Pareto front: of the phase ``"search"`` by the search's scores, of
+            ``"final"`` those of its finalists by the scores after training, at the final widths.
+            ``values`` holds each objective's.
         average_random: ``{"count", "failed", "metrics", "evaluations"}`` of random architectures
             trained like the finalists: how many, how many of them failed, the mean over the
             others, and the evaluation of each.
@@ -149,7 +156,7 @@ class RunRecord:
     dataset: str
     protocol: str
     seed: int
-    objective: Mapping[str, str]
+    objective: Mapping[str, Any]
     cost: Mapping[str, Mapping[str, float]]
     budget: Mapping[str, float | None]
     config: Mapping[str, Any]
@@ -179,7 +186,9 @@ class RunRecord:
     tuning_budget: str | None = None
     content: Mapping[str, str | None] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-    search_objective: Mapping[str, str] | None = None
+    search_objective: Mapping[str, Any] | None = None
+    search_result: Mapping[str, Any] | None = None
+    front: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         for name, check in _FIELDS.items():
@@ -189,7 +198,12 @@ class RunRecord:
     @property
     def search_metric(self) -> str:
         """What the scores in the search's history are of."""
-        return (self.search_objective or self.objective)["metric"]
+        return str((self.search_objective or self.objective)["metric"])
+
+    @property
+    def objectives(self) -> list[str]:
+        """The metrics and sizes that the search optimised, the first one first."""
+        return [each["metric"] for each in (self.objective, *self.objective.get("others", ()))]
 
     def computed_hash(self, *, ignore: Sequence[str] = ()) -> str:
         """What `config_hash` has to be; see `hash_config`."""
@@ -201,6 +215,7 @@ class RunRecord:
         values["finalists"] = list(self.finalists)
         values["graphs"] = list(self.graphs)
         values["breakdowns"] = list(self.breakdowns)
+        values["front"] = list(self.front)
         return {"format": _FORMAT, "version": _VERSION, **values}
 
     @classmethod
@@ -308,7 +323,8 @@ _COST = instance(
         "device_seconds": number(least=0),
     }
 )
-_OBJECTIVE = instance({"metric": text(), "direction": one_of("min", "max")})
+_ONE_OBJECTIVE = {"metric": text(), "direction": one_of("min", "max")}
+_OBJECTIVE = instance(_ONE_OBJECTIVE, maybe={"others": list_of(instance(_ONE_OBJECTIVE))})
 _LIMIT = optional(number(least=0))
 _BUDGET = instance(
     dict.fromkeys(("architectures", "generator_steps", "images", "device_seconds"), _LIMIT)
@@ -323,7 +339,14 @@ _EVALUATION = instance(
         "cost": _COST,
         "failure": text(empty=True),
     },
-    maybe={"breakdown": BREAKDOWN},
+    maybe={"breakdown": BREAKDOWN, "parent": text()},
+)
+_ON_A_FRONT = instance(
+    {
+        "phase": one_of("search", "final"),
+        "architecture": _architecture,
+        "values": mapping_of(number()),
+    }
 )
 
 
@@ -359,10 +382,12 @@ _NEWER = frozenset(
         "content",
         "decisions",
         "files",
+        "front",
         "graphs",
         "per_class",
         "proxy_correlation",
         "search_objective",
+        "search_result",
     }
 )
 
@@ -385,6 +410,8 @@ _FIELDS: dict[str, Check] = {
     "per_class": optional(_scores_by_class),
     "objective": _OBJECTIVE,
     "search_objective": optional(_OBJECTIVE),
+    "search_result": optional(_EVALUATION),
+    "front": list_of(_ON_A_FRONT),
     "parameters": optional(instance({"generator": integer(), "discriminator": integer()})),
     "macs": optional(integer()),
     "finalists": list_of(_EVALUATION),
@@ -433,6 +460,13 @@ def _check_consistency(record: RunRecord) -> None:
             f"strategy must be 'train' exactly for kind 'train', got {quoted(record.strategy)} "
             f"with kind {record.kind!r}"
         )
+    for point in record.front:
+        if set(point["values"]) != set(_front_names(record, point["phase"])):
+            raise ConfigError(
+                f"front: an architecture of the phase {point['phase']!r} must have the values "
+                f"{', '.join(_front_names(record, point['phase']))}, got "
+                f"{', '.join(point['values'])}"
+            )
     if record.ended < record.started:
         raise ConfigError(f"ended ({record.ended}) must not lie before started ({record.started})")
     if record.content is not None and record.content["images"] != record.dataset_info["checksum"]:
@@ -447,3 +481,9 @@ def _check_consistency(record: RunRecord) -> None:
                 f"average_random.count and .failed must be {len(evaluations)} and {failures}, as "
                 f"its evaluations are, got {average['count']} and {average['failed']}"
             )
+
+
+def _front_names(record: RunRecord, phase: str) -> list[str]:
+    """The objectives of a front: a search's own first one may have another name."""
+    first = record.search_metric if phase == "search" else record.objectives[0]
+    return [first, *record.objectives[1:]]

@@ -109,6 +109,8 @@ class Row:
         final_cost: by unit; for `AVERAGE_RANDOM` the cost of one architecture.
         provenance: where the numbers come from.
         notes: what a reader has to know.
+        objectives: of searches by several, in words; empty for one.
+        front_size: architectures on the Pareto front of such a search, mean over the seeds.
         rank: within the task, from 1; None if it is not ranked.
         rank_low: the best rank that the intervals allow.
         rank_high: the worst one.
@@ -132,6 +134,8 @@ class Row:
     final_cost: Mapping[str, float] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     notes: tuple[str, ...] = ()
+    objectives: str = ""
+    front_size: float | None = None
     rank: int | None = None
     rank_low: int | None = None
     rank_high: int | None = None
@@ -170,6 +174,7 @@ def run_rows(runs: Iterable[RunSummary], problems: list[Problem]) -> list[Row]:
 def _run_row(runs: Sequence[RunSummary]) -> Row:
     first = runs[0]
     scored = [run for run in runs if run.status == "completed" and run.metrics]
+    having = scored or [run for run in runs if run.is_untrained]
     searched = first.kind == "search"
     return Row(
         strategy=first.strategy,
@@ -181,14 +186,16 @@ def _run_row(runs: Sequence[RunSummary]) -> Row:
         config_hash=first.config_hash,
         num_classes=first.num_classes,
         budget=first.budget,
-        n_seeds=len(scored),
+        n_seeds=len(having),
         n_failed=sum(run.status == "failed" for run in runs),
         metrics=_summaries([run.metrics or {} for run in scored]),
-        generator_parameters=_mean(run.generator_parameters for run in scored),
-        discriminator_parameters=_mean(run.discriminator_parameters for run in scored),
-        macs=_mean(run.macs for run in scored),
-        search_cost=_mean_cost([r.search_cost for r in scored], SEARCH_UNITS) if searched else {},
-        final_cost=_mean_cost([run.final_cost for run in scored], FINAL_UNITS),
+        generator_parameters=_mean(run.generator_parameters for run in having),
+        discriminator_parameters=_mean(run.discriminator_parameters for run in having),
+        macs=_mean(run.macs for run in having),
+        search_cost=_mean_cost([r.search_cost for r in having], SEARCH_UNITS) if searched else {},
+        final_cost=_mean_cost([run.final_cost for run in having], FINAL_UNITS),
+        objectives=first.objectives,
+        front_size=_mean(run.front_size for run in having),
         notes=_notes(runs, scored),
         provenance=Provenance.of(runs),
     )
@@ -267,9 +274,13 @@ def _one_per_seed(runs: Sequence[RunSummary], problems: list[Problem]) -> list[R
 def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> tuple[str, ...]:
     notes: list[str] = []
     failed = [run for run in runs if run.status == "failed"]
-    unscored = len(runs) - len(scored) - len(failed)
+    untrained = sum(run.is_untrained for run in runs)
+    unscored = len(runs) - len(scored) - len(failed) - untrained
     if failed:
         notes.append(f"failed seeds: {', '.join(str(run.seed) for run in failed)}")
+    if untrained:
+        notes.append("no scores: the search's result was not trained (final.top_k=0)")
+    notes += _front_notes(runs)
     if unscored:
         notes.append(f"{unscored} completed without metrics")
     notes += [f"seed {run.seed}: {words}" for run in scored for words in run.breakdowns]
@@ -280,6 +291,12 @@ def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> tuple[st
         if count < len(scored)
     ]
     return (*notes, *_commit_notes(runs))
+
+
+def _front_notes(runs: Sequence[RunSummary]) -> list[str]:
+    sizes = [f"{run.front_size} (seed {run.seed})" for run in runs if run.front_size is not None]
+    words = f"objectives {runs[0].objectives}: on the Pareto front {', '.join(sizes)}"
+    return [words] if sizes else []
 
 
 def _commit_notes(runs: Sequence[RunSummary]) -> list[str]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from nasgan.results.collection import Problem
 from nasgan.results.report.collect import Chapter, LabelledRow, Run
 from nasgan.results.report.drawing import draw_graph, graphs_of
-from nasgan.results.report.figures import direction
+from nasgan.results.report.figures import direction, searched_label
 from nasgan.results.report.grids import EmbeddedGrid, embed_grid
 from nasgan.results.report.labels import duration, metric_label, short_commit
 from nasgan.results.report.scales import shown
@@ -46,6 +46,7 @@ class Detail:
         architecture: id of the architecture; empty if there is none.
         drawings: ``(title, picture)`` of its networks.
         choices: option by decision.
+        front: the Pareto fronts of a search by several objectives.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Detail:
     architecture: str
     drawings: Sequence[tuple[str, Markup]]
     choices: Table | None
+    front: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,10 @@ class RowDetails:
 
     @property
     def architectures(self) -> list[Detail]:
-        """The runs, those of one architecture as one: best first."""
+        """The runs, those of one architecture as one, unless they have fronts: best first."""
         by_id: dict[str, list[Detail]] = {}
         for run in self.runs:
-            by_id.setdefault(run.architecture, []).append(run)
+            by_id.setdefault(run.title if run.front else run.architecture, []).append(run)
         return [
             runs[0]
             if len(runs) == 1
@@ -146,6 +148,8 @@ def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
     name = metric_label(metric, chapter.protocol)
     value = (run.summary.metrics or {}).get(metric)
     score = "" if value is None else f"{name} {shown(value, 4)}"
+    if run.summary.is_untrained:
+        score = "not trained (final.top_k=0)"
     classes = run.record.space_settings.get("num_classes")
     order = f"one column for each of {classes} classes" if classes else ""
     architecture = run.record.architecture or {}
@@ -164,7 +168,29 @@ def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
         architecture=str(architecture.get("id", "")),
         drawings=[(graph.title, draw_graph(graph, of=run.name)) for graph in graphs_of(run.record)],
         choices=table if choices else None,
+        front=_front_table(chapter, run) if run.record.front else None,
     )
+
+
+def _front_table(chapter: Chapter, run: Run) -> Table:
+    """What no other architecture beats in every objective: of the search, and of the finalists."""
+    record = run.record
+    names = list(dict.fromkeys(name for point in record.front for name in point["values"]))
+    rows = [
+        [
+            Cell(str(point["architecture"]["id"])),
+            Cell({"search": "in the search", "final": "after training"}[point["phase"]]),
+            *(_value_cell(point["values"].get(name)) for name in names),
+        ]
+        for point in record.front
+    ]
+    headers = ["Architecture", "Scored", *(searched_label(chapter, name) for name in names)]
+    numeric = frozenset(range(2, len(headers)))
+    return Table(f"Pareto fronts of {run.name}", headers, rows, numeric)
+
+
+def _value_cell(value: float | None) -> Cell:
+    return Cell("" if value is None else shown(value, 4), value)
 
 
 # Provenance

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nasgan.metrics.table import METRICS
+from nasgan.metrics.table import METRICS, SIZES
 from nasgan.results.report.charts import Point, Reference, scatter_chart
 from nasgan.results.report.collect import Chapter, LabelledRow, Run
 from nasgan.results.report.labels import ARROWS, axis_label, direction_of, is_spread, metric_label
@@ -53,13 +53,15 @@ def direction(chapter: Chapter, metric: str) -> str:
 
 
 def searched_label(chapter: Chapter, metric: str, *, arrow: bool = False) -> str:
-    """What searches score: a metric, or what an evaluator calls its scores itself.
+    """What searches score: a metric, a size, or what an evaluator calls its scores itself.
 
     Args:
         chapter: the runs.
         metric: its name.
         arrow: whether to say where better lies.
     """
+    if metric in SIZES:
+        return SIZES[metric].label + (ARROWS[SIZES[metric].direction] if arrow else "")
     searched = (run.record.search_objective for run in chapter.runs)
     own = {found["metric"]: found["direction"] for found in searched if found is not None}
     if metric not in own or metric in METRICS:

@@ -208,9 +208,10 @@ def _facts(chapter: Chapter) -> list[tuple[str, str]]:
     checksums = sorted({row.row.dataset_checksum[:12] for row in chapter.rows})
     objectives = sorted(
         {
-            searched_label(chapter, run.record.search_metric)
+            searched_label(chapter, name)
             for run in chapter.runs
             if run.record.kind == "search"
+            for name in (run.record.search_metric, *run.record.objectives[1:])
         }
     )
     return [

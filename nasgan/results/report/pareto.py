@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nasgan.pareto import fronts
+
 __all__ = ["pareto_front"]
 
 
@@ -16,9 +18,7 @@ def pareto_front(
         points: the less of the first, the better; the second as the next argument says.
         smaller_is_better: the direction of the second.
     """
-    sign = 1.0 if smaller_is_better else -1.0
-    front: list[tuple[float, float]] = []
-    for cost, score in sorted(points, key=lambda point: (point[0], sign * point[1])):
-        if not front or sign * score < sign * front[-1][1]:
-            front.append((cost, score))
-    return front
+    sign = -1.0 if smaller_is_better else 1.0
+    distinct = sorted(set(points))
+    found = fronts([(-cost, sign * score) for cost, score in distinct])
+    return [distinct[i] for i in found[0]] if found else []
