@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.results.leaderboard import build_leaderboard, find_records
-from nasgan.results.record import RunRecord, hash_config
-from nasgan.results.verification import verify_table
+from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
+from nasgan.publishing.verification import verify_table
+from nasgan.runs.record import RunRecord, hash_config
 
 MOST_SECONDS = 10.0
 MOST_MEGABYTES = 500.0

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from nasgan.results.record import RunRecord, hash_config
-from nasgan.results.report import build_report
+from nasgan.report.page import build_report
+from nasgan.runs.record import RunRecord, hash_config
 
 if TYPE_CHECKING:
     from nasgan.contracts import SearchSpace

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nasgan.architecture import Architecture, Decision
     from nasgan.engine import LoadedRun, load
     from nasgan.factory import load_architecture, make_search_space, make_strategy
-    from nasgan.results.study import Study
+    from nasgan.leaderboard.study import Study
     from nasgan.tabular.table import Table, load_table
 
 __all__ = [
@@ -38,7 +38,7 @@ _MODULE_OF = {
     "Architecture": "nasgan.architecture",
     "Decision": "nasgan.architecture",
     "LoadedRun": "nasgan.engine",
-    "Study": "nasgan.results.study",
+    "Study": "nasgan.leaderboard.study",
     "Table": "nasgan.tabular.table",
     "load": "nasgan.engine",
     "load_architecture": "nasgan.factory",

@@ -38,12 +38,15 @@ FLOORS = {
     "metrics": 3,
     "training": 3,
     "evaluation": 3,
-    "results": 3,
+    "runs": 3,
     "tabular": 3,
-    "engine": 4,
-    "testing": 5,
-    "cli": 5,
-    "api": 6,  # `nasgan.search(...)`: what the command line does, from Python
+    "leaderboard": 4,
+    "engine": 5,
+    "report": 5,
+    "publishing": 6,
+    "testing": 6,
+    "cli": 7,
+    "api": 8,  # `nasgan.search(...)`: what the command line does, from Python
 }
 
 # On one floor, what stands on what. Floor 1 is an order of small modules; on floor 3 evaluators
@@ -61,8 +64,8 @@ SIDEWAYS = {
     "networks": {"errors"},
     "training": {"data"},
     "evaluation": {"data", "metrics", "tabular", "training"},
-    "results": {"metrics"},
-    "tabular": {"factory", "metrics", "results"},
+    "runs": {"metrics"},
+    "tabular": {"factory", "metrics", "runs"},
 }
 
 WINGS = {

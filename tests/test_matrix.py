@@ -11,7 +11,7 @@ import pytest
 from nasgan.architecture import Architecture
 from nasgan.cli.main import main
 from nasgan.factory import make_search_space
-from nasgan.results.history import HISTORY_FILE, read_history
+from nasgan.runs.history import HISTORY_FILE, read_history
 
 STRATEGIES = ("random", "random_scratch", "rl", "adversarial")
 SPACES = ("agan", "autogan", "adversarial_nas")

@@ -17,8 +17,8 @@ from nasgan import atomic
 from nasgan.cli.log_file import LogFile
 from nasgan.cli.main import main
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError
-from nasgan.results import locking
-from nasgan.results.locking import RunLock
+from nasgan.runs import locking
+from nasgan.runs.locking import RunLock
 
 
 def fail_after(monkeypatch: pytest.MonkeyPatch, count: int) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nasgan.results.record import RunRecord
+from nasgan.runs.record import RunRecord
 from nasgan.streams import put
 
 ENDS_AT_ONCE = "import sys; sys.stdin.readline()"

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nasgan.cli.console import heading, table
-from nasgan.results.columns import metric_names
-from nasgan.results.report.labels import duration
-from nasgan.results.rows import AVERAGE_RANDOM, Row
-from nasgan.results.selection import MIN_PREFIX, selection_text
-from nasgan.results.tables import (
+from nasgan.leaderboard.columns import metric_names
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row
+from nasgan.leaderboard.selection import MIN_PREFIX, selection_text
+from nasgan.leaderboard.tables import (
     interval_text,
     is_companion,
     metric_title,
@@ -20,10 +19,11 @@ from nasgan.results.tables import (
     short_number,
     value_text,
 )
+from nasgan.report.labels import duration
 
 if TYPE_CHECKING:
-    from nasgan.results.comparison import Comparison
-    from nasgan.results.leaderboard import Leaderboard
+    from nasgan.leaderboard.comparison import Comparison
+    from nasgan.leaderboard.leaderboard import Leaderboard
 
 __all__ = ["board_lines", "note_lines", "ranks_lines"]
 

@@ -18,7 +18,7 @@ from nasgan.cli.compose import compose
 from nasgan.cli.configs import options
 from nasgan.data.availability import probe
 from nasgan.errors import NasganError
-from nasgan.results.environment import collect_environment
+from nasgan.runs.environment import collect_environment
 
 __all__ = [
     "EXTRAS",

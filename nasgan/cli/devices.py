@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from nasgan.errors import RunDirectoryError
-from nasgan.results.locking import RunLock
+from nasgan.runs.locking import RunLock
 
 __all__ = ["share_of_devices"]
 

@@ -31,8 +31,8 @@ from nasgan.cli.overruled import overruled
 from nasgan.cli.resolvers import refused_folder, register_resolvers
 from nasgan.cli.sweep import JobNote, SweepLog
 from nasgan.errors import NasganError, PluginError
-from nasgan.results.record import RECORD_FILE
-from nasgan.results.run_log import run_log
+from nasgan.runs.record import RECORD_FILE
+from nasgan.runs.run_log import run_log
 
 __all__ = ["SWEEP_VARIABLE", "Job", "Work", "run_job"]
 

@@ -14,9 +14,9 @@ from nasgan.cli.hydra_app import run_app
 from nasgan.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
-    from nasgan.results.collection import Problem
-    from nasgan.results.comparison import Comparison
-    from nasgan.results.leaderboard import Leaderboard
+    from nasgan.leaderboard.collection import Problem
+    from nasgan.leaderboard.comparison import Comparison
+    from nasgan.leaderboard.leaderboard import Leaderboard
 
 __all__ = ["run"]
 
@@ -38,8 +38,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _leaderboard(config: dict[str, Any], _: Path) -> int:
     from nasgan.cli.board import board_lines, note_lines, ranks_lines
-    from nasgan.results.comparison import ranks_csv
-    from nasgan.results.leaderboard import build_leaderboard, find_records
+    from nasgan.leaderboard.comparison import ranks_csv
+    from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
 
     files = _files(config["out"])
     roots = roots_of(config["runs"])
@@ -91,7 +91,7 @@ def _leaderboard(config: dict[str, Any], _: Path) -> int:
 
 def _comparison(boards: Sequence[Leaderboard]) -> Comparison | None:
     """Of the strategies over the tasks of all boards."""
-    from nasgan.results.comparison import compare_strategies
+    from nasgan.leaderboard.comparison import compare_strategies
 
     metrics = sorted({board.ranked_by for board in boards})
     if len(metrics) > 1:
@@ -104,7 +104,7 @@ def _comparison(boards: Sequence[Leaderboard]) -> Comparison | None:
 
 def _files(setting: str | Sequence[str]) -> list[Path]:
     """What is written: the Markdown stands beside a CSV that was asked for alone."""
-    from nasgan.results.board import SUFFIXES
+    from nasgan.leaderboard.board import SUFFIXES
 
     files = [Path(name) for name in roots_of(setting)]
     for file in files:
@@ -123,7 +123,7 @@ def _targets(
     Raises:
         ConfigError: one that nobody has ``asked_for`` would replace something else.
     """
-    from nasgan.results.board import is_board_markdown
+    from nasgan.leaderboard.board import is_board_markdown
 
     targets = []
     for board in boards:

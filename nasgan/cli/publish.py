@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _publish(config: dict[str, Any], _: Path) -> int:
-    from nasgan.results.bundle import publish
+    from nasgan.publishing.bundle import publish
 
     bundle = publish(
         roots_of(config["runs"]),

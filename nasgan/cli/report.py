@@ -20,7 +20,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report(config: dict[str, Any], _: Path) -> int:
-    from nasgan.results.report import build_report
+    from nasgan.report.page import build_report
 
     out = Path(config["out"])
     if out.suffix.lower() not in (".html", ".htm"):

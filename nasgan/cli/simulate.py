@@ -14,7 +14,7 @@ from nasgan.errors import ConfigError, UnknownNameError, quoted
 
 if TYPE_CHECKING:
     from nasgan.engine.simulations import SearchLine
-    from nasgan.results.statistics import Summary
+    from nasgan.leaderboard.bootstrap import Summary
 
 __all__ = ["run", "settings_of"]
 

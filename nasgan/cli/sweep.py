@@ -24,9 +24,9 @@ from nasgan.cli.console import heading, table
 from nasgan.errors import ConfigError, RunDirectoryError, shortened
 from nasgan.metrics.protocol import display_name
 from nasgan.reading import read_json
-from nasgan.results.checks import instance, integer, list_of, one_of, text, true_or_false
-from nasgan.results.locking import RunLock
-from nasgan.results.record import RECORD_FILE, RunRecord
+from nasgan.runs.checks import instance, integer, list_of, one_of, text, true_or_false
+from nasgan.runs.locking import RunLock
+from nasgan.runs.record import RECORD_FILE, RunRecord
 
 __all__ = ["JobNote", "SweepLog", "complaint", "summary"]
 

@@ -63,8 +63,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _verify_bundle(folder: Path, roots: Sequence[str]) -> int:
-    from nasgan.results.bundle import CHECKSUM_FILE
-    from nasgan.results.bundle_check import verify_bundle
+    from nasgan.publishing.bundle import CHECKSUM_FILE
+    from nasgan.publishing.bundle_check import verify_bundle
 
     if roots:
         raise ConfigError("a bundle is verified against its own records; leave out runs=")
@@ -76,9 +76,9 @@ def _verify_bundle(folder: Path, roots: Sequence[str]) -> int:
 
 
 def _verify_file(path: Path, roots: Sequence[str]) -> int:
-    from nasgan.results.bundle import BUNDLE_FILE, RUNS_FOLDER
-    from nasgan.results.collection import find_records
-    from nasgan.results.verification import verify_table
+    from nasgan.leaderboard.collection import find_records
+    from nasgan.publishing.bundle import BUNDLE_FILE, RUNS_FOLDER
+    from nasgan.publishing.verification import verify_table
 
     is_bundled = (path.parent / BUNDLE_FILE).is_file()
     roots = roots or [str(path.parent / RUNS_FOLDER) if is_bundled else "outputs"]

@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _watch(config: dict[str, Any], _: Path) -> int:
-    from nasgan.results.report.live import LivePage, LiveServer
+    from nasgan.report.live import LivePage, LiveServer
 
     roots = roots_of(config["runs"])
     page = LivePage(roots, protocol=config["protocol"], rank_by=config["rank_by"])

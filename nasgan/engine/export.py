@@ -18,7 +18,7 @@ from nasgan.contracts import Breakdown, Evaluation, Ledger, SearchSpace
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.networks.cost import count_macs, count_parameters
 from nasgan.randomness import seeded, torch_generator
-from nasgan.results.grid import save_grid
+from nasgan.runs.grid import save_grid
 
 __all__ = [
     "average_random",

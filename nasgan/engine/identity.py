@@ -17,10 +17,10 @@ from nasgan.errors import RunDirectoryError
 from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.settings import MetricSettings
 from nasgan.reading import read_json
-from nasgan.results.checks import instance, mapping_of, optional, text, utc_time
-from nasgan.results.record import RECORD_FILE, RunRecord
-from nasgan.results.times import utc_now
 from nasgan.run_settings import places
+from nasgan.runs.checks import instance, mapping_of, optional, text, utc_time
+from nasgan.runs.record import RECORD_FILE, RunRecord
+from nasgan.runs.times import utc_now
 
 __all__ = [
     "RunIdentity",
@@ -51,7 +51,7 @@ class RunIdentity:
         file: where it is.
         run_id: unique name of the run, kept over resumptions.
         started: when it was first begun.
-        content: what it works with, see `nasgan.results.record.RunRecord`.
+        content: what it works with, see `nasgan.runs.record.RunRecord`.
     """
 
     file: Path

@@ -29,8 +29,8 @@ from nasgan.metrics import to_uint8
 from nasgan.randomness import torch_generator
 from nasgan.reading import read_bytes
 from nasgan.registry import plugins_named
-from nasgan.results.grid import save_grid
-from nasgan.results.record import RunRecord
+from nasgan.runs.grid import save_grid
+from nasgan.runs.record import RunRecord
 from nasgan.training import TrainerSettings
 from nasgan.training.placement import placed
 

@@ -62,12 +62,12 @@ from nasgan.errors import (
 from nasgan.evaluation import EvaluationContext, TrainingPlan
 from nasgan.evaluation.executors import WorkOrder
 from nasgan.registry import ARCHITECTURES, plugins, plugins_named
-from nasgan.results.environment import collect_environment
-from nasgan.results.locking import RunLock
-from nasgan.results.loggers import RunLogger
-from nasgan.results.record import RunRecord, hash_config
-from nasgan.results.run_log import run_log
-from nasgan.results.times import utc_now
+from nasgan.runs.environment import collect_environment
+from nasgan.runs.locking import RunLock
+from nasgan.runs.loggers import RunLogger
+from nasgan.runs.record import RunRecord, hash_config
+from nasgan.runs.run_log import run_log
+from nasgan.runs.times import utc_now
 
 __all__ = ["Outcome", "run_search", "run_training"]
 

@@ -16,10 +16,10 @@ from nasgan.engine.job import Job, JobReport
 from nasgan.engine.progress import ProgressView
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError, shortened
-from nasgan.results.history import HISTORY_FILE, History, finite, read_history
-from nasgan.results.loggers import RunLogger
-from nasgan.results.run_log import run_log
-from nasgan.results.status import STATUS_FILE, Status
+from nasgan.runs.history import HISTORY_FILE, History, finite, read_history
+from nasgan.runs.loggers import RunLogger
+from nasgan.runs.run_log import run_log
+from nasgan.runs.status import STATUS_FILE, Status
 
 __all__ = ["CheckpointSettings", "RunLoop"]
 

@@ -17,10 +17,10 @@ from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import settled
 from nasgan.errors import RunDirectoryError, quoted
 from nasgan.reading import digest_of, read_json
-from nasgan.results.history import HISTORY_FILE
-from nasgan.results.locking import LOCK_FILE
-from nasgan.results.record import RECORD_FILE, RunRecord
 from nasgan.run_settings import BESIDE_THE_RESULT, FREE_ON_RESUME, without_places
+from nasgan.runs.history import HISTORY_FILE
+from nasgan.runs.locking import LOCK_FILE
+from nasgan.runs.record import RECORD_FILE, RunRecord
 
 __all__ = ["NewFolders", "RunDirectory", "differences"]
 

@@ -33,8 +33,8 @@ from nasgan.evaluation import EvaluationContext
 from nasgan.evaluation.arrival import checked_report, search_objective
 from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams, numpy_generator
-from nasgan.results.proxy import proxy_correlation
-from nasgan.results.run_log import run_log
+from nasgan.runs.proxy import proxy_correlation
+from nasgan.runs.run_log import run_log
 from nasgan.state_files import plugin_state
 from nasgan.training import SupernetTraining, TrainerSettings
 
@@ -223,7 +223,7 @@ class SearchJob:
             scores[made.fidelity, made.generator_steps] = made.score
 
     def proxy_correlation(self) -> dict[str, Any] | None:
-        """See `nasgan.results.proxy.proxy_correlation`; of all that the final phase trained."""
+        """See `nasgan.runs.proxy.proxy_correlation`; of all that the final phase trained."""
         if self.final is None:
             return None
         final = {

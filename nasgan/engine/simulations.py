@@ -20,10 +20,10 @@ from nasgan.engine.slots import Slots
 from nasgan.errors import ConfigError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
+from nasgan.leaderboard.bootstrap import Summary, summarise
 from nasgan.metrics.table import metric_info
 from nasgan.reading import read_json
-from nasgan.results.environment import nasgan_build
-from nasgan.results.statistics import Summary, summarise
+from nasgan.runs.environment import nasgan_build
 from nasgan.tabular.table import load_table
 
 __all__ = ["SearchLine", "Simulations", "read_manifest", "run_simulations", "summary_of"]

@@ -33,8 +33,8 @@ from nasgan.engine.workbench import (
 from nasgan.errors import ConfigError, NasganError, SearchFailed
 from nasgan.evaluation import TrainingPlan
 from nasgan.machine import usable_cores
-from nasgan.results.environment import collect_environment
-from nasgan.results.locking import RunLock
+from nasgan.runs.environment import collect_environment
+from nasgan.runs.locking import RunLock
 from nasgan.tabular.design import Design, Shard, Training
 from nasgan.tabular.manifest import Manifest
 from nasgan.tabular.rows import Row, RowFile, read_rows

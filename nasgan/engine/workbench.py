@@ -31,7 +31,7 @@ from nasgan.metrics import MetricHarness, Scores, build_harness
 from nasgan.metrics.settings import MetricSettings
 from nasgan.metrics.table import metric_info
 from nasgan.registry import plugins_named
-from nasgan.results.loggers import NullLogger, RunLogger, SafeLogger
+from nasgan.runs.loggers import NullLogger, RunLogger, SafeLogger
 from nasgan.training import TrainerSettings
 
 __all__ = [

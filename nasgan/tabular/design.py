@@ -16,7 +16,7 @@ from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.factory import load_architecture
 from nasgan.randomness import numpy_generator
 from nasgan.reading import parse_json, read_text
-from nasgan.results.history import HISTORY_FILE
+from nasgan.runs.history import HISTORY_FILE
 from nasgan.tabular.table import load_table
 
 __all__ = ["Design", "Shard", "Training"]

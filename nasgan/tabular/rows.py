@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.errors import TableError
-from nasgan.results.history import History, finite, read_history
+from nasgan.runs.history import History, finite, read_history
 
 __all__ = ["Point", "Row", "RowFile", "read_rows", "rows_files"]
 

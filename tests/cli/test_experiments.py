@@ -10,8 +10,8 @@ import pytest
 from nasgan.cli.compose import compose_run
 from nasgan.cli.main import main
 from nasgan.errors import NasganError
-from nasgan.results.collection import find_records
-from nasgan.results.leaderboard import build_leaderboard
+from nasgan.leaderboard.collection import find_records
+from nasgan.leaderboard.leaderboard import build_leaderboard
 
 GLOBAL = "# @package _global_\n"
 

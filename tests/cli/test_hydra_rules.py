@@ -13,7 +13,7 @@ from nasgan.cli.hydra_rules import check_logging
 from nasgan.cli.main import main
 from nasgan.engine.workbench import make_logger
 from nasgan.errors import ConfigError
-from nasgan.results.loggers import NullLogger, RunLogger
+from nasgan.runs.loggers import NullLogger, RunLogger
 
 
 def write_experiment(folder: Path, text: str, name: str = "mine") -> None:
@@ -27,7 +27,7 @@ def write_experiment(folder: Path, text: str, name: str = "mine") -> None:
     [
         "nasgan.atomic.write_text",
         "nasgan.cli.main.main",
-        "nasgan.results.loggers.SafeLogger.start",
+        "nasgan.runs.loggers.SafeLogger.start",
         "nasgan.training.TrainerSettings",
     ],
 )
@@ -39,7 +39,7 @@ def test_what_is_no_logger_is_not_called_as_one(tmp_path: Path, target: str) -> 
 
 
 def test_a_logger_is_made() -> None:
-    node = {"_target_": "nasgan.results.loggers.NullLogger"}
+    node = {"_target_": "nasgan.runs.loggers.NullLogger"}
     check_node(node, where="logger", base=RunLogger)
     assert isinstance(build_node(node, where="logger", base=RunLogger), NullLogger)
 
@@ -48,7 +48,7 @@ def test_a_logger_is_made() -> None:
     "override",
     [
         "+hydra.callbacks.x._target_=nasgan.cli.main.main",
-        "+hydra.callbacks.x._target_=nasgan.results.loggers.NullLogger",
+        "+hydra.callbacks.x._target_=nasgan.runs.loggers.NullLogger",
         "+hydra.callbacks.x=3",
         "hydra.launcher._target_=nasgan.cli.main.main",
         "hydra.launcher._target_=hydra._internal.core_plugins.basic_sweeper.BasicSweeper",

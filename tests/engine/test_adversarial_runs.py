@@ -13,8 +13,8 @@ from nasgan.cli.compose import compose
 from nasgan.engine import run_search
 from nasgan.engine.job import JobReport
 from nasgan.engine.loop import RunLoop
-from nasgan.results.history import read_history
-from nasgan.results.record import RunRecord
+from nasgan.runs.history import read_history
+from nasgan.runs.record import RunRecord
 
 # In the AutoGAN space only the generator is searched, in the baselines both networks are.
 SEARCHES = {

@@ -12,9 +12,9 @@ import torch
 
 from nasgan.cli.main import main
 from nasgan.engine import load, run_search, run_training
-from nasgan.results.history import read_history
-from nasgan.results.leaderboard import build_leaderboard, find_records
-from nasgan.results.record import RunRecord
+from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
+from nasgan.runs.history import read_history
+from nasgan.runs.record import RunRecord
 from nasgan.training import AdversarialTrainer
 
 Tiny = Callable[..., dict[str, Any]]

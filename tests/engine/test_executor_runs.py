@@ -22,8 +22,8 @@ from nasgan.engine.loop import RunLoop
 from nasgan.engine.workbench import check_config
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from nasgan.evaluation.executors.processes import ProcessWorker
-from nasgan.results.history import read_history
-from nasgan.results.record import RunRecord
+from nasgan.runs.history import read_history
+from nasgan.runs.record import RunRecord
 
 Tiny = Callable[..., dict[str, Any]]
 

@@ -20,7 +20,7 @@ import pytest
 from run_comparison import fingerprint
 
 from nasgan.engine import run_search, run_training
-from nasgan.results.status import Status
+from nasgan.runs.status import Status
 
 KILLS = int(os.environ.get("NASGAN_KILLS", "3"))
 

@@ -12,8 +12,8 @@ from run_comparison import fingerprint
 from nasgan.engine import run_search
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.search_job import SearchJob
-from nasgan.results.history import read_history
-from nasgan.results.loggers import NullLogger, SafeLogger
+from nasgan.runs.history import read_history
+from nasgan.runs.loggers import NullLogger, SafeLogger
 
 Tiny = Callable[..., dict[str, Any]]
 

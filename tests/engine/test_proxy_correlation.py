@@ -15,9 +15,9 @@ from nasgan.engine import run_search
 from nasgan.engine.search_job import SearchJob
 from nasgan.engine.summary import proxy_lines
 from nasgan.errors import ConfigError
-from nasgan.results.history import read_history
-from nasgan.results.proxy import rank_correlations
-from nasgan.results.record import RunRecord
+from nasgan.runs.history import read_history
+from nasgan.runs.proxy import rank_correlations
+from nasgan.runs.record import RunRecord
 
 Tiny = Callable[..., dict[str, Any]]
 ALL_TRAINED = (

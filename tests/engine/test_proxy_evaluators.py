@@ -15,10 +15,10 @@ from nasgan.engine.summary import proxy_lines
 from nasgan.errors import PluginError
 from nasgan.evaluation import EvaluationContext
 from nasgan.networks.cost import count_parameters
-from nasgan.results.history import read_history
-from nasgan.results.proxy import is_of_its_points, proxy_correlation
-from nasgan.results.record import RunRecord
-from nasgan.results.report.page import build_report
+from nasgan.report.page import build_report
+from nasgan.runs.history import read_history
+from nasgan.runs.proxy import is_of_its_points, proxy_correlation
+from nasgan.runs.record import RunRecord
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -175,7 +175,7 @@ def test_an_evaluator_that_names_itself_wrongly_is_refused_at_once(
 
 def test_records_with_a_wrong_proxy_are_refused(tmp_path: Path) -> None:
     from nasgan.errors import ConfigError
-    from nasgan.results.proxy import check_proxy
+    from nasgan.runs.proxy import check_proxy
 
     made = proxy_correlation(
         {"a": {("size", 0): 1.0}, "b": {("size", 0): 2.0}},

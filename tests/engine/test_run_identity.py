@@ -17,13 +17,13 @@ from nasgan.cli.compose import compose
 from nasgan.engine import Outcome, evaluate_run, run_search, run_training
 from nasgan.errors import DatasetError, RunDirectoryError
 from nasgan.factory import load_architecture
-from nasgan.results.bundle import publish
-from nasgan.results.bundle_check import verify_bundle
-from nasgan.results.collection import find_records
-from nasgan.results.faults import record_faults
-from nasgan.results.leaderboard import build_leaderboard
-from nasgan.results.record import RunRecord
-from nasgan.results.report import build_report
+from nasgan.leaderboard.collection import find_records
+from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.publishing.bundle import publish
+from nasgan.publishing.bundle_check import verify_bundle
+from nasgan.publishing.faults import record_faults
+from nasgan.report.page import build_report
+from nasgan.runs.record import RunRecord
 
 Tiny = Callable[..., dict[str, Any]]
 

@@ -16,9 +16,9 @@ from nasgan.architecture import Architecture
 from nasgan.cli.main import main
 from nasgan.engine import run_search, run_training
 from nasgan.engine.search_job import SearchJob
-from nasgan.results.history import read_history
-from nasgan.results.record import RunRecord
-from nasgan.results.status import Status
+from nasgan.runs.history import read_history
+from nasgan.runs.record import RunRecord
+from nasgan.runs.status import Status
 
 Tiny = Callable[..., dict[str, Any]]
 Run = Callable[..., tuple[int, str, str]]

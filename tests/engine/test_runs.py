@@ -32,10 +32,10 @@ from nasgan.errors import (
     TrainingDiverged,
     UnknownNameError,
 )
-from nasgan.results.history import read_history
-from nasgan.results.locking import RunLock
-from nasgan.results.record import RunRecord
-from nasgan.results.status import Status
+from nasgan.runs.history import read_history
+from nasgan.runs.locking import RunLock
+from nasgan.runs.record import RunRecord
+from nasgan.runs.status import Status
 
 Tiny = Callable[..., dict[str, Any]]
 

@@ -16,7 +16,7 @@ from nasgan.engine.device import settled
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
 from nasgan.errors import RunDirectoryError
-from nasgan.results.record import RunRecord, hash_config
+from nasgan.runs.record import RunRecord, hash_config
 
 Tiny = Callable[..., dict[str, Any]]
 Pretend = Callable[..., None]

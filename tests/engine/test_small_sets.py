@@ -11,9 +11,9 @@ import pytest
 
 from nasgan.engine import Outcome, run_training
 from nasgan.errors import ConfigError
-from nasgan.results.record import RunRecord
-from nasgan.results.report.board import headlines
-from nasgan.results.report.collect import collect
+from nasgan.report.board import headlines
+from nasgan.report.collect import collect
+from nasgan.runs.record import RunRecord
 
 Tiny = Callable[..., dict[str, Any]]
 

@@ -20,7 +20,7 @@ import pytest
 from run_comparison import fingerprint
 
 from nasgan.cli.main import main
-from nasgan.results.record import RunRecord
+from nasgan.runs.record import RunRecord
 
 KILLS = int(os.environ.get("NASGAN_KILLS", "3"))
 

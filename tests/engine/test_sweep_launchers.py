@@ -14,8 +14,8 @@ from typing import Any
 import fake_slurm
 import pytest
 
-from nasgan.results.record import RunRecord
-from nasgan.results.status import Status
+from nasgan.runs.record import RunRecord
+from nasgan.runs.status import Status
 
 _PACKAGES = {"basic": "hydra", "joblib": "hydra_plugins.hydra_joblib_launcher"}
 _PACKAGES["submitit_local"] = "hydra_plugins.hydra_submitit_launcher"

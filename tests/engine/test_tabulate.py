@@ -23,7 +23,7 @@ from nasgan.engine import tabulate as driver
 from nasgan.engine.slots import Slots
 from nasgan.engine.tabulate import tabulate
 from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
-from nasgan.results.history import read_history
+from nasgan.runs.history import read_history
 from nasgan.tabular.build import build_table
 from nasgan.tabular.rows import read_rows
 from nasgan.tabular.table import load_table

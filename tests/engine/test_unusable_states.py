@@ -16,8 +16,8 @@ from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.loop import RunLoop
 from nasgan.errors import NasganError, PluginError
 from nasgan.evaluation import ScratchEvaluator, SharedEvaluator, TrainingTask
-from nasgan.results.history import read_history
-from nasgan.results.status import Status
+from nasgan.runs.history import read_history
+from nasgan.runs.status import Status
 from nasgan_strategies.random.strategy import RandomSearch
 
 Tiny = Callable[..., dict[str, Any]]

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 import nasgan
 from nasgan.cli.main import main
 from nasgan.errors import CheckpointError
-from nasgan.results.collection import find_records
-from nasgan.results.faults import record_faults
-from nasgan.results.leaderboard import build_leaderboard
+from nasgan.leaderboard.collection import find_records
+from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.publishing.faults import record_faults
 
 GENERATOR = "checkpoints/generator.safetensors"
 

@@ -12,7 +12,7 @@ from nasgan.contracts import narrowed
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.factory import load_architecture, make_search_space
 from nasgan.randomness import numpy_generator
-from nasgan.results.history import History
+from nasgan.runs.history import History
 from nasgan.tabular.design import Design, Shard, Training
 from nasgan.tabular.table_file import FORMAT, FORMAT_VERSION, write_table_file
 

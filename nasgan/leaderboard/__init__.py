@@ -1,0 +1,1 @@
+"""Tables made of run records: rows over seeds, ranks, comparisons. Imports no torch."""

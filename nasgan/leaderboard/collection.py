@@ -1,0 +1,415 @@
+"""Finding run records on disk, and what the leaderboard keeps of each: thousands fit in memory."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+from nasgan.errors import ConfigError, RunDirectoryError
+from nasgan.reading import walk
+from nasgan.runs.breakdowns import breakdown_words
+from nasgan.runs.record import RECORD_FILE, RunRecord
+from nasgan.runs.status import STATUS_FILE, Status
+
+__all__ = [
+    "Problem",
+    "RandomArchitecture",
+    "RunSummary",
+    "find_records",
+    "iter_record_files",
+    "space_label",
+    "without_duplicates",
+]
+
+# Settings of the search alone: the final training of an architecture does not depend on them.
+_SEARCH_ONLY = ("strategy", "evaluator", "budget", "objective", "experiment")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a reader of the leaderboard has to know about its sources.
+
+    Attributes:
+        source: the file, folder or run at fault.
+        message: what is wrong with it, and what became of it.
+        places: the files that it is about; left out of what goes to others.
+        is_grave: whether numbers that were counted are in doubt.
+    """
+
+    source: str
+    message: str
+    places: tuple[str, ...] = ()
+    is_grave: bool = False
+
+    def __str__(self) -> str:
+        places = f" ({', '.join(self.places)})" if self.places else ""
+        return f"{self.source}: {self.message}{places}"
+
+
+@dataclass(frozen=True, slots=True)
+class RandomArchitecture:
+    """One of the random architectures that a run trained beside its finalists.
+
+    Attributes:
+        architecture: its id.
+        metrics: its scores; empty if its training failed.
+        failed: whether it failed.
+        broke_down: whether its training did; its scores are those of its best moment before.
+        generator_steps: what its training and scoring cost, as the next two.
+        images: as above.
+        device_seconds: as above.
+    """
+
+    architecture: str
+    metrics: Mapping[str, float]
+    failed: bool
+    broke_down: bool
+    generator_steps: int
+    images: int
+    device_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What the leaderboard reads of a record; the whole is ``RunRecord.read(summary.path)``.
+
+    Attributes not named here are those of `RunRecord`.
+
+    Attributes:
+        path: the record's file; None if it was not read from one.
+        num_classes: of class-conditional networks; 0 for unconditional ones.
+        budget: in words, what the search might spend and how the result was trained.
+        architecture: for the training of a given architecture its name, or its id.
+        generator_parameters: number of parameters, as ``discriminator_parameters``.
+        dataset_checksum: of the images trained on.
+        hardware: the device; on the CPU its model.
+        versions: of nasgan and the packages that move numbers.
+        commit: of nasgan's checkout, with ``+dirty`` if it had changes; empty if unknown.
+        breakdowns: of a run with a result, in words what broke down.
+        random_architectures: those of the record's ``average_random``.
+        objectives: those of a search by several, in words; empty for one.
+        front_size: of such a search, the architectures on its last Pareto front.
+        is_untrained: whether it is a search whose result was not trained (``final.top_k=0``).
+        final_hash: hash of the configuration without what concerns the search alone.
+    """
+
+    path: Path | None
+    run_id: str
+    kind: str
+    status: str
+    failure: str
+    strategy: str
+    search_space: str
+    num_classes: int
+    architecture: str
+    dataset: str
+    dataset_checksum: str
+    budget: str
+    protocol: str
+    seed: int
+    metrics: Mapping[str, float] | None
+    objective: str
+    generator_parameters: int | None
+    discriminator_parameters: int | None
+    macs: int | None
+    search_cost: Mapping[str, float]
+    final_cost: Mapping[str, float]
+    config_hash: str
+    final_hash: str
+    hardware: str
+    versions: str
+    commit: str
+    tuning_budget: str
+    experiment: str
+    started: str
+    ended: str
+    breakdowns: tuple[str, ...]
+    random_architectures: tuple[RandomArchitecture, ...]
+    objectives: str = ""
+    front_size: int | None = None
+    is_untrained: bool = False
+
+    @property
+    def space_label(self) -> str:
+        """The space, and whether its networks are class-conditional."""
+        return space_label(self.search_space, self.num_classes)
+
+    @classmethod
+    def of(cls, record: RunRecord, path: Path | None = None) -> RunSummary:
+        """The summary of ``record``."""
+        parameters = record.parameters or {}
+        return cls(
+            path=path,
+            run_id=record.run_id,
+            kind=intern(record.kind),
+            status=intern(record.status),
+            failure=record.failure,
+            strategy=intern(record.strategy),
+            search_space=intern(record.search_space),
+            num_classes=_num_classes(record),
+            architecture=_architecture_label(record),
+            dataset=intern(record.dataset),
+            dataset_checksum=intern(record.dataset_info["checksum"]),
+            budget=intern(_budget(record)),
+            protocol=intern(record.protocol),
+            seed=record.seed,
+            metrics=record.metrics,
+            objective=intern(record.objective["metric"]),
+            generator_parameters=parameters.get("generator"),
+            discriminator_parameters=parameters.get("discriminator"),
+            macs=record.macs,
+            search_cost=record.cost["search"],
+            final_cost=record.cost["final"],
+            config_hash=intern(record.config_hash),
+            final_hash=_final_hash(record),
+            hardware=intern(_hardware(record.environment)),
+            versions=intern(_versions(record.environment)),
+            commit=intern(_commit(record.environment)),
+            tuning_budget=intern(record.tuning_budget or ""),
+            experiment=intern(record.experiment or ""),
+            started=record.started,
+            ended=record.ended,
+            breakdowns=tuple(map(breakdown_words, record.breakdowns)),
+            random_architectures=_random_architectures(record),
+            objectives=intern(", ".join(record.objectives) if record.objectives[1:] else ""),
+            front_size=_front_size(record),
+            is_untrained=_is_untrained(record),
+        )
+
+
+def find_records(roots: Sequence[str | Path]) -> tuple[list[RunSummary], list[Problem]]:
+    """Read all records below ``roots``, sorted by path.
+
+    Args:
+        roots: folders, searched through links and all depths, or record files.
+
+    Returns:
+        Summaries of the records, and what could not be counted: unreadable records and folders,
+        and runs that have a status but no record yet.
+
+    Raises:
+        ConfigError: a root does not exist.
+    """
+    records: list[RunSummary] = []
+    problems: list[Problem] = []
+    for path in sorted(iter_record_files(roots, problems)):
+        try:
+            records.append(RunSummary.of(RunRecord.read(path), path))
+        except ConfigError as error:
+            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+    return records, problems
+
+
+def without_duplicates(runs: Sequence[RunSummary], problems: list[Problem]) -> list[RunSummary]:
+    """Each run id once: copies are merged, of different contents the one that ended last stays."""
+    by_id: dict[str, list[RunSummary]] = {}
+    for run in runs:
+        by_id.setdefault(run.run_id, []).append(run)
+    kept: list[RunSummary] = []
+    for run_id, same in by_id.items():
+        if len(same) == 1:
+            kept += same
+            continue
+        # By the contents last: which one counts must not hang on where they lie.
+        latest = max(same, key=lambda run: (run.ended, run.started, repr(replace(run, path=None))))
+        kept.append(latest)
+        places = tuple(str(run.path) for run in same if run.path is not None)
+        copies = {replace(run, path=None) == replace(latest, path=None) for run in same} == {True}
+        message = f"found {len(same)} times, counted once"
+        if not copies:
+            message += f": the contents differ, the one that ended at {latest.ended} counts"
+        # A failed run that was tried again has one id and two contents; a result is made once.
+        results = [replace(run, path=None) for run in same if run.status == "completed"]
+        is_grave = any(result != results[0] for result in results)
+        problems.append(Problem(run_id, message, places, is_grave))
+    return kept
+
+
+def iter_record_files(
+    roots: Iterable[str | Path], problems: list[Problem] | None = None
+) -> Iterator[Path]:
+    """The record files below ``roots``, each once however many links and roots lead to it.
+
+    Args:
+        roots: folders or record files.
+        problems: takes up folders that cannot be read and runs without a record.
+
+    Raises:
+        ConfigError: a root does not exist.
+    """
+    problems = [] if problems is None else problems
+    visited: set[tuple[int, int]] = set()
+    for root in map(Path, roots):
+        try:
+            is_file, is_folder = root.is_file(), root.is_dir()
+        except OSError as error:
+            raise ConfigError(f"{root}: cannot be looked at: {error.strerror}") from error
+        if is_file:
+            if _first_visit(root, visited):
+                yield root
+            continue
+        if not is_folder:
+            raise ConfigError(f"{root}: there is no such results folder; give one with runs=")
+        yield from _walk(root, visited, problems)
+
+
+def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        problems.append(Problem(str(error.filename), f"cannot be read: {error.strerror}"))
+
+    for folder, subfolders, files in walk(root, unreadable, through_links=True):
+        # A link to a folder above, or a second link to the same one, ends here.
+        if not _first_visit(folder, visited):
+            subfolders.clear()
+            continue
+        if RECORD_FILE in files:
+            path = Path(folder, RECORD_FILE)
+            fault = _fault(path)
+            if fault:
+                problems.append(Problem(str(path), fault))
+            elif _first_visit(path, visited):
+                yield path
+        elif STATUS_FILE in files:
+            problems.append(Problem(str(folder), _unfinished(Path(folder, STATUS_FILE))))
+
+
+def _fault(path: Path) -> str:
+    """Why a file that is listed cannot be read; empty if it may be."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "is a link that leads nowhere"
+    except OSError as error:  # of a folder that may be listed, but not entered
+        return f"cannot be read: {error.strerror}"
+    return "" if stat.S_ISREG(mode) else "is no plain file"  # a pipe would never end
+
+
+def _first_visit(path: Path, visited: set[tuple[int, int]]) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        # It vanished, or may not be entered: reading it will say so.
+        return True
+    key = (found.st_dev, found.st_ino)
+    if key in visited:
+        return False
+    visited.add(key)
+    return True
+
+
+def _unfinished(path: Path) -> str:
+    try:
+        state: str = Status.read(path).state
+    except RunDirectoryError:
+        state = "unreadable"
+    return f"has no record yet (its last status is {state!r}), so it is not counted"
+
+
+def space_label(search_space: str, num_classes: int) -> str:
+    """The space in words; class-conditional networks do another task than unconditional ones."""
+    return f"{search_space}, conditional" if num_classes else search_space
+
+
+def _num_classes(record: RunRecord) -> int:
+    number = record.space_settings.get("num_classes")
+    return number if isinstance(number, int) else 0
+
+
+def _budget(record: RunRecord) -> str:
+    """What makes two runs comparable: the limits of the search and the length of the training."""
+    final = _part(record.config, "training" if record.kind == "train" else "final")
+    steps = final.get("generator_steps")
+    if record.kind == "train":
+        return "" if steps is None else f"training {steps} generator steps"
+    limits = [
+        f"{limit:.10g} {unit.replace('_', ' ')}"
+        for unit, limit in record.budget.items()
+        if limit is not None
+    ]
+    search = f"search {', '.join(limits) or 'without limit'}"
+    return search if steps is None else f"{search}; {_final_words(final)}"
+
+
+def _final_words(final: Mapping[str, Any]) -> str:
+    count, evaluator = final.get("top_k", 1), final.get("evaluator")
+    if count == 0:
+        return "no final training"
+    if evaluator is None:
+        return f"final {count} x {final['generator_steps']} steps"
+    named = evaluator.get("_target_", "") if isinstance(evaluator, Mapping) else evaluator
+    return f"final {count} by {str(named).rpartition('.')[2]}"
+
+
+def _front_size(record: RunRecord) -> int | None:
+    if not record.front:
+        return None
+    phases = [point["phase"] for point in record.front]
+    return phases.count("final") or phases.count("search")
+
+
+def _is_untrained(record: RunRecord) -> bool:
+    is_search = (record.kind, record.status) == ("search", "completed")
+    return is_search and record.metrics is None and not record.finalists
+
+
+def _architecture_label(record: RunRecord) -> str:
+    if record.kind != "train":
+        return ""
+    if record.architecture_name:
+        return intern(record.architecture_name)
+    if record.content is not None and record.content["architecture"]:
+        return intern(record.content["architecture"])  # a failed training was given one, too
+    return "" if record.architecture is None else intern(str(record.architecture.get("id", "")))
+
+
+def _final_hash(record: RunRecord) -> str:
+    if record.average_random is None:
+        return ""
+    return intern(record.computed_hash(ignore=_SEARCH_ONLY))
+
+
+def _random_architectures(record: RunRecord) -> tuple[RandomArchitecture, ...]:
+    if record.average_random is None:
+        return ()
+    return tuple(
+        RandomArchitecture(
+            architecture=str(evaluation["architecture"].get("id")),
+            metrics=evaluation["metrics"],
+            failed=bool(evaluation["failure"]),
+            broke_down="breakdown" in evaluation,
+            generator_steps=evaluation["cost"]["generator_steps"],
+            images=evaluation["cost"]["images"],
+            device_seconds=evaluation["cost"]["device_seconds"],
+        )
+        for evaluation in record.average_random["evaluations"]
+    )
+
+
+def _hardware(environment: Mapping[str, Any]) -> str:
+    device = str(environment.get("device") or "")
+    cpu = str(environment.get("cpu") or "")
+    return f"{cpu} ({environment.get('cores')} cores)" if device in ("", "cpu") and cpu else device
+
+
+def _versions(environment: Mapping[str, Any]) -> str:
+    named = {"nasgan": _part(environment, "nasgan").get("version")}
+    named["python"] = environment.get("python")
+    packages = _part(environment, "packages")
+    named.update({name: packages.get(name) for name in ("torch", "numpy", "torch-fidelity")})
+    named.update(_part(environment, "plugins"))
+    return ", ".join(f"{name} {version}" for name, version in named.items() if version)
+
+
+def _commit(environment: Mapping[str, Any]) -> str:
+    nasgan = _part(environment, "nasgan")
+    commit = str(nasgan.get("commit") or "")
+    return f"{commit}+dirty" if commit and nasgan.get("dirty") else commit
+
+
+def _part(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = environment.get(name)
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,178 @@
+"""Numbers of the papers, to stand beside ours, each with its own protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from nasgan.leaderboard.bootstrap import summarise
+from nasgan.leaderboard.rows import Row
+from nasgan.leaderboard.selection import Selection
+from nasgan.metrics.table import METRICS
+
+__all__ = ["PUBLISHED", "PublishedResult", "published_result", "published_rows"]
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """One row of a paper's table.
+
+    Attributes:
+        name: of the method, as a reader knows it.
+        search_space: registered name of the space that the network is from.
+        strategy: the strategy here that does what found it; empty for a network made by hand.
+        architecture: registered name of the network; empty if it was not published.
+        dataset: name of the data set.
+        metrics: the numbers as printed; a spread is the one within the evaluation.
+        protocol: how they were taken, as far as it is known.
+        source: paper and table.
+        parameters: of the generator, where the source gives them.
+        note: what else a reader has to know.
+    """
+
+    name: str
+    search_space: str
+    strategy: str
+    architecture: str
+    dataset: str
+    metrics: Mapping[str, float]
+    protocol: str
+    source: str
+    parameters: float | None = None
+    note: str = field(default="", kw_only=True)
+
+    @property
+    def result(self) -> str:
+        """The numbers in words."""
+        words = []
+        for name, value in self.metrics.items():
+            if METRICS[name].companion_of is None:
+                spread = self.metrics.get(f"{name}_std")
+                decimals = 1 if name == "fid" and value == round(value, 1) else 2
+                shown = f"{METRICS[name].label} {value:.{decimals}f}"
+                words.append(shown if spread is None else f"{shown} ± {spread:.2f}")
+        return ", ".join(words)
+
+
+_TRUNCATED = "50,000 generated images, TensorFlow Inception, float to uint8 by truncation"
+_UNKNOWN = "not known: neither the code nor the full text is available"
+_TEN_THOUSAND = "10,000 real and 5,000 generated images"
+
+_AUTOGAN = "AutoGAN (ICCV 2019)"
+_ADVERSARIAL = "AdversarialNAS (CVPR 2020), Table 2"
+_AGAN = "AGAN (arXiv:1906.11080), as AdversarialNAS (CVPR 2020) quotes it"
+_INFERRED = "which published architecture this is follows from its name only"
+
+
+def _scores(inception: float, spread: float | None, fid: float) -> dict[str, float]:
+    within = {} if spread is None else {"is_std": spread}
+    return {"is": inception, **within, "fid": fid}
+
+
+PUBLISHED: tuple[PublishedResult, ...] = (
+    PublishedResult(
+        "AutoGAN, top 1", "autogan", "rl", "autogan_a", "cifar10",
+        _scores(8.55, 0.10, 12.42), _TRUNCATED, f"{_AUTOGAN}, Table 1",
+    ),
+    PublishedResult(
+        "AutoGAN, top 2", "autogan", "rl", "autogan_b", "cifar10",
+        _scores(8.42, 0.07, 13.67), _TRUNCATED, f"{_AUTOGAN}, Table 1", note=_INFERRED,
+    ),
+    PublishedResult(
+        "AutoGAN, top 3", "autogan", "rl", "autogan_c", "cifar10",
+        _scores(8.41, 0.11, 13.87), _TRUNCATED, f"{_AUTOGAN}, Table 1", note=_INFERRED,
+    ),
+    PublishedResult(
+        "AutoGAN, top 1", "autogan", "rl", "autogan_a", "stl10",
+        _scores(9.16, 0.12, 31.01), _TRUNCATED, f"{_AUTOGAN}, Table 2",
+    ),
+    PublishedResult(
+        "AutoGAN, random search with weight sharing", "autogan", "random", "", "cifar10",
+        _scores(8.09, None, 17.34), _TRUNCATED, f"{_AUTOGAN}, section 4.3.5",
+    ),
+    PublishedResult(
+        "AutoGAN, random search without weight sharing", "autogan", "random_scratch", "", "cifar10",
+        _scores(7.97, None, 21.39), _TRUNCATED, f"{_AUTOGAN}, section 4.3.5",
+    ),
+    PublishedResult(
+        "AdversarialNAS", "adversarial_nas", "adversarial", "adversarialnas", "cifar10",
+        _scores(8.74, 0.07, 10.87), _TRUNCATED, _ADVERSARIAL,
+    ),
+    PublishedResult(
+        "AdversarialNAS", "adversarial_nas", "adversarial", "adversarialnas", "stl10",
+        _scores(9.63, 0.19, 26.98), _TRUNCATED, _ADVERSARIAL,
+    ),
+    PublishedResult(
+        "AGAN", "agan", "rl", "", "cifar10",
+        _scores(8.29, 0.09, 30.5), _UNKNOWN, _AGAN, 20.1e6, note="search of 1,200 GPU days",
+    ),
+    PublishedResult(
+        "AGAN", "agan", "rl", "", "stl10",
+        _scores(9.23, 0.08, 52.7), _UNKNOWN, _AGAN, note="transferred from CIFAR-10",
+    ),
+    PublishedResult(
+        "SNGAN", "baselines", "", "sngan", "cifar10",
+        {"fid": 21.7}, _TEN_THOUSAND, "SNGAN (ICLR 2018)",
+    ),
+)  # fmt: skip
+"""All of unconditional networks."""
+
+
+def published_result(
+    strategy: str,
+    architecture: str,
+    dataset: str,
+    *,
+    search_space: str | None = None,
+    num_classes: int = 0,
+) -> PublishedResult | None:
+    """The paper's number for a row of the leaderboard, where there is one.
+
+    Args:
+        strategy: of the row; ``"train"`` for the training of ``architecture``.
+        architecture: its name; empty for a search.
+        dataset: name of the image set.
+        search_space: without it, searches have no paper's number.
+        num_classes: as in the row.
+    """
+    if num_classes:
+        return None
+    for paper in PUBLISHED:
+        is_network = strategy == "train" and architecture == paper.architecture != ""
+        is_search = strategy == paper.strategy != "" and search_space == paper.search_space
+        if dataset == paper.dataset and (is_network or is_search):
+            return paper
+    return None
+
+
+def published_rows(rows: Iterable[Row], selection: Selection) -> list[Row]:
+    """The papers' results on the image sets of ``rows``, within ``selection``: never ranked."""
+    datasets = {row.dataset for row in rows}
+    return [
+        _row(paper)
+        for paper in PUBLISHED
+        if paper.dataset in datasets
+        and paper.search_space in selection.get("search_space", (paper.search_space,))
+        and paper.strategy in selection.get("strategy", (paper.strategy,))
+        and paper.architecture in selection.get("architecture", (paper.architecture,))
+        and 0 in selection.get("num_classes", (0,))
+        and False in selection.get("conditional", (False,))
+    ]
+
+
+def _row(paper: PublishedResult) -> Row:
+    return Row(
+        strategy=f"published: {paper.name}",
+        search_space=paper.search_space,
+        architecture=paper.architecture,
+        dataset=paper.dataset,
+        dataset_checksum="",
+        protocol=paper.protocol,
+        config_hash="",
+        n_seeds=0,
+        n_failed=0,
+        metrics={name: summarise([value]) for name, value in paper.metrics.items()},
+        generator_parameters=paper.parameters,
+        notes=(paper.note,) if paper.note else (),
+        source=paper.source,
+    )

@@ -1,0 +1,241 @@
+"""Rows as CSV and Markdown, safe to open in a spreadsheet and to paste into a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from nasgan.errors import ConfigError, NasganError
+from nasgan.leaderboard.columns import Cell, Column, metric_names
+from nasgan.leaderboard.rows import Row
+from nasgan.metrics.protocol import display_name
+from nasgan.metrics.table import METRICS
+
+__all__ = [
+    "csv_line",
+    "csv_text",
+    "escape_markdown",
+    "interval_text",
+    "is_companion",
+    "markdown_code",
+    "markdown_lines",
+    "markdown_table",
+    "metric_names",
+    "metric_title",
+    "original_text",
+    "rank_text",
+    "read_csv",
+    "safe_cell",
+    "short_number",
+    "value_text",
+]
+
+# A spreadsheet takes a text that begins with one of these for a formula (CWE-1236).
+_FORMULA_SIGNS = "=+-@＝＋－＠"
+_FORMULA_STARTS = (*_FORMULA_SIGNS, "\t", "\r", "\n")
+_CONTROL_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
+_SEPARATORS = frozenset(',;"')
+# Where numbers have decimal commas, spreadsheets split at semicolons, within quotes of other cells
+# too: what follows one begins a cell there.
+_AFTER_SEMICOLON = re.compile(rf"(;[\s\"]*)(?=['{re.escape(_FORMULA_SIGNS)}])")
+_UNDO_AFTER_SEMICOLON = re.compile(r"(;[\s\"]*)'")
+
+
+def csv_text(rows: Sequence[Row], columns: Mapping[str, Column]) -> str:
+    """``rows`` as CSV with a header line; numbers with ten digits, unknown ones empty."""
+    lines = [csv_line(columns)]
+    lines += [csv_line(column.cell(row) for column in columns.values()) for row in rows]
+    return "".join(lines)
+
+
+def csv_line(cells: Iterable[Cell]) -> str:
+    """One line of CSV."""
+    texts = [safe_cell(cell) for cell in cells]
+    quoted = ['"' + t.replace('"', '""') + '"' if _SEPARATORS & set(t) else t for t in texts]
+    return ",".join(quoted) + "\n"
+
+
+def safe_cell(value: Cell) -> str:
+    """A cell's text; one that a spreadsheet would take for a formula gets an apostrophe before.
+
+    So does one that begins with an apostrophe, so that `original_text` can undo it; and so does
+    what follows a semicolon.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        # One row stays one line, whatever a record holds.
+        line = _encodable(value).translate(_CONTROL_TO_SPACE)
+        is_formula = value.startswith(_FORMULA_STARTS) or line.lstrip().startswith(_FORMULA_STARTS)
+        line = _AFTER_SEMICOLON.sub(r"\1'", line)
+        return f"'{line}" if is_formula or line.startswith("'") else line
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def original_text(cell: str) -> str:
+    """The text that `safe_cell` made ``cell`` of, but for control characters (now spaces)."""
+    return _UNDO_AFTER_SEMICOLON.sub(r"\1", cell.removeprefix("'"))
+
+
+def read_csv(text: str, *, source: str) -> tuple[list[str], list[dict[str, str]]]:
+    """The column names and the rows of a CSV, each cell as its `original_text`.
+
+    Raises:
+        ConfigError: a row has another number of cells than the header, two columns have one name,
+            or a cell is a formula.
+    """
+    # The names of thousands of runs are one cell; the reader's limit is for all of the process.
+    limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    try:
+        lines = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True))
+    except csv.Error as error:
+        raise ConfigError(f"{source}: not a CSV file: {error}") from error
+    finally:
+        csv.field_size_limit(limit)
+    header = [original_text(name) for name in lines[0]] if lines else []
+    if len(set(header)) < len(header):
+        raise ConfigError(f"{source}: two columns have the same name")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
+        if len(line) != len(header):
+            raise ConfigError(
+                f"{source}: row {number} has {len(line)} cells, the header has {len(header)}"
+            )
+        for name, cell in zip(header, line, strict=True):
+            if _is_formula(cell):
+                raise ConfigError(
+                    f"{source}: row {number}, column {name}: {cell[:40]!r} is a formula to a "
+                    "spreadsheet; nasgan writes an apostrophe before it, so something else has "
+                    "changed the file"
+                )
+        rows.append(dict(zip(header, map(original_text, line), strict=True)))
+    return header, rows
+
+
+def _is_formula(cell: str) -> bool:
+    if not cell.lstrip().startswith(_FORMULA_STARTS):
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False
+
+
+def markdown_table(rows: Sequence[Row], protocol: str, ranked_by: str) -> str:
+    """``rows`` as a Markdown table; configurations' hashes stand in it where names are equal.
+
+    In the metric ``ranked_by`` what shares the first rank is bold.
+
+    Metric names carry their features unless these are Inception's (`display_name`).
+    """
+    metrics = [name for name in metric_names(rows) if not is_companion(name)]
+    with_config = _some_look_alike(rows)
+    header = ["Rank", "Strategy", "Search space", "Architecture", *["Config"] * with_config]
+    header += [escape_markdown(metric_title(metric, protocol)) for metric in metrics]
+    header += ["Seeds", "Failed", "Params G (M)", "MACs (G)", "Search steps", "Search device s"]
+    header += ["Note"]
+    cells = (_markdown_cells(row, metrics, ranked_by, with_config=with_config) for row in rows)
+    return markdown_lines(header, cells)
+
+
+def _some_look_alike(rows: Sequence[Row]) -> bool:
+    """Whether rows of different settings have the same names."""
+    settings: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        settings.setdefault(_names(row), set()).add(row.config_hash)
+    return any(len(hashes) > 1 for hashes in settings.values())
+
+
+def _names(row: Row) -> tuple[str, ...]:
+    return row.strategy, row.space_label, row.architecture
+
+
+def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of cells that are Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def escape_markdown(text: str) -> str:
+    """``text`` such that it stays in its table cell and is shown as it is."""
+    text = " ".join(_encodable(text).split())
+    text = text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    for character in "|`*_[]":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def markdown_code(text: str) -> str:
+    """``text`` as Markdown shows code; it cannot end this itself."""
+    return f"`{' '.join(_encodable(text).split()).replace('`', chr(39))}`"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """The ends of an interval."""
+    return f"{short_number(low)} to {short_number(high)}"
+
+
+def short_number(value: float | None) -> str:
+    """At most four digits, or a whole number."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _encodable(text: str) -> str:
+    """``text`` with what UTF-8 cannot say (bytes of odd file names) in plain letters."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _markdown_cells(
+    row: Row, metrics: Sequence[str], ranked_by: str, *, with_config: bool
+) -> list[str]:
+    cells = [rank_text(row), *map(escape_markdown, _names(row))]
+    cells += [escape_markdown(row.config_hash[:6])] * with_config
+    for metric in metrics:
+        shown = value_text(row, metric)
+        cells.append(f"**{shown}**" if row.rank == 1 and metric == ranked_by else shown)
+    cells += ["", ""] if row.source else [str(row.n_seeds), str(row.n_failed)]
+    parameters = None if row.generator_parameters is None else row.generator_parameters / 1e6
+    cells += [short_number(parameters), short_number(None if row.macs is None else row.macs / 1e9)]
+    units = ("generator_steps", "device_seconds")
+    cells += [short_number(row.search_cost.get(unit)) for unit in units]
+    return [*cells, escape_markdown("; ".join(row.notes))]
+
+
+def rank_text(row: Row) -> str:
+    """A row's rank, and those that the intervals allow if they are others."""
+    if row.rank is None:
+        return ""
+    is_open = row.rank_low != row.rank_high
+    return f"{row.rank} ({row.rank_low} to {row.rank_high})" if is_open else str(row.rank)
+
+
+def value_text(row: Row, metric: str) -> str:
+    """A row's mean ± standard deviation (interval); the mean alone where that is all there is."""
+    summary = row.metrics.get(metric)
+    if summary is None:
+        return ""
+    if summary.std is None or summary.ci_low is None or summary.ci_high is None:
+        return short_number(summary.mean)
+    interval = interval_text(summary.ci_low, summary.ci_high)
+    return f"{short_number(summary.mean)} ± {short_number(summary.std)} ({interval})"
+
+
+def metric_title(metric: str, protocol: str) -> str:
+    """A metric's name with its features unless these are Inception's."""
+    try:
+        return display_name(metric, protocol)
+    except NasganError:
+        # A metric or a form of id that this version does not know: never shown as a plain FID.
+        return f"{metric} ({protocol})"
+
+
+def is_companion(metric: str) -> bool:
+    """Whether a metric is the spread of another one within a run."""
+    return metric in METRICS and METRICS[metric].companion_of is not None

@@ -1,0 +1,261 @@
+"""Line charts with bands and scatter plots, as SVG that takes its colours from the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from nasgan.report.palette import Style, mark
+from nasgan.report.scales import Scale, spanning
+from nasgan.report.svg import group, line_path, picture, tag, text
+
+__all__ = ["Band", "Frame", "Line", "Point", "Reference", "line_chart", "near", "scatter_chart"]
+
+WIDTH, HEIGHT = 360.0, 250.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 14.0, 26.0, 40.0
+_LABEL_HEIGHT = 13.0
+_REFERENCE_ROOM = 1.0
+_LEAST_STEP = 0.05
+
+
+@dataclass(frozen=True)
+class Band:
+    """A line's value at one place.
+
+    Attributes:
+        x: where.
+        mean: the value.
+        low: lower end of its band; equal to the mean where there is none.
+        high: upper end.
+    """
+
+    x: float
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        name: told when it is pointed at.
+        style: how it looks.
+        points: by ascending x.
+    """
+
+    name: str
+    style: Style
+    points: Sequence[Band]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A horizontal line for comparison.
+
+    Attributes:
+        value: where.
+        label: written on it.
+    """
+
+    value: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a scatter plot.
+
+    Attributes:
+        x: first coordinate.
+        y: second coordinate.
+        style: how it looks.
+        tip: told when it is pointed at.
+    """
+
+    x: float
+    y: float
+    style: Style
+    tip: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The axes of a chart.
+
+    Attributes:
+        x: the horizontal scale.
+        y: the vertical scale.
+        x_label: what is measured along x.
+        y_label: what is measured along y.
+    """
+
+    x: Scale
+    y: Scale
+    x_label: str
+    y_label: str
+
+    def draw(self) -> list[Markup]:
+        """Grid lines, numbers and labels."""
+        left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
+        parts = [
+            text(4, top - 11, self.y_label, class_="axis-label"),
+            text(right, bottom + 34, self.x_label, class_="axis-label", text_anchor="end"),
+        ]
+        for value, label in self.y.labels():
+            y = self.y(value)
+            parts.append(tag("path", d=line_path([(left, y), (right, y)]), class_="grid"))
+            parts.append(text(left - 6, y + 4, label, class_="tick", text_anchor="end"))
+        for value, label in _apart(self.x):
+            x = self.x(value)
+            parts.append(tag("path", d=line_path([(x, bottom), (x, bottom + 4)]), class_="axis"))
+            parts.append(text(x, bottom + 17, label, class_="tick", text_anchor="middle"))
+        parts.append(tag("path", d=line_path([(left, bottom), (right, bottom)]), class_="axis"))
+        return parts
+
+    def reference(self, line: Reference) -> list[Markup]:
+        """A dashed line with its label, above it where there is room."""
+        y = self.y(line.value)
+        at = y + 12 if y - _LABEL_HEIGHT < self.y.end else y - 4
+        return [
+            tag("path", d=line_path([(self.x.start, y), (self.x.end, y)]), class_="reference"),
+            text(self.x.end, at, line.label, class_="tick told", text_anchor="end"),
+        ]
+
+
+def near(references: Sequence[Reference], values: Sequence[float]) -> list[Reference]:
+    """The references that an axis of ``values`` can show without losing its detail."""
+    if not values:
+        return []
+    low, high = min(values), max(values)
+    room = _REFERENCE_ROOM * (high - low)
+    return [line for line in references if low - room <= line.value <= high + room]
+
+
+def line_chart(
+    lines: Sequence[Line],
+    *,
+    x_label: str,
+    y_label: str,
+    label: str,
+    references: Sequence[Reference] = (),
+    steps: bool = True,
+) -> Markup:
+    """Lines with their bands over one horizontal axis that begins at 0.
+
+    Args:
+        lines: drawn in order.
+        x_label: what is measured along x.
+        y_label: what is measured along y.
+        label: the chart in words, for those who do not see it.
+        references: horizontal lines for comparison.
+        steps: hold each value up to the next place, as an incumbent does.
+    """
+    bands = [point for line in lines for point in line.points]
+    values = [v for point in bands for v in (point.low, point.mean, point.high)]
+    references = near(references, values)
+    frame = Frame(
+        spanning((point.x for point in bands), _LEFT, WIDTH - _RIGHT, log=False, zero=True),
+        spanning(values + [line.value for line in references], HEIGHT - _BOTTOM, _TOP, log=None),
+        x_label,
+        y_label,
+    )
+    parts = frame.draw()
+    for reference in references:
+        parts += frame.reference(reference)
+    for line in lines:
+        parts.append(
+            tag("path", d=_band_path(frame, line, steps), class_=f"band {line.style.colour}")
+        )
+    for line in lines:
+        parts.append(_drawn_line(frame, line, steps))
+    return picture(WIDTH, HEIGHT, label, parts)
+
+
+def scatter_chart(
+    points: Sequence[Point],
+    *,
+    x_label: str,
+    y_label: str,
+    label: str,
+    front: Sequence[tuple[float, float]] = (),
+    references: Sequence[Reference] = (),
+) -> Markup:
+    """Points, and the front of those that no other beats.
+
+    Args:
+        points: drawn in order.
+        x_label: what is measured along x.
+        y_label: what is measured along y.
+        label: the chart in words, for those who do not see it.
+        front: its corners by ascending x, joined by steps.
+        references: horizontal lines for comparison.
+    """
+    references = near(references, [point.y for point in points])
+    ys = [point.y for point in points] + [line.value for line in references]
+    frame = Frame(
+        spanning((point.x for point in points), _LEFT, WIDTH - _RIGHT),
+        spanning(ys, HEIGHT - _BOTTOM, _TOP),
+        x_label,
+        y_label,
+    )
+    parts = frame.draw()
+    for reference in references:
+        parts += frame.reference(reference)
+    if front:
+        corners = _staircase([(frame.x(x), frame.y(y)) for x, y in front])
+        corners.append((frame.x.end, corners[-1][1]))
+        parts.append(tag("path", d=line_path(corners), class_="front"))
+    parts.append(group(mark(frame.x(p.x), frame.y(p.y), p.style, tip=p.tip) for p in points))
+    return picture(WIDTH, HEIGHT, label, parts)
+
+
+def _drawn_line(frame: Frame, line: Line, steps: bool) -> Markup:
+    middle = [(frame.x(point.x), frame.y(point.mean)) for point in line.points]
+    path = line_path(_staircase(middle) if steps else middle)
+    drawn = tag(
+        "path", d=path, class_=f"line {line.style.colour}", stroke_dasharray=line.style.dash
+    )
+    parts = [tag("title", line.name), drawn]
+    if len(middle) == 1:
+        (x, _), (only,) = middle[0], line.points
+        if only.low < only.high:
+            ends = line_path([(x, frame.y(only.low)), (x, frame.y(only.high))])
+            parts.append(tag("path", d=ends, class_=f"interval {line.style.colour}"))
+        parts.append(mark(*middle[0], replace(line.style, shape="circle"), size=0.7))
+    return group(parts)
+
+
+def _band_path(frame: Frame, line: Line, steps: bool) -> str:
+    upper = [(frame.x(point.x), frame.y(point.high)) for point in line.points]
+    lower = [(frame.x(point.x), frame.y(point.low)) for point in line.points]
+    if steps:
+        upper, lower = _staircase(upper), _staircase(lower)
+    if not upper or all(point.low == point.high for point in line.points):
+        return ""
+    return line_path([*upper, *reversed(lower)]) + "Z"
+
+
+def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Corners that hold each y until the next x, without those on a straight line."""
+    corners: list[tuple[float, float]] = list(points[:1])
+    for x, y in points[1:]:
+        if abs(y - corners[-1][1]) >= _LEAST_STEP:
+            corners += [(x, corners[-1][1]), (x, y)]
+    if corners and points[-1][0] > corners[-1][0]:
+        corners.append((points[-1][0], corners[-1][1]))
+    return corners
+
+
+def _apart(scale: Scale) -> Iterable[tuple[float, str]]:
+    """The labels of a horizontal axis that do not touch each other."""
+    kept_to = float("-inf")
+    for value, label in scale.labels():
+        half = 3.5 * len(label)
+        x = scale(value)
+        if x - half >= kept_to:
+            kept_to = x + half + 6
+            yield value, label

@@ -1,0 +1,262 @@
+"""The runs that a report is about: by protocol, with their records and histories."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.leaderboard.collection import (
+    Problem,
+    RunSummary,
+    find_records,
+    space_label,
+    without_duplicates,
+)
+from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
+from nasgan.report.histories import RunHistory, read_run_history
+from nasgan.report.labels import row_labels, series_of, task_labels
+from nasgan.runs.history import HISTORY_FILE
+from nasgan.runs.record import RunRecord
+
+__all__ = ["Chapter", "Collection", "LabelledRow", "Run", "collect"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with all that is known of it.
+
+    Attributes:
+        summary: as the leaderboard reads it.
+        record: its record.
+        history: its history; None if there is none beside the record.
+        grid: where its sample grid would be; None for a record without a folder.
+        row: the name of its row.
+        series: see `nasgan.report.labels.series_of`.
+    """
+
+    summary: RunSummary
+    record: RunRecord
+    history: RunHistory | None
+    grid: Path | None
+    row: str
+    series: str
+
+    @property
+    def name(self) -> str:
+        """The row and the seed."""
+        return f"{self.row}, seed {self.summary.seed}"
+
+    @property
+    def space(self) -> str:
+        """The space, and whether its networks are class-conditional."""
+        return self.summary.space_label
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """A row of the leaderboard with its runs.
+
+    Attributes:
+        row: the row.
+        label: its name, unlike that of every other.
+        short: its name beside the others of its task.
+        series: see `nasgan.report.labels.series_of`.
+        runs: that it is made of, by seed; for the average random architecture those of others.
+    """
+
+    row: Row
+    label: str
+    short: str
+    series: str
+    runs: tuple[Run, ...]
+
+    @property
+    def space(self) -> str:
+        """The space, and whether its networks are class-conditional."""
+        return self.row.space_label
+
+    @property
+    def is_average_random(self) -> bool:
+        """Whether this is the average random architecture."""
+        return self.row.strategy == AVERAGE_RANDOM
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """All runs under one protocol: their numbers compare.
+
+    Attributes:
+        protocol: its id.
+        board: their leaderboard.
+        rows: its rows, in its order.
+    """
+
+    protocol: str
+    board: Leaderboard
+    rows: tuple[LabelledRow, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of all rows, each once."""
+        own = [run for row in self.rows if not row.is_average_random for run in row.runs]
+        return list({run.summary.run_id: run for run in own}.values())
+
+    @property
+    def search_rows(self) -> list[LabelledRow]:
+        """The rows of searches."""
+        return [
+            row
+            for row in self.rows
+            if not row.is_average_random and any(run.record.kind == "search" for run in row.runs)
+        ]
+
+    @property
+    def spaces(self) -> list[str]:
+        """The search spaces, sorted."""
+        return sorted({row.space for row in self.rows})
+
+    @property
+    def by_task(self) -> dict[Task, list[LabelledRow]]:
+        """The rows of each task: numbers of different tasks do not rank methods."""
+        found: dict[Task, list[LabelledRow]] = {}
+        for row in self.rows:
+            found.setdefault(row.row.task, []).append(row)
+        return found
+
+    @property
+    def task_titles(self) -> dict[Task, str]:
+        """The space of each task; with what else tells the tasks apart where it does not."""
+        tasks = list(self.by_task)
+        names = {task: space_label(task.search_space, task.num_classes) for task in tasks}
+        counts = Counter(names.values())
+        datasets = {task.dataset for task in tasks}
+        titles = {}
+        for task, name in names.items():
+            others = [task.dataset] if len(datasets) > 1 else []
+            others += [task.budget, self.images_of(task)]
+            words = [name, *filter(None, others)] if counts[name] > 1 else [name]
+            titles[task] = " · ".join(words)
+        return titles
+
+    def images_of(self, task: Task) -> str:
+        """Which images these are, where some of one name differ; else empty."""
+        several = len({row.row.dataset_checksum for row in self.rows}) > 1
+        return f"images {task.dataset_checksum[:12]}" if several else ""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was found.
+
+    Attributes:
+        chapters: by protocol, the one with most runs first.
+        problems: what could not be counted, or has to be known of what was.
+    """
+
+    chapters: tuple[Chapter, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of all chapters."""
+        return [run for chapter in self.chapters for run in chapter.runs]
+
+
+def collect(
+    roots: Sequence[str | Path],
+    *,
+    protocol: str | None = None,
+    rank_by: str | None = None,
+    confined: bool = False,
+) -> Collection:
+    """Read the runs below ``roots``.
+
+    Args:
+        roots: folders that hold runs, or record files.
+        protocol: the only one to keep; by default each gets its chapter.
+        rank_by: see `nasgan.leaderboard.leaderboard.build_leaderboard`.
+        confined: leave out what links lead to outside of ``roots``.
+
+    Raises:
+        ConfigError: a root does not exist, or none of the runs has ``protocol`` or ``rank_by``.
+    """
+    summaries, problems = find_records(roots)
+    if confined:
+        summaries = [run for run in summaries if _is_inside(run.path, roots)]
+        problems = [item for item in problems if _is_inside(Path(item.source), roots)]
+    by_protocol: dict[str, list[RunSummary]] = {}
+    for summary in summaries:
+        by_protocol.setdefault(summary.protocol, []).append(summary)
+    if protocol is not None and by_protocol:
+        if protocol not in by_protocol:
+            raise UnknownNameError("protocol among these runs", protocol, by_protocol)
+        by_protocol = {protocol: by_protocol[protocol]}
+    ordered = sorted(by_protocol.items(), key=lambda item: (-len(item[1]), item[0]))
+    chapters = [_chapter(name, runs, rank_by, problems) for name, runs in ordered]
+    return Collection(tuple(chapters), tuple(problems))
+
+
+def _chapter(
+    protocol: str, summaries: Sequence[RunSummary], rank_by: str | None, problems: list[Problem]
+) -> Chapter:
+    board = build_leaderboard(summaries, protocol=protocol, rank_by=rank_by)
+    problems += board.problems
+    # The leaderboard's problems tell of duplicates already.
+    latest = {run.run_id: run for run in without_duplicates(summaries, [])}
+    ids = [
+        sorted(
+            (name for name in row.provenance.run_ids if name in latest),
+            key=lambda name: (latest[name].seed, name),
+        )
+        for row in board.rows
+    ]
+    labels = row_labels(board.rows)
+    known: dict[str, Run] = {}
+    for row, label, names in zip(board.rows, labels, ids, strict=True):
+        if row.strategy != AVERAGE_RANDOM:
+            found = (_run(latest[name], row, label, problems) for name in names)
+            known.update({run.summary.run_id: run for run in found if run is not None})
+    rows = [
+        LabelledRow(
+            row, label, short, series_of(row), tuple(known[name] for name in names if name in known)
+        )
+        for row, label, short, names in zip(
+            board.rows, labels, task_labels(board.rows), ids, strict=True
+        )
+    ]
+    return Chapter(protocol, board, tuple(rows))
+
+
+def _run(summary: RunSummary, row: Row, label: str, problems: list[Problem]) -> Run | None:
+    assert summary.path is not None, "found on disk"
+    folder = summary.path.parent
+    try:
+        record = RunRecord.read(summary.path)
+    except ConfigError as error:  # it changed since it was found
+        problems.append(Problem(str(summary.path), str(error)))
+        return None
+    history = _history(folder)
+    if history is not None and history.damaged:
+        problems.append(
+            Problem(str(folder / HISTORY_FILE), f"{history.damaged} damaged lines were left out")
+        )
+    grid = folder / "samples" / "final.png"
+    return Run(summary, record, history, grid, label, series_of(row))
+
+
+def _history(folder: Path) -> RunHistory | None:
+    path = folder / HISTORY_FILE
+    if not _is_inside(path, [folder]):
+        return None
+    return read_run_history(path)
+
+
+def _is_inside(path: Path | None, roots: Sequence[str | Path]) -> bool:
+    if path is None:
+        return False
+    real = path.resolve()
+    return any(real.is_relative_to(Path(root).resolve()) for root in roots)

@@ -1,0 +1,257 @@
+"""Each run in detail: its images, its architecture, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+from markupsafe import Markup
+
+from nasgan.leaderboard.collection import Problem
+from nasgan.report.collect import Chapter, LabelledRow, Run
+from nasgan.report.drawing import draw_graph, graphs_of
+from nasgan.report.figures import direction, searched_label
+from nasgan.report.grids import EmbeddedGrid, embed_grid
+from nasgan.report.labels import duration, metric_label, short_commit
+from nasgan.report.scales import shown
+from nasgan.report.views import Cell, Table
+from nasgan.run_settings import with_places, without_places
+
+__all__ = [
+    "Detail",
+    "RowDetails",
+    "Setting",
+    "problem_table",
+    "row_details",
+    "run_table",
+    "settings",
+]
+
+_MOST_RUNS = 300
+_PLACES = frozenset({"run_dir", "output_root"})
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What a run made.
+
+    Attributes:
+        title: its seed.
+        score: in words.
+        grid: its images; None if there are none.
+        grid_text: the images in words.
+        grid_note: their order, where it means something.
+        architecture: id of the architecture; empty if there is none.
+        drawings: ``(title, picture)`` of its networks.
+        choices: option by decision.
+        front: the Pareto fronts of a search by several objectives.
+    """
+
+    title: str
+    score: str
+    grid: EmbeddedGrid | None
+    grid_text: str
+    grid_note: str
+    architecture: str
+    drawings: Sequence[tuple[str, Markup]]
+    choices: Table | None
+    front: Table | None = None
+
+
+@dataclass(frozen=True)
+class RowDetails:
+    """The runs of a row.
+
+    Attributes:
+        title: the row's name.
+        runs: best first.
+        left_out: how many are not shown.
+    """
+
+    title: str
+    runs: Sequence[Detail]
+    left_out: int = 0
+
+    @property
+    def architectures(self) -> list[Detail]:
+        """The runs, those of one architecture as one, unless they have fronts: best first."""
+        by_id: dict[str, list[Detail]] = {}
+        for run in self.runs:
+            by_id.setdefault(run.title if run.front else run.architecture, []).append(run)
+        return [
+            runs[0]
+            if len(runs) == 1
+            else replace(runs[0], title=", ".join(run.title for run in runs), score="")
+            for runs in by_id.values()
+        ]
+
+    @property
+    def has_grids(self) -> bool:
+        """Whether any run has images."""
+        return any(run.grid for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The configuration behind a row.
+
+    Attributes:
+        title: the row's name.
+        hash: of the configuration.
+        text: the configuration as JSON.
+    """
+
+    title: str
+    hash: str
+    text: str
+
+
+def row_details(chapter: Chapter, *, grid_bytes: int) -> list[RowDetails]:
+    """The runs of all rows; of very many runs only the first rows in full.
+
+    Args:
+        chapter: whose runs.
+        grid_bytes: that each picture may take.
+    """
+    left = _MOST_RUNS
+    details = []
+    for row in chapter.rows:
+        if row.is_average_random:
+            continue
+        runs = _best_first(chapter, row)
+        shown_runs = runs[: max(0, left)]
+        left -= len(shown_runs)
+        found = [_detail(chapter, run, grid_bytes) for run in shown_runs]
+        details.append(RowDetails(row.label, found, len(runs) - len(found)))
+    return details
+
+
+def _best_first(chapter: Chapter, row: LabelledRow) -> list[Run]:
+    metric = chapter.board.ranked_by
+    sign = 1 if direction(chapter, metric) == "min" else -1
+    finished = [run for run in row.runs if run.summary.status == "completed"]
+    worst = float("inf")
+    return sorted(
+        finished,
+        key=lambda run: (
+            sign * run.summary.metrics[metric]
+            if run.summary.metrics and metric in run.summary.metrics
+            else worst
+        ),
+    )
+
+
+def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
+    metric = chapter.board.ranked_by
+    name = metric_label(metric, chapter.protocol)
+    value = (run.summary.metrics or {}).get(metric)
+    score = "" if value is None else f"{name} {shown(value, 4)}"
+    if run.summary.is_untrained:
+        score = "not trained (final.top_k=0)"
+    classes = run.record.space_settings.get("num_classes")
+    order = f"one column for each of {classes} classes" if classes else ""
+    architecture = run.record.architecture or {}
+    choices = architecture.get("choices", {})
+    table = Table(
+        f"Decisions of {run.name}",
+        ("Decision", "Option"),
+        [[Cell(decision), Cell(option)] for decision, option in choices.items()],
+    )
+    return Detail(
+        title=f"seed {run.summary.seed}",
+        score=score,
+        grid=embed_grid(run.grid, grid_bytes) if run.grid is not None else None,
+        grid_text=", ".join(filter(None, (f"Images made by {run.name}", score, order))),
+        grid_note=order,
+        architecture=str(architecture.get("id", "")),
+        drawings=[(graph.title, draw_graph(graph, of=run.name)) for graph in graphs_of(run.record)],
+        choices=table if choices else None,
+        front=_front_table(chapter, run) if run.record.front else None,
+    )
+
+
+def _front_table(chapter: Chapter, run: Run) -> Table:
+    """What no other architecture beats in every objective: of the search, and of the finalists."""
+    record = run.record
+    names = list(dict.fromkeys(name for point in record.front for name in point["values"]))
+    rows = [
+        [
+            Cell(str(point["architecture"]["id"])),
+            Cell({"search": "in the search", "final": "after training"}[point["phase"]]),
+            *(_value_cell(point["values"].get(name)) for name in names),
+        ]
+        for point in record.front
+    ]
+    headers = ["Architecture", "Scored", *(searched_label(chapter, name) for name in names)]
+    numeric = frozenset(range(2, len(headers)))
+    return Table(f"Pareto fronts of {run.name}", headers, rows, numeric)
+
+
+def _value_cell(value: float | None) -> Cell:
+    return Cell("" if value is None else shown(value, 4), value)
+
+
+# Provenance
+
+
+def run_table(chapter: Chapter) -> Table:
+    """One line for each run: what it was made with, on what, when, and how it ended."""
+    metric = chapter.board.ranked_by
+    headers = (
+        *("Run", "Seed", "Status", metric_label(metric, chapter.protocol), "Parameters G"),
+        *("Time", "Memory", "Hardware", "Versions", "Commit", "Settings", "Started", "Run id"),
+    )
+    rows = [_run_cells(run, metric) for run in chapter.runs]
+    return Table(
+        f"All runs under {chapter.protocol}", headers, rows, frozenset({1, 3, 4, 5, 6}), (2,)
+    )
+
+
+def _run_cells(run: Run, metric: str) -> list[Cell]:
+    summary, record = run.summary, run.record
+    value = (summary.metrics or {}).get(metric)
+    seconds = sum(phase["device_seconds"] for phase in record.cost.values())
+    told = summary.failure or "; ".join(summary.breakdowns)
+    return [
+        Cell(run.row),
+        Cell(str(summary.seed), summary.seed),
+        Cell(summary.status, note=told, mark="warn words" if told else ""),
+        Cell("" if value is None else shown(value, 4), value),
+        Cell(
+            "" if summary.generator_parameters is None else shown(summary.generator_parameters),
+            summary.generator_parameters,
+        ),
+        Cell(duration(seconds), seconds),
+        Cell(f"{record.peak_memory_bytes / 2**20:.0f} MB", record.peak_memory_bytes),
+        Cell(summary.hardware),
+        Cell(summary.versions),
+        Cell(short_commit(summary.commit)),
+        Cell(summary.config_hash),
+        Cell(summary.started[:16].replace("T", " ")),
+        Cell(summary.run_id),
+    ]
+
+
+def settings(chapter: Chapter) -> list[Setting]:
+    """The configuration of each row, without where it was run."""
+    found = []
+    for row in chapter.rows:
+        if not row.is_average_random and row.runs:
+            named = with_places(row.runs[0].record.config, lambda path: PurePath(path).name)
+            config = without_places(named)
+            config = {k: v for k, v in config.items() if k not in _PLACES}
+            text = json.dumps(config, indent=2, ensure_ascii=False)
+            found.append(Setting(row.label, row.row.config_hash, text))
+    return found
+
+
+def problem_table(problems: Sequence[Problem]) -> Table | None:
+    """What was not counted, and why; None if all was."""
+    if not problems:
+        return None
+    rows = [
+        [Cell(item.source, mark="words"), Cell(item.message, mark="words")] for item in problems
+    ]
+    return Table("Not counted, or to be known", ("Where", "What"), rows)

@@ -1,0 +1,277 @@
+"""The charts of a chapter: scores over seeds, quality against size and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from nasgan.leaderboard.rows import AVERAGE_RANDOM
+from nasgan.leaderboard.tables import metric_names
+from nasgan.metrics.table import METRICS, SIZES
+from nasgan.report.charts import Point, Reference, scatter_chart
+from nasgan.report.collect import Chapter, LabelledRow, Run
+from nasgan.report.labels import ARROWS, axis_label, direction_of, is_spread, metric_label
+from nasgan.report.palette import (
+    NEUTRAL,
+    Style,
+    key_line,
+    key_shape,
+    styles_of,
+)
+from nasgan.report.pareto import pareto_front
+from nasgan.report.scales import shown
+from nasgan.report.strips import Strip, strip_chart
+from nasgan.report.views import Cell, Figure, Key, Tab, Table
+
+__all__ = [
+    "bound_images",
+    "bound_notes",
+    "bounds",
+    "direction",
+    "line_keys",
+    "searched_label",
+    "seed_tabs",
+    "series_styles",
+    "tradeoff_keys",
+    "tradeoff_tabs",
+]
+
+
+def series_styles(chapters: Sequence[Chapter]) -> dict[str, Style]:
+    """A style for each strategy and each trained architecture, the same throughout a page."""
+    names = {row.series for chapter in chapters for row in chapter.rows}
+    return {**styles_of(names - {AVERAGE_RANDOM}), AVERAGE_RANDOM: NEUTRAL}
+
+
+def direction(chapter: Chapter, metric: str) -> str:
+    """``"min"`` or ``"max"``: of the metric, or as the runs say whose objective it is."""
+    for run in chapter.runs:
+        if run.record.objective["metric"] == metric:
+            return direction_of(metric, run.record.objective["direction"])
+    return direction_of(metric, "min")
+
+
+def searched_label(chapter: Chapter, metric: str, *, arrow: bool = False) -> str:
+    """What searches score: a metric, a size, or what an evaluator calls its scores itself.
+
+    Args:
+        chapter: the runs.
+        metric: its name.
+        arrow: whether to say where better lies.
+    """
+    if metric in SIZES:
+        return SIZES[metric].label + (ARROWS[SIZES[metric].direction] if arrow else "")
+    searched = (run.record.search_objective for run in chapter.runs)
+    own = {found["metric"]: found["direction"] for found in searched if found is not None}
+    if metric not in own or metric in METRICS:
+        return (axis_label if arrow else metric_label)(metric, chapter.protocol)
+    return metric + ARROWS[own[metric]] if arrow else metric
+
+
+def bounds(chapter: Chapter) -> Mapping[str, float]:
+    """The scores of real test images by metric; empty if no run has them."""
+    bound = _bound(chapter)
+    return {} if bound is None else bound["metrics"]
+
+
+def bound_images(chapter: Chapter) -> int:
+    """How many real test images `bounds` are of; 0 if no run has them."""
+    bound = _bound(chapter)
+    return 0 if bound is None else bound["num_images"]
+
+
+def bound_notes(chapter: Chapter) -> list[str]:
+    """What the runs say that `bounds` lack, and why; each once."""
+    return sorted({run.record.bound_note for run in chapter.runs} - {""})
+
+
+def _bound(chapter: Chapter) -> Mapping[str, Any] | None:
+    return next((run.record.bound for run in chapter.runs if run.record.bound), None)
+
+
+def line_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
+    """What the lines of a chapter's charts stand for."""
+    names = {row.series for row in chapter.rows if not row.is_average_random}
+    return [Key(key_line(styles[name]), name) for name in sorted(names)]
+
+
+# Scores over seeds
+
+
+def seed_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+    """One tab for each metric, the one behind the ranks first; one figure for each task."""
+    names = [name for name in metric_names(chapter.board.rows) if not is_spread(name)]
+    names.sort(key=lambda name: name != chapter.board.ranked_by)
+    return [
+        Tab(axis_label(metric, chapter.protocol), _seed_figures(chapter, metric, styles))
+        for metric in names
+    ]
+
+
+def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) -> list[Figure]:
+    bound = bounds(chapter).get(metric)
+    references = [] if bound is None else [Reference(bound, "real test images")]
+    sign = 1 if direction(chapter, metric) == "min" else -1
+    name = metric_label(metric, chapter.protocol)
+    figures = []
+    for task, rows in chapter.by_task.items():
+        scored = [row for row in rows if metric in row.row.metrics]
+        scored.sort(key=lambda row: sign * row.row.metrics[metric].mean)
+        if not scored:
+            continue
+        title = chapter.task_titles[task]
+        strips = [_strip(row, metric, styles) for row in scored]
+        picture = strip_chart(
+            strips,
+            x_label=axis_label(metric, chapter.protocol),
+            label=f"{name} of each seed in {title}: " + _means_in_words(strips),
+            references=references,
+        )
+        figures.append(Figure(title, picture))
+    return figures
+
+
+def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
+    summary = row.row.metrics[metric]
+    if row.is_average_random:
+        values = _random_values(row, metric)
+    else:
+        values = [
+            (run.summary.metrics[metric], f"{run.name}: {shown(run.summary.metrics[metric], 4)}")
+            for run in row.runs
+            if run.summary.metrics and metric in run.summary.metrics
+        ]
+    return Strip(
+        row.short,
+        styles[row.series],
+        values,
+        summary.mean,
+        summary.ci_low,
+        summary.ci_high,
+    )
+
+
+def _random_values(row: LabelledRow, metric: str) -> list[tuple[float, str]]:
+    """Each random architecture once, however many runs of a seed trained it."""
+    tried = {
+        (run.summary.seed, random.architecture): random.metrics[metric]
+        for run in row.runs
+        for random in run.summary.random_architectures
+        if metric in random.metrics
+    }
+    return [
+        (value, f"random architecture {name}, seed {seed}: {shown(value, 4)}")
+        for (seed, name), value in tried.items()
+    ]
+
+
+def _means_in_words(strips: Sequence[Strip]) -> str:
+    return "; ".join(f"{strip.label} mean {shown(strip.mean, 4)}" for strip in strips)
+
+
+# Quality against size and cost
+
+_Size = Callable[[Run], "float | None"]
+
+
+def _total_seconds(run: Run) -> float:
+    return sum(phase["device_seconds"] for phase in run.record.cost.values())
+
+
+_SIZES: dict[str, tuple[str, _Size]] = {
+    "Parameters of the generator": (
+        "parameters",
+        lambda run: run.summary.generator_parameters,
+    ),
+    "Multiply-adds of the generator": ("multiply-adds per image", lambda run: run.summary.macs),
+    "Cost from end to end": ("device seconds, search and final training", _total_seconds),
+}
+
+
+def tradeoff_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+    """The score behind the ranks against size and cost: a figure for each task, a point a run.
+
+    Of one task all figures are in one tab.
+    """
+    titles = chapter.task_titles
+    tabs = []
+    for title, (x_label, size) in _SIZES.items():
+        figures = []
+        for task, rows in chapter.by_task.items():
+            found = [(x, run) for run in _scored(chapter, rows) if (x := size(run)) is not None]
+            if found:
+                place = titles[task]
+                figures.append(_tradeoff(chapter, title, place, x_label, found, styles))
+        if figures:
+            tabs.append(Tab(title, figures))
+    if len(titles) > 1:
+        return tabs
+    alone = [replace(figure, title=tab.title) for tab in tabs for figure in tab.figures]
+    return [Tab("", alone)] if alone else []
+
+
+def _scored(chapter: Chapter, rows: Sequence[LabelledRow]) -> list[Run]:
+    """The runs of ``rows`` that have the score behind the ranks."""
+    metric = chapter.board.ranked_by
+    own = [run for row in rows if not row.is_average_random for run in row.runs]
+    return [run for run in own if run.summary.metrics and metric in run.summary.metrics]
+
+
+def tradeoff_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
+    """What the points stand for."""
+    names = sorted({row.series for row in chapter.rows if not row.is_average_random})
+    return [Key(key_shape(styles[name]), name) for name in names]
+
+
+def _tradeoff(
+    chapter: Chapter,
+    title: str,
+    task: str,
+    x_label: str,
+    found: Sequence[tuple[float, Run]],
+    styles: Mapping[str, Style],
+) -> Figure:
+    metric = chapter.board.ranked_by
+    name = metric_label(metric, chapter.protocol)
+    scores = {run.summary.run_id: (run.summary.metrics or {})[metric] for _, run in found}
+    smaller = direction(chapter, metric) == "min"
+    front = pareto_front(
+        [(x, scores[run.summary.run_id]) for x, run in found], smaller_is_better=smaller
+    )
+    points = [
+        Point(
+            x,
+            scores[run.summary.run_id],
+            styles[run.series],
+            f"{run.name}: {name} {shown(scores[run.summary.run_id], 4)}, {shown(x)} ({x_label})",
+        )
+        for x, run in found
+    ]
+    on_front = [run for x, run in found if (x, scores[run.summary.run_id]) in front]
+    rows = [
+        [
+            Cell(run.name),
+            Cell(shown(x), x),
+            Cell(shown(scores[run.summary.run_id], 4), scores[run.summary.run_id]),
+            Cell("yes" if run in on_front else ""),
+        ]
+        for x, run in sorted(found, key=lambda item: item[0])
+    ]
+    return Figure(
+        task,
+        scatter_chart(
+            points,
+            x_label=x_label,
+            y_label=axis_label(metric, chapter.protocol),
+            label=f"{name} against {x_label} in {task}, {len(points)} runs; on the Pareto front: "
+            + "; ".join(run.name for run in on_front[:8]),
+            front=front,
+        ),
+        table=Table(
+            f"{title}, {task}: the numbers",
+            ("Run", x_label, name, "On the front"),
+            rows,
+            frozenset({1, 2}),
+        ),
+    )

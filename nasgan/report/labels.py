@@ -1,0 +1,141 @@
+"""Names and amounts as a person reads them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from nasgan.errors import NasganError
+from nasgan.leaderboard.rows import Row
+from nasgan.metrics.protocol import Protocol, display_name
+from nasgan.metrics.table import METRICS
+from nasgan.report.scales import shown
+
+__all__ = [
+    "ARROWS",
+    "UNIT_WORDS",
+    "axis_label",
+    "direction_of",
+    "duration",
+    "fidelity_words",
+    "images_scored",
+    "in_unit",
+    "is_spread",
+    "metric_label",
+    "row_labels",
+    "series_of",
+    "short_commit",
+    "task_labels",
+]
+
+UNIT_WORDS: Mapping[str, str] = {
+    "device_seconds": "device seconds",
+    "generator_steps": "generator steps",
+    "images": "images",
+    "architectures": "architectures",
+}
+
+ARROWS: Mapping[str, str] = {"min": " ↓", "max": " ↑"}
+"""Where better lies, by direction."""
+
+_FIDELITIES: Mapping[str, str] = {
+    "shared": "with shared weights",
+    "scratch": "after a short training from scratch",
+    "table": "from a table",
+}
+
+
+def fidelity_words(fidelity: str) -> str:
+    """How a search took its scores."""
+    return _FIDELITIES.get(fidelity, fidelity)
+
+
+def metric_label(metric: str, protocol: str) -> str:
+    """The metric's name with its features, unless these are Inception's."""
+    try:
+        return display_name(metric, protocol)
+    except NasganError:
+        # A metric or a form of id that this version does not know: never shown as a plain FID.
+        return f"{metric} ({protocol})"
+
+
+def axis_label(metric: str, protocol: str) -> str:
+    """The same with an arrow to where better lies."""
+    arrow = ARROWS.get(direction_of(metric), "")
+    return metric_label(metric, protocol) + arrow
+
+
+def images_scored(protocol: str) -> int | None:
+    """How many generated images a score under the protocol is of; None if its id is not known."""
+    try:
+        return Protocol.parse(protocol).num_images
+    except NasganError:
+        return None
+
+
+def direction_of(metric: str, otherwise: str = "") -> str:
+    """``"min"`` or ``"max"``, or ``otherwise`` for a metric that is not known."""
+    return METRICS[metric].direction if metric in METRICS else otherwise
+
+
+def series_of(row: Row) -> str:
+    """What gets a colour of its own: a strategy, or a trained architecture."""
+    return f"train {row.architecture}" if row.strategy == "train" else row.strategy
+
+
+def is_spread(metric: str) -> bool:
+    """Whether it is the spread of another metric, which stands beside that one."""
+    return metric in METRICS and METRICS[metric].companion_of is not None
+
+
+def row_labels(rows: Sequence[Row]) -> list[str]:
+    """A name for each row, no two alike: those of equal names get their configuration's hash."""
+    plain = [f"{series_of(row)} · {row.space_label}" for row in rows]
+    counts = Counter(plain)
+    return [
+        name if counts[name] == 1 else f"{name} #{row.config_hash[:6]}"
+        for name, row in zip(plain, rows, strict=True)
+    ]
+
+
+def task_labels(rows: Sequence[Row]) -> list[str]:
+    """A name for each row, unlike those of its own task."""
+    counts = Counter((row.task, series_of(row)) for row in rows)
+    return [
+        name if counts[row.task, name] == 1 else f"{name} #{row.config_hash[:6]}"
+        for row in rows
+        for name in [series_of(row)]
+    ]
+
+
+def duration(seconds: float | None) -> str:
+    """A time in at most two units."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{shown(seconds, 2)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return _two(minutes, "min", rest, "s")
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return _two(hours, "h", minutes, "min")
+    days, hours = divmod(hours, 24)
+    return _two(days, "d", hours, "h")
+
+
+def _two(large: int, unit: str, small: int, smaller: str) -> str:
+    return f"{large} {unit} {small} {smaller}" if small else f"{large} {unit}"
+
+
+def in_unit(value: float | None, unit: str) -> str:
+    """An amount of a cost."""
+    if value is None:
+        return ""
+    return duration(value) if unit == "device_seconds" else shown(value)
+
+
+def short_commit(commit: str) -> str:
+    """The first digits of a commit, and whether there were changes beside it."""
+    name, plus, dirty = commit.partition("+")
+    return name[:10] + plus + dirty

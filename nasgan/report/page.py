@@ -1,0 +1,262 @@
+"""The report: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from nasgan import atomic
+from nasgan.errors import ConfigError
+from nasgan.report.board import board_table, comparison_tables, csv_uri, headlines
+from nasgan.report.checklist import Item, checklist
+from nasgan.report.collect import Chapter, Collection, collect
+from nasgan.report.courses import search_tabs, training_tabs
+from nasgan.report.details import (
+    RowDetails,
+    Setting,
+    problem_table,
+    row_details,
+    run_table,
+    settings,
+)
+from nasgan.report.figures import (
+    line_keys,
+    searched_label,
+    seed_tabs,
+    series_styles,
+    tradeoff_keys,
+    tradeoff_tabs,
+)
+from nasgan.report.grids import budget_for
+from nasgan.report.jobs import Jobs
+from nasgan.report.palette import Style
+from nasgan.report.preferences import OptionFigure, option_figures
+from nasgan.report.proxies import proxy_figures
+from nasgan.report.views import Figure, Key, Tab, Table
+
+__all__ = ["JOBS_PLACE", "Report", "build_report", "render_jobs", "render_page"]
+
+JOBS_PLACE = "<!-- jobs -->"
+"""Where a live page takes up its jobs; texts from records cannot hold it, as they are escaped."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class ChapterView:
+    """All that a chapter of the page shows; see the functions that make the parts."""
+
+    id: str
+    protocol: str
+    headlines: Sequence[tuple[str, str]]
+    facts: Sequence[tuple[str, str]]
+    board: Table
+    csv: str
+    comparison: Sequence[Table]
+    seeds: Sequence[Tab]
+    line_keys: Sequence[Key]
+    search: Sequence[Tab]
+    training: Sequence[Tab]
+    tradeoffs: Sequence[Tab]
+    tradeoff_keys: Sequence[Key]
+    details: Sequence[RowDetails]
+    options: Sequence[OptionFigure]
+    proxies: Sequence[Figure]
+    checklist: Sequence[Item]
+    runs: Table
+    settings: Sequence[Setting]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report as text.
+
+    Attributes:
+        html: the page.
+        num_runs: how many runs it is about.
+    """
+
+    html: str
+    num_runs: int
+
+    def write(self, path: str | Path) -> None:
+        """Write the page atomically.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        atomic.write_text(Path(path), self.html)
+
+
+def build_report(
+    roots: Sequence[str | Path], *, protocol: str | None = None, rank_by: str | None = None
+) -> Report:
+    """Make the report of all runs below ``roots``: the same for the same records.
+
+    Args:
+        roots: folders that hold runs, or record files.
+        protocol: the only one to show; by default each gets a chapter of its own.
+        rank_by: metric to rank by; by default as the leaderboard.
+
+    Raises:
+        ConfigError: a root does not exist, there are no runs, or none has ``protocol`` or
+            ``rank_by``.
+    """
+    collection = collect(roots, protocol=protocol, rank_by=rank_by)
+    if not collection.chapters:
+        listed = "".join(f"\n  {problem}" for problem in collection.problems)
+        raise ConfigError(
+            f"no finished runs in {', '.join(map(str, roots))}; make one (nasgan search) or say "
+            f"where they are (runs=FOLDER){listed}"
+        )
+    return Report(render_page(collection), len(collection.runs))
+
+
+def render_jobs(jobs: Jobs) -> str:
+    """What is going on, as HTML that stands at `JOBS_PLACE`."""
+    return _encodable(_environment().get_template("jobs.html.j2").render(jobs=jobs))
+
+
+def render_page(collection: Collection, *, digest: str | None = None) -> str:
+    """The page as HTML.
+
+    Args:
+        collection: the runs.
+        digest: of what a live page was made from; it asks for ``/digest`` and loads itself anew
+            when that has changed. None for a page that stands for itself.
+    """
+    styles = series_styles(collection.chapters)
+    grid_bytes = budget_for(len(collection.runs))
+    script = _asset("report.js")
+    template = _environment().get_template("page.html.j2")
+    page = template.render(
+        css=Markup(_asset("report.css")),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - a file of this package
+        policy=_policy(script, live=digest is not None),
+        version=_version(),
+        chapters=[
+            _view(f"c{k + 1}", chapter, styles, grid_bytes)
+            for k, chapter in enumerate(collection.chapters)
+        ],
+        tiles=_tiles(collection),
+        problems=problem_table(collection.problems),
+        jobs=Markup(JOBS_PLACE),  # noqa: S704 - a constant
+        digest=digest,
+    )
+    return _encodable(page)
+
+
+def _encodable(text: str) -> str:
+    """``text`` with "?" for halves of characters, which JSON and names of files can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _view(name: str, chapter: Chapter, styles: Mapping[str, Style], grid_bytes: int) -> ChapterView:
+    return ChapterView(
+        id=name,
+        protocol=chapter.protocol,
+        headlines=headlines(chapter),
+        facts=_facts(chapter),
+        board=board_table(chapter),
+        csv=csv_uri(chapter),
+        comparison=comparison_tables(chapter),
+        seeds=seed_tabs(chapter, styles),
+        line_keys=line_keys(chapter, styles),
+        search=search_tabs(chapter, styles),
+        training=training_tabs(chapter, styles),
+        tradeoffs=tradeoff_tabs(chapter, styles),
+        tradeoff_keys=tradeoff_keys(chapter, styles),
+        details=row_details(chapter, grid_bytes=grid_bytes),
+        options=option_figures(chapter),
+        proxies=proxy_figures(chapter, styles),
+        checklist=checklist(chapter),
+        runs=run_table(chapter),
+        settings=settings(chapter),
+    )
+
+
+def _tiles(collection: Collection) -> list[tuple[str, str]]:
+    runs = collection.runs
+    failed = sum(run.summary.status == "failed" for run in runs)
+    last = max((run.summary.ended for run in runs), default="")
+    strategies = {run.summary.strategy for run in runs if run.record.kind == "search"}
+    tiles = [
+        _counted(len(runs), "run", "runs"),
+        _counted(failed, "failed", "failed"),
+        _counted(len(strategies), "strategy", "strategies"),
+        _counted(len({run.summary.search_space for run in runs}), "search space", "search spaces"),
+        _counted(len({run.summary.seed for run in runs}), "seed", "seeds"),
+    ]
+    return [*tiles, (last[:10], "last run ended")] if last else tiles
+
+
+def _counted(count: int, one: str, many: str) -> tuple[str, str]:
+    return str(count), one if count == 1 else many
+
+
+def _facts(chapter: Chapter) -> list[tuple[str, str]]:
+    datasets = sorted({row.row.dataset for row in chapter.rows})
+    checksums = sorted({row.row.dataset_checksum[:12] for row in chapter.rows})
+    objectives = sorted(
+        {
+            searched_label(chapter, name)
+            for run in chapter.runs
+            if run.record.kind == "search"
+            for name in (run.record.search_metric, *run.record.objectives[1:])
+        }
+    )
+    return [
+        ("Protocol", chapter.protocol),
+        ("Images", f"{', '.join(datasets)} (checksum {', '.join(checksums)})"),
+        *([("Searches optimise", ", ".join(objectives))] if objectives else []),
+        ("Search spaces", "; ".join(chapter.spaces)),
+    ]
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["tab_limit"] = 12
+    return environment
+
+
+def _asset(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8").strip()
+
+
+def _policy(script: str, *, live: bool) -> str:
+    """The page's content security policy: its own script and nothing from anywhere else."""
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    rules: dict[str, Any] = {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    if live:
+        rules["connect-src"] = "'self'"
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _version() -> str:
+    try:
+        return metadata.version("nasgan")
+    except metadata.PackageNotFoundError:
+        return ""

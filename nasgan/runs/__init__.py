@@ -1,0 +1,1 @@
+"""What one run leaves behind: its record, history, status, environment, logs. Imports no torch."""

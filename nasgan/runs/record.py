@@ -1,0 +1,489 @@
+"""The run record: all that the leaderboard and the report know of a run, in one JSON file.
+
+Imports no torch. Costs and evaluations are held as the JSON data that `nasgan.contracts` writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from nasgan import atomic
+from nasgan.architecture import Architecture
+from nasgan.errors import ArchitectureError, ConfigError, quoted, shortened
+from nasgan.metrics.table import METRICS
+from nasgan.reading import digest_of, read_json
+from nasgan.run_settings import BESIDE_THE_RESULT, without_places
+from nasgan.runs.breakdowns import BREAKDOWN, PHASED_BREAKDOWN
+from nasgan.runs.checks import (
+    Check,
+    check_keys,
+    instance,
+    integer,
+    json_value,
+    list_of,
+    mapping_of,
+    number,
+    one_of,
+    optional,
+    refuse,
+    text,
+    utc_time,
+)
+from nasgan.runs.proxy import check_proxy
+
+__all__ = ["CONTENT", "RECORD_FILE", "RunRecord", "hash_config"]
+
+RECORD_FILE = "record.json"
+
+_FORMAT = "nasgan-record"
+_VERSION = 1
+CONTENT = ("images", "test_images", "features", "architecture")
+"""The keys of a record's ``content``."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def hash_config(
+    config: Mapping[str, Any],
+    *,
+    content: Mapping[str, str | None] | None = None,
+    ignore: Sequence[str] = (),
+) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of an experiment: its settings and its data.
+
+    Equal for the seeds of one experiment: the seed, the device, the loggers, and how often a
+    checkpoint is made are left out; so is where the images, the weights of the features and a given
+    architecture lie: ``content`` says what they are.
+
+    Args:
+        config: the resolved configuration as JSON data.
+        content: that of the `RunRecord`. None where a record has none, as they were before there
+            was one: paths count then.
+        ignore: further top-level keys to leave out.
+    """
+    left_out = BESIDE_THE_RESULT.union(ignore)
+    if content is not None:
+        config = {**without_places(config), "content": dict(content)}
+        left_out |= {"architecture"}
+    kept = {key: value for key, value in config.items() if key not in left_out}
+    canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished run: what was run, on what, at what cost, and what came of it.
+
+    Attributes:
+        run_id: unique name of the run.
+        kind: a search, or the training of one given architecture.
+        status: ``"failed"`` if the run ended without a result; failures are results too.
+        failure: why it failed; empty if it did not.
+        strategy: registered name of the strategy; ``"train"`` for that kind.
+        search_space: registered name of the space.
+        space_settings: what rebuilds the space at the widths of the result's networks.
+        dataset: identity of the image set.
+        protocol: id of the protocol that the metrics were taken under.
+        seed: the run's seed.
+        architecture: the result, as `Architecture.to_json` gives it; null if there is none.
+        architecture_name: the name it was asked for by, e.g. ``"autogan_a"``.
+        graphs: drawings of the result's networks, as `nasgan.graph.Graph.to_json` gives them;
+            checked by those who draw them.
+        decisions: the options of each decision of the search space, in the order of the integer
+            encoding.
+        metrics: the result's scores by metric.
+        per_class: of a class-conditional result, the scores that were made class by class: the
+            value for each class, in their order, by metric; else null.
+        objective: ``{"metric", "direction"}`` that the search optimised; of several the first, with
+            the others, each of the same form, under ``"others"``.
+        search_objective: the same of the search's own scores, where its evaluator names another
+            (a proxy's score is no FID); else null.
+        parameters: number of parameters, ``{"generator", "discriminator"}``.
+        macs: multiply-adds of the generator for one image.
+        finalists: evaluations of the retrained candidates, as `Evaluation.to_json` gives them.
+        search_result: without a final training (``final.top_k=0``) the search's evaluation of the
+            result, where it has scored it; else null.
+        front: of a search by several objectives, ``{"phase", "architecture", "values"}`` of each
+            architecture on a Pareto front: of the phase ``"search"`` by the search's scores, of
+            ``"final"`` those of its finalists by the scores after training, at the final widths.
+            ``values`` holds each objective's.
+        average_random: ``{"count", "failed", "metrics", "evaluations"}`` of random architectures
+            trained like the finalists: how many, how many of them failed, the mean over the
+            others, and the evaluation of each.
+        proxy_correlation: how well the search's scores foretold those after the final training, as
+            `nasgan.runs.proxy.proxy_correlation` gives it; null unless several architectures
+            have both.
+        breakdowns: ``{"phase", "generator_step", "reason"}`` of the supernet's training (phase
+            ``"search"``) and of the result's (``"final"``), where they broke down: the result is
+            what was best before.
+        bound: ``{"metrics", "num_images"}`` of the test split scored against the train split.
+        bound_note: what the bound lacks and why, or why there is none; empty if nothing.
+        cost: what was spent in the phases ``"search"`` and ``"final"``, as `Cost.to_json` gives it.
+        budget: the limits, as `Budget.to_json` gives them.
+        timers: wall-clock seconds by phase.
+        peak_memory_bytes: most memory that the device (on the CPU: the process) held.
+        config: the resolved configuration.
+        config_hash: see `hash_config`.
+        content: what the run worked with, wherever that lay: SHA-256 of the ``images`` trained on,
+            of the ``test_images``, of the network of the ``features``, and the id of the
+            ``architecture`` that a training was given; null for what there is not. Null in records
+            of before this was written.
+        experiment: name of the experiment preset.
+        environment: see `nasgan.runs.environment.collect_environment`.
+        dataset_info: ``{"checksum", "num_images"}`` of the images trained on.
+        files: SHA-256 of each file that the run left beside the record, by its path in the run's
+            folder; empty in records that are older than this field.
+        tuning_budget: in words, what was spent on tuning the settings before.
+        started: ISO 8601 time in UTC.
+        ended: ISO 8601 time in UTC.
+
+    Raises:
+        ConfigError: a field has a wrong type or value, or two fields contradict each other.
+    """
+
+    run_id: str
+    kind: Literal["search", "train"]
+    status: Literal["completed", "failed"]
+    strategy: str
+    search_space: str
+    space_settings: Mapping[str, Any]
+    dataset: str
+    protocol: str
+    seed: int
+    objective: Mapping[str, Any]
+    cost: Mapping[str, Mapping[str, float]]
+    budget: Mapping[str, float | None]
+    config: Mapping[str, Any]
+    config_hash: str
+    environment: Mapping[str, Any]
+    dataset_info: Mapping[str, Any]
+    started: str
+    ended: str
+    failure: str = ""
+    architecture: Mapping[str, Any] | None = None
+    architecture_name: str | None = None
+    graphs: Sequence[Mapping[str, Any]] = ()
+    decisions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    metrics: Mapping[str, float] | None = None
+    per_class: Mapping[str, Sequence[float]] | None = None
+    parameters: Mapping[str, int] | None = None
+    macs: int | None = None
+    finalists: Sequence[Mapping[str, Any]] = ()
+    average_random: Mapping[str, Any] | None = None
+    proxy_correlation: Mapping[str, Any] | None = None
+    breakdowns: Sequence[Mapping[str, Any]] = ()
+    bound: Mapping[str, Any] | None = None
+    bound_note: str = ""
+    timers: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+    experiment: str | None = None
+    tuning_budget: str | None = None
+    content: Mapping[str, str | None] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    search_objective: Mapping[str, Any] | None = None
+    search_result: Mapping[str, Any] | None = None
+    front: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        for name, check in _FIELDS.items():
+            check(getattr(self, name), name)
+        _check_consistency(self)
+
+    @property
+    def search_metric(self) -> str:
+        """What the scores in the search's history are of."""
+        return str((self.search_objective or self.objective)["metric"])
+
+    @property
+    def objectives(self) -> list[str]:
+        """The metrics and sizes that the search optimised, the first one first."""
+        return [each["metric"] for each in (self.objective, *self.objective.get("others", ()))]
+
+    def computed_hash(self, *, ignore: Sequence[str] = ()) -> str:
+        """What `config_hash` has to be; see `hash_config`."""
+        return hash_config(self.config, content=self.content, ignore=ignore)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON data; `from_json` reads it back."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values["finalists"] = list(self.finalists)
+        values["graphs"] = list(self.graphs)
+        values["breakdowns"] = list(self.breakdowns)
+        values["front"] = list(self.front)
+        return {"format": _FORMAT, "version": _VERSION, **values}
+
+    @classmethod
+    def from_json(cls, data: object, *, source: str = "record") -> RunRecord:
+        """Read what `to_json` wrote. ``source`` names the origin in error messages.
+
+        Raises:
+            ConfigError: foreign, of another version, or malformed; names the field.
+        """
+        if not isinstance(data, Mapping) or data.get("format") != _FORMAT:
+            raise ConfigError(
+                f"{source}: not a run record (expected a JSON object with "
+                f'"format": "{_FORMAT}", as in the record.json of a run)'
+            )
+        if data.get("version") != _VERSION:
+            raise ConfigError(
+                f"{source}: version {quoted(data.get('version'))} is not the {_VERSION} that this "
+                "nasgan reads; update nasgan"
+            )
+        values = {key: value for key, value in data.items() if key not in ("format", "version")}
+        try:
+            check_keys(values, "the record", [f for f in _FIELDS if f in values or f not in _NEWER])
+            return cls(**values)
+        except ConfigError as error:
+            newer = values.keys() - _FIELDS.keys()
+            hint = "; a newer nasgan may have made it: update nasgan" if newer else ""
+            raise ConfigError(f"{source}: {error}{hint}") from error
+
+    def differing_file(self, folder: Path, name: str) -> str:
+        """Why a file beside the record is not the one that the run left.
+
+        Args:
+            folder: of the record.
+            name: one of `files`; another, and each of an older record, is not looked at.
+
+        Returns:
+            A text for a person; empty if it is the same.
+        """
+        if name not in self.files:
+            return ""
+        try:
+            if digest_of(folder / name) == self.files[name]:
+                return ""
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+        return f"{name} is not the file that the run wrote: its SHA-256 is not the record's"
+
+    def write(self, path: str | Path) -> None:
+        """Write the record atomically.
+
+        Raises:
+            StorageError: the disk is full or the folder is not writable.
+        """
+        atomic.write_json(Path(path), self.to_json())
+
+    @classmethod
+    def read(cls, path: str | Path) -> RunRecord:
+        """Read a record file.
+
+        Raises:
+            ConfigError: the file is missing, too large, not JSON, or malformed.
+        """
+        path = Path(path)
+        try:
+            data = read_json(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot read this record: {error.strerror}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path}: not JSON: {error}") from error
+        return cls.from_json(data, source=str(path))
+
+
+def _architecture(value: Any, where: str) -> None:
+    # A record's reader then has one kind of error to handle.
+    try:
+        Architecture.from_json(value, source=where)
+    except ArchitectureError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _scores(value: Any, where: str) -> None:
+    mapping_of(number())(value, where)
+    for name, score in value.items():
+        _within_bounds(name, score, f"{where}.{name}")
+
+
+def _scores_by_class(value: Any, where: str) -> None:
+    mapping_of(list_of(number()))(value, where)
+    for name, scores in value.items():
+        for k, score in enumerate(scores):
+            _within_bounds(name, score, f"{where}.{name}[{k}]")
+
+
+def _within_bounds(metric: str, score: float, where: str) -> None:
+    """Refuse what the metric cannot give; one that is unknown here may give anything."""
+    if metric in METRICS and not METRICS[metric].holds(score):
+        raise refuse(where, METRICS[metric].range, score)
+
+
+_COST = instance(
+    {
+        "architectures": integer(),
+        "generator_steps": integer(),
+        "images": integer(),
+        "device_seconds": number(least=0),
+    }
+)
+_ONE_OBJECTIVE = {"metric": text(), "direction": one_of("min", "max")}
+_OBJECTIVE = instance(_ONE_OBJECTIVE, maybe={"others": list_of(instance(_ONE_OBJECTIVE))})
+_LIMIT = optional(number(least=0))
+_BUDGET = instance(
+    dict.fromkeys(("architectures", "generator_steps", "images", "device_seconds"), _LIMIT)
+)
+_EVALUATION = instance(
+    {
+        "architecture": _architecture,
+        "metrics": _scores,
+        "score": optional(number()),
+        "fidelity": text(),
+        "generator_steps": integer(),
+        "cost": _COST,
+        "failure": text(empty=True),
+    },
+    maybe={"breakdown": BREAKDOWN, "parent": text()},
+)
+_ON_A_FRONT = instance(
+    {
+        "phase": one_of("search", "final"),
+        "architecture": _architecture,
+        "values": mapping_of(number()),
+    }
+)
+
+
+def _json_object(value: Any, where: str) -> None:
+    instance({}, others=True)(value, where)
+    json_value(value, where)
+
+
+def _options(value: Any, where: str) -> None:
+    names = value.values() if isinstance(value, Mapping) else ()
+    # Thousands of records are read at once, so what is right is seen at one glance.
+    if not isinstance(value, Mapping) or not all(
+        isinstance(options, list | tuple) and all(isinstance(name, str) for name in options)
+        for options in names
+    ):
+        mapping_of(list_of(text(empty=True)))(value, where)
+
+
+def _digests(value: Any, where: str) -> None:
+    mapping_of(text())(value, where)
+    for name, digest in value.items():
+        if not _DIGEST.fullmatch(digest):
+            raise ConfigError(
+                f"{where}.{shortened(name)} must be 64 hexadecimal digits, got {quoted(digest)}"
+            )
+
+
+# Records that were written before these fields were there lack them.
+_NEWER = frozenset(
+    {
+        "bound_note",
+        "breakdowns",
+        "content",
+        "decisions",
+        "files",
+        "front",
+        "graphs",
+        "per_class",
+        "proxy_correlation",
+        "search_objective",
+        "search_result",
+    }
+)
+
+_FIELDS: dict[str, Check] = {
+    "run_id": text(),
+    "kind": one_of("search", "train"),
+    "status": one_of("completed", "failed"),
+    "failure": text(empty=True),
+    "strategy": text(),
+    "search_space": text(),
+    "space_settings": _json_object,
+    "dataset": text(),
+    "protocol": text(),
+    "seed": integer(),
+    "architecture": optional(_architecture),
+    "architecture_name": optional(text()),
+    "graphs": list_of(instance({}, others=True)),
+    "decisions": _options,
+    "metrics": optional(_scores),
+    "per_class": optional(_scores_by_class),
+    "objective": _OBJECTIVE,
+    "search_objective": optional(_OBJECTIVE),
+    "search_result": optional(_EVALUATION),
+    "front": list_of(_ON_A_FRONT),
+    "parameters": optional(instance({"generator": integer(), "discriminator": integer()})),
+    "macs": optional(integer()),
+    "finalists": list_of(_EVALUATION),
+    "average_random": optional(
+        instance(
+            {
+                "count": integer(),
+                "failed": integer(),
+                "metrics": _scores,
+                "evaluations": list_of(_EVALUATION),
+            }
+        )
+    ),
+    "proxy_correlation": optional(check_proxy),
+    "breakdowns": list_of(PHASED_BREAKDOWN),
+    "bound": optional(instance({"metrics": _scores, "num_images": integer()})),
+    "bound_note": text(empty=True),
+    "cost": instance({"search": _COST, "final": _COST}),
+    "budget": _BUDGET,
+    "timers": mapping_of(number(least=0)),
+    "peak_memory_bytes": integer(),
+    "config": _json_object,
+    "config_hash": text(),
+    "content": optional(instance(dict.fromkeys(CONTENT, optional(text())))),
+    "experiment": optional(text()),
+    "environment": _json_object,
+    "dataset_info": instance({"checksum": text(), "num_images": integer()}, others=True),
+    "tuning_budget": optional(text()),
+    "files": _digests,
+    "started": utc_time,
+    "ended": utc_time,
+}
+
+
+def _check_consistency(record: RunRecord) -> None:
+    failed = record.status == "failed"
+    if failed != bool(record.failure):
+        raise ConfigError(
+            "failure must give the reason of a failed run and be empty for a completed one, "
+            f"got {quoted(record.failure)} with status {record.status!r}"
+        )
+    if not failed and record.architecture is None:
+        raise ConfigError("architecture must not be null in a completed run")
+    if (record.kind == "train") != (record.strategy == "train"):
+        raise ConfigError(
+            f"strategy must be 'train' exactly for kind 'train', got {quoted(record.strategy)} "
+            f"with kind {record.kind!r}"
+        )
+    for point in record.front:
+        if set(point["values"]) != set(_front_names(record, point["phase"])):
+            raise ConfigError(
+                f"front: an architecture of the phase {point['phase']!r} must have the values "
+                f"{', '.join(_front_names(record, point['phase']))}, got "
+                f"{', '.join(point['values'])}"
+            )
+    if record.ended < record.started:
+        raise ConfigError(f"ended ({record.ended}) must not lie before started ({record.started})")
+    if record.content is not None and record.content["images"] != record.dataset_info["checksum"]:
+        raise ConfigError("content.images must be the checksum of dataset_info")
+    optional(integer())(record.space_settings.get("num_classes"), "space_settings.num_classes")
+    average = record.average_random
+    if average is not None:
+        evaluations = average["evaluations"]
+        failures = sum(bool(evaluation["failure"]) for evaluation in evaluations)
+        if (average["count"], average["failed"]) != (len(evaluations), failures):
+            raise ConfigError(
+                f"average_random.count and .failed must be {len(evaluations)} and {failures}, as "
+                f"its evaluations are, got {average['count']} and {average['failed']}"
+            )
+
+
+def _front_names(record: RunRecord, phase: str) -> list[str]:
+    """The objectives of a front: a search's own first one may have another name."""
+    first = record.search_metric if phase == "search" else record.objectives[0]
+    return [first, *record.objectives[1:]]
