@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ from nasgan.cli.console import say, table
 from nasgan.errors import ConfigError, UnknownNameError, quoted
 
 if TYPE_CHECKING:
-    from nasgan.engine.simulations import SearchLine
+    from nasgan.engine.simulations import SearchLine, Simulations
     from nasgan.leaderboard.bootstrap import Summary
 
-__all__ = ["run", "settings_of"]
+__all__ = ["asked_of", "run", "settings_of"]
 
 _ABOUT = """\
 Runs searches on a table instead of training anything: each is charged what its trainings would have
@@ -87,16 +87,20 @@ def settings_of(words: Sequence[str]) -> dict[str, Any]:
     return {str(key): value for key, value in merged.items()}
 
 
-def _simulate(settings: dict[str, Any]) -> int:
-    from nasgan.engine.simulations import Simulations, read_manifest, run_simulations, summary_of
-    from nasgan.machine import usable_cores
+def asked_of(settings: Mapping[str, Any]) -> Simulations:
+    """What ``settings`` ask for, with the strategies composed for the table's lengths.
+
+    Raises:
+        NasganError: bad input.
+    """
+    from nasgan.engine.simulations import Simulations
     from nasgan.tabular.table import load_table
 
     steps = load_table(settings["table"]).steps
     budget = dict(settings["budget"])
     if all(limit is None for limit in budget.values()):
         budget["generator_steps"] = _TRAININGS * steps[-1]
-    asked = Simulations(
+    return Simulations(
         table=str(settings["table"]),
         strategies=_strategies(settings["strategy"], steps, budget),
         seeds=int(settings["seeds"]),
@@ -104,6 +108,13 @@ def _simulate(settings: dict[str, Any]) -> int:
         metric=str(settings["objective"]),
         baseline=_RANDOM,
     )
+
+
+def _simulate(settings: Mapping[str, Any]) -> int:
+    from nasgan.engine.simulations import read_manifest, run_simulations, summary_of
+    from nasgan.machine import usable_cores
+
+    asked = asked_of(settings)
     out = Path(str(settings["out"])).expanduser()
     workers = usable_cores() if settings["workers"] is None else int(settings["workers"])
     records = list(run_simulations(asked, out, workers=workers))
@@ -136,6 +147,10 @@ def _strategies(
     for name in names:
         if name != _RANDOM:
             nodes[name] = compose("search", [f"strategy={name}", *lengths])["strategy"]
+    for name, node in nodes.items():
+        # Equal budgets: who ends after one bracket begins the next.
+        if name != _RANDOM and "brackets" in node:
+            node["brackets"] = None
     return nodes
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from scipy.stats import rankdata
 
 from nasgan import atomic
@@ -26,7 +28,14 @@ from nasgan.reading import read_json
 from nasgan.runs.environment import nasgan_build
 from nasgan.tabular.table import load_table
 
-__all__ = ["SearchLine", "Simulations", "read_manifest", "run_simulations", "summary_of"]
+__all__ = [
+    "SearchLine",
+    "Simulations",
+    "read_manifest",
+    "run_simulations",
+    "simulate_one",
+    "summary_of",
+]
 
 RECORDS_FILE = "simulations.jsonl"
 MANIFEST_FILE = "simulations.json"
@@ -80,13 +89,33 @@ class _Work:
 
     def __call__(self, slot: int, search: tuple[str, int]) -> dict[str, Any]:
         del slot
-        name, seed = search
-        asked, trainings = self.asked, _opened(self.asked.table)
-        objective = Objective(asked.metric, metric_info(asked.metric).direction)
-        budget = Budget(**asked.budget)  # type: ignore[arg-type]
-        run = TableRun(trainings.space, trainings, objective, budget, seed=seed)
-        strategy = build_node(asked.strategies[name], where=f"strategy={name}", base=SearchStrategy)
+        return simulate_one(self.asked, *search)
+
+
+def simulate_one(asked: Simulations, name: str, seed: int) -> dict[str, Any]:
+    """Simulate the search of the strategy ``name`` with ``seed``: its record.
+
+    Raises:
+        NasganError: the table is missing, damaged, or does not fit.
+    """
+    trainings = _opened(asked.table)
+    objective = Objective(asked.metric, metric_info(asked.metric).direction)
+    budget = Budget(**asked.budget)  # type: ignore[arg-type]
+    run = TableRun(trainings.space, trainings, objective, budget, seed=seed)
+    strategy = build_node(asked.strategies[name], where=f"strategy={name}", base=SearchStrategy)
+    with _one_thread():
         return dict(simulate(strategy, run, trainings, name=name).to_json())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The small networks of strategies take no more, and another process runs on the next core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[dict[str, Any]]:
@@ -102,6 +131,7 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
     trainings = _opened(asked.table)
     if asked.metric not in trainings.metrics:
         raise ConfigError(f"objective={asked.metric}: the table has {', '.join(trainings.metrics)}")
+    trainings.prepare(asked.metric)
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
     done: dict[tuple[str, int], dict[str, Any]] = {}
     if workers == 1:

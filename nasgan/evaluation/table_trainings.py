@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = ["TableTrainings", "settings_of_space"]
 
 # Larger spaces are not listed to see whether a table holds them whole.
 _MOST_LISTED = 100_000
+_MOST_KEPT = 2000
 
 
 class TableTrainings:
@@ -54,6 +55,8 @@ class TableTrainings:
         self.space = space
         self.is_exact = _holds_all(table, space)
         self._judged: dict[tuple[str, str], float | None] = {}
+        # A multi-fidelity search asks for a training once a rung.
+        self._training = lru_cache(_MOST_KEPT)(self._find)
 
     @property
     def steps(self) -> Sequence[int]:
@@ -77,9 +80,18 @@ class TableTrainings:
         """See `Trainings`."""
         return Protocol.parse(self.table.protocol).num_images
 
+    def prepare(self, metric: str) -> None:
+        """Fit what searches for ``metric`` ask of the surrogate: processes then find it cached."""
+        if not self.is_exact:
+            architecture = self.table.architectures[0]
+            self._drawn(architecture, 0)
+            self.judged(architecture, metric)
+
     def training(self, architecture: Architecture, seed: int) -> SimulatedTraining:
         """See `Trainings`."""
-        wanted = self.table.architecture(architecture)
+        return self._training(self.table.architecture(architecture), seed)
+
+    def _find(self, wanted: Architecture, seed: int) -> SimulatedTraining:
         seen = self._seen(wanted)
         if seen:
             chosen = numpy_generator(seed, "repeat", wanted.id).integers(len(seen))
@@ -102,14 +114,13 @@ class TableTrainings:
 
     def _drawn(self, architecture: Architecture, seed: int) -> SimulatedTraining:
         surrogate = self.table.surrogate
-        drawn = {
-            step: surrogate.draw(architecture, step, seed=seed, metrics=[*self.metrics, SECONDS])
-            for step in self.steps
-        }
-        seconds = drawn[self.steps[-1]][SECONDS]
-        scores = {
-            step: {name: values[name] for name in self.metrics} for step, values in drawn.items()
-        }
+        points = [(metric, step) for step in self.steps for metric in self.metrics]
+        *drawn, seconds = surrogate.draw_curve(
+            architecture, [*points, (SECONDS, self.steps[-1])], seed=seed
+        )
+        scores: dict[int, dict[str, float]] = {step: {} for step in self.steps}
+        for (metric, step), value in zip(points, drawn, strict=True):
+            scores[step][metric] = value
         luck = numpy_generator(seed, "simulated breakdown", architecture.id).random()
         if luck < surrogate.failure_probability(architecture):
             # When it happens is not modelled: the last point is lost.

@@ -40,7 +40,7 @@ class NoiseModel:
         # A column without noise has residuals of 0, and stays 0.
         self._root = _correlation_root(residuals / np.where(spreads > 0, spreads, 1.0))
 
-    def _standardised(self, column: int, level: np.ndarray) -> np.ndarray:
+    def _standardised(self, column: int | np.ndarray, level: np.ndarray) -> np.ndarray:
         return np.asarray((level - self._centre[column]) / self._scale[column])
 
     def _fit(self, residuals: np.ndarray, degrees: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -62,14 +62,14 @@ class NoiseModel:
         found: np.ndarray = minimize(loss, np.array([start, 0.0]), method="BFGS").x
         return found
 
-    def spread(self, column: int, level: np.ndarray) -> np.ndarray:
-        """Standard deviation between trainings whose mean is ``level``, (N,) of (N,)."""
-        intercept, slope = self._line[column]
-        if np.isneginf(intercept):
-            return np.zeros_like(level, dtype=np.float64)
-        # Not beyond the levels that were seen.
-        bounded = np.clip(self._standardised(column, level), -2.0, 2.0)
-        return np.asarray(np.exp(intercept + slope * bounded))
+    def spread(self, column: int | np.ndarray, level: np.ndarray) -> np.ndarray:
+        """Standard deviation between trainings whose mean is ``level``, (N,) of (N,).
+
+        ``column``: of all of them, or (N,) of each.
+        """
+        # Not beyond the levels that were seen. The intercept of no noise is minus infinity.
+        bounded = self._standardised(column, level).clip(-2.0, 2.0)
+        return np.asarray(np.exp(self._line[column, 0] + self._line[column, 1] * bounded))
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """The standard normal residuals of one training, correlated, (C,)."""

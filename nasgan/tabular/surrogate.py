@@ -7,34 +7,23 @@ the mean. Nothing fitted is ever shipped: the table's rows are, and a fit takes 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import KFold
+from sklearn.linear_model import LogisticRegression
 
 from nasgan.architecture import Architecture, Decision
 from nasgan.errors import NasganError
 from nasgan.randomness import derive_seed, numpy_generator
 from nasgan.tabular.noise import NoiseModel
+from nasgan.tabular.score_model import FitStore, ScoreModel, ScoreModels
 
-__all__ = ["ArchitectureFeatures", "Prediction", "ScoreModel", "Surrogate"]
+__all__ = ["ArchitectureFeatures", "Prediction", "Surrogate"]
 
-_TREES = {
-    "n_estimators": 150,
-    "max_depth": 3,
-    "learning_rate": 0.06,
-    "subsample": 0.7,
-    "max_features": 0.3,
-    "min_samples_leaf": 3,
-}
-_ENSEMBLE = 5
-_FOLDS = 5
-_PENALTIES = np.logspace(-1, 3, 9)
 # Fewer failures tell no architectures apart: all get the table's rate.
 _LEAST_FAILURES = 8
 
@@ -82,61 +71,6 @@ class Prediction:
     std: float
 
 
-class ScoreModel:
-    """Boosted trees and a ridge regression, blended by how well each predicts held-out folds.
-
-    Args:
-        features: (A, F), a row an architecture.
-        scores: (A,), its mean score over seeds, on the scale of the model.
-        weights: (A,), how far each mean is to be trusted.
-        seed: of the folds and the trees.
-    """
-
-    def __init__(
-        self, features: np.ndarray, scores: np.ndarray, weights: np.ndarray, *, seed: int
-    ) -> None:
-        self._seed = seed % 2**32
-        self.share_of_trees = self._blend(features, scores, weights)
-        self._trees = [
-            self._fit_trees(features, scores, weights, number) for number in range(_ENSEMBLE)
-        ]
-        self._ridge = _fit_ridge(features, scores, weights)
-
-    def _fit_trees(
-        self, features: np.ndarray, scores: np.ndarray, weights: np.ndarray, number: int
-    ) -> GradientBoostingRegressor:
-        trees = GradientBoostingRegressor(**_TREES, random_state=(self._seed + number) % 2**32)
-        return trees.fit(features, scores, sample_weight=weights)
-
-    def _blend(self, features: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-        if len(scores) < 2 * _FOLDS:
-            return 0.0
-        trees, ridge = np.empty_like(scores), np.empty_like(scores)
-        folds = KFold(_FOLDS, shuffle=True, random_state=self._seed)
-        for kept, held in folds.split(features):
-            parts = features[kept], scores[kept], weights[kept]
-            trees[held] = self._fit_trees(*parts, 0).predict(features[held])
-            ridge[held] = _fit_ridge(*parts).predict(features[held])
-        apart = trees - ridge
-        # Least squares in the share, kept within [0, 1].
-        gain = float(weights @ (apart * (scores - ridge)))
-        size = float(weights @ apart**2)
-        return float(np.clip(gain / size, 0.0, 1.0)) if size > 0 else 0.0
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """Predicted means, (N,)."""
-        ridge: np.ndarray = self._ridge.predict(features)
-        if self.share_of_trees == 0.0:
-            return ridge
-        trees = np.mean([each.predict(features) for each in self._trees], axis=0)
-        blend: np.ndarray = self.share_of_trees * trees + (1 - self.share_of_trees) * ridge
-        return blend
-
-
-def _fit_ridge(features: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> RidgeCV:
-    return RidgeCV(alphas=_PENALTIES).fit(features, scores, sample_weight=weights)
-
-
 class Surrogate:
     """Predicts the scores of any architecture of a table's space at its recorded steps.
 
@@ -146,6 +80,7 @@ class Surrogate:
         steps: generator steps of the recorded points, S, ascending.
         scores: by metric (N, S); NaN where a training had broken down.
         seed: of everything random in the fit.
+        store: keeps what was fitted; None: nothing is kept.
 
     Raises:
         NasganError: no architecture was trained twice, so that the noise is unknown.
@@ -159,6 +94,7 @@ class Surrogate:
         scores: Mapping[str, np.ndarray],
         *,
         seed: int = 0,
+        store: FitStore | None = None,
     ) -> None:
         self.steps = tuple(steps)
         self.metrics = tuple(scores)
@@ -179,6 +115,8 @@ class Surrogate:
             axis=1,
         )
         self._models: dict[int, ScoreModel] = {}
+        self._together: dict[tuple[int, ...], ScoreModels] = {}
+        self._store = store or FitStore(None)
         if max(Counter(self._group.tolist()).values(), default=0) < 2:
             raise NasganError(
                 "a surrogate needs architectures trained with two seeds or more, to know the noise "
@@ -223,12 +161,9 @@ class Surrogate:
             # What is known of each architecture: the spread between them, and its own noise.
             variances = between + within / counts[known]
             weights = 1.0 / np.where(variances > 0, variances, 1.0)
-            self._models[column] = ScoreModel(
-                self._encoded[known],
-                means[known],
-                weights / weights.mean(),
-                seed=derive_seed(self._seed, "surrogate", column),
-            )
+            parts = self._encoded[known], means[known], weights / weights.mean()
+            seed = derive_seed(self._seed, "surrogate", column)
+            self._models[column] = self._store.get(*parts, seed=seed)
         return self._models[column]
 
     def location(self, metric: str, architectures: Sequence[Architecture], step: int) -> np.ndarray:
@@ -279,15 +214,28 @@ class Surrogate:
             NasganError: as `predict`.
         """
         names = self.metrics if metrics is None else metrics
-        columns = [self._column(name, step) for name in names]
+        drawn = self.draw_curve(architecture, [(name, step) for name in names], seed=seed)
+        return dict(zip(names, drawn, strict=True))
+
+    def draw_curve(
+        self, architecture: Architecture, points: Sequence[tuple[str, int]], *, seed: int
+    ) -> list[float]:
+        """What `draw` gives, at each metric and step of ``points``.
+
+        Raises:
+            NasganError: as `predict`.
+        """
+        columns = tuple(self._column(metric, step) for metric, step in points)
+        if columns not in self._together:
+            self._together[columns] = ScoreModels([self._model(column) for column in columns])
         normal = self.noise.draw(numpy_generator(seed, "simulated training", architecture.id))
-        features = self._features([architecture])
-        drawn = {}
-        for name, column in zip(names, columns, strict=True):
-            location = self._model(column).predict(features)
-            value = float((location + self.noise.spread(column, location) * normal[column])[0])
-            drawn[name] = float(np.exp(value)) if self._logarithmic[name] else value
-        return drawn
+        locations = self._together[columns].predict(self._features([architecture])[0])
+        picked = np.array(columns)
+        values = locations + self.noise.spread(picked, locations) * normal[picked]
+        return [
+            math.exp(value) if self._logarithmic[metric] else float(value)
+            for (metric, _), value in zip(points, values, strict=True)
+        ]
 
     def failure_probability(self, architecture: Architecture) -> float:
         """How probable it is that a training of ``architecture`` breaks down."""

@@ -264,7 +264,7 @@ class Table:
 
     @cached_property
     def surrogate(self) -> Surrogate:
-        """Fitted from the rows on first use, in seconds; the same each time.
+        """Fitted from the rows on first use, in seconds, and cached; the same each time.
 
         Beside the metrics it predicts the device's seconds.
 
@@ -272,12 +272,18 @@ class Table:
             NasganError: nothing was trained with two seeds.
         """
         # scikit-learn: not for those who only read.
+        from nasgan.metrics.cache import default_cache_dir
+        from nasgan.tabular.score_model import FitStore
         from nasgan.tabular.surrogate import Surrogate
 
         scores = {name: self.scores[:, :, k] for k, name in enumerate(self.metrics)}
         architectures = [self._architecture(options) for options in self.options]
         return Surrogate(
-            self.decisions, architectures, self.steps, {**scores, SECONDS: self.seconds}
+            self.decisions,
+            architectures,
+            self.steps,
+            {**scores, SECONDS: self.seconds},
+            store=FitStore(default_cache_dir()),
         )
 
     def predict(self, architecture: object, *, step: int | None = None) -> dict[str, Prediction]:

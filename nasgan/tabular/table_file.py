@@ -55,8 +55,14 @@ def write_table_file(
     atomic.write_bytes(path, buffer.getvalue())
 
 
-def read_table_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def read_table_file(
+    path: Path, expected: str = FORMAT
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The manifest and the arrays of a table's file.
+
+    Args:
+        path: the file.
+        expected: its format, where it is another one of arrays with a manifest.
 
     Raises:
         TableError: it is missing, foreign, of a newer format, or a checksum does not fit.
@@ -67,7 +73,7 @@ def read_table_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
                 raise ValueError("it is too large to be a table")
             members = {name: archive.read(name) for name in archive.namelist()}
         manifest = parse_json(members.pop(_MANIFEST))
-        _check_format(manifest)
+        _check_format(manifest, expected)
         _check_sums(members, manifest["checksums"])
         arrays = {
             name.removesuffix(".npy"): np.load(io.BytesIO(content), allow_pickle=False)
@@ -81,8 +87,8 @@ def read_table_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
     return manifest, arrays
 
 
-def _check_format(manifest: Any) -> None:
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+def _check_format(manifest: Any, expected: str) -> None:
+    if not isinstance(manifest, dict) or manifest.get("format") != expected:
         raise ValueError("its manifest is of another format")
     version = manifest.get("format_version")
     if type(version) is not int or version != FORMAT_VERSION:

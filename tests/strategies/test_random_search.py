@@ -82,6 +82,45 @@ def test_finalists_beyond_the_last_rung_come_from_the_rung_before(toy_run, searc
     assert lengths == [90] * 2 + [30] * 4 + [10] * 2
 
 
+def _small(brackets: int | None) -> RandomSearch:
+    return RandomSearch(num_candidates=6, min_steps=10, max_steps=30, brackets=brackets)
+
+
+def test_brackets_repeat_with_new_candidates_until_the_budget_is_spent(toy_run, search):
+    once, often = toy_run("scratch"), toy_run("scratch", generator_steps=600)
+    first = search(_small(1), once)
+    evaluations = search(_small(None), often)
+    # A bracket takes 6 x 10 + 2 x 20 steps, and begins with what a search of one bracket does.
+    assert once.ledger.spent().generator_steps == 100
+    assert often.ledger.spent().generator_steps == 600
+    assert evaluations[: len(first)] == first
+    begun = [e.architecture for e in evaluations if e.generator_steps == 10]
+    assert len(begun) == len(set(begun)) == 36
+
+
+def test_so_many_brackets_and_no_more(toy_run, search):
+    run = toy_run("scratch")
+    strategy = _small(3)
+    search(strategy, run)
+    assert run.ledger.spent().generator_steps == 300
+    assert strategy.progress() == 1.0
+    assert strategy.progress_message().startswith("bracket 3, ")
+
+
+def test_brackets_end_where_a_small_space_has_no_more(toy_run, search):
+    run = toy_run("scratch", generator_steps=10**6)
+    evaluations = search(_small(None), run)
+    begun = [e.architecture for e in evaluations if e.generator_steps == 10]
+    assert len(begun) == len(set(begun)) == ToySpace().size
+
+
+def test_brackets_without_end_need_a_budget(toy_run):
+    with pytest.raises(ConfigError, match=r"brackets=null goes on until the budget is spent"):
+        _small(None).setup(toy_run("scratch"))
+    with pytest.raises(ConfigError, match="brackets must be at least 1"):
+        _small(0)
+
+
 def test_without_early_stopping_everyone_is_trained_to_the_end(toy_run, search):
     run = toy_run("scratch")
     evaluations = search(RandomSearch(num_candidates=5, halving_factor=None, max_steps=40), run)

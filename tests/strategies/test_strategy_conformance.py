@@ -28,6 +28,13 @@ def test_random_search_conforms(kind):
     check_strategy(small_random_search, evaluators=(kind,))
 
 
+def test_random_search_conforms_with_brackets():
+    check_strategy(
+        lambda: RandomSearch(num_candidates=3, min_steps=2, max_steps=8, brackets=3),
+        evaluators=("scratch",),
+    )
+
+
 def test_random_search_conforms_without_early_stopping_and_in_a_real_space():
     space = AutoGANSpace(
         image_size=16, generator_channels=4, discriminator_channels=4, latent_dim=4

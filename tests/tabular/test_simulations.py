@@ -169,6 +169,14 @@ def test_workers_change_nothing(exact, tmp_path):
     assert alone == _run(exact, tmp_path / "two", *words, "workers=2")
 
 
+def test_every_strategy_spends_the_budget(partial, tmp_path):
+    words = ("strategy=random_scratch,rl_scratch", "seeds=2", "budget.generator_steps=12000")
+    records = _run(partial, tmp_path, *words, "workers=1")
+    assert {r["strategy"] for r in records} == {"random", "random_scratch", "rl_scratch"}
+    # What is left does not pay for the next training.
+    assert all(12000 - 600 < r["spent"]["generator_steps"] <= 12000 for r in records)
+
+
 def test_a_surrogate_is_searched_too(partial, tmp_path):
     records = _run(partial, tmp_path, "seeds=2", "budget.architectures=5", "workers=1")
     assert all(r["judged"] > 0 and r["spent"]["architectures"] == 5 for r in records)

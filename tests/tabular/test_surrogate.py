@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
+from sklearn.ensemble import GradientBoostingRegressor
 
 from nasgan.architecture import Architecture, Decision
 from nasgan.errors import NasganError
+from nasgan.tabular.forest import Forest
 from nasgan.tabular.noise import NoiseModel
-from nasgan.tabular.surrogate import ArchitectureFeatures, ScoreModel, Surrogate
+from nasgan.tabular.score_model import FitStore, ScoreModel, ScoreModels
+from nasgan.tabular.surrogate import ArchitectureFeatures, Surrogate
 
 DECISIONS = [
     Decision("a", ("conv", "pool", "skip")),
@@ -97,15 +100,69 @@ def test_the_interaction_makes_trees_worth_their_share():
     trained, scores = _table(spread=0.02)
     features = ArchitectureFeatures(DECISIONS)(trained)
     targets = np.log(scores["fid"][:, 1])
-    model = ScoreModel(features, targets, np.ones(len(targets)), seed=1)
+    model = ScoreModel.fit(features, targets, np.ones(len(targets)), seed=1)
     assert model.share_of_trees > 0.5
 
 
 def test_a_linear_truth_leaves_the_ridge_its_share():
     rng = np.random.default_rng(0)
     features = rng.standard_normal((80, 6))
-    model = ScoreModel(features, features @ np.arange(6.0), np.ones(80), seed=1)
+    model = ScoreModel.fit(features, features @ np.arange(6.0), np.ones(80), seed=1)
     assert model.share_of_trees < 0.1
+
+
+def _fitted(count: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    features = rng.integers(0, 3, (count, 7)).astype(np.float64)
+    scores = features[:, 0] * features[:, 1] + 0.1 * rng.standard_normal(count)
+    return features, scores, rng.uniform(0.5, 2.0, count)
+
+
+def test_trees_as_arrays_predict_what_scikit_learn_predicts():
+    features, scores, weights = _fitted()
+    trees = GradientBoostingRegressor(n_estimators=40, max_depth=3, random_state=0)
+    trees.fit(features, scores, sample_weight=weights)
+    forest = Forest.of([stage[0].tree_ for stage in trees.estimators_], depth=3, scale=0.1)
+    constant = np.average(scores, weights=weights)
+    unseen = np.random.default_rng(4).integers(0, 3, (50, 7)).astype(np.float64)
+    assert constant + forest.predict(unseen) == pytest.approx(trees.predict(unseen), abs=1e-12)
+
+
+def test_a_tree_without_a_split_adds_its_value_everywhere():
+    flat = GradientBoostingRegressor(n_estimators=1, max_depth=3).fit(np.zeros((9, 1)), np.ones(9))
+    forest = Forest.of([flat.estimators_[0, 0].tree_], depth=3, scale=1.0)
+    assert forest.predict(np.array([[-5.0], [5.0]])).tolist() == [0.0, 0.0]
+
+
+def test_models_asked_together_predict_what_each_does():
+    features, scores, weights = _fitted()
+    parts = [(scores, weights), (features[:, 2], weights), (-scores, weights)]
+    models = [ScoreModel.fit(features, *part, seed=1) for part in parts]
+    together = ScoreModels(models).predict(features[5])
+    alone = [model.predict(features[5:6])[0] for model in models]
+    assert together == pytest.approx(alone, abs=1e-12)
+
+
+def test_a_fit_is_kept_and_found_again(tmp_path, monkeypatch):
+    parts = _fitted(count=12)
+    made = FitStore(tmp_path).get(*parts, seed=2)
+    (file,) = tmp_path.iterdir()
+    monkeypatch.setattr(ScoreModel, "fit", None)
+    found = FitStore(tmp_path).get(*parts, seed=2)
+    assert found.predict(parts[0]).tolist() == made.predict(parts[0]).tolist()
+    monkeypatch.undo()
+    file.write_bytes(file.read_bytes()[:-40])
+    again = FitStore(tmp_path).get(*parts, seed=2)
+    assert again.predict(parts[0]).tolist() == made.predict(parts[0]).tolist(), "fitted anew"
+
+
+@pytest.mark.parametrize("change", ["scores", "seed"])
+def test_another_fit_is_kept_apart(tmp_path, change):
+    features, scores, weights = _fitted(count=12)
+    FitStore(tmp_path).get(features, scores, weights, seed=2)
+    moved = scores + (change == "scores")
+    FitStore(tmp_path).get(features, moved, weights, seed=3 if change == "seed" else 2)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_predictions_are_means_and_deviations_in_the_metrics_unit(surrogate):

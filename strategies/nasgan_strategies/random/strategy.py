@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import AskTellStrategy, Evaluation, Proposal
+from nasgan.contracts import AskTellStrategy, Evaluation, Proposal, SearchRun
+from nasgan.errors import ConfigError
 from nasgan_strategies.random.halving import HalvingSchedule
 
 __all__ = ["RandomSearch"]
@@ -25,6 +26,11 @@ class RandomSearch(AskTellStrategy):
         halving_factor: with ``scratch``: share of survivors is 1 / this; null: no early stopping.
         min_steps: with ``scratch``: generator steps before the first selection.
         max_steps: with ``scratch``: generator steps of the candidates that survive to the end.
+        brackets: with ``scratch``: how often this is done, with new candidates each time; null:
+            until the budget is spent, or the space has no more.
+
+    Raises:
+        ConfigError: a setting is out of range.
     """
 
     name: ClassVar[str] = "random"
@@ -37,15 +43,33 @@ class RandomSearch(AskTellStrategy):
         halving_factor: float | None = 3.0,
         min_steps: int = 100,
         max_steps: int = 900,
+        brackets: int | None = 1,
     ) -> None:
+        if brackets is not None and brackets < 1:
+            raise ConfigError(f"strategy.brackets must be at least 1, or null, got {brackets}")
         super().__init__(supernet_steps=supernet_steps)
         if halving_factor is None:
             min_steps, halving_factor = max_steps, 2.0
         self._schedule = HalvingSchedule(num_candidates, min_steps, max_steps, halving_factor)
+        self._brackets = brackets
+        self._bracket = 0  # of those that are over
         self._rung = 0
         self._queue: list[Architecture] | None = None
         self._asked = 0
         self._scored: list[Evaluation] = []
+
+    def setup(self, run: SearchRun) -> None:
+        """See `SearchStrategy.setup`.
+
+        Raises:
+            ConfigError: brackets without end, and no budget.
+        """
+        super().setup(run)
+        if self._brackets is None and not any(run.ledger.budget.to_json().values()):
+            raise ConfigError(
+                "strategy.brackets=null goes on until the budget is spent: set "
+                "budget.generator_steps or budget.architectures"
+            )
 
     @property
     def _rungs(self) -> list[tuple[int, int | None]]:
@@ -55,7 +79,7 @@ class RandomSearch(AskTellStrategy):
 
     @property
     def finished(self) -> bool:
-        """Whether the last rung is over."""
+        """Whether the last rung of the last bracket is over."""
         return self._rung >= len(self._rungs)
 
     @property
@@ -87,17 +111,30 @@ class RandomSearch(AskTellStrategy):
             if not self._queue:
                 self._rung = len(self._rungs)
         self._asked, self._scored = 0, []
+        if self.finished:
+            self._begin_bracket()
+
+    def _begin_bracket(self) -> None:
+        """Go on with new candidates, if there shall be more brackets and the space has more."""
+        if self.run.evaluator.needs_shared_weights or self._bracket + 1 == self._brackets:
+            return
+        fresh = self._draw_candidates()
+        if fresh:
+            self._bracket, self._rung, self._queue = self._bracket + 1, 0, fresh
 
     def _draw_candidates(self) -> list[Architecture]:
-        """Distinct random architectures, or the whole of a space that has no more."""
+        """Distinct random architectures, new ones, or all that a small space still has."""
         space, rng = self.run.space, self.run.rng("candidates")
-        wanted = min(self._schedule.candidates, space.size)
+        known = {evaluation.architecture for evaluation in self.evaluations}
+        wanted = min(self._schedule.candidates, space.size - len(known))
         drawn: dict[Architecture, None] = {}
         # After repair a space may hold fewer distinct architectures than its size says.
         for _ in range(100 * wanted):
             if len(drawn) == wanted:
                 break
-            drawn[space.sample(rng)] = None
+            architecture = space.sample(rng)
+            if architecture not in known:
+                drawn[architecture] = None
         return list(drawn)
 
     def progress(self) -> float | None:
@@ -106,7 +143,9 @@ class RandomSearch(AskTellStrategy):
             scored = len(self.evaluations) / self._schedule.candidates
             return 0.7 * self.supernet_progress + 0.3 * scored
         spent = self.run.ledger.spent("search").generator_steps
-        return min(1.0, spent / self._schedule.generator_steps)
+        if self._brackets is None:
+            return None  # the budget's share is the progress
+        return min(1.0, spent / (self._brackets * self._schedule.generator_steps))
 
     def progress_message(self) -> str:
         """See `AskTellStrategy.progress_message`."""
@@ -114,8 +153,9 @@ class RandomSearch(AskTellStrategy):
             return f"candidate {len(self.evaluations)}/{self._schedule.candidates}"
         rungs = self._rungs
         rung = min(self._rung, len(rungs) - 1)
+        bracket = "" if self._brackets == 1 else f"bracket {self._bracket + 1}, "
         return (
-            f"rung {rung + 1}/{len(rungs)} ({rungs[rung][1]} steps), "
+            f"{bracket}rung {rung + 1}/{len(rungs)} ({rungs[rung][1]} steps), "
             f"candidate {len(self._scored)}/{len(self._queue or ())}"
         )
 
@@ -123,6 +163,7 @@ class RandomSearch(AskTellStrategy):
         """See `AskTellStrategy.proposer_state`."""
         queue = self._queue
         return {
+            "bracket": self._bracket,
             "rung": self._rung,
             "queue": None if queue is None else [a.to_json() for a in queue],
             "asked": self._asked,
@@ -132,6 +173,7 @@ class RandomSearch(AskTellStrategy):
     def load_proposer_state(self, state: Mapping[str, Any]) -> None:
         """See `AskTellStrategy.load_proposer_state`."""
         queue = state["queue"]
+        self._bracket = state.get("bracket", 0)  # checkpoints of before have one bracket
         self._rung = state["rung"]
         self._asked = state["asked"]
         self._queue = (
