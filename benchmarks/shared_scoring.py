@@ -27,11 +27,11 @@ from torch import nn
 
 from nasgan.contracts import Ledger, Objective, Proposal, inherit_weights
 from nasgan.data import ImageSet, load_digits
-from nasgan.evaluation import EvaluationContext, SharedEvaluator
+from nasgan.evaluation import Run, SharedEvaluator
 from nasgan.metrics import build_harness, make_features, to_uint8
 from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.randomness import numpy_generator, torch_generator
-from nasgan.training import SupernetTraining, TrainerSettings
+from nasgan.training import TrainerSettings
 from nasgan_search_spaces.autogan.space import AutoGANSpace
 
 SEED = 0
@@ -57,27 +57,18 @@ class Bench:
         self.harness = build_harness(
             images, self.extractor, num_images=options.images, cache_dir=folder
         )
-        ledger = Ledger()
-        shared = SupernetTraining(
-            space,
-            images,
-            TrainerSettings(generator_batch_size=16, discriminator_batch_size=8),
-            ledger=ledger,
-            seed=SEED,
-            device=options.device,
-        )
-        context = EvaluationContext(
+        run = Run(
             space=space,
             images=images,
-            trainer=shared.trainer.settings,
+            trainer_settings=TrainerSettings(generator_batch_size=16, discriminator_batch_size=8),
             harness=self.harness,
             objective=Objective("fid", "min"),
-            ledger=ledger,
+            ledger=Ledger(),
             seed=SEED,
             device=options.device,
             folder=folder,
-            shared_weights=lambda: shared,
         )
+        shared = run.shared_weights
         rng = numpy_generator(SEED, "candidates")
         architectures = [space.sample(rng) for _ in range(options.candidates)]
         # Running statistics that are not those of fresh layers: a few steps along the paths.
@@ -85,11 +76,11 @@ class Bench:
             shared.train(lambda: architecture, generator_steps=1)  # noqa: B023
         self.proposals = [Proposal(architecture) for architecture in architectures]
         self.evaluator = SharedEvaluator(
-            context,
             num_images=options.images,
             together=options.candidates,
             metrics=options.metrics,
         )
+        run.score_with(self.evaluator)
         self.networks = []
         for architecture in architectures:
             network = space.build_generator(architecture).to(options.device)
@@ -99,11 +90,11 @@ class Bench:
 
     def score(self) -> list[dict[str, float]]:
         """The scores of the group."""
-        return [dict(made.metrics) for made in self.evaluator.score(self.proposals)]
+        return [dict(made.metrics) for made in self.evaluator.score_together(self.proposals)]
 
     def alone(self) -> list[dict[str, float]]:
         """The scores of each candidate by itself."""
-        return [dict(self.evaluator.score([one])[0].metrics) for one in self.proposals]
+        return [dict(self.evaluator.score_together([one])[0].metrics) for one in self.proposals]
 
     def generate(self) -> None:
         """The images of every candidate, and their features."""

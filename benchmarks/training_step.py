@@ -30,11 +30,11 @@ from torch._dynamo.utils import counters
 from benchmarks.input_pipeline import PilImages, published_batches
 from benchmarks.plain_autogan import PlainDiscriminator, PlainGenerator, PlainStep
 from nasgan.contracts import Supernet
+from nasgan.contracts.trainer_settings import CUDA_GRAPHS
 from nasgan.data import ImageSet, ShuffledBatches
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded, torch_generator
 from nasgan.training import AdversarialTrainer, TrainerSettings
-from nasgan.training.settings import CUDA_GRAPHS
 from nasgan_search_spaces.autogan.published import AUTOGAN_A
 from nasgan_search_spaces.autogan.space import AutoGANSpace
 

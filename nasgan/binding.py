@@ -26,7 +26,6 @@ __all__ = [
     "check_node",
     "check_values",
     "is_accepted",
-    "made_class",
     "make_plugin",
     "named_targets",
     "type_hints",
@@ -63,21 +62,6 @@ def check_node(
     """
     target = _locate(node, where, base)
     _bind(target, _arguments(node, ignore), where, frozenset(supplied), build=False)
-
-
-def made_class(node: Mapping[str, Any], *, where: str, base: type) -> type:
-    """The class whose instance `build_node` would give, as far as the target's signature says.
-
-    Args:
-        node: as in `check_node`.
-        where: as in `check_node`.
-        base: as in `check_node`.
-
-    Raises:
-        ConfigError: as in `check_node`, the arguments aside.
-        PluginError: as in `check_node`.
-    """
-    return _made_by(_locate(node, where, base), base)
 
 
 def build_node(

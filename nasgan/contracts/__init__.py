@@ -1,4 +1,4 @@
-"""The contracts: everything that the author of a search space or a strategy imports."""
+"""The contracts: what the author of a strategy, a search space or an evaluator imports."""
 
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
@@ -11,12 +11,13 @@ from nasgan.contracts.evaluation import (
     Evaluator,
     Objective,
     Proposal,
+    SimpleEvaluator,
 )
 from nasgan.contracts.narrowing import narrowed
 from nasgan.contracts.pool import EvaluationPool
+from nasgan.contracts.run import SearchRun
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
 from nasgan.contracts.strategy import (
-    SearchRun,
     SearchStrategy,
     SharedWeights,
     StepLosses,
@@ -29,6 +30,7 @@ from nasgan.contracts.supernet import (
     inherit_weights,
     mix_options,
 )
+from nasgan.contracts.trainer_settings import HealthSettings, TrainerSettings
 from nasgan.contracts.training import DrawnWeights, PairWeights, RealImages, TrainingSteps
 from nasgan.graph import Edge, Graph, Node
 
@@ -49,6 +51,7 @@ __all__ = [
     "Evaluator",
     "Graph",
     "HalfWeights",
+    "HealthSettings",
     "Ledger",
     "NetworkSettings",
     "Node",
@@ -61,9 +64,11 @@ __all__ = [
     "SearchSpace",
     "SearchStrategy",
     "SharedWeights",
+    "SimpleEvaluator",
     "StepLosses",
     "StepReport",
     "Supernet",
+    "TrainerSettings",
     "TrainingSteps",
     "check_weights",
     "chosen_option",

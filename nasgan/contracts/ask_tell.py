@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts.evaluation import Evaluation, Proposal
-from nasgan.contracts.strategy import SearchRun, SearchStrategy, StepReport
+from nasgan.contracts.run import SearchRun
+from nasgan.contracts.strategy import SearchStrategy, StepReport
 from nasgan.errors import BudgetExhausted, ConfigError, PluginError, plugin_name
 
 __all__ = ["AskTellStrategy", "option_frequencies"]

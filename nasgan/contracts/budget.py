@@ -36,6 +36,14 @@ class Cost:
             device_seconds=self.device_seconds + other.device_seconds,
         )
 
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            architectures=self.architectures - other.architectures,
+            generator_steps=self.generator_steps - other.generator_steps,
+            images=self.images - other.images,
+            device_seconds=self.device_seconds - other.device_seconds,
+        )
+
     def to_json(self) -> dict[str, float]:
         """The four amounts by name."""
         return asdict(self)

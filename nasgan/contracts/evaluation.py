@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from nasgan.architecture import Architecture, Part
 from nasgan.contracts.budget import Cost
+from nasgan.errors import PluginError, TrainingDiverged, plugin_name
 
-__all__ = ["Breakdown", "Evaluation", "EvaluationTask", "Evaluator", "Objective", "Proposal"]
+if TYPE_CHECKING:
+    from nasgan.contracts.run import SearchRun
+
+__all__ = [
+    "Breakdown",
+    "Evaluation",
+    "EvaluationTask",
+    "Evaluator",
+    "Objective",
+    "Proposal",
+    "SimpleEvaluator",
+]
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """How a training ended before its time, see `nasgan.training.settings.HealthSettings`.
+    """How a training ended before its time, see `nasgan.contracts.trainer_settings.HealthSettings`.
 
     Attributes:
         reason: in words.
@@ -143,7 +156,7 @@ class Evaluation:
 
 
 class EvaluationTask(ABC):
-    """One candidate's evaluation in progress; advanced in small pieces that a checkpoint can part.
+    """Evaluations in progress; advanced in small pieces that a checkpoint can part.
 
     The task charges the run's ledger as it goes.
     """
@@ -158,8 +171,12 @@ class EvaluationTask(ABC):
 
     @property
     @abstractmethod
-    def result(self) -> Evaluation | None:
-        """The evaluation, once there is nothing left to do."""
+    def results(self) -> Sequence[Evaluation] | None:
+        """The evaluations, once there is nothing left to do.
+
+        They are those of the first proposals, in order: of all, or of as many as the budget allows,
+        at least one.
+        """
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -173,9 +190,13 @@ class EvaluationTask(ABC):
 class Evaluator(ABC):
     """Scores architectures at a fidelity: with shared weights, or after a training from scratch.
 
+    Subclass it (or `SimpleEvaluator`) to add an evaluator. Settings are keyword arguments of
+    ``__init__``; the run comes with `setup`.
+
     Attributes:
-        fidelity: how it scores, see `Evaluation`. Labels of strategies that go by its scores end in
-            it (``random_scratch``), but for ``shared``.
+        fidelity: its name, see `Evaluation`: the one under which it is registered, or any other
+            that no evaluator has. Labels of strategies that go by its scores end in it
+            (``random_scratch``), but for ``shared``.
         objective: what its scores are of and which direction is better, where that is not the run's
             objective: a proxy's score is no FID. The search goes by it, and record, log and report
             call the search's scores so. None: each score is the run's objective, under that name in
@@ -184,30 +205,33 @@ class Evaluator(ABC):
             (``run.shared_weights``).
         sees: the networks whose decisions its scores depend on; those of the other are invisible
             to a strategy that goes by scores, and the run warns of it.
+        together: the most proposals that `begin` takes at once, for evaluators that gain by it.
+        run: what it works with, from `setup` on.
     """
 
     fidelity: ClassVar[str]
     objective: Objective | None = None
     needs_shared_weights: ClassVar[bool] = False
     sees: ClassVar[tuple[Part, ...]] = ("generator", "discriminator")
+    together: int = 1
+
+    run: SearchRun
+
+    def setup(self, run: SearchRun) -> None:
+        """Take the run. Called once, before anything is scored; also in each worker.
+
+        Raises:
+            ConfigError: the evaluator cannot score in this run; says why.
+        """
+        self.run = run
 
     @abstractmethod
-    def begin(
-        self,
-        architecture: Architecture,
-        *,
-        generator_steps: int | None = None,
-        stage: int | None = None,
-    ) -> EvaluationTask:
-        """Start to score ``architecture``.
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
+        """Start to score ``proposals``.
 
         Args:
-            architecture: a valid one of the run's space.
-            generator_steps: length of the training behind the score, for evaluators that train:
-                a longer training of the same architecture continues the shorter one. Default: the
-                evaluator's own setting.
-            stage: score the networks as they are at this stage of a progressive search, for
-                evaluators with shared weights.
+            proposals: valid ones of the run's space, one or up to `together`. A longer training of
+                an architecture (``Proposal.generator_steps``) continues the shorter one.
 
         Raises:
             ConfigError: the evaluator cannot do this.
@@ -223,23 +247,6 @@ class Evaluator(ABC):
         """
         del proposal
         return Cost(architectures=1)
-
-    @property
-    def together(self) -> int:
-        """The most proposals that `score` takes at once."""
-        return 1
-
-    def score(self, proposals: Sequence[Proposal]) -> list[Evaluation]:
-        """Score up to `together` proposals in one piece, for evaluators that gain by it.
-
-        Returns:
-            The evaluations of as many of the first proposals as the budget allows.
-
-        Raises:
-            BudgetExhausted: it allows none.
-            ConfigError: the evaluator cannot score them.
-        """
-        raise NotImplementedError(f"{type(self).__name__} scores by `begin`, one at a time")
 
     def kept(self, architecture: Architecture) -> dict[str, Any]:
         """What of the state concerns ``architecture``, as JSON data: for `adopt` elsewhere."""
@@ -259,3 +266,85 @@ class Evaluator(ABC):
         """Continue from `state_dict`."""
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state, got {sorted(state)}")
+
+
+class SimpleEvaluator(Evaluator):
+    """An evaluator that scores one proposal at a time, in one piece of some seconds.
+
+    All but the score is given: the budget is asked, time and whatever `score` charges to the ledger
+    is the cost of the evaluation, and a training that diverges is a failed candidate. A kill costs
+    the piece.
+    """
+
+    @abstractmethod
+    def score(self, proposal: Proposal) -> float | Mapping[str, float]:
+        """The score of ``proposal``.
+
+        Returns:
+            The score, in the unit of the run's objective (``self.run.objective``); or several
+            metrics by name, that one among them.
+
+        Raises:
+            TrainingDiverged: it has none; the candidate has failed.
+            BudgetExhausted: the search budget ran out.
+            ConfigError: the evaluator cannot score it.
+        """
+
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
+        """See `Evaluator.begin`."""
+        (proposal,) = proposals
+        return _OnePiece(self, proposal)
+
+
+class _OnePiece(EvaluationTask):
+    def __init__(self, evaluator: SimpleEvaluator, proposal: Proposal) -> None:
+        self._evaluator = evaluator
+        self._proposal = proposal
+        self._results: tuple[Evaluation, ...] | None = None
+
+    def advance(self) -> None:
+        ledger = self._evaluator.run.ledger
+        ledger.allow("architectures", 1)
+        before, started = ledger.spent(), time.perf_counter()
+        metrics, failure = self._metrics()
+        seconds = time.perf_counter() - started
+        charged = ledger.spent() - before
+        uncharged = max(0.0, seconds - charged.device_seconds)
+        ledger.charge(Cost(architectures=1, device_seconds=uncharged))
+        evaluation = Evaluation(
+            self._proposal.architecture,
+            metrics,
+            metrics.get(self._evaluator.run.objective.metric),
+            self._evaluator.fidelity,
+            cost=ledger.spent() - before,
+            failure=failure,
+            stage=self._proposal.stage,
+        )
+        self._results = (evaluation,)
+
+    def _metrics(self) -> tuple[Mapping[str, float], str]:
+        """What was scored, and why nothing was."""
+        try:
+            found = self._evaluator.score(self._proposal)
+        except TrainingDiverged as error:
+            return {}, error.reason
+        metric = self._evaluator.run.objective.metric
+        if not isinstance(found, Mapping):
+            return {metric: found}, ""
+        if metric not in found:
+            raise PluginError(
+                f"evaluator {plugin_name(self._evaluator)}: `score` gave {', '.join(found)}, and "
+                f"the search goes by {metric}: give that, too, or give the evaluator an "
+                "objective = Objective(NAME, 'min') or Objective(NAME, 'max')"
+            )
+        return found, ""
+
+    @property
+    def results(self) -> tuple[Evaluation, ...] | None:
+        return self._results
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing was kept: the piece is either not begun or done."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from nasgan.architecture import Architecture
-from nasgan.contracts.budget import Ledger
-from nasgan.contracts.evaluation import Evaluation, Evaluator, Objective
-from nasgan.contracts.pool import EvaluationPool
-from nasgan.contracts.search_space import SearchSpace
+from nasgan.contracts.evaluation import Evaluation
 from nasgan.contracts.supernet import Supernet
 from nasgan.contracts.training import TrainingSteps
 
-__all__ = ["SearchRun", "SearchStrategy", "SharedWeights", "StepLosses", "StepReport"]
+if TYPE_CHECKING:
+    from nasgan.contracts.run import SearchRun
+
+__all__ = ["SearchStrategy", "SharedWeights", "StepLosses", "StepReport"]
 
 
 @dataclass(frozen=True)
@@ -106,48 +103,6 @@ class SharedWeights(Protocol):
         ``generator_steps`` goes on counting. The initial values are others than before, and the
         same in each run of a seed.
         """
-
-
-class SearchRun(Protocol):
-    """What a strategy works with; made by the engine, and checkpointed by it.
-
-    A strategy keeps no random generator or training of its own: it takes them from here, and they
-    resume with the run.
-    """
-
-    @property
-    def space(self) -> SearchSpace:
-        """The search space."""
-
-    @property
-    def objective(self) -> Objective:
-        """What the search's scores are of, and which direction is better.
-
-        That is the configured objective, unless the evaluator names its own.
-        """
-
-    @property
-    def ledger(self) -> Ledger:
-        """What was spent, and the budget."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where networks live."""
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """Scores architectures, as configured (``evaluator=shared``, ``evaluator=scratch``)."""
-
-    @property
-    def pool(self) -> EvaluationPool:
-        """Where the evaluator's scores are made: here, or by workers (``executor=...``)."""
-
-    @property
-    def shared_weights(self) -> SharedWeights:
-        """The supernet and its training; built on first use."""
-
-    def rng(self, name: str) -> np.random.Generator:
-        """The random stream ``name`` of this run; its position is part of the checkpoint."""
 
 
 @dataclass(frozen=True)

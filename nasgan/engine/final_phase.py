@@ -10,7 +10,7 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Evaluation, Ledger, SearchSpace
 from nasgan.engine.job import JobReport
 from nasgan.errors import ConfigError, quoted
-from nasgan.evaluation import EvaluationContext, TrainingPlan, TrainingTask
+from nasgan.evaluation import Run, TrainingPlan, TrainingTask
 from nasgan.runs.run_log import run_log
 
 __all__ = ["FinalPhase", "FinalSettings"]
@@ -74,7 +74,7 @@ class FinalPhase:
     An architecture that is both finalist and random is trained once and counts as both.
 
     Args:
-        context: the run's.
+        run: in which they are trained.
         space: builds the final networks.
         plan: of each training.
         roles: ``(role, architecture)``, in order.
@@ -82,7 +82,7 @@ class FinalPhase:
 
     def __init__(
         self,
-        context: EvaluationContext,
+        run: Run,
         space: SearchSpace,
         plan: TrainingPlan,
         roles: list[tuple[str, Architecture]],
@@ -91,7 +91,7 @@ class FinalPhase:
         self.evaluations: dict[str, Evaluation] = {}
         self.networks: dict[str, Any] | None = None
         self.per_class: dict[str, list[float]] | None = None
-        self._context = context
+        self._run = run
         self._space = space
         self._plan = plan
         self._queue = list(dict.fromkeys(architecture for _, architecture in roles))
@@ -116,7 +116,7 @@ class FinalPhase:
         One whose training broke down counts by its best moment before.
         """
         chosen = [e for e in self.results(FINALIST) + self.results(GIVEN) if e.score is not None]
-        reward = self._context.objective.reward
+        reward = self._run.final_objective.reward
         return max(chosen, key=lambda e: reward(e.score), default=None)
 
     def step(self) -> JobReport:
@@ -137,7 +137,7 @@ class FinalPhase:
         return JobReport(Ledger.FINAL, message, (number + share) / len(self._queue), tuple(lines))
 
     def _begin(self, architecture: Architecture) -> TrainingTask:
-        return TrainingTask(self._context, self._space, architecture, self._plan)
+        return TrainingTask(self._run, self._space, architecture, self._plan)
 
     def _finish(self, task: TrainingTask, evaluation: Evaluation) -> dict[str, Any]:
         self.evaluations[evaluation.architecture.id] = evaluation
@@ -149,7 +149,7 @@ class FinalPhase:
         role = self._role(evaluation.architecture)
         end = evaluation.failure
         if evaluation.score is not None:
-            end = f"{self._context.objective.metric} {evaluation.score:.4g}"
+            end = f"{self._run.final_objective.metric} {evaluation.score:.4g}"
             if evaluation.breakdown is not None:
                 end += f", the best before its {evaluation.breakdown}"
         run_log.info("training of %s %s over: %s", role, evaluation.architecture.id, end)
@@ -169,11 +169,11 @@ class FinalPhase:
             "phase": Ledger.FINAL,
             "architecture": task.architecture.id,
             **point,
-            "spent": self._context.ledger.spent(Ledger.FINAL).to_json(),
+            "spent": self._run.ledger.spent(Ledger.FINAL).to_json(),
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the context."""
+        """Everything but the run."""
         return {
             "roles": [[role, architecture.to_json()] for role, architecture in self.roles],
             "evaluations": {key: item.to_json() for key, item in self.evaluations.items()},
@@ -186,7 +186,7 @@ class FinalPhase:
     def from_state(
         cls,
         state: Mapping[str, Any],
-        context: EvaluationContext,
+        run: Run,
         space: SearchSpace,
         plan: TrainingPlan,
     ) -> FinalPhase:
@@ -195,7 +195,7 @@ class FinalPhase:
             (role, Architecture.from_json(item, source="checkpoint"))
             for role, item in state["roles"]
         ]
-        phase = cls(context, space, plan, roles)
+        phase = cls(run, space, plan, roles)
         phase.evaluations = {
             key: Evaluation.from_json(item) for key, item in state["evaluations"].items()
         }

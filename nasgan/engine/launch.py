@@ -37,7 +37,7 @@ from nasgan.engine.identity import (
 from nasgan.engine.loop import CheckpointSettings, RunLoop
 from nasgan.engine.progress import ProgressView, progress_view, tell
 from nasgan.engine.run_directory import NewFolders, RunDirectory
-from nasgan.engine.search_job import EngineRun, SearchJob
+from nasgan.engine.search_job import SearchJob
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
 from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.workbench import (
@@ -51,7 +51,7 @@ from nasgan.engine.workbench import (
     make_space,
     open_workbench,
 )
-from nasgan.engine.workers import WORKER_BUILDER, no_shared_weights
+from nasgan.engine.workers import WORKER_BUILDER
 from nasgan.errors import (
     NasganError,
     PluginFailedError,
@@ -59,7 +59,7 @@ from nasgan.errors import (
     StorageError,
     TrainingDiverged,
 )
-from nasgan.evaluation import EvaluationContext, TrainingPlan
+from nasgan.evaluation import Run, TrainingPlan
 from nasgan.evaluation.executors import WorkOrder
 from nasgan.registry import ARCHITECTURES, plugins, plugins_named
 from nasgan.runs.environment import collect_environment
@@ -281,19 +281,19 @@ class _Run:
             device=bench.device,
         )
         executor = make_executor(config)
-        run = EngineRun(
+        run = Run(
             space=self._space_and_architecture(bench.images)[0],
             images=bench.images,
-            trainer=bench.trainer,
+            held_out=bench.held_out,
+            trainer_settings=bench.trainer,
             harness=bench.harness,
             objective=bench.objective,
             ledger=Ledger(budget),
             seed=config["seed"],
             device=bench.device,
             folder=self.directory.candidates,
-            make_evaluator=partial(make_evaluator, config),
-            make_pool=partial(executor.open, order=order),
         )
+        run.score_with(make_evaluator(config), partial(executor.open, order=order))
         strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
         return SearchJob(run, strategy, final), None
 
@@ -304,19 +304,19 @@ class _Run:
         asked = config["architecture"]
         names = [plugin.name for plugin in plugins(ARCHITECTURES)]
         plan = TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final")
-        context = EvaluationContext(
+        run = Run(
             space=space,
             images=bench.images,
-            trainer=bench.trainer,
+            held_out=bench.held_out,
+            trainer_settings=bench.trainer,
             harness=bench.harness,
             objective=bench.objective,
             ledger=Ledger(),
             seed=config["seed"],
             device=bench.device,
             folder=self.directory.candidates,
-            shared_weights=no_shared_weights,
         )
-        return TrainingJob(context, space, architecture, plan), asked if asked in names else None
+        return TrainingJob(run, space, architecture, plan), asked if asked in names else None
 
     def _leave_results(self, job: _AnyJob, record: RunRecord, logger: RunLogger) -> None:
         """Write the results, the record last: it is what says that a run has ended."""

@@ -3,136 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
     AskTellStrategy,
     Breakdown,
     Evaluation,
-    EvaluationPool,
-    Evaluator,
     Ledger,
-    Objective,
     SearchSpace,
     SearchStrategy,
     StepReport,
 )
-from nasgan.data import ImageSet
 from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSettings
 from nasgan.engine.job import JobReport
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDiverged
-from nasgan.evaluation import EvaluationContext
-from nasgan.evaluation.arrival import checked_report, search_objective
-from nasgan.metrics import MetricHarness
-from nasgan.randomness import RandomStreams, numpy_generator
+from nasgan.evaluation import Run
+from nasgan.evaluation.arrival import checked_report
+from nasgan.randomness import numpy_generator
 from nasgan.runs.proxy import proxy_correlation
 from nasgan.runs.run_log import run_log
 from nasgan.state_files import plugin_state
-from nasgan.training import SupernetTraining, TrainerSettings
 
-__all__ = ["EngineRun", "SearchJob"]
+__all__ = ["SearchJob"]
 
 _log = logging.getLogger(__name__)
-
-
-class EngineRun:
-    """The engine's implementation of `nasgan.contracts.SearchRun`.
-
-    Args:
-        space: the search space, at the widths of the search.
-        images: training images, on the device.
-        trainer: settings of every training.
-        harness: the metrics.
-        objective: what to optimise.
-        ledger: the budget and what is spent.
-        seed: of the run.
-        device: where networks live.
-        folder: for files kept between evaluations.
-        make_evaluator: builds the evaluator from the context.
-        make_pool: builds the pool from the evaluator and the ledger.
-    """
-
-    def __init__(
-        self,
-        *,
-        space: SearchSpace,
-        images: ImageSet,
-        trainer: TrainerSettings,
-        harness: MetricHarness,
-        objective: Objective,
-        ledger: Ledger,
-        seed: int,
-        device: torch.device,
-        folder: Path,
-        make_evaluator: Callable[[EvaluationContext], Evaluator],
-        make_pool: Callable[[Evaluator, Ledger], EvaluationPool],
-    ) -> None:
-        self.space = space
-        self.ledger = ledger
-        self.device = device
-        self.context = EvaluationContext(
-            space=space,
-            images=images,
-            trainer=trainer,
-            harness=harness,
-            objective=objective,
-            ledger=ledger,
-            seed=seed,
-            device=device,
-            folder=folder,
-            shared_weights=lambda: self.shared_weights,
-        )
-        self.evaluator = make_evaluator(self.context)
-        self.objective = search_objective(self.evaluator, objective)
-        self.pool = make_pool(self.evaluator, ledger)
-        self._streams = RandomStreams(seed, "strategy")
-
-    @cached_property
-    def shared_weights(self) -> SupernetTraining:
-        """The supernet and its training; built on first use."""
-        context = self.context
-        return SupernetTraining(
-            context.space,
-            context.images,
-            context.trainer,
-            ledger=context.ledger,
-            seed=context.seed,
-            device=context.device,
-        )
-
-    def rng(self, name: str) -> np.random.Generator:
-        """See `nasgan.contracts.SearchRun.rng`."""
-        return self._streams[name]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Random streams, evaluator, pool, and the supernet if it was built."""
-        shared = self.__dict__.get("shared_weights")
-        return {
-            "streams": self._streams.state_dict(),
-            "evaluator": plugin_state(self.evaluator, "evaluator"),
-            "pool": self.pool.state_dict(),
-            "shared_weights": shared.state_dict() if shared is not None else None,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict`."""
-        self._streams.load_state_dict(state["streams"])
-        self.evaluator.load_state_dict(state["evaluator"])
-        if state["shared_weights"] is not None:
-            self.shared_weights.load_state_dict(state["shared_weights"])
-        self.pool.load_state_dict(state["pool"])
-
-    def release_shared_weights(self) -> None:
-        """Free the supernet's memory; the final phase does not need it."""
-        self.__dict__.pop("shared_weights", None)
 
 
 class SearchJob:
@@ -150,7 +47,7 @@ class SearchJob:
         ConfigError: the strategy cannot work with this run.
     """
 
-    def __init__(self, run: EngineRun, strategy: SearchStrategy, final: FinalSettings) -> None:
+    def __init__(self, run: Run, strategy: SearchStrategy, final: FinalSettings) -> None:
         self.run = run
         self.ledger = run.ledger
         self.strategy = strategy
@@ -232,7 +129,7 @@ class SearchJob:
             if made.score is not None
         }
         searched = {key: scores for key, (_, scores) in self._scored.items()}
-        wanted, own = self.run.context.objective, self.run.evaluator.objective
+        wanted, own = self.run.final_objective, self.run.evaluator.objective
         return proxy_correlation(
             searched,
             final,
@@ -279,7 +176,7 @@ class SearchJob:
         roles += [(RANDOM, architecture) for architecture in self._random_architectures()]
         self.search_ended_by = ended_by
         run_log.info("search over: %s; finalists %s", ended_by, self._with_scores(finalists))
-        self.final = FinalPhase(self.run.context, self._final_space, settings.plan(), roles)
+        self.final = FinalPhase(self.run, self._final_space, settings.plan(), roles)
         self.run.pool.close()
         self.run.release_shared_weights()
         line = {
@@ -309,13 +206,13 @@ class SearchJob:
             return self.strategy.finalists(count)
         # By id, because workers may end in any order.
         scored = [self._scored[key][0] for key in sorted(self._scored)]
-        rng = numpy_generator(self.run.context.seed, "finalists")
+        rng = numpy_generator(self.run.seed, "finalists")
         chosen = rng.choice(len(scored), min(count, len(scored)), replace=False)
         return [scored[k] for k in chosen]
 
     def _random_architectures(self) -> list[Architecture]:
         """Drawn from the seed alone: every strategy of that seed is held against the same ones."""
-        rng = numpy_generator(self.run.context.seed, "random architectures")
+        rng = numpy_generator(self.run.seed, "random architectures")
         wanted = min(self._final_settings.random_architectures, self.run.space.size)
         drawn: dict[Architecture, None] = {}
         for _ in range(100 * wanted):
@@ -356,11 +253,11 @@ class SearchJob:
             self._scored[architecture.id] = (architecture, kinds)
         if state["final"] is not None:
             self.final = FinalPhase.from_state(
-                state["final"], self.run.context, self._final_space, self._final_settings.plan()
+                state["final"], self.run, self._final_space, self._final_settings.plan()
             )
 
 
-def _warn_of_unseen(run: EngineRun) -> None:
+def _warn_of_unseen(run: Run) -> None:
     """Say which decisions a strategy that goes by scores cannot learn from this evaluator."""
     evaluator, space = run.evaluator, run.space
     undecided = [d for d in space.decisions if len(d.options) > 1]

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Budget, Cost, Ledger, Objective, SearchSpace, SearchStrategy
-from nasgan.contracts.strategy import SharedWeights
+from nasgan.contracts import (
+    Budget,
+    Cost,
+    Ledger,
+    Objective,
+    SearchSpace,
+    SearchStrategy,
+    SharedWeights,
+    TrainerSettings,
+)
+from nasgan.data import ImageSet
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation import InProcessPool
 from nasgan.evaluation.table import TableEvaluator
+from nasgan.metrics import MetricHarness
 from nasgan.randomness import RandomStreams
 from nasgan.tabular.trainings import Trainings
 
@@ -43,11 +54,12 @@ class TableRun:
         generator_steps: int | None = None,
     ) -> None:
         self.space = space
-        self.objective = objective
+        self.objective = self.final_objective = objective
         self.ledger = Ledger(budget)
         self.seed = seed
         self.device = torch.device("cpu")
-        self.evaluator = TableEvaluator(self, table, generator_steps=generator_steps)
+        self.evaluator = TableEvaluator(table, generator_steps=generator_steps)
+        self.evaluator.setup(self)
         self.pool = InProcessPool(self.evaluator, self.ledger)
         self._streams = RandomStreams(seed, "strategy")
 
@@ -58,14 +70,40 @@ class TableRun:
         Raises:
             ConfigError: always.
         """
-        raise ConfigError(
-            "this strategy trains a supernet, which no table holds; run it with `nasgan search` "
-            "and let the table score what it finds"
-        )
+        raise _not_in_a_table("trains a supernet")
+
+    @property
+    def images(self) -> ImageSet:
+        """As `shared_weights`."""
+        raise _not_in_a_table("looks at images")
+
+    held_out = images
+
+    @property
+    def trainer_settings(self) -> TrainerSettings:
+        """As `shared_weights`."""
+        raise _not_in_a_table("trains networks")
+
+    @property
+    def harness(self) -> MetricHarness:
+        """As `shared_weights`."""
+        raise _not_in_a_table("scores images")
+
+    @property
+    def folder(self) -> Path:
+        """As `shared_weights`."""
+        raise _not_in_a_table("keeps files")
 
     def rng(self, name: str) -> np.random.Generator:
         """See `SearchRun.rng`."""
         return self._streams[name]
+
+
+def _not_in_a_table(what: str) -> ConfigError:
+    return ConfigError(
+        f"this strategy {what}, which no table holds; run it with `nasgan search` and let the "
+        "table score what it finds"
+    )
 
 
 @dataclass(frozen=True)

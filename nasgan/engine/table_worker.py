@@ -23,8 +23,7 @@ from nasgan.engine.workbench import (
     make_space,
     open_workbench,
 )
-from nasgan.engine.workers import no_shared_weights
-from nasgan.evaluation import EvaluationContext, TrainingPlan, TrainingTask
+from nasgan.evaluation import Run, TrainingPlan, TrainingTask
 from nasgan.networks.cost import count_macs, count_parameters
 from nasgan.randomness import seeded
 from nasgan.tabular.design import Training
@@ -68,19 +67,19 @@ def train(config: Mapping[str, Any], training: Training, folder: Path, *, device
     """
     bench, space = _opened(json.dumps({**config, "device": device}))
     plan = TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final", keep="last")
-    context = EvaluationContext(
+    run = Run(
         space=space,
         images=bench.images,
-        trainer=bench.trainer,
+        trainer_settings=bench.trainer,
         harness=bench.harness,
         objective=bench.objective,
         ledger=Ledger(),
         seed=training.seed,
         device=bench.device,
         folder=folder / _UNDER_WAY,
-        shared_weights=no_shared_weights,
+        shares_weights=False,
     )
-    task = TrainingTask(context, space, training.architecture, plan)
+    task = TrainingTask(run, space, training.architecture, plan)
     checkpoints = Checkpoints(_checkpoint_folder(folder, training))
     clock = time.process_time if bench.device.type == "cpu" else time.perf_counter
     seconds = _drive(task, checkpoints, clock, config["checkpoint"]["every_seconds"])

@@ -9,7 +9,7 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Breakdown, Ledger, SearchSpace
 from nasgan.engine.final_phase import GIVEN, FinalPhase
 from nasgan.engine.job import JobReport
-from nasgan.evaluation import EvaluationContext, TrainingPlan
+from nasgan.evaluation import Run, TrainingPlan
 
 __all__ = ["TrainingJob"]
 
@@ -18,7 +18,7 @@ class TrainingJob:
     """Trains one architecture exactly as the final phase of a search would.
 
     Args:
-        context: the run's.
+        run: in which it is trained.
         space: builds the networks.
         architecture: of that space.
         plan: length and scores.
@@ -26,16 +26,16 @@ class TrainingJob:
 
     def __init__(
         self,
-        context: EvaluationContext,
+        run: Run,
         space: SearchSpace,
         architecture: Architecture,
         plan: TrainingPlan,
     ) -> None:
-        self.ledger = context.ledger
+        self.ledger = run.ledger
         self.breakdown: Breakdown | None = None  # of a supernet
         self.final_space = space
-        self.final = FinalPhase(context, space, plan, [(GIVEN, architecture)])
-        self._context = context
+        self.final = FinalPhase(run, space, plan, [(GIVEN, architecture)])
+        self._run = run
         self._plan = plan
 
     @property
@@ -59,6 +59,4 @@ class TrainingJob:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `nasgan.engine.job.Job`."""
         self.ledger.load_state_dict(state["ledger"])
-        self.final = FinalPhase.from_state(
-            state["final"], self._context, self.final_space, self._plan
-        )
+        self.final = FinalPhase.from_state(state["final"], self._run, self.final_space, self._plan)

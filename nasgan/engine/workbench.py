@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nasgan.architecture import Architecture
-from nasgan.binding import build_node, check_node, check_values, made_class
+from nasgan.binding import build_node, check_node, check_values
 from nasgan.contracts import (
     AskTellStrategy,
     Budget,
@@ -24,7 +24,7 @@ from nasgan.engine.device import choose_device
 from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
 from nasgan.errors import ConfigError, quoted
-from nasgan.evaluation import EvaluationContext, TrainingPlan
+from nasgan.evaluation import TrainingPlan
 from nasgan.evaluation.executors import Executor
 from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import MetricHarness, Scores, build_harness
@@ -65,6 +65,7 @@ class Workbench:
         device: where networks live.
         splits: the data.
         images: the training images, on the device.
+        held_out: the test images, on the device, where there are some.
         harness: scores under the run's protocol.
         trainer: settings of every training.
         objective: the metric that decides.
@@ -76,6 +77,7 @@ class Workbench:
     device: torch.device
     splits: Splits
     images: ImageSet
+    held_out: ImageSet | None
     harness: MetricHarness
     trainer: TrainerSettings
     objective: Objective
@@ -97,8 +99,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     if "strategy" in config:
         strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
         build_node(config["budget"], where="budget", base=Budget)
-        check_node(config["evaluator"], where="evaluator", base=Evaluator, supplied=("context",))
-        _check_executor(config, strategy)
+        _check_executor(config, strategy, make_evaluator(config))
         check_values(config["final"], FinalSettings, where="final")
         FinalSettings(**config["final"])
     else:
@@ -142,20 +143,21 @@ def check_parts(config: Mapping[str, Any]) -> None:
     check_values({"fixed": space.get("fixed")}, _Narrowing, where="search_space")
 
 
-def _check_executor(config: Mapping[str, Any], strategy: SearchStrategy) -> None:
+def _check_executor(
+    config: Mapping[str, Any], strategy: SearchStrategy, evaluator: Evaluator
+) -> None:
     executor = make_executor(config)
     for name in executor.named_devices:
         try:
             choose_device(name)
         except ConfigError as error:
             raise ConfigError(f"executor.devices: {error}") from error
-    evaluator = made_class(config["evaluator"], where="evaluator", base=Evaluator)
-    is_shared = getattr(evaluator, "needs_shared_weights", False)
     # A strategy that scores nothing by the executor does not mind it.
-    if is_shared and not executor.in_process and isinstance(strategy, AskTellStrategy):
+    shares = evaluator.needs_shared_weights
+    if shares and not executor.in_process and isinstance(strategy, AskTellStrategy):
         raise ConfigError(
             f"executor: {type(executor).__name__} starts workers, which cannot score with "
-            f"{evaluator.__name__}: shared weights live in the search's own process. Use "
+            f"{type(evaluator).__name__}: shared weights live in the search's own process. Use "
             "executor=in_process, or evaluator=scratch"
         )
 
@@ -211,6 +213,7 @@ def open_workbench(
         device=device,
         splits=splits,
         images=images,
+        held_out=None if splits.test is None else splits.test.to(device),
         harness=harness,
         trainer=build_node(config["trainer"], where="trainer", base=TrainerSettings),
         objective=_objective(
@@ -307,13 +310,13 @@ def make_executor(config: Mapping[str, Any]) -> Executor:
     return executor
 
 
-def make_evaluator(config: Mapping[str, Any], context: EvaluationContext) -> Evaluator:
-    """The evaluator of a configuration, for the run of ``context``.
+def make_evaluator(config: Mapping[str, Any]) -> Evaluator:
+    """The evaluator of a configuration, not yet set up.
 
     Raises:
-        ConfigError: a setting is wrong for this run.
+        ConfigError: a setting is wrong.
     """
-    evaluator = build_node(config["evaluator"], where="evaluator", base=Evaluator, context=context)
+    evaluator = build_node(config["evaluator"], where="evaluator", base=Evaluator)
     assert isinstance(evaluator, Evaluator)
     return evaluator
 

@@ -14,10 +14,9 @@ from nasgan.engine.workbench import (
     make_space,
     open_workbench,
 )
-from nasgan.errors import ConfigError
-from nasgan.evaluation import EvaluationContext
+from nasgan.evaluation import Run
 
-__all__ = ["WORKER_BUILDER", "no_shared_weights", "open_evaluator"]
+__all__ = ["WORKER_BUILDER", "open_evaluator"]
 
 WORKER_BUILDER = "nasgan.engine.workers:open_evaluator"
 """For `nasgan.evaluation.executors.WorkOrder`."""
@@ -42,25 +41,18 @@ def open_evaluator(
     prepare_torch(config, chosen)
     bench = open_workbench(config, chosen, load_splits(config["dataset"]), with_bound=False)
     ledger = Ledger()
-    context = EvaluationContext(
+    run = Run(
         space=make_space(config, bench.images),
         images=bench.images,
-        trainer=bench.trainer,
+        held_out=bench.held_out,
+        trainer_settings=bench.trainer,
         harness=bench.harness,
         objective=bench.objective,
         ledger=ledger,
         seed=config["seed"],
         device=chosen,
         folder=Path(settings["folder"]),
-        shared_weights=no_shared_weights,
+        shares_weights=False,
     )
-    return make_evaluator(config, context), ledger
-
-
-def no_shared_weights() -> Any:
-    """Stands for the supernet where there is none.
-
-    Raises:
-        ConfigError: always.
-    """
-    raise ConfigError("this process trains networks one by one; it has no shared weights")
+    run.score_with(make_evaluator(config))
+    return run.evaluator, ledger

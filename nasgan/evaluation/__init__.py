@@ -1,15 +1,15 @@
-"""Evaluators: how architectures are scored, with shared weights or from scratch."""
+"""The run, and its evaluators: how architectures are scored."""
 
-from nasgan.evaluation.context import EvaluationContext
 from nasgan.evaluation.pool import InProcessPool
+from nasgan.evaluation.run import Run
 from nasgan.evaluation.scratch import ScratchEvaluator
 from nasgan.evaluation.shared import SharedEvaluator
 from nasgan.evaluation.training_task import DerivedPair, TrainingPlan, TrainingTask
 
 __all__ = [
     "DerivedPair",
-    "EvaluationContext",
     "InProcessPool",
+    "Run",
     "ScratchEvaluator",
     "SharedEvaluator",
     "TrainingPlan",

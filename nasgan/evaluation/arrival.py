@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -23,7 +23,13 @@ from nasgan.contracts import (
 )
 from nasgan.errors import PluginError, plugin_name
 
-__all__ = ["begin_evaluation", "checked_evaluation", "checked_report", "search_objective"]
+__all__ = [
+    "begin_evaluation",
+    "checked_evaluation",
+    "checked_evaluations",
+    "checked_report",
+    "search_objective",
+]
 
 
 def search_objective(evaluator: Evaluator, configured: Objective) -> Objective:
@@ -49,20 +55,38 @@ def search_objective(evaluator: Evaluator, configured: Objective) -> Objective:
     return own
 
 
-def begin_evaluation(evaluator: Evaluator, proposal: Proposal) -> EvaluationTask:
-    """The evaluation of ``proposal``, begun by ``evaluator``.
+def begin_evaluation(evaluator: Evaluator, *proposals: Proposal) -> EvaluationTask:
+    """The evaluation of ``proposals``, begun by ``evaluator``.
 
     Raises:
         ConfigError: the evaluator cannot score it.
         PluginError: it gave something else.
     """
-    task = evaluator.begin(
-        proposal.architecture, generator_steps=proposal.generator_steps, stage=proposal.stage
-    )
+    task = evaluator.begin(*proposals)
     if not isinstance(task, EvaluationTask):
         giver = f"evaluator {plugin_name(evaluator)}"
         raise PluginError(f"{giver}: `begin` returned {_shown(task)}, not an EvaluationTask")
     return task
+
+
+def checked_evaluations(
+    made: Sequence[object], evaluator: Evaluator, proposals: Sequence[Proposal]
+) -> list[Evaluation]:
+    """The `EvaluationTask.results` of ``proposals``, checked.
+
+    Raises:
+        PluginError: they are none, or more than were asked for; or as `checked_evaluation`.
+    """
+    giver = f"evaluator {plugin_name(evaluator)}"
+    if not 0 < len(made) <= len(proposals):
+        raise PluginError(
+            f"{giver}: its task returned {len(made)} evaluations of {len(proposals)} proposals: "
+            "give at least one in `results`, or raise BudgetExhausted"
+        )
+    return [
+        checked_evaluation(each, giver, proposal.architecture)
+        for each, proposal in zip(made, proposals, strict=False)
+    ]
 
 
 def checked_evaluation(

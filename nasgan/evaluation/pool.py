@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from nasgan.contracts import (
@@ -14,7 +14,7 @@ from nasgan.contracts import (
     Proposal,
 )
 from nasgan.errors import BudgetExhausted, PluginError, plugin_name
-from nasgan.evaluation.arrival import begin_evaluation, checked_evaluation
+from nasgan.evaluation.arrival import begin_evaluation, checked_evaluations
 from nasgan.state_files import plugin_state
 
 __all__ = ["InProcessPool"]
@@ -53,42 +53,32 @@ class InProcessPool(EvaluationPool):
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`."""
         try:
-            if self._evaluator.together > 1:
-                together = self._proposals[: self._evaluator.together]
-                return self._accept(self._evaluator.score(together))
             if self._task is None:
-                self._task = begin_evaluation(self._evaluator, self._proposals[0])
+                self._task = begin_evaluation(self._evaluator, *self._group)
             self._task.advance()
         except BudgetExhausted:
             # The search is over: networks half trained need no memory and no place in checkpoints.
             self.close()
             raise
-        result = self._task.result
-        if result is None:
+        made = self._task.results
+        if made is None:
             return []
+        arrived = checked_evaluations(made, self._evaluator, self._group)
         self._task = None
-        return self._accept([result])
-
-    def _accept(self, made: Sequence[Evaluation]) -> list[Evaluation]:
-        """Check what the evaluator gave for the first proposals, which are then done."""
-        giver = f"evaluator {plugin_name(self._evaluator)}"
-        if not 0 < len(made) <= len(self._proposals):
-            raise PluginError(
-                f"{giver}: `score` returned {len(made)} evaluations of {len(self._proposals)} "
-                "proposals: return at least one, or raise BudgetExhausted"
-            )
-        arrived = [
-            checked_evaluation(each, giver, proposal.architecture)
-            for each, proposal in zip(made, self._proposals, strict=False)
-        ]
         del self._proposals[: len(arrived)]
         self._arrived += len(arrived)
         if self._ledger.spent(Ledger.SEARCH).architectures < self._arrived:
             raise PluginError(
-                f"{giver}: an evaluation was not charged, so that no budget would end the search: "
-                "call `context.ledger.charge(cost)` with its Evaluation.cost"
+                f"evaluator {plugin_name(self._evaluator)}: an evaluation was not charged, so that "
+                "no budget would end the search: call `self.run.ledger.charge(cost)` with its "
+                "Evaluation.cost"
             )
         return arrived
+
+    @property
+    def _group(self) -> list[Proposal]:
+        """The proposals that are scored now."""
+        return self._proposals[: self._evaluator.together]
 
     def close(self) -> None:
         """See `EvaluationPool.close`."""
@@ -113,5 +103,5 @@ class InProcessPool(EvaluationPool):
         self._arrived = state.get("arrived", 0)
         self._proposals = [Proposal.from_json(item) for item in state["proposals"]]
         if state.get("task") is not None:
-            self._task = begin_evaluation(self._evaluator, self._proposals[0])
+            self._task = begin_evaluation(self._evaluator, *self._group)
             self._task.load_state_dict(state["task"])

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Proposal
+from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Proposal, SearchRun
 from nasgan.errors import CheckpointError, ConfigError
-from nasgan.evaluation.context import EvaluationContext
+from nasgan.evaluation.run import check_num_images
 from nasgan.evaluation.training_task import TrainingPlan, TrainingTask
 from nasgan.state_files import load_state, save_state
 
@@ -30,47 +30,40 @@ class ScratchEvaluator(Evaluator):
     the best of its scores so far.
 
     Args:
-        context: the run's.
         generator_steps: length of a training, where the strategy does not say.
         num_images: generated images behind a score; null: the protocol's number.
     """
 
     fidelity = "scratch"
 
-    def __init__(
-        self,
-        context: EvaluationContext,
-        *,
-        generator_steps: int = 1000,
-        num_images: int | None = None,
-    ) -> None:
+    def __init__(self, *, generator_steps: int = 1000, num_images: int | None = None) -> None:
         if generator_steps < 1:
             raise ConfigError(
                 f"evaluator.generator_steps must be at least 1, got {generator_steps}"
             )
-        if num_images is not None:
-            context.check_num_images(num_images)
-        self._context = replace(context, trainer=replace(context.trainer, lr_decay="none"))
         self._generator_steps = generator_steps
         self._num_images = num_images
         # Steps already trained, and the file's name, by architecture id.
         self._trained: dict[str, tuple[int, str]] = {}
 
-    def begin(
-        self,
-        architecture: Architecture,
-        *,
-        generator_steps: int | None = None,
-        stage: int | None = None,
-    ) -> EvaluationTask:
+    def setup(self, run: SearchRun) -> None:
+        """See `Evaluator.setup`."""
+        super().setup(run)
+        if self._num_images is not None:
+            check_num_images(run, self._num_images)
+        self._trainer_settings = replace(run.trainer_settings, lr_decay="none")
+
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`; networks trained from scratch have no stages."""
-        plan = self._plan(Proposal(architecture, generator_steps, stage))
-        keeper = None if generator_steps is None else self
-        task = _ScratchTask(keeper, self._context, self._context.space, architecture, plan)
+        (proposal,) = proposals
+        plan = self._plan(proposal)
+        architecture = proposal.architecture
+        task = _ScratchTask(self.run, self.run.space, architecture, plan, self._trainer_settings)
+        task.keeper = None if proposal.generator_steps is None else self
         if self._trained_steps(architecture, plan):
             _, file = self._trained[architecture.id]
             try:
-                task.continue_from(load_state(self._context.folder / file))
+                task.continue_from(load_state(self.run.folder / file))
             except CheckpointError as error:
                 _log.warning("%s; this candidate is trained again from the start", error)
         return task
@@ -79,8 +72,8 @@ class ScratchEvaluator(Evaluator):
         """See `Evaluator.expected_cost`."""
         plan = self._plan(proposal)
         steps = plan.generator_steps - self._trained_steps(proposal.architecture, plan)
-        training = steps * self._context.trainer.images_per_generator_step
-        scoring = plan.num_images or self._context.harness.num_images
+        training = steps * self.run.trainer_settings.images_per_generator_step
+        scoring = plan.num_images or self.run.harness.num_images
         return Cost(architectures=1, generator_steps=steps, images=training + scoring)
 
     def _plan(self, proposal: Proposal) -> TrainingPlan:
@@ -106,7 +99,7 @@ class ScratchEvaluator(Evaluator):
         architecture, steps = task.architecture, task.generator_steps
         if not self._is_longer_kept(architecture, steps):
             state = task.training_state()
-            path = save_state(self._context.folder, f"{architecture.id}-{steps}", state)
+            path = save_state(self.run.folder, f"{architecture.id}-{steps}", state)
             self._trained[architecture.id] = (steps, path.name)
 
     def _is_longer_kept(self, architecture: Architecture, steps: int) -> bool:
@@ -136,12 +129,10 @@ class ScratchEvaluator(Evaluator):
 class _ScratchTask(TrainingTask):
     """A training whose networks are kept by ``keeper``, if there is one, when it has a score."""
 
-    def __init__(self, keeper: ScratchEvaluator | None, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._keeper = keeper
+    keeper: ScratchEvaluator | None = None
 
     def advance(self) -> None:
         super().advance()
         result: Evaluation | None = self.result
-        if self._keeper is not None and result is not None and not result.failure:
-            self._keeper.keep(self)
+        if self.keeper is not None and result is not None and not result.failure:
+            self.keeper.keep(self)

@@ -10,10 +10,17 @@ from typing import Any, Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasgan.architecture import Architecture
-from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Ledger, Proposal
+from nasgan.contracts import (
+    Cost,
+    Evaluation,
+    EvaluationTask,
+    Evaluator,
+    Ledger,
+    Proposal,
+    SearchRun,
+)
 from nasgan.errors import ConfigError, TrainingDiverged, quoted
-from nasgan.evaluation.context import EvaluationContext
+from nasgan.evaluation.run import check_num_images
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
 from nasgan.metrics.harness import Sampler, Scores
 from nasgan.randomness import derive_seed
@@ -37,7 +44,6 @@ class SharedEvaluator(Evaluator):
     (``strategy=adversarial``) learns them from the losses.
 
     Args:
-        context: the run's.
         num_images: generated images behind a score (AutoGAN: 5,000).
         batch_norm: ``running``: the running statistics, which all architectures share (published);
             ``batch``: those of each batch, which belong to the architecture scored.
@@ -58,7 +64,6 @@ class SharedEvaluator(Evaluator):
 
     def __init__(
         self,
-        context: EvaluationContext,
         *,
         num_images: int = 5000,
         batch_norm: _BatchNorm = "running",
@@ -70,75 +75,75 @@ class SharedEvaluator(Evaluator):
         _check_choice("batch_norm", batch_norm, _BatchNorm)
         _check_choice("latents", latents, _Latents)
         _check_choice("small_images", small_images, _SmallImages)
-        scored = _scored(metrics, context)
-        context.check_num_images(num_images, scored)
+        if isinstance(metrics, str):
+            _check_choice("metrics", metrics, _Metrics)
         if together < 1:
             raise ConfigError(f"evaluator.together must be at least 1, got {together}")
-        self._context = context
         self._num_images = num_images
         self._batch_statistics = batch_norm == "batch"
-        self._together = together
-        self._metrics = scored
+        self.together = together
+        self._asked = metrics
+        self._metrics: tuple[str, ...] = ()
         self._fresh_latents = latents == "fresh"
         self._enlarges = small_images == "enlarged"
 
-    @property
-    def together(self) -> int:
-        """See `Evaluator.together`."""
-        return self._together
+    def setup(self, run: SearchRun) -> None:
+        """See `Evaluator.setup`."""
+        super().setup(run)
+        self._metrics = _scored(self._asked, run)
+        check_num_images(run, self._num_images, self._metrics)
 
-    def begin(
-        self,
-        architecture: Architecture,
-        *,
-        generator_steps: int | None = None,
-        stage: int | None = None,
-    ) -> EvaluationTask:
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`; there is no training, so ``generator_steps`` must be None."""
-        proposal = Proposal(architecture, generator_steps, stage)
-        self._check(proposal)
-        return _SharedTask(self, proposal)
-
-    def score(self, proposals: Sequence[Proposal]) -> list[Evaluation]:
-        """See `Evaluator.score`; the latents are those of the setting."""
-        context = self._context
         for proposal in proposals:
             self._check(proposal)
-        affordable = context.ledger.allow("architectures", len(proposals))
+        return _SharedTask(self, proposals)
+
+    def score_together(self, proposals: Sequence[Proposal]) -> tuple[Evaluation, ...]:
+        """Score ``proposals`` in one piece; the latents are those of the setting.
+
+        Returns:
+            The evaluations of as many of the first proposals as the budget allows.
+
+        Raises:
+            BudgetExhausted: it allows none.
+        """
+        run = self.run
+        affordable = run.ledger.allow("architectures", len(proposals))
         # As in a training, an image limit ends with the score that passes it.
-        images = context.ledger.allow("images", affordable * self._num_images)
+        images = run.ledger.allow("images", affordable * self._num_images)
         chosen = proposals[: -(-images // self._num_images)]
         started = time.perf_counter()
-        shared = context.shared_weights()
+        shared = run.shared_weights
         with evaluation_mode(shared.supernet.generator, batch_statistics=self._batch_statistics):
             scores = self._scores(chosen)
         seconds = (time.perf_counter() - started) / len(chosen)
         cost = Cost(architectures=1, images=self._num_images, device_seconds=seconds)
         evaluations = []
         for proposal, found in zip(chosen, scores, strict=True):
-            context.ledger.charge(cost)
+            run.ledger.charge(cost)
             failure = found.reason if isinstance(found, TrainingDiverged) else ""
             metrics = {} if isinstance(found, TrainingDiverged) else dict(found)
             evaluations.append(
                 Evaluation(
                     proposal.architecture,
                     metrics,
-                    metrics.get(context.objective.metric),
+                    metrics.get(run.final_objective.metric),
                     self.fidelity,
                     cost=cost,
                     failure=failure,
                     stage=self._stage(proposal),
                 )
             )
-        return evaluations
+        return tuple(evaluations)
 
     def _scores(self, proposals: Sequence[Proposal]) -> list[Scores | TrainingDiverged]:
         """Those of each; images of one size share feature batches."""
         # Every score is charged, so that this counts them, also in a run that was resumed.
-        numbered = enumerate(proposals, self._context.ledger.spent(Ledger.SEARCH).architectures)
+        numbered = enumerate(proposals, self.run.ledger.spent(Ledger.SEARCH).architectures)
         scores: list[Scores | TrainingDiverged] = []
         for _, group in groupby(numbered, key=lambda pair: self._image_size(pair[1])):
-            scores += self._context.harness.evaluate_each(
+            scores += self.run.harness.evaluate_each(
                 [self._sampler(proposal, number) for number, proposal in group],
                 num_images=self._num_images,
                 metrics=self._metrics,
@@ -151,7 +156,7 @@ class SharedEvaluator(Evaluator):
                 "evaluator=shared scores without training; a strategy that sets the length of a "
                 "training needs evaluator=scratch"
             )
-        space = self._context.space
+        space = self.run.space
         if proposal.stage is None:
             return
         if space.num_stages == 1:
@@ -166,23 +171,23 @@ class SharedEvaluator(Evaluator):
 
     def _stage(self, proposal: Proposal) -> int | None:
         """The stage, unless it is the last: those are the full networks."""
-        last = self._context.space.num_stages - 1
+        last = self.run.space.num_stages - 1
         return None if proposal.stage in (None, last) else proposal.stage
 
     def _image_size(self, proposal: Proposal) -> int:
         """Side of the images that the features' network gets."""
-        space, stage = self._context.space, self._stage(proposal)
+        space, stage = self.run.space, self._stage(proposal)
         if self._enlarges or stage is None:
             return space.network.image_size
         return space.stage_image_size(stage)
 
     def _sampler(self, proposal: Proposal, number: int) -> Sampler:
         """The images of the ``number``-th score of the run."""
-        context = self._context
-        shared = context.shared_weights()
+        run = self.run
+        shared = run.shared_weights
         stage = self._stage(proposal)
-        network = context.space.network
-        weights = context.space.one_hot(proposal.architecture, stage=stage).generator
+        network = run.space.network
+        weights = run.space.one_hot(proposal.architecture, stage=stage).generator
         given: dict[str, Any] = {} if stage is None else {"stage": stage}
         generate = images_of(shared.supernet.generator, weights=weights, **given)
         side = self._image_size(proposal)
@@ -193,31 +198,31 @@ class SharedEvaluator(Evaluator):
                 return images
             return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
 
-        seed = derive_seed(context.seed, "score", number) if self._fresh_latents else context.seed
+        seed = derive_seed(run.seed, "score", number) if self._fresh_latents else run.seed
         return image_sampler(
             sized,
             latent_dim=network.latent_dim,
             num_classes=network.num_classes,
             seed=seed,
-            device=context.device,
+            device=run.device,
             generator_step=shared.generator_steps,
         )
 
 
 class _SharedTask(EvaluationTask):
-    """One score, done in a single piece: generating some thousand images takes seconds."""
+    """A group, scored in a single piece: generating some thousand images takes seconds."""
 
-    def __init__(self, evaluator: SharedEvaluator, proposal: Proposal) -> None:
+    def __init__(self, evaluator: SharedEvaluator, proposals: Sequence[Proposal]) -> None:
         self._evaluator = evaluator
-        self._proposal = proposal
-        self._result: Evaluation | None = None
+        self._proposals = proposals
+        self._results: tuple[Evaluation, ...] | None = None
 
     def advance(self) -> None:
-        (self._result,) = self._evaluator.score([self._proposal])
+        self._results = self._evaluator.score_together(self._proposals)
 
     @property
-    def result(self) -> Evaluation | None:
-        return self._result
+    def results(self) -> tuple[Evaluation, ...] | None:
+        return self._results
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -226,11 +231,10 @@ class _SharedTask(EvaluationTask):
         """Nothing was kept: a task is either not begun or done."""
 
 
-def _scored(metrics: str | Sequence[str], context: EvaluationContext) -> tuple[str, ...]:
+def _scored(metrics: str | Sequence[str], run: SearchRun) -> tuple[str, ...]:
     """The names of the scores that ``evaluator.metrics`` asks for, with the objective's."""
-    present = context.harness.metrics
+    present = run.harness.metrics
     if isinstance(metrics, str):
-        _check_choice("metrics", metrics, _Metrics)
         metrics = () if metrics == "objective" else present
     for name in metrics:
         if name not in present:
@@ -238,7 +242,7 @@ def _scored(metrics: str | Sequence[str], context: EvaluationContext) -> tuple[s
                 f"evaluator.metrics: {name!r} is not among the metrics of this run "
                 f"({', '.join(present)}); add it to metrics.metrics"
             )
-    wanted = {context.objective.metric, *metrics}
+    wanted = {run.final_objective.metric, *metrics}
     return tuple(name for name in present if name in wanted)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
@@ -12,30 +12,13 @@ from nasgan.contracts import (
     Evaluation,
     EvaluationTask,
     Evaluator,
-    Ledger,
-    Objective,
     Proposal,
+    SearchRun,
 )
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.tabular.trainings import SimulatedTraining, Trainings
 
 __all__ = ["TableEvaluator"]
-
-
-class _Run(Protocol):
-    """What of a run a table needs."""
-
-    @property
-    def ledger(self) -> Ledger:
-        """Charged."""
-
-    @property
-    def objective(self) -> Objective:
-        """What is optimised."""
-
-    @property
-    def seed(self) -> int:
-        """Chooses among the table's repeats."""
 
 
 class TableEvaluator(Evaluator):
@@ -45,26 +28,27 @@ class TableEvaluator(Evaluator):
     rest. Lengths between the table's points are those of the next point.
 
     Args:
-        run: of the search.
         table: the trainings.
         generator_steps: length of a training where the strategy does not say; None: the table's.
 
     Raises:
-        ConfigError: the table has no such metric, or is shorter.
+        ConfigError: the table is shorter.
     """
 
     fidelity = "table"
 
-    def __init__(self, run: _Run, table: Trainings, *, generator_steps: int | None = None) -> None:
-        if run.objective.metric not in table.metrics:
-            raise ConfigError(
-                f"objective={run.objective.metric}: the table has {', '.join(table.metrics)}"
-            )
-        self._run = run
+    def __init__(self, table: Trainings, *, generator_steps: int | None = None) -> None:
         self._table = table
         self._default = self.point(table.steps[-1] if generator_steps is None else generator_steps)
         # Generator steps already charged, by architecture id.
         self._trained: dict[str, int] = {}
+
+    def setup(self, run: SearchRun) -> None:
+        """See `Evaluator.setup`; the run's seed chooses among the table's repeats."""
+        super().setup(run)
+        metric = run.objective.metric
+        if metric not in self._table.metrics:
+            raise ConfigError(f"objective={metric}: the table has {', '.join(self._table.metrics)}")
 
     def point(self, generator_steps: int) -> int:
         """The table's first point at or after ``generator_steps``.
@@ -81,15 +65,9 @@ class TableEvaluator(Evaluator):
             )
         return steps[bisect_left(steps, generator_steps)]
 
-    def begin(
-        self,
-        architecture: Architecture,
-        *,
-        generator_steps: int | None = None,
-        stage: int | None = None,
-    ) -> EvaluationTask:
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`; whole networks were trained, so there are no stages."""
-        proposal = Proposal(architecture, generator_steps, stage)
+        (proposal,) = proposals
         cost = self.expected_cost(proposal)
         return _Lookup(self, proposal, cost)
 
@@ -116,13 +94,13 @@ class TableEvaluator(Evaluator):
         Raises:
             BudgetExhausted: the budget does not cover it.
         """
-        ledger = self._run.ledger
+        ledger = self.run.ledger
         for unit in ("architectures", "generator_steps", "images"):
             if ledger.remaining(unit) < getattr(cost, unit):
                 raise BudgetExhausted(unit, getattr(ledger.budget, unit))
         ledger.allow("architectures", 1)
         architecture, wanted = proposal.architecture, self._wanted(proposal)
-        training = self._table.training(architecture, self._run.seed)
+        training = self._table.training(architecture, self.run.seed)
         share = cost.generator_steps / self._table.steps[-1]
         cost += Cost(device_seconds=training.seconds * share)
         ledger.charge(cost)
@@ -131,7 +109,7 @@ class TableEvaluator(Evaluator):
         return Evaluation(
             architecture,
             dict(metrics or {}),
-            None if metrics is None else metrics[self._run.objective.metric],
+            None if metrics is None else metrics[self.run.objective.metric],
             self.fidelity,
             generator_steps=wanted,
             cost=cost,
@@ -158,14 +136,14 @@ class _Lookup(EvaluationTask):
         self._evaluator = evaluator
         self._proposal = proposal
         self._cost = cost
-        self._result: Evaluation | None = None
+        self._results: tuple[Evaluation, ...] | None = None
 
     def advance(self) -> None:
-        self._result = self._evaluator.look_up(self._proposal, self._cost)
+        self._results = (self._evaluator.look_up(self._proposal, self._cost),)
 
     @property
-    def result(self) -> Evaluation | None:
-        return self._result
+    def results(self) -> tuple[Evaluation, ...] | None:
+        return self._results
 
     def state_dict(self) -> dict[str, Any]:
         return {}

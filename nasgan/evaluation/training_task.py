@@ -10,9 +10,16 @@ from typing import Any
 from torch import nn
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Breakdown, Cost, Evaluation, EvaluationTask, SearchSpace
+from nasgan.contracts import (
+    Breakdown,
+    Cost,
+    Evaluation,
+    EvaluationTask,
+    SearchRun,
+    SearchSpace,
+    TrainerSettings,
+)
 from nasgan.errors import ConfigError, TrainingDiverged, quoted
-from nasgan.evaluation.context import EvaluationContext
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
 from nasgan.metrics import Scores
 from nasgan.networks.initialise import initialise
@@ -101,24 +108,27 @@ class TrainingTask(EvaluationTask):
     on where a checkpoint parted it.
 
     Args:
-        context: the run's.
+        run: in which it is trained.
         space: builds the networks (the final phase uses wider ones than the search).
         architecture: of that space.
         plan: length and scores.
+        settings: of the trainer; None: the run's.
     """
 
     def __init__(
         self,
-        context: EvaluationContext,
+        run: SearchRun,
         space: SearchSpace,
         architecture: Architecture,
         plan: TrainingPlan,
+        settings: TrainerSettings | None = None,
     ) -> None:
         self.architecture = architecture
         self.plan = plan
         self.curve: list[dict[str, Any]] = []
         self.kept: dict[str, Any] | None = None
-        self._context = context
+        self._run = run
+        self._settings = settings or run.trainer_settings
         self._space = space
         self._trainer: AdversarialTrainer | None = None
         self._cost = Cost()
@@ -129,22 +139,22 @@ class TrainingTask(EvaluationTask):
     def trainer(self) -> AdversarialTrainer:
         """The trainer; the networks are built on first use."""
         if self._trainer is None:
-            context = self._context
-            seed = derive_seed(context.seed, self.plan.fidelity, self.architecture.id)
+            run = self._run
+            seed = derive_seed(run.seed, self.plan.fidelity, self.architecture.id)
             pair = DerivedPair(
                 self._space,
                 self.architecture,
                 seed=seed,
-                initialisation=context.trainer.initialisation,
+                initialisation=self._settings.initialisation,
             )
             self._trainer = AdversarialTrainer(
                 pair,
-                context.images,
-                context.trainer,
+                run.images,
+                self._settings,
                 latent_dim=self._space.network.latent_dim,
                 num_classes=self._space.network.num_classes,
                 seed=seed,
-                device=context.device,
+                device=run.device,
                 total_generator_steps=self.plan.generator_steps,
             )
         return self._trainer
@@ -173,9 +183,9 @@ class TrainingTask(EvaluationTask):
             self._breakdown = Breakdown(error.reason, error.generator_step)
 
     def _train(self, until: int) -> None:
-        settings = self._context.trainer
+        settings = self._settings
         wanted = until - self.generator_steps
-        ledger = self._context.ledger
+        ledger = self._run.ledger
         ledger.allow("architectures", 1, self.plan.phase)
         allowed = affordable_steps(ledger, wanted, settings, self.plan.phase)
         started = time.perf_counter()
@@ -198,8 +208,8 @@ class TrainingTask(EvaluationTask):
     def _score(self) -> None:
         started = time.perf_counter()
         scores = self._scores()
-        score = scores[self._context.objective.metric]
-        better = self._context.objective.better
+        score = scores[self._run.final_objective.metric]
+        better = self._run.final_objective.better
         best = max(self.curve, key=self._reward, default=None)
         self._done = self.generator_steps >= self.plan.generator_steps
         if self._takes_last or best is None or better(score, best["score"]):
@@ -208,7 +218,7 @@ class TrainingTask(EvaluationTask):
         if scores.per_class:
             point["per_class"] = scores.per_class
         self.curve.append(point)
-        count = self.plan.num_images or self._context.harness.num_images
+        count = self.plan.num_images or self._run.harness.num_images
         self._charge(Cost(images=count, device_seconds=time.perf_counter() - started))
 
     def _scores(self) -> Scores:
@@ -218,15 +228,15 @@ class TrainingTask(EvaluationTask):
             images_of(generator),
             latent_dim=network.latent_dim,
             num_classes=network.num_classes,
-            seed=self._context.seed,
-            device=self._context.device,
+            seed=self._run.seed,
+            device=self._run.device,
             generator_step=self.generator_steps,
         )
         with evaluation_mode(generator):
-            return self._context.harness.evaluate(sample, num_images=self.plan.num_images)
+            return self._run.harness.evaluate(sample, num_images=self.plan.num_images)
 
     def _reward(self, point: Mapping[str, Any]) -> float:
-        return self._context.objective.reward(point["score"])
+        return self._run.final_objective.reward(point["score"])
 
     def _networks(self) -> dict[str, Any]:
         trainer = self.trainer
@@ -241,7 +251,7 @@ class TrainingTask(EvaluationTask):
 
     def _charge(self, cost: Cost) -> None:
         self._cost = self._cost + cost
-        self._context.ledger.charge(cost, self.plan.phase)
+        self._run.ledger.charge(cost, self.plan.phase)
 
     @property
     def _takes_last(self) -> bool:
@@ -253,6 +263,11 @@ class TrainingTask(EvaluationTask):
         if not self.curve:
             return None
         return self.curve[-1] if self._takes_last else max(self.curve, key=self._reward)
+
+    @property
+    def results(self) -> tuple[Evaluation, ...] | None:
+        """See `EvaluationTask.results`: `result` alone."""
+        return None if self.result is None else (self.result,)
 
     @property
     def result(self) -> Evaluation | None:

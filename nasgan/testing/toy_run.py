@@ -1,10 +1,13 @@
-"""A run without data and metrics: scores come from a rule, the supernet is really trained."""
+"""A run without data: scores come from a rule, networks are really trained."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,23 +18,21 @@ from nasgan.contracts import (
     Budget,
     Cost,
     Evaluation,
-    EvaluationPool,
     EvaluationTask,
     Evaluator,
     Ledger,
     Objective,
     Proposal,
     SearchSpace,
-    SharedWeights,
     StepLosses,
-    Supernet,
+    TrainerSettings,
     TrainingSteps,
 )
-from nasgan.data import ImageSet
 from nasgan.errors import ArchitectureError, BudgetExhausted, quoted
-from nasgan.evaluation import InProcessPool
-from nasgan.randomness import RandomStreams, numpy_generator, torch_generator
-from nasgan.training import SupernetTraining, TrainerSettings
+from nasgan.evaluation import InProcessPool, Run
+from nasgan.randomness import numpy_generator
+from nasgan.testing.toy_metrics import METRICS, toy_harness, toy_images
+from nasgan.training import SupernetTraining
 
 __all__ = ["ToyEvaluator", "ToyRun", "ToyScores"]
 
@@ -60,6 +61,8 @@ class Trace:
 class ToyScores:
     """The distance of an architecture to a best one that is known: 0 is best.
 
+    Each metric has a best architecture of its own, so that there is a front between them.
+
     Args:
         space: any.
         objective: its direction; the distance is negated to be maximised.
@@ -71,6 +74,7 @@ class ToyScores:
         self._objective = objective
         self._failures = failures
         self.best = space.sample(numpy_generator(7, "best architecture"))
+        self._second_best = space.sample(numpy_generator(7, "best by the other metric"))
 
     def __call__(
         self, architecture: Architecture, generator_steps: int = 0, stage: int | None = None
@@ -79,17 +83,30 @@ class ToyScores:
 
         Decisions after ``stage`` do not count.
         """
+        metrics = self.metrics(architecture, generator_steps, stage)
+        return metrics.get(self._objective.metric)
+
+    def metrics(
+        self, architecture: Architecture, generator_steps: int = 0, stage: int | None = None
+    ) -> dict[str, float]:
+        """As calling it, by each metric; empty if the architecture fails."""
         if self.fails(architecture):
-            return None
+            return {}
+        scores = {}
+        for metric, direction in METRICS.items():
+            best = self.best if metric == self._objective.metric else self._second_best
+            distance = self._distance(architecture, best, stage) + 1 / (1 + generator_steps)
+            scores[metric] = distance if direction == "min" else -distance
+        return scores
+
+    def _distance(self, architecture: Architecture, best: Architecture, stage: int | None) -> float:
         indices = np.asarray(self._space.encode(architecture))
         # The weights tell apart architectures with equally many differing decisions.
         weights = 1 + np.arange(len(indices)) / 10
-        wrong = indices != np.asarray(self._space.encode(self.best))
+        wrong = indices != np.asarray(self._space.encode(best))
         if stage is not None:
             wrong &= np.array([decision.stage <= stage for decision in self._space.decisions])
-        distance = float(weights[wrong].sum())
-        distance += 1 / (1 + generator_steps)
-        return distance if self._objective.direction == "min" else -distance
+        return float(weights[wrong].sum())
 
     def fails(self, architecture: Architecture) -> bool:
         """Whether the evaluation of ``architecture`` ends without a score."""
@@ -101,88 +118,47 @@ class ToyEvaluator(Evaluator):
 
     Args:
         scores: the rule.
-        space: architectures have to be of it.
-        ledger: charged.
         shared: whether it stands for ``evaluator=shared`` (no training) or ``scratch``.
         trace: written.
         together: see `Evaluator.together`.
     """
 
-    def __init__(
-        self,
-        scores: ToyScores,
-        space: SearchSpace,
-        ledger: Ledger,
-        *,
-        shared: bool,
-        trace: Trace,
-        together: int = 1,
-    ) -> None:
+    def __init__(self, scores: ToyScores, *, shared: bool, trace: Trace, together: int = 1) -> None:
         # The toy stands for both kinds.
         self.needs_shared_weights = shared  # type: ignore[misc]
         self.fidelity = "shared" if shared else "scratch"  # type: ignore[misc]
         self.scores = scores
-        self.ledger = ledger
         self.trace = trace
+        self.together = together
         self.trained: dict[str, int] = {}
-        self._space = space
-        self._together = together
 
-    @property
-    def together(self) -> int:
-        """See `Evaluator.together`."""
-        return self._together
-
-    def score(self, proposals: Sequence[Proposal]) -> list[Evaluation]:
-        """See `Evaluator.score`."""
-        scored: list[Evaluation] = []
-        for proposal in proposals:
-            task = self.begin(
-                proposal.architecture,
-                generator_steps=proposal.generator_steps,
-                stage=proposal.stage,
-            )
-            try:
-                while task.result is None:
-                    task.advance()
-            except BudgetExhausted:
-                if scored:
-                    # The strategy gets fewer scores; it hears of the end when it asks again.
-                    self.trace.refused = False
-                    break
-                raise
-            scored.append(task.result)
-        return scored
-
-    def begin(
-        self,
-        architecture: Architecture,
-        *,
-        generator_steps: int | None = None,
-        stage: int | None = None,
-    ) -> EvaluationTask:
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`."""
+        if self.together > 1:
+            return _ToyGroup(self, proposals)
+        return self.begin_one(*proposals)
+
+    def begin_one(self, proposal: Proposal) -> _ToyTask:
+        """Check and note down ``proposal``, and begin to score it."""
+        steps, stage = proposal.generator_steps, proposal.stage
         if stage is not None and not self.needs_shared_weights:
             raise AssertionError("a stage is set although networks from scratch have none")
-        require_valid(self._space, architecture, "the strategy asks to score")
-        if self.needs_shared_weights and generator_steps is not None:
+        require_valid(self.run.space, proposal.architecture, "the strategy asks to score")
+        if self.needs_shared_weights and steps is not None:
             raise AssertionError(
                 "generator_steps is set although the evaluator does not train: leave it None where "
                 "`run.evaluator.needs_shared_weights`"
             )
-        if generator_steps is not None and (
-            type(generator_steps) is not int or generator_steps < 1
-        ):
+        if steps is not None and (type(steps) is not int or steps < 1):
             raise AssertionError(
-                "generator_steps must be an int of at least 1, or None, got "
-                f"{quoted(generator_steps)}"
+                f"generator_steps must be an int of at least 1, or None, got {quoted(steps)}"
             )
-        told = stage if self.needs_shared_weights else generator_steps
-        self.trace.events.append(("score", architecture.id, told))
-        total = 0 if self.needs_shared_weights else generator_steps or _DEFAULT_STEPS
+        told = stage if self.needs_shared_weights else steps
+        self.trace.events.append(("score", proposal.architecture.id, told))
+        total = 0 if self.needs_shared_weights else steps or _DEFAULT_STEPS
         # The last stage is that of the full networks.
-        growing = stage is not None and stage < self._space.num_stages - 1
-        return _ToyTask(self, architecture, total, stage if growing else None)
+        growing = stage is not None and stage < self.run.space.num_stages - 1
+        return _ToyTask(self, proposal.architecture, total, stage if growing else None)
 
     def state_dict(self) -> dict[str, Any]:
         """Lengths of the trainings so far: a longer one continues a shorter one."""
@@ -206,28 +182,29 @@ class _ToyTask(EvaluationTask):
         self._total = total
         self._stage = stage
         self._steps = min(evaluator.trained.get(architecture.id, 0), total)
-        self._result: Evaluation | None = None
+        self._results: tuple[Evaluation, ...] | None = None
 
     def advance(self) -> None:
         evaluator = self._evaluator
         try:
             if self._steps < self._total:
                 piece = min(-(-self._total // _PIECES), self._total - self._steps)
-                steps = evaluator.ledger.allow("generator_steps", piece)
+                steps = evaluator.run.ledger.allow("generator_steps", piece)
                 self._steps += steps
-                evaluator.ledger.charge(Cost(generator_steps=steps))
+                evaluator.run.ledger.charge(Cost(generator_steps=steps))
             if self._steps < self._total:
                 return
-            evaluator.ledger.allow("architectures", 1)
+            evaluator.run.ledger.allow("architectures", 1)
         except BudgetExhausted:
             evaluator.trace.refused = True
             raise
-        evaluator.ledger.charge(Cost(architectures=1))
+        evaluator.run.ledger.charge(Cost(architectures=1))
         evaluator.trained[self._architecture.id] = self._total
-        score = evaluator.scores(self._architecture, self._total, self._stage)
-        self._result = Evaluation(
+        metrics = evaluator.scores.metrics(self._architecture, self._total, self._stage)
+        score = metrics.get(evaluator.run.final_objective.metric)
+        result = Evaluation(
             self._architecture,
-            {} if score is None else {"score": score},
+            metrics,
             score,
             evaluator.fidelity,
             generator_steps=self._total,
@@ -235,11 +212,12 @@ class _ToyTask(EvaluationTask):
             failure="the toy training diverged" if score is None else "",
             stage=self._stage,
         )
-        evaluator.trace.completed.append(self._result)
+        evaluator.trace.completed.append(result)
+        self._results = (result,)
 
     @property
-    def result(self) -> Evaluation | None:
-        return self._result
+    def results(self) -> tuple[Evaluation, ...] | None:
+        return self._results
 
     def state_dict(self) -> dict[str, Any]:
         return {"steps": self._steps}
@@ -248,25 +226,45 @@ class _ToyTask(EvaluationTask):
         self._steps = state["steps"]
 
 
-class _ToySharedWeights:
+class _ToyGroup(EvaluationTask):
+    """Several at once, in one piece."""
+
+    def __init__(self, evaluator: ToyEvaluator, proposals: Sequence[Proposal]) -> None:
+        self._evaluator = evaluator
+        self._proposals = proposals
+        self._results: tuple[Evaluation, ...] | None = None
+
+    def advance(self) -> None:
+        scored: list[Evaluation] = []
+        for proposal in self._proposals:
+            task = self._evaluator.begin_one(proposal)
+            try:
+                while task.results is None:
+                    task.advance()
+            except BudgetExhausted:
+                if not scored:
+                    raise
+                # The strategy gets fewer scores; it hears of the end when it asks again.
+                self._evaluator.trace.refused = False
+                break
+            scored += task.results
+        self._results = tuple(scored)
+
+    @property
+    def results(self) -> tuple[Evaluation, ...] | None:
+        return self._results
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing was kept: a group is either not begun or done."""
+
+
+class _TracedTraining(SupernetTraining):
     """The real training of the space's supernet on random images, with the paths written down."""
 
-    def __init__(self, training: SupernetTraining, space: SearchSpace, trace: Trace) -> None:
-        self.training = training
-        self._space = space
-        self._trace = trace
-
-    @property
-    def supernet(self) -> Supernet:
-        return self.training.supernet
-
-    @property
-    def generator_steps(self) -> int:
-        return self.training.generator_steps
-
-    @property
-    def real_batch_size(self) -> int:
-        return self.training.real_batch_size
+    trace: Trace
 
     def train(
         self,
@@ -277,114 +275,118 @@ class _ToySharedWeights:
     ) -> StepLosses:
         def path() -> Architecture:
             architecture = sample_path()
-            require_valid(self._space, architecture, "`sample_path` draws")
-            self._trace.events.append(("path", architecture.id, stage))
+            require_valid(self.space, architecture, "`sample_path` draws")
+            self.trace.events.append(("path", architecture.id, stage))
             return architecture
 
-        return self._noting_refusal(
-            lambda: self.training.train(path, generator_steps=generator_steps, stage=stage),
-            generator_steps,
-        )
+        train = partial(super().train, path, generator_steps=generator_steps, stage=stage)
+        return self._noting_refusal(train, generator_steps)
 
     def train_by(
         self, iteration: Callable[[TrainingSteps], None], *, generator_steps: int
     ) -> StepLosses:
-        return self._noting_refusal(
-            lambda: self.training.train_by(iteration, generator_steps=generator_steps),
-            generator_steps,
-        )
+        train = partial(super().train_by, iteration, generator_steps=generator_steps)
+        return self._noting_refusal(train, generator_steps)
 
     def reset(self) -> None:
-        self._trace.events.append(("reset", "", None))
-        self._trace.present = len(self._trace.completed)
-        self.training.reset()
+        self.trace.events.append(("reset", "", None))
+        self.trace.present = len(self.trace.completed)
+        super().reset()
 
     def _noting_refusal(self, train: Callable[[], StepLosses], generator_steps: int) -> StepLosses:
         if generator_steps < 1:
             raise AssertionError(f"asks to train the supernet for {generator_steps} steps")
         try:
             losses = train()
-            self._trace.present = len(self._trace.completed)
+            self.trace.present = len(self.trace.completed)
             return losses
         except BudgetExhausted:
-            self._trace.refused = True
+            self.trace.refused = True
             raise
 
 
-class ToyRun:
-    """Implements `nasgan.contracts.SearchRun`, with a state as the engine keeps it.
+class ToyRun(Run):
+    """Implements `nasgan.contracts.SearchRun` without data: images are noise, scores by a rule.
+
+    Trainings are real, of tiny length; so are ``run.harness``'s scores (``is`` and ``fid``, of four
+    features and 16 images). Only its evaluator looks up a rule, unless another is given.
 
     Args:
         space: the search space.
         budget: of the search.
-        shared: whether candidates are scored with shared weights.
+        evaluator: scores the candidates; None: by `ToyScores`.
+        shared: whether these stand for scores with shared weights; no matter to others.
         seed: of the run.
-        together: the most that the evaluator scores in one piece.
+        together: the most that the evaluator by the rule scores in one piece.
+        folder: for files of evaluations; by default one that all toy runs of this process share.
     """
 
     def __init__(
-        self, space: SearchSpace, budget: Budget, *, shared: bool, seed: int, together: int = 1
+        self,
+        space: SearchSpace,
+        budget: Budget,
+        *,
+        evaluator: Evaluator | None = None,
+        shared: bool = False,
+        seed: int,
+        together: int = 1,
+        folder: Path | None = None,
     ) -> None:
-        self.space = space
-        # Both directions are tried: strategies compare rewards, not scores.
-        self.objective = Objective("is", "max") if shared else Objective("fid", "min")
-        self.ledger = Ledger(budget)
-        self.device = torch.device("cpu")
+        images = toy_images(space, "toy images")
+        super().__init__(
+            space=space,
+            images=images,
+            held_out=toy_images(space, "toy images held out"),
+            trainer_settings=TrainerSettings(
+                n_critic=1, generator_batch_size=2, discriminator_batch_size=4
+            ),
+            harness=toy_harness(images),
+            # Both directions are tried: strategies compare rewards, not scores.
+            objective=Objective("is", "max") if shared else Objective("fid", "min"),
+            ledger=Ledger(budget),
+            seed=seed,
+            device=torch.device("cpu"),
+            folder=folder or Path(tempfile.gettempdir()) / f"nasgan-toy-{os.getpid()}",
+        )
         self.trace = Trace()
         self.scores = ToyScores(space, self.objective, failures=not shared)
-        self.evaluator: Evaluator = ToyEvaluator(
-            self.scores, space, self.ledger, shared=shared, trace=self.trace, together=together
+        if evaluator is not None:
+            self.score_with(evaluator, InProcessPool)
+            return
+        # Not by `score_with`: it goes by the names of those for which it stands.
+        self.evaluator = ToyEvaluator(
+            self.scores, shared=shared, trace=self.trace, together=together
         )
-        self.pool: EvaluationPool = InProcessPool(self.evaluator, self.ledger)
-        self._seed = seed
-        self._streams = RandomStreams(seed, "strategy")
+        self.evaluator.setup(self)
+        self.pool = InProcessPool(self.evaluator, self.ledger)
 
     @cached_property
-    def shared_weights(self) -> SharedWeights:
+    def shared_weights(self) -> SupernetTraining:
         """See `SearchRun.shared_weights`."""
-        network = self.space.network
-        shape = (16, network.image_channels, network.image_size, network.image_size)
-        pixels = torch.randint(256, shape, generator=torch_generator(0, "toy images"))
-        training = SupernetTraining(
+        training = _TracedTraining(
             self.space,
-            ImageSet("toy", pixels.to(torch.uint8)),
-            TrainerSettings(n_critic=1, generator_batch_size=2, discriminator_batch_size=4),
+            self.images,
+            self.trainer_settings,
             ledger=self.ledger,
-            seed=self._seed,
+            seed=self.seed,
             device=self.device,
         )
-        return _ToySharedWeights(training, self.space, self.trace)
+        training.trace = self.trace
+        return training
 
     @property
     def has_shared_weights(self) -> bool:
         """Whether a strategy has asked for the supernet."""
         return "shared_weights" in self.__dict__
 
-    def rng(self, name: str) -> np.random.Generator:
-        """See `SearchRun.rng`."""
-        return self._streams[name]
-
     def state_dict(self) -> dict[str, Any]:
         """What the engine checkpoints beside the strategy."""
-        shared = self.__dict__.get("shared_weights")
-        return {
-            "ledger": self.ledger.state_dict(),
-            "streams": self._streams.state_dict(),
-            "evaluator": self.evaluator.state_dict(),
-            "pool": self.pool.state_dict(),
-            "shared_weights": shared.training.state_dict() if shared is not None else None,
-        }
+        return {"ledger": self.ledger.state_dict(), **super().state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.ledger.load_state_dict(state["ledger"])
-        self._streams.load_state_dict(state["streams"])
-        self.evaluator.load_state_dict(state["evaluator"])
-        self.pool.load_state_dict(state["pool"])
-        if state["shared_weights"] is not None:
-            shared = self.shared_weights
-            assert isinstance(shared, _ToySharedWeights)
-            shared.training.load_state_dict(state["shared_weights"])
+        super().load_state_dict(state)
 
 
 def require_valid(space: SearchSpace, architecture: object, what: str) -> None:

@@ -1,6 +1,6 @@
 """The adversarial trainer, its losses, averaged weights and health checks."""
 
-from nasgan.training.settings import HealthSettings, TrainerSettings
+from nasgan.contracts.trainer_settings import HealthSettings, TrainerSettings
 from nasgan.training.shared import SupernetTraining
 from nasgan.training.trainer import AdversarialTrainer, NetworkPair
 

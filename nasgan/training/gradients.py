@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ZeroGrad", "descend", "without_gradients"]
+from nasgan.contracts.trainer_settings import ZeroGrad
 
-ZeroGrad = Literal["set_to_none", "zero"]
+__all__ = ["descend", "without_gradients"]
 
 
 @contextmanager

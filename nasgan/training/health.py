@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nasgan.contracts.trainer_settings import HealthSettings
 from nasgan.errors import TrainingDiverged
-from nasgan.training.settings import HealthSettings
 
 __all__ = ["HealthMonitor"]
 

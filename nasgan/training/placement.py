@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from nasgan.training.settings import TrainerSettings
+from nasgan.contracts.trainer_settings import TrainerSettings
 
 __all__ = ["placed"]
 

@@ -20,10 +20,10 @@ from nasgan.contracts import (
     Supernet,
     TrainingSteps,
 )
+from nasgan.contracts.trainer_settings import TrainerSettings
 from nasgan.data import ImageSet
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded
-from nasgan.training.settings import TrainerSettings
 from nasgan.training.steps import IterationSteps
 from nasgan.training.trainer import AdversarialTrainer
 
@@ -71,7 +71,7 @@ class SupernetTraining:
     ) -> None:
         self.supernet = _new_supernet(space, settings, seed)
         self.resets = 0
-        self._space = space
+        self.space = space
         self._seed = seed
         self._ledger = ledger
         self.trainer = AdversarialTrainer(
@@ -106,10 +106,10 @@ class SupernetTraining:
         """Train along sampled paths; see `nasgan.contracts.SharedWeights.train`."""
         trainer = self.trainer
         steps = affordable_steps(self._ledger, generator_steps, trainer.settings, Ledger.SEARCH)
-        size = None if stage is None else self._space.stage_image_size(stage)
+        size = None if stage is None else self.space.stage_image_size(stage)
 
         def path() -> HalfWeights:
-            return self._space.one_hot(sample_path(), stage=stage)
+            return self.space.one_hot(sample_path(), stage=stage)
 
         started, before = time.perf_counter(), trainer.generator_steps
         losses: list[tuple[Tensor, Tensor]] = []
@@ -163,7 +163,7 @@ class SupernetTraining:
     def reset(self) -> None:
         """Begin the training anew; see `nasgan.contracts.SharedWeights.reset`."""
         self.resets += 1
-        fresh = _new_supernet(self._space, self.trainer.settings, self._seed, self.resets)
+        fresh = _new_supernet(self.space, self.trainer.settings, self._seed, self.resets)
         self.trainer.restart(fresh)
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasgan.contracts import DrawnWeights, HalfWeights, PairWeights, RealImages
+from nasgan.contracts.trainer_settings import CUDA_GRAPHS, TrainerSettings
 from nasgan.data import Batch, ImageSet, ShuffledBatches
 from nasgan.errors import ConfigError
 from nasgan.networks.spectral_norm import joint_pass_is_exact, sample_groups
@@ -20,7 +21,6 @@ from nasgan.training.gradients import descend, without_gradients
 from nasgan.training.health import HealthMonitor
 from nasgan.training.losses import slope_penalty
 from nasgan.training.placement import placed
-from nasgan.training.settings import CUDA_GRAPHS, TrainerSettings
 
 __all__ = ["AdversarialTrainer", "NetworkPair"]
 

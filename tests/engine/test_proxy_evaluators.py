@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
-from nasgan.contracts import Architecture, Cost, Evaluation, EvaluationTask, Evaluator, Objective
+from nasgan.contracts import (
+    Architecture,
+    Cost,
+    Evaluation,
+    EvaluationTask,
+    Evaluator,
+    Objective,
+    Proposal,
+)
 from nasgan.engine import run_search
 from nasgan.engine.summary import proxy_lines
 from nasgan.errors import PluginError
-from nasgan.evaluation import EvaluationContext
 from nasgan.networks.cost import count_parameters
 from nasgan.report.page import build_report
 from nasgan.runs.history import read_history
@@ -29,17 +36,8 @@ class SizeEvaluator(Evaluator):
     fidelity = "size"
     objective: Objective | None = Objective("parameters", "max")
 
-    def __init__(self, context: EvaluationContext) -> None:
-        self.context = context
-
-    def begin(
-        self,
-        architecture: Architecture,
-        *,
-        generator_steps: int | None = None,
-        stage: int | None = None,
-    ) -> EvaluationTask:
-        return SizeTask(self, architecture)
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
+        return SizeTask(self, proposals[0].architecture)
 
 
 class SizeTask(EvaluationTask):
@@ -48,17 +46,17 @@ class SizeTask(EvaluationTask):
         self.result_: Evaluation | None = None
 
     def advance(self) -> None:
-        context, cost = self.evaluator.context, Cost(architectures=1)
-        context.ledger.allow("architectures", 1)
-        size = count_parameters(context.space.build_generator(self.architecture))
-        context.ledger.charge(cost)
+        run, cost = self.evaluator.run, Cost(architectures=1)
+        run.ledger.allow("architectures", 1)
+        size = count_parameters(run.space.build_generator(self.architecture))
+        run.ledger.charge(cost)
         self.result_ = Evaluation(
             self.architecture, {"parameters": size}, size, self.evaluator.fidelity, cost=cost
         )
 
     @property
-    def result(self) -> Evaluation | None:
-        return self.result_
+    def results(self) -> tuple[Evaluation] | None:
+        return None if self.result_ is None else (self.result_,)
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -72,9 +70,7 @@ def by(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[SizeEvaluator]], None]
     """``by(Class)``: runs score by it."""
 
     def use(kind: type[SizeEvaluator]) -> None:
-        monkeypatch.setattr(
-            "nasgan.engine.launch.make_evaluator", lambda config, given: kind(given)
-        )
+        monkeypatch.setattr("nasgan.engine.launch.make_evaluator", lambda config: kind())
 
     return use
 

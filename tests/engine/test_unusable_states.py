@@ -123,7 +123,7 @@ def test_what_a_workers_evaluator_keeps_is_held_to_the_same(
     }
     assert worker.open(order)["kind"] == "ready"
     assert worker._evaluator is not None
-    space = worker._evaluator._context.space  # type: ignore[attr-defined]
+    space = worker._evaluator.run.space  # type: ignore[attr-defined]
     architecture = space.sample(np.random.default_rng(0))
     proposal = {"architecture": architecture.to_json(), "generator_steps": 1, "stage": None}
     message = worker.evaluate({"proposal": proposal, "kept": {}})

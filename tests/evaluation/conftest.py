@@ -11,10 +11,10 @@ from torch import Tensor
 from nasgan.contracts import Budget, Ledger, Objective
 from nasgan.data import ImageSet
 from nasgan.errors import TrainingDiverged
-from nasgan.evaluation import EvaluationContext
+from nasgan.evaluation import Run
 from nasgan.metrics import GeneratedImages, Scores
 from nasgan.testing.toy_space import ToySpace
-from nasgan.training import SupernetTraining, TrainerSettings
+from nasgan.training import TrainerSettings
 
 CPU = torch.device("cpu")
 
@@ -61,7 +61,7 @@ def space() -> ToySpace:
 
 
 @pytest.fixture
-def make_context(space: ToySpace, tmp_path: Path) -> Callable[..., EvaluationContext]:
+def make_context(space: ToySpace, tmp_path: Path) -> Callable[..., Run]:
     """Makes what evaluators get: ``make_context(direction="max", generator_steps=5)``."""
     shape = (20, 1, 4, 4)
     pixels = torch.randint(256, shape, generator=torch.Generator().manual_seed(0))
@@ -74,30 +74,19 @@ def make_context(space: ToySpace, tmp_path: Path) -> Callable[..., EvaluationCon
         direction: Any = "min",
         trainer: dict[str, Any] | None = None,
         **limits: float,
-    ) -> EvaluationContext:
+    ) -> Run:
         sizes = {"n_critic": 2, "generator_batch_size": 6, "discriminator_batch_size": 4}
         settings = TrainerSettings(**{**sizes, "lr_generator": 0.01, **(trainer or {})})
-        ledger = Ledger(Budget(**limits))
-        made: list[SupernetTraining] = []
-
-        def shared_weights() -> SupernetTraining:
-            if not made:
-                made.append(
-                    SupernetTraining(space, images, settings, ledger=ledger, seed=0, device=CPU)
-                )
-            return made[0]
-
-        return EvaluationContext(
+        return Run(
             space=space,
             images=images,
-            trainer=settings,
+            trainer_settings=settings,
             harness=BrightnessHarness(),  # type: ignore[arg-type]
             objective=Objective("fid", direction),
-            ledger=ledger,
+            ledger=Ledger(Budget(**limits)),
             seed=0,
             device=CPU,
             folder=tmp_path,
-            shared_weights=shared_weights,
         )
 
     return make

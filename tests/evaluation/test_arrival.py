@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from nasgan.contracts import (
-    Architecture,
     AskTellStrategy,
     Budget,
     Cost,
@@ -48,7 +47,7 @@ class Task(EvaluationTask):
         self.done = True
 
     @property
-    def result(self) -> Evaluation | None:
+    def results(self) -> Any:
         return self.made if self.done else None
 
     def state_dict(self) -> dict[str, Any]:
@@ -68,22 +67,16 @@ class FixedEvaluator(Evaluator):
     ) -> None:
         self.ledger, self.change, self.charges = ledger, change, charges
 
-    def begin(
-        self,
-        architecture: Architecture,
-        *,
-        generator_steps: int | None = None,
-        stage: int | None = None,
-    ) -> EvaluationTask:
-        return Task(self, self.change(replace(GOOD, architecture=architecture)))
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
+        made = [replace(GOOD, architecture=proposal.architecture) for proposal in proposals]
+        return Task(self, [self.change(each) for each in made])
 
 
 class Together(FixedEvaluator):
-    together = 4  # type: ignore[assignment]
+    together = 4
 
-    def score(self, proposals: Sequence[Proposal]) -> list[Evaluation]:
-        made: list[Evaluation] = self.change(GOOD)
-        return made
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
+        return Task(self, self.change(GOOD))
 
 
 def changed(**fields: Any) -> Callable[[Evaluation], Evaluation]:
@@ -202,7 +195,7 @@ def test_several_scores_in_one_piece_are_counted(made: list[Evaluation], count: 
 
 def test_an_evaluator_that_scores_at_once_is_told_to_give_a_task() -> None:
     class AtOnce(FixedEvaluator):
-        def begin(self, architecture: Architecture, **given: Any) -> Any:
+        def begin(self, *proposals: Proposal) -> Any:
             return GOOD
 
     ledger = Ledger()

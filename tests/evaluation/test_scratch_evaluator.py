@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from set_up import set_up
 
 from nasgan.contracts import Proposal
 from nasgan.errors import ConfigError
@@ -25,19 +26,21 @@ def run(task):
 
 @pytest.fixture
 def evaluator(make_context):
-    return ScratchEvaluator(make_context(), generator_steps=3, num_images=10)
+    return set_up(make_context(), ScratchEvaluator(generator_steps=3, num_images=10))
 
 
 def test_a_continued_training_equals_one_long_training(make_context, space, assert_same):
     architecture, other = (space.architecture(choices) for choices in CHOICES)
     context = make_context()
-    halving = ScratchEvaluator(context, num_images=10)
-    run(halving.begin(architecture, generator_steps=2))
-    run(halving.begin(other, generator_steps=2))
-    continued = halving.begin(architecture, generator_steps=7)
+    halving = set_up(context, ScratchEvaluator(num_images=10))
+    run(halving.begin(Proposal(architecture, 2)))
+    run(halving.begin(Proposal(other, 2)))
+    continued = halving.begin(Proposal(architecture, 7))
     assert continued.generator_steps == 2
     result = run(continued)
-    at_once = ScratchEvaluator(make_context(), num_images=10).begin(architecture, generator_steps=7)
+    at_once = set_up(make_context(), ScratchEvaluator(num_images=10)).begin(
+        Proposal(architecture, 7)
+    )
     expected = run(at_once)
     assert_same(continued.trainer.state_dict(), at_once.trainer.state_dict())
     assert_same(continued.kept, at_once.kept)
@@ -49,8 +52,8 @@ def test_a_continued_training_equals_one_long_training(make_context, space, asse
 
 def test_the_length_is_the_evaluators_unless_the_strategy_says(evaluator, space):
     architecture = space.architecture(CHOICES[0])
-    assert run(evaluator.begin(architecture)).generator_steps == 3
-    assert run(evaluator.begin(architecture, generator_steps=4)).generator_steps == 4
+    assert run(evaluator.begin(Proposal(architecture))).generator_steps == 3
+    assert run(evaluator.begin(Proposal(architecture, 4))).generator_steps == 4
     assert evaluator.fidelity == "scratch"
     assert not evaluator.needs_shared_weights
 
@@ -60,50 +63,52 @@ def test_a_damaged_file_means_training_again_with_a_warning(
     make_context, space, caplog, damage, assert_same
 ):
     context = make_context()
-    evaluator = ScratchEvaluator(context, num_images=10)
+    evaluator = set_up(context, ScratchEvaluator(num_images=10))
     architecture = space.architecture(CHOICES[0])
-    run(evaluator.begin(architecture, generator_steps=2))
+    run(evaluator.begin(Proposal(architecture, 2)))
     (path,) = context.folder.glob(f"{architecture.id}-2.*.pt")
     if damage == "missing":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:300] if damage == "truncated" else b"")
     with caplog.at_level(logging.WARNING):
-        task = evaluator.begin(architecture, generator_steps=5)
+        task = evaluator.begin(Proposal(architecture, 5))
     assert "trained again from the start" in caplog.text
     assert path.name in caplog.text
     assert task.generator_steps == 0
     result = run(task)
-    fresh = ScratchEvaluator(make_context(), num_images=10).begin(architecture, generator_steps=5)
+    fresh = set_up(make_context(), ScratchEvaluator(num_images=10)).begin(Proposal(architecture, 5))
     assert result.score == run(fresh).score
     assert_same(task.trainer.state_dict(), fresh.trainer.state_dict())
 
 
 def test_what_was_trained_survives_in_the_state(make_context, space):
     context = make_context()
-    first = ScratchEvaluator(context, num_images=10)
+    first = set_up(context, ScratchEvaluator(num_images=10))
     architecture = space.architecture(CHOICES[0])
-    run(first.begin(architecture, generator_steps=2))
-    second = ScratchEvaluator(context, num_images=10)
+    run(first.begin(Proposal(architecture, 2)))
+    second = set_up(context, ScratchEvaluator(num_images=10))
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    assert second.begin(architecture, generator_steps=5).generator_steps == 2
+    assert second.begin(Proposal(architecture, 5)).generator_steps == 2
     assert second.state_dict() == first.state_dict()
 
 
 def test_what_was_trained_elsewhere_is_continued_here(make_context, space, assert_same):
     context = make_context()
-    worker = ScratchEvaluator(context, num_images=10)
+    worker = set_up(context, ScratchEvaluator(num_images=10))
     architecture, other = (space.architecture(choices) for choices in CHOICES)
     assert worker.kept(architecture) == {}
-    run(worker.begin(architecture, generator_steps=2))
-    run(worker.begin(other, generator_steps=2))
+    run(worker.begin(Proposal(architecture, 2)))
+    run(worker.begin(Proposal(other, 2)))
     kept = json.loads(json.dumps(worker.kept(architecture)))
-    another = ScratchEvaluator(context, num_images=10)
+    another = set_up(context, ScratchEvaluator(num_images=10))
     another.adopt(architecture, kept)
-    continued = another.begin(architecture, generator_steps=5)
+    continued = another.begin(Proposal(architecture, 5))
     assert continued.generator_steps == 2
-    assert another.begin(other, generator_steps=5).generator_steps == 0
-    at_once = ScratchEvaluator(make_context(), num_images=10).begin(architecture, generator_steps=5)
+    assert another.begin(Proposal(other, 5)).generator_steps == 0
+    at_once = set_up(make_context(), ScratchEvaluator(num_images=10)).begin(
+        Proposal(architecture, 5)
+    )
     assert run(continued).score == run(at_once).score
     assert_same(continued.trainer.state_dict(), at_once.trainer.state_dict())
 
@@ -111,25 +116,25 @@ def test_what_was_trained_elsewhere_is_continued_here(make_context, space, asser
 def test_a_shorter_training_does_not_replace_a_longer_one(make_context, space):
     """Else a still longer one would cost more than was reserved for it."""
     context = make_context()
-    evaluator = ScratchEvaluator(context, num_images=10)
+    evaluator = set_up(context, ScratchEvaluator(num_images=10))
     architecture = space.architecture(CHOICES[0])
-    worker = ScratchEvaluator(context, num_images=10)
-    run(worker.begin(architecture, generator_steps=2))
-    run(evaluator.begin(architecture, generator_steps=4))
-    run(evaluator.begin(architecture, generator_steps=3))
+    worker = set_up(context, ScratchEvaluator(num_images=10))
+    run(worker.begin(Proposal(architecture, 2)))
+    run(evaluator.begin(Proposal(architecture, 4)))
+    run(evaluator.begin(Proposal(architecture, 3)))
     evaluator.adopt(architecture, worker.kept(architecture))
     assert evaluator.expected_cost(Proposal(architecture, 6)).generator_steps == 2
-    assert run(evaluator.begin(architecture, generator_steps=6)).cost.generator_steps == 2
+    assert run(evaluator.begin(Proposal(architecture, 6))).cost.generator_steps == 2
 
 
 def test_the_expected_cost_is_the_cost(make_context, space):
     context = make_context()
-    evaluator = ScratchEvaluator(context, generator_steps=3, num_images=10)
+    evaluator = set_up(context, ScratchEvaluator(generator_steps=3, num_images=10))
     architecture = space.architecture(CHOICES[0])
     for steps in (None, 7, 7):
         proposal = Proposal(architecture, steps)
         expected = evaluator.expected_cost(proposal)
-        cost = run(evaluator.begin(architecture, generator_steps=steps)).cost
+        cost = run(evaluator.begin(Proposal(architecture, steps))).cost
         assert expected == replace(cost, device_seconds=0.0)
     with pytest.raises(ConfigError, match="evaluator=shared"):
         evaluator.expected_cost(Proposal(architecture, stage=0))
@@ -137,11 +142,11 @@ def test_the_expected_cost_is_the_cost(make_context, space):
 
 def test_a_task_under_way_that_continued_another_resumes(make_context, space, assert_same):
     context = make_context()
-    evaluator = ScratchEvaluator(context, num_images=10)
+    evaluator = set_up(context, ScratchEvaluator(num_images=10))
     architecture = space.architecture(CHOICES[0])
-    run(evaluator.begin(architecture, generator_steps=2))
-    task = evaluator.begin(architecture, generator_steps=6)
-    resumed = evaluator.begin(architecture, generator_steps=6)
+    run(evaluator.begin(Proposal(architecture, 2)))
+    task = evaluator.begin(Proposal(architecture, 6))
+    resumed = evaluator.begin(Proposal(architecture, 6))
     resumed.load_state_dict(task.state_dict())
     assert resumed.generator_steps == 2
     assert run(resumed).score == run(task).score
@@ -149,9 +154,9 @@ def test_a_task_under_way_that_continued_another_resumes(make_context, space, as
 
 def test_trainings_that_no_longer_one_can_follow_are_not_kept(make_context, space):
     context = make_context()
-    evaluator = ScratchEvaluator(context, generator_steps=3, num_images=10)
+    evaluator = set_up(context, ScratchEvaluator(generator_steps=3, num_images=10))
     architecture = space.architecture(CHOICES[0])
-    assert run(evaluator.begin(architecture)).score is not None
+    assert run(evaluator.begin(Proposal(architecture))).score is not None
     assert evaluator.kept(architecture) == {}
     assert list(context.folder.iterdir()) == [], "a thousand candidates would fill a disk"
 
@@ -159,25 +164,25 @@ def test_trainings_that_no_longer_one_can_follow_are_not_kept(make_context, spac
 def test_failed_trainings_are_not_kept(make_context, space):
     health = HealthSettings(check_every=1, max_loss=1e-6)
     context = make_context(trainer={"health": health})
-    evaluator = ScratchEvaluator(context, num_images=10)
-    assert run(evaluator.begin(space.architecture(CHOICES[0]), generator_steps=2)).failure
+    evaluator = set_up(context, ScratchEvaluator(num_images=10))
+    assert run(evaluator.begin(Proposal(space.architecture(CHOICES[0]), 2))).failure
     assert evaluator.state_dict() == {"trained": {}}
     assert list(context.folder.iterdir()) == []
 
 
 def test_a_survivor_that_breaks_down_keeps_its_best_score(make_context, space):
     context = make_context()
-    evaluator = ScratchEvaluator(context, num_images=10)
+    evaluator = set_up(context, ScratchEvaluator(num_images=10))
     architecture = space.architecture(CHOICES[0])
-    before = run(evaluator.begin(architecture, generator_steps=2))
-    task = evaluator.begin(architecture, generator_steps=6)
+    before = run(evaluator.begin(Proposal(architecture, 2)))
+    task = evaluator.begin(Proposal(architecture, 6))
     with torch.no_grad():
         task.trainer.generator.end.weight.fill_(torch.nan)
     broken = run(task)
     assert (broken.score, broken.metrics, broken.failure) == (before.score, before.metrics, "")
     assert "not finite" in broken.breakdown.reason
     assert (broken.generator_steps, broken.breakdown.generator_step) == (6, 3)
-    again = run(evaluator.begin(architecture, generator_steps=18))
+    again = run(evaluator.begin(Proposal(architecture, 18)))
     assert (again.score, again.breakdown) == (before.score, broken.breakdown)
     assert again.cost.generator_steps == 0, "it would break down again"
     assert again.cost.architectures == 1
@@ -185,4 +190,4 @@ def test_a_survivor_that_breaks_down_keeps_its_best_score(make_context, space):
 
 def test_a_training_of_no_steps_is_refused(make_context):
     with pytest.raises(ConfigError, match=r"evaluator\.generator_steps"):
-        ScratchEvaluator(make_context(), generator_steps=0)
+        set_up(make_context(), ScratchEvaluator(generator_steps=0))

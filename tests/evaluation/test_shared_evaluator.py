@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
-from dataclasses import replace
 
 import pytest
 import torch
+from set_up import changed, set_up
 from torch import nn
 
 from nasgan.contracts import Budget, Ledger, Proposal, inherit_weights
@@ -39,7 +39,7 @@ def context(make_context, autogan):
     pixels = torch.randint(256, (20, 1, 16, 16), generator=torch.Generator().manual_seed(0))
     made = make_context(space=autogan, images=ImageSet("noise", pixels.to(torch.uint8)))
     rng = numpy_generator(0, "paths")
-    made.shared_weights().train(lambda: autogan.sample(rng), generator_steps=2)
+    made.shared_weights.train(lambda: autogan.sample(rng), generator_steps=2)
     return made
 
 
@@ -50,8 +50,14 @@ def architecture(autogan):
     return next(a for a in drawn if a["cell2.norm"] == "batch")
 
 
+def scored(evaluator, proposals):
+    task = evaluator.begin(*proposals)
+    task.advance()
+    return task.results
+
+
 def score(evaluator, architecture):
-    return evaluator.score([Proposal(architecture)])[0]
+    return scored(evaluator, [Proposal(architecture)])[0]
 
 
 def snapshot(network):
@@ -63,10 +69,10 @@ def snapshot(network):
 @pytest.mark.parametrize("batch_norm", ["running", "batch"])
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_the_supernet_is_left_untouched(context, architecture, assert_same, batch_norm, mode):
-    generator = context.shared_weights().supernet.generator
+    generator = context.shared_weights.supernet.generator
     getattr(generator, mode)()
     before = snapshot(generator)
-    evaluator = SharedEvaluator(context, num_images=20, batch_norm=batch_norm)
+    evaluator = set_up(context, SharedEvaluator(num_images=20, batch_norm=batch_norm))
     evaluation = score(evaluator, architecture)
     assert evaluation.fidelity == "shared"
     assert_same(snapshot(generator), before)
@@ -74,7 +80,7 @@ def test_the_supernet_is_left_untouched(context, architecture, assert_same, batc
 
 def derived(context, architecture):
     network = context.space.build_generator(architecture)
-    inherit_weights(network, context.shared_weights().supernet.generator)
+    inherit_weights(network, context.shared_weights.supernet.generator)
     return network
 
 
@@ -83,7 +89,7 @@ def latents(count):
 
 
 def test_running_statistics_score_what_the_derived_network_generates(context, architecture):
-    score(SharedEvaluator(context, num_images=8), architecture)
+    score(set_up(context, SharedEvaluator(num_images=8)), architecture)
     with torch.no_grad():
         expected = to_uint8(derived(context, architecture).eval()(latents(8)))
     found = context.harness.drawn[-1]
@@ -91,7 +97,7 @@ def test_running_statistics_score_what_the_derived_network_generates(context, ar
 
 
 def test_batch_statistics_are_those_of_the_batch(context, architecture):
-    score(SharedEvaluator(context, num_images=8, batch_norm="batch"), architecture)
+    score(set_up(context, SharedEvaluator(num_images=8, batch_norm="batch")), architecture)
     with torch.no_grad():
         network = derived(context, architecture)
         expected = to_uint8(network.train()(latents(8)))
@@ -103,22 +109,23 @@ def test_batch_statistics_are_those_of_the_batch(context, architecture):
 
 def test_a_score_is_charged_and_repeats_exactly(context, architecture):
     before = context.ledger.spent()
-    evaluator = SharedEvaluator(context, num_images=20)
-    task = evaluator.begin(architecture)
-    assert task.result is None
+    evaluator = set_up(context, SharedEvaluator(num_images=20))
+    task = evaluator.begin(Proposal(architecture))
+    assert task.results is None
     task.advance()
     spent = context.ledger.spent()
     assert spent.architectures == before.architectures + 1
     assert spent.images == before.images + 20
     assert spent.generator_steps == before.generator_steps
-    assert task.result.score == task.result.metrics["fid"] == score(evaluator, architecture).score
+    (result,) = task.results
+    assert result.score == result.metrics["fid"] == score(evaluator, architecture).score
     assert torch.equal(*context.harness.drawn[-2:])
 
 
 @pytest.mark.parametrize("limit", [Budget(architectures=1), Budget(images=3)])
 def test_no_score_beyond_the_budget(make_context, space, limit):
-    context = replace(make_context(), ledger=Ledger(limit))
-    evaluator = SharedEvaluator(context, num_images=4)
+    context = changed(make_context(), ledger=Ledger(limit))
+    evaluator = set_up(context, SharedEvaluator(num_images=4))
     score(evaluator, space.architecture([0, 0, 0, 0]))
     with pytest.raises(BudgetExhausted):
         score(evaluator, space.architecture([0, 0, 0, 0]))
@@ -127,10 +134,10 @@ def test_no_score_beyond_the_budget(make_context, space, limit):
 
 def test_a_path_that_is_not_finite_is_a_failed_evaluation(make_context, space):
     context = make_context()
-    generator = context.shared_weights().supernet.generator
+    generator = context.shared_weights.supernet.generator
     with torch.no_grad():
         generator.layers["layer1"]["pointwise"].weight.fill_(torch.nan)
-    evaluator = SharedEvaluator(context, num_images=4)
+    evaluator = set_up(context, SharedEvaluator(num_images=4))
     broken = score(evaluator, space.architecture(["pointwise", 0, 0, 0]))
     assert (broken.score, broken.metrics) == (None, {})
     assert broken.failure == "the generated images are not finite"
@@ -152,12 +159,12 @@ def test_a_path_that_is_not_finite_is_a_failed_evaluation(make_context, space):
 )
 def test_impossible_settings_are_refused(make_context, settings, complaint):
     with pytest.raises(ConfigError, match=complaint):
-        SharedEvaluator(make_context(), **settings)
+        set_up(make_context(), SharedEvaluator(**settings))
 
 
 def test_a_length_of_training_makes_no_sense_here(make_context, space):
     with pytest.raises(ConfigError, match="needs evaluator=scratch"):
-        SharedEvaluator(make_context()).begin(space.architecture([0] * 4), generator_steps=5)
+        set_up(make_context(), SharedEvaluator()).begin(Proposal(space.architecture([0] * 4), 5))
 
 
 def test_all_candidates_of_a_seed_see_the_same_latents_and_classes():
@@ -203,9 +210,9 @@ def test_evaluation_mode_puts_everything_back_after_an_error():
 def test_a_group_is_scored_as_its_members_alone_and_pays_for_each(context, autogan):
     rng = numpy_generator(2, "group")
     proposals = [Proposal(autogan.sample(rng)) for _ in range(3)]
-    evaluator = SharedEvaluator(context, num_images=20)
+    evaluator = set_up(context, SharedEvaluator(num_images=20))
     before = context.ledger.spent()
-    together = evaluator.score(proposals)
+    together = scored(evaluator, proposals)
     spent = context.ledger.spent()
     assert spent.architectures - before.architectures == 3
     assert spent.images - before.images == 60
@@ -216,21 +223,21 @@ def test_a_group_is_scored_as_its_members_alone_and_pays_for_each(context, autog
 
 @pytest.mark.parametrize("limit", [Budget(architectures=2), Budget(images=5)])
 def test_of_a_group_as_many_are_scored_as_the_budget_allows(make_context, space, limit):
-    context = replace(make_context(), ledger=Ledger(limit))
+    context = changed(make_context(), ledger=Ledger(limit))
     proposals = [Proposal(space.architecture([k, 0, 0, 0])) for k in range(3)]
-    scored = SharedEvaluator(context, num_images=4).score(proposals)
-    assert [e.architecture for e in scored] == [p.architecture for p in proposals[:2]]
+    found = scored(set_up(context, SharedEvaluator(num_images=4)), proposals)
+    assert [e.architecture for e in found] == [p.architecture for p in proposals[:2]]
 
 
 def test_one_broken_path_does_not_harm_its_group(make_context, space):
     context = make_context()
-    generator = context.shared_weights().supernet.generator
+    generator = context.shared_weights.supernet.generator
     with torch.no_grad():
         generator.layers["layer1"]["pointwise"].weight.fill_(torch.nan)
     choices = (["convolution", 0, 0, 0], ["pointwise", 0, 0, 0], ["identity", 0, 0, 0])
     proposals = [Proposal(space.architecture(choice)) for choice in choices]
-    evaluator = SharedEvaluator(context, num_images=4)
-    first, broken, last = evaluator.score(proposals)
+    evaluator = set_up(context, SharedEvaluator(num_images=4))
+    first, broken, last = scored(evaluator, proposals)
     assert broken.failure
     assert broken.score is None
     assert first.score == score(evaluator, proposals[0].architecture).score
@@ -240,10 +247,10 @@ def test_one_broken_path_does_not_harm_its_group(make_context, space):
 @pytest.mark.parametrize(("stage", "side"), [(0, 4), (1, 8)])
 def test_networks_of_a_stage_are_scored_on_enlarged_images(context, autogan, stage, side):
     architecture = autogan.sample(numpy_generator(3, "candidates"))
-    evaluator = SharedEvaluator(context, num_images=8)
-    (found,) = evaluator.score([Proposal(architecture, stage=stage)])
+    evaluator = set_up(context, SharedEvaluator(num_images=8))
+    (found,) = scored(evaluator, [Proposal(architecture, stage=stage)])
     assert found.stage == stage
-    generator = context.shared_weights().supernet.generator.eval()
+    generator = context.shared_weights.supernet.generator.eval()
     weights = autogan.one_hot(architecture, stage=stage).generator
     with torch.no_grad():
         small = generator(latents(8), weights, stage=stage)
@@ -255,9 +262,9 @@ def test_networks_of_a_stage_are_scored_on_enlarged_images(context, autogan, sta
 @pytest.mark.parametrize(("stage", "side"), [(0, 4), (1, 8), (2, 16)])
 def test_published_scores_of_a_stage_are_of_bytes_of_its_size(context, autogan, stage, side):
     architecture = autogan.sample(numpy_generator(3, "candidates"))
-    evaluator = SharedEvaluator(context, num_images=8, small_images="as_generated")
-    evaluator.score([Proposal(architecture, stage=stage)])
-    generator = context.shared_weights().supernet.generator.eval()
+    evaluator = set_up(context, SharedEvaluator(num_images=8, small_images="as_generated"))
+    scored(evaluator, [Proposal(architecture, stage=stage)])
+    generator = context.shared_weights.supernet.generator.eval()
     weights = autogan.one_hot(architecture, stage=stage).generator
     with torch.no_grad():
         expected = to_uint8(generator(latents(8), weights, stage=stage))
@@ -269,10 +276,10 @@ def test_published_scores_of_a_stage_are_of_bytes_of_its_size(context, autogan, 
 def test_candidates_of_several_stages_are_scored_in_one_call(context, autogan):
     rng = numpy_generator(2, "group")
     proposals = [Proposal(autogan.sample(rng), stage=stage) for stage in (0, 0, 2, 1, 0)]
-    evaluator = SharedEvaluator(context, num_images=20, small_images="as_generated")
-    together = evaluator.score(proposals)
+    evaluator = set_up(context, SharedEvaluator(num_images=20, small_images="as_generated"))
+    together = scored(evaluator, proposals)
     assert [images.shape[-1] for images in context.harness.drawn] == [4, 4, 16, 8, 4]
-    alone = [evaluator.score([proposal])[0] for proposal in proposals]
+    alone = [scored(evaluator, [proposal])[0] for proposal in proposals]
     assert [e.score for e in together] == [e.score for e in alone]
     assert [e.architecture for e in together] == [p.architecture for p in proposals]
 
@@ -283,8 +290,8 @@ def test_the_features_network_enlarges_small_bytes_itself(context, autogan):
 
     architecture = autogan.sample(numpy_generator(3, "candidates"))
     for small_images in ("enlarged", "as_generated"):
-        evaluator = SharedEvaluator(context, num_images=20, small_images=small_images)
-        evaluator.score([Proposal(architecture, stage=0)])
+        evaluator = set_up(context, SharedEvaluator(num_images=20, small_images=small_images))
+        scored(evaluator, [Proposal(architecture, stage=0)])
     enlarged, small = context.harness.drawn[-2:]
     extract = DigitsFeatures(device=CPU)
     by_hand = nn.functional.interpolate(
@@ -299,39 +306,39 @@ def test_the_features_network_enlarges_small_bytes_itself(context, autogan):
 def test_fresh_latents_are_another_draw_for_each_score(context, autogan):
     rng = numpy_generator(2, "group")
     proposals = [Proposal(autogan.sample(rng))] * 3
-    evaluator = SharedEvaluator(context, num_images=8, latents="fresh")
+    evaluator = set_up(context, SharedEvaluator(num_images=8, latents="fresh"))
     before = context.ledger.state_dict()
-    evaluator.score(proposals)
-    evaluator.score(proposals[:1])
+    scored(evaluator, proposals)
+    scored(evaluator, proposals[:1])
     drawn = context.harness.drawn[-4:]
     assert not any(torch.equal(a, b) for a, b in itertools.combinations(drawn, 2))
 
     # Resumed from the ledger alone, and in other groups: the n-th score is the same.
     context.ledger.load_state_dict(before)
-    evaluator.score(proposals[:1])
-    evaluator.score(proposals[:2])
-    evaluator.score(proposals[:1])
+    scored(evaluator, proposals[:1])
+    scored(evaluator, proposals[:2])
+    scored(evaluator, proposals[:1])
     assert all(map(torch.equal, context.harness.drawn[-4:], drawn))
 
-    other = SharedEvaluator(replace(context, seed=1), num_images=8, latents="fresh")
+    other = set_up(changed(context, seed=1), SharedEvaluator(num_images=8, latents="fresh"))
     context.ledger.load_state_dict(before)
-    other.score(proposals[:1])
+    scored(other, proposals[:1])
     assert not torch.equal(context.harness.drawn[-1], drawn[0])
 
 
 def test_the_last_stage_is_the_full_network_and_others_are_refused(context, architecture):
-    evaluator = SharedEvaluator(context, num_images=8)
-    (last,) = evaluator.score([Proposal(architecture, stage=2)])
+    evaluator = set_up(context, SharedEvaluator(num_images=8))
+    (last,) = scored(evaluator, [Proposal(architecture, stage=2)])
     assert last.stage is None
     assert last.score == score(evaluator, architecture).score
     with pytest.raises(ConfigError, match="there is no stage 3"):
-        evaluator.begin(architecture, stage=3)
+        evaluator.begin(Proposal(architecture, stage=3))
 
 
 def test_a_space_without_stages_scores_at_none(make_context, space):
-    evaluator = SharedEvaluator(make_context(), num_images=8)
+    evaluator = set_up(make_context(), SharedEvaluator(num_images=8))
     with pytest.raises(ConfigError, match="has no stages"):
-        evaluator.score([Proposal(space.architecture([0, 0, 0, 0]), stage=0)])
+        scored(evaluator, [Proposal(space.architecture([0, 0, 0, 0]), stage=0)])
 
 
 @pytest.mark.parametrize(
@@ -345,7 +352,7 @@ def test_a_space_without_stages_scores_at_none(make_context, space):
     ],
 )
 def test_a_score_holds_what_is_asked_for(make_context, space, metrics, names):
-    evaluator = SharedEvaluator(make_context(), num_images=16, metrics=metrics)
+    evaluator = set_up(make_context(), SharedEvaluator(num_images=16, metrics=metrics))
     found = score(evaluator, space.architecture([0, 0, 0, 0]))
     assert list(found.metrics) == names
     assert found.score == found.metrics["fid"]
@@ -354,15 +361,15 @@ def test_a_score_holds_what_is_asked_for(make_context, space, metrics, names):
 @pytest.mark.parametrize("metrics", [["kid"], ["fid", "is", "fidd"], "fid"])
 def test_scores_that_the_run_does_not_have_are_refused(make_context, metrics):
     with pytest.raises(ConfigError, match=r"evaluator\.metrics"):
-        SharedEvaluator(make_context(), num_images=16, metrics=metrics)
+        set_up(make_context(), SharedEvaluator(num_images=16, metrics=metrics))
 
 
 def test_one_generator_scores_the_same_with_every_discriminator(make_context, space):
     context = make_context()
-    context.shared_weights().train(
+    context.shared_weights.train(
         lambda: space.sample(numpy_generator(0, "paths")), generator_steps=1
     )
-    evaluator = SharedEvaluator(context, num_images=10)
+    evaluator = set_up(context, SharedEvaluator(num_images=10))
     first, second = (score(evaluator, space.architecture([0, 1, 2, k])) for k in (0, 1))
     assert first.metrics == second.metrics
     assert evaluator.sees == ("generator",)

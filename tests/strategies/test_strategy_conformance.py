@@ -373,11 +373,11 @@ def test_a_strategy_with_a_step_of_its_own_that_trains_no_supernet_is_tried_with
 
         def step(self):
             self.run.ledger.allow("architectures", 1)
-            task = self.run.evaluator.begin(self.run.space.sample(self.run.rng("one")))
-            while task.result is None:
+            task = self.run.evaluator.begin(Proposal(self.run.space.sample(self.run.rng("one"))))
+            while task.results is None:
                 task.advance()
-            self.best = task.result.architecture
-            return StepReport("scored", evaluations=(task.result,))
+            self.best = task.results[0].architecture
+            return StepReport("scored", evaluations=tuple(task.results))
 
         def incumbent(self):
             return self.best

@@ -23,16 +23,17 @@ def _evaluator(
 ) -> tuple[TableEvaluator, Ledger]:
     ledger = Ledger(budget)
     run = SimpleNamespace(ledger=ledger, objective=Objective("fid", "min"), seed=3)
-    return TableEvaluator(run, table, **settings), ledger
+    evaluator = TableEvaluator(table, **settings)
+    evaluator.setup(run)
+    return evaluator, ledger
 
 
 def _score(evaluator: TableEvaluator, table: ToyTable, steps: int | None = None) -> Evaluation:
-    task = evaluator.begin(
-        table.space.architecture([0] * len(table.space.decisions)), generator_steps=steps
-    )
+    architecture = table.space.architecture([0] * len(table.space.decisions))
+    task = evaluator.begin(Proposal(architecture, steps))
     task.advance()
-    assert task.result is not None
-    return task.result
+    assert task.results is not None
+    return task.results[0]
 
 
 def test_a_score_is_charged_as_its_training_would_be(table):
@@ -88,7 +89,7 @@ def test_the_runs_seed_draws_the_repeat(table):
 def test_a_budget_that_does_not_cover_the_training_ends_the_search(table):
     evaluator, ledger = _evaluator(table, Budget(generator_steps=50))
     _score(evaluator, table, 40)
-    task = evaluator.begin(table.space.architecture([1] * len(table.space.decisions)))
+    task = evaluator.begin(Proposal(table.space.architecture([1] * len(table.space.decisions))))
     with pytest.raises(BudgetExhausted, match="generator_steps"):
         task.advance()
     assert ledger.spent().generator_steps == 40
@@ -110,4 +111,4 @@ def test_stages_and_metrics_that_the_table_lacks_are_refused(table):
         evaluator.expected_cost(Proposal(architecture, stage=0))
     run = SimpleNamespace(ledger=Ledger(), objective=Objective("kid", "min"), seed=0)
     with pytest.raises(ConfigError, match="objective=kid: the table has fid, is"):
-        TableEvaluator(run, table)
+        TableEvaluator(table).setup(run)

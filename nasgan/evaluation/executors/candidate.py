@@ -12,7 +12,7 @@ from typing import Any
 from nasgan import errors
 from nasgan.contracts import Evaluator, Ledger, Proposal
 from nasgan.errors import NasganError, PluginError, plugin_name
-from nasgan.evaluation.arrival import begin_evaluation, checked_evaluation
+from nasgan.evaluation.arrival import begin_evaluation, checked_evaluations
 from nasgan.evaluation.executors.crew import Message
 from nasgan.state_files import not_plain
 
@@ -70,14 +70,13 @@ class CandidateWorker:
         proposal = Proposal.from_json(request["proposal"])
         architecture = proposal.architecture
         evaluator.adopt(architecture, request["kept"])
-        giver = f"evaluator {plugin_name(evaluator)}"
         task = begin_evaluation(evaluator, proposal)
-        while (made := task.result) is None:
+        while (made := task.results) is None:
             task.advance()
-        evaluation = checked_evaluation(made, giver, architecture)
+        (evaluation,) = checked_evaluations(made, evaluator, [proposal])
         kept = evaluator.kept(architecture)
         if complaint := not_plain(kept, "kept()"):
-            raise PluginError(f"{giver}: {complaint}")
+            raise PluginError(f"evaluator {plugin_name(evaluator)}: {complaint}")
         return {"kind": "done", "evaluation": evaluation.to_json(), "kept": kept}
 
     def _guarded(self, work: Callable[[], Message]) -> Message:

@@ -15,6 +15,7 @@ from nasgan.contracts import (
     DrawnWeights,
     Evaluation,
     EvaluationTask,
+    Proposal,
     SearchRun,
     SearchStrategy,
     StepReport,
@@ -333,14 +334,14 @@ class AdversarialSearch(SearchStrategy):
         if self.run.ledger.remaining("architectures") < 1:
             return  # the curve ends, the search goes on
         self._task_of = self._derived.now(self._scores())
-        self._task = self.run.evaluator.begin(self._task_of)
+        self._task = self.run.evaluator.begin(Proposal(self._task_of))
 
     def _go_on_scoring(self, task: EvaluationTask) -> StepReport:
         task.advance()
         evaluations: tuple[Evaluation, ...] = ()
-        if task.result is not None:
+        if task.results is not None:
             self._task = self._task_of = None
-            evaluations = (task.result,)
+            evaluations = tuple(task.results)
         return StepReport(self._message(), self._done / self._total, evaluations)
 
     def incumbent(self) -> Architecture | None:
@@ -383,7 +384,7 @@ class AdversarialSearch(SearchStrategy):
         under_way = state["under_way"]
         if under_way is not None:
             self._task_of = Architecture.from_json(under_way["architecture"], source="checkpoint")
-            self._task = self.run.evaluator.begin(self._task_of)
+            self._task = self.run.evaluator.begin(Proposal(self._task_of))
             self._task.load_state_dict(under_way["task"])
 
 

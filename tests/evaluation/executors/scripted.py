@@ -50,8 +50,8 @@ class ScriptedEvaluator(Evaluator):
         self.ledger = ledger
         self.counts: dict[str, int] = {}
 
-    def begin(self, architecture, *, generator_steps=None, stage=None):
-        return _Task(self, architecture)
+    def begin(self, *proposals):
+        return _Task(self, proposals[0].architecture)
 
     def expected_cost(self, proposal):
         return Cost(architectures=1, generator_steps=proposal.generator_steps or 10)
@@ -66,7 +66,7 @@ class ScriptedEvaluator(Evaluator):
 
 
 class _Task(EvaluationTask):
-    result: Evaluation | None = None
+    results: tuple[Evaluation] | None = None
 
     def __init__(self, evaluator, architecture):
         self.evaluator = evaluator
@@ -85,7 +85,7 @@ class _Task(EvaluationTask):
         evaluator.counts[name] = evaluator.counts.get(name, 0) + 1
         cost = Cost(architectures=1, generator_steps=10, device_seconds=0.25)
         evaluator.ledger.charge(cost)
-        self.result = Evaluation(
+        made = Evaluation(
             self.architecture,
             {"count": float(evaluator.counts[name])},
             float(int(name, 16)),
@@ -93,6 +93,7 @@ class _Task(EvaluationTask):
             generator_steps=10,
             cost=cost,
         )
+        self.results = (made,)
 
     def _do(self, action):
         if action == "wait":

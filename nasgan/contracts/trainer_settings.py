@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from nasgan.binding import make_plugin
-from nasgan.contracts import AdversarialLoss, Augmentation
+from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
 from nasgan.errors import ConfigError, quoted
 from nasgan.registry import AUGMENTATIONS, LOSSES
-from nasgan.training.gradients import ZeroGrad
 
-__all__ = ["CUDA_GRAPHS", "HealthSettings", "TrainerSettings"]
+__all__ = ["CUDA_GRAPHS", "HealthSettings", "TrainerSettings", "ZeroGrad"]
+
+ZeroGrad = Literal["set_to_none", "zero"]
 
 CUDA_GRAPHS = ("reduce-overhead", "max-autotune")
 """The modes of ``torch.compile`` that record CUDA graphs."""

@@ -1,0 +1,165 @@
+"""The run: what strategies and evaluators work with, and the engine checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nasgan.contracts import (
+    EvaluationPool,
+    Evaluator,
+    Ledger,
+    Objective,
+    SearchRun,
+    SearchSpace,
+    TrainerSettings,
+)
+from nasgan.data import ImageSet
+from nasgan.errors import ConfigError
+from nasgan.evaluation.arrival import search_objective
+from nasgan.metrics import MetricHarness
+from nasgan.metrics.table import least_images
+from nasgan.randomness import RandomStreams
+from nasgan.state_files import plugin_state
+from nasgan.training import SupernetTraining
+
+__all__ = ["Run", "check_num_images"]
+
+
+class Run:
+    """Implements `nasgan.contracts.SearchRun`.
+
+    Args:
+        space: the search space, at the widths of the search.
+        images: the training images, on the device.
+        held_out: those that no training sees, on the device.
+        trainer_settings: of every training.
+        harness: scores images under the run's protocol.
+        objective: the configured one.
+        ledger: charged for the work.
+        seed: of everything random.
+        device: where networks live.
+        folder: for files that evaluations keep until the search ends.
+        shares_weights: whether there is a supernet; workers have none.
+
+    Attributes:
+        evaluator: see `score_with`; without it the run can train, and score what it trained.
+        pool: as above.
+    """
+
+    evaluator: Evaluator
+    pool: EvaluationPool
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        images: ImageSet,
+        held_out: ImageSet | None = None,
+        trainer_settings: TrainerSettings,
+        harness: MetricHarness,
+        objective: Objective,
+        ledger: Ledger,
+        seed: int,
+        device: torch.device,
+        folder: Path,
+        shares_weights: bool = True,
+    ) -> None:
+        self.space = space
+        self.images = images
+        self.held_out = held_out
+        self.trainer_settings = trainer_settings
+        self.harness = harness
+        self.objective = self.final_objective = objective
+        self.ledger = ledger
+        self.seed = seed
+        self.device = device
+        self.folder = folder
+        self._shares_weights = shares_weights
+        self._streams = RandomStreams(seed, "strategy")
+
+    def score_with(
+        self,
+        evaluator: Evaluator,
+        make_pool: Callable[[Evaluator, Ledger], EvaluationPool] | None = None,
+    ) -> None:
+        """Score candidates by ``evaluator``, which is set up here.
+
+        Args:
+            evaluator: a new one.
+            make_pool: where its scores are made; None in a worker, which has no pool of its own.
+
+        Raises:
+            ConfigError: it cannot score in this run.
+            PluginError: it names itself or its objective wrongly.
+        """
+        self.evaluator = evaluator
+        self.objective = search_objective(evaluator, self.final_objective)
+        evaluator.setup(self)
+        if make_pool is not None:
+            self.pool = make_pool(evaluator, self.ledger)
+
+    @cached_property
+    def shared_weights(self) -> SupernetTraining:
+        """See `nasgan.contracts.SearchRun.shared_weights`."""
+        if not self._shares_weights:
+            raise ConfigError("this process trains networks one by one; it has no shared weights")
+        return SupernetTraining(
+            self.space,
+            self.images,
+            self.trainer_settings,
+            ledger=self.ledger,
+            seed=self.seed,
+            device=self.device,
+        )
+
+    def rng(self, name: str) -> np.random.Generator:
+        """See `nasgan.contracts.SearchRun.rng`."""
+        return self._streams[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random streams, evaluator, pool, and the supernet if it was built."""
+        shared = self.__dict__.get("shared_weights")
+        return {
+            "streams": self._streams.state_dict(),
+            "evaluator": plugin_state(self.evaluator, "evaluator"),
+            "pool": self.pool.state_dict(),
+            "shared_weights": shared.state_dict() if shared is not None else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self._streams.load_state_dict(state["streams"])
+        self.evaluator.load_state_dict(state["evaluator"])
+        if state["shared_weights"] is not None:
+            self.shared_weights.load_state_dict(state["shared_weights"])
+        self.pool.load_state_dict(state["pool"])
+
+    def release_shared_weights(self) -> None:
+        """Free the supernet's memory; the final phase does not need it."""
+        self.__dict__.pop("shared_weights", None)
+
+
+def check_num_images(run: SearchRun, num_images: int, metrics: Sequence[str] | None = None) -> None:
+    """Refuse a number of generated images from which scores cannot be computed.
+
+    Args:
+        run: in which they would be.
+        num_images: the number.
+        metrics: the scores; None for all of the run's.
+
+    Raises:
+        ConfigError: it is too small.
+    """
+    wanted = run.harness.metrics if metrics is None else metrics
+    least = least_images(wanted, run.space.network.num_classes)
+    if num_images < least:
+        raise ConfigError(
+            f"evaluator.num_images must be at least {least} for {', '.join(wanted)}, got "
+            f"{num_images}"
+        )
