@@ -62,11 +62,11 @@ class Truth:
         level = 4.6 + 0.9 * math.exp(-3 * late)
         for number, option in enumerate(options):
             early, lasting = self._effects(_OPTION_EFFECT, "option", number, option)
-            level += (1 - late) * early + late * lasting
+            level += lasting + (1 - late) * early
         for number in range(_PAIRS):
             one, two = self._pair(number, len(options))
             early, lasting = self._effects(_PAIR_EFFECT, "pair", number, options[one], options[two])
-            level += (1 - late) * early + late * lasting
+            level += lasting + (1 - late) * early
         return level
 
     def curve(self, architecture: Architecture, seed: int) -> Iterator[Point]:
@@ -155,7 +155,8 @@ def _row(truth: Truth, architecture: Architecture, seed: int) -> Row:
     curve = tuple(truth.curve(architecture, seed))
     options = truth.space.encode(architecture)
     # Larger is a little worse, as in the field's only public table.
-    size = int(1e5 * math.exp(0.5 * (truth.level(architecture, STEPS[-1]) - 4.6)))
+    worse = truth.level(architecture, STEPS[-1]) - 4.6
+    size = int(1e5 * math.exp(0.3 * worse + 0.05 * sum(options)))
     return Row(
         architecture=architecture.id,
         options=options,
@@ -165,6 +166,6 @@ def _row(truth: Truth, architecture: Architecture, seed: int) -> Row:
         images=1000,
         seconds=curve[-1].seconds,
         device_seconds=curve[-1].seconds,
-        parameters={"generator": size + 1000 * sum(options), "discriminator": 100_000},
+        parameters={"generator": size, "discriminator": 100_000},
         macs={"generator": 100 * size, "discriminator": 10**7},
     )

@@ -43,7 +43,7 @@ class Reliability:
     between: float
     within: float
 
-    def of_mean(self, seeds: int) -> float:
+    def of_mean(self, seeds: float) -> float:
         """Reliability of a mean over ``seeds`` (Spearman 1910, Brown 1910): a surrogate's R2 bound.
 
         No prediction can explain more of the variance of such means.
@@ -51,7 +51,7 @@ class Reliability:
         icc = min(max(self.icc, 0.0), 1.0)
         return seeds * icc / (1 + (seeds - 1) * icc)
 
-    def tau_ceiling(self, seeds: int) -> float:
+    def tau_ceiling(self, seeds: float) -> float:
         """Kendall's tau of the true scores with a mean over ``seeds``, if both are normal.
 
         Of two normal variables with correlation r it is 2/pi arcsin r (Kendall and Gibbons 1990).
