@@ -9,7 +9,15 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-__all__ = ["Point", "best_first", "crowding_distances", "dominates", "fronts"]
+__all__ = [
+    "Point",
+    "best_first",
+    "by_crowding",
+    "crowding_distances",
+    "dominates",
+    "first_front",
+    "fronts",
+]
 
 Point = Sequence[float]
 
@@ -62,15 +70,25 @@ def crowding_distances(points: Sequence[Point]) -> list[float]:
     return distances
 
 
-def best_first(points: Sequence[Point]) -> list[int]:
-    """Indices of ``points`` by front; within a front by crowding distance, the lonely first.
+def by_crowding(points: Sequence[Point], front: Sequence[int]) -> list[int]:
+    """The indices ``front`` by crowding distance, the lonely first.
 
     Of equals the one that is better in the first objective comes first, then the earlier: the very
-    first is the best of all in the first objective, and with one objective this is its order.
+    first is the best of all in the first objective.
     """
-    order: list[int] = []
-    for front in fronts(points):
-        distances = crowding_distances([points[i] for i in front])
-        placed = sorted(zip(front, distances, strict=True), key=lambda p: (-p[1], -points[p[0]][0]))
-        order += [i for i, _ in placed]
-    return order
+    distances = crowding_distances([points[i] for i in front])
+    order = sorted(zip(front, distances, strict=True), key=lambda p: (-p[1], -points[p[0]][0]))
+    return [i for i, _ in order]
+
+
+def first_front(points: Sequence[Point]) -> list[int]:
+    """Indices of the points that nothing dominates, in the points' order: the Pareto front."""
+    return _front(points, range(len(points)))
+
+
+def best_first(points: Sequence[Point]) -> list[int]:
+    """Indices of ``points`` by front, within a front as `by_crowding`.
+
+    With one objective this is its order.
+    """
+    return [i for front in fronts(points) for i in by_crowding(points, front)]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from nasgan.binding import check_values
 from nasgan.errors import ConfigError
-from nasgan.metrics.table import metric_info
+from nasgan.metrics.table import objective_info
 
 __all__ = ["check_config", "settings_class", "strip_foreign"]
 
@@ -65,7 +65,7 @@ class _Run:
     threads: int | None
     output_root: str
     run_dir: str | None
-    objective: str
+    objective: str | list[str]
     progress: bool
     deterministic: bool
     retry_failed: bool
@@ -201,7 +201,7 @@ _LEAST: Mapping[str, float] = {
     "random_architectures": 0,
     "seed": 0,
     "threads": 1,
-    "top_k": 1,
+    "top_k": 0,
     "workers": 1,
 }
 
@@ -228,9 +228,9 @@ def check_config(verb: str, config: Mapping[str, Any]) -> None:
     for part in ("dataset", "search_space", "metrics"):
         own.pop(part, None)
     _check_least(own, "")
-    objective = config.get("objective")
-    if objective is not None:
-        metric_info(objective, kind="objective")
+    objective = config.get("objective") or []
+    for name in [objective] if isinstance(objective, str) else objective:
+        objective_info(name)
 
 
 def _check_least(values: Mapping[str, Any], prefix: str) -> None:

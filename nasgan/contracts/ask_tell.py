@@ -71,10 +71,12 @@ class AskTellStrategy(SearchStrategy):
     def label(self) -> str:
         """``name``, followed by how the evaluator scores where that is not by shared weights.
 
-        Where settings make another method of it, add to ``super().label``.
+        A search by several objectives ends in ``_pareto``. Where settings make another method of
+        it, add to ``super().label``.
         """
         fidelity = self.run.evaluator.fidelity
-        return self.name if fidelity == "shared" else f"{self.name}_{fidelity}"
+        several = "_pareto" if self.run.objective.others else ""
+        return (self.name if fidelity == "shared" else f"{self.name}_{fidelity}") + several
 
     @property
     def supernet_progress(self) -> float:
@@ -203,8 +205,15 @@ class AskTellStrategy(SearchStrategy):
         """One evaluation per architecture (its longest-trained), best first; failed ones last.
 
         Longer-trained evaluations come before shorter-trained ones, and those of an earlier stage
-        do not count: their scores do not compare. Ties keep the order of evaluation.
+        do not count: their scores do not compare. Ties keep the order of evaluation. What is best
+        among several objectives says `Objective.best_first`.
         """
+        held = self._latest()
+        placed = {id(each): k for k, each in enumerate(self.run.objective.best_first(held))}
+        return sorted(held, key=lambda e: (e.score is None, -e.generator_steps, placed[id(e)]))
+
+    def _latest(self) -> list[Evaluation]:
+        """Of each architecture that was scored whole its longest-trained evaluation."""
         latest: dict[Architecture, Evaluation] = {}
         for evaluation in self.evaluations:
             if evaluation.stage is not None:
@@ -212,19 +221,34 @@ class AskTellStrategy(SearchStrategy):
             held = latest.get(evaluation.architecture)
             if held is None or evaluation.generator_steps >= held.generator_steps:
                 latest[evaluation.architecture] = evaluation
-        reward = self.run.objective.reward
-        return sorted(
-            latest.values(),
-            key=lambda e: (e.score is None, -e.generator_steps, -reward(e.score)),
-        )
+        return list(latest.values())
 
     def finalists(self, count: int) -> list[Architecture]:
-        """The best ``count`` distinct architectures that did not fail."""
+        """The best ``count`` distinct architectures that did not fail.
+
+        Of a search by several objectives, the first so many of its `front`.
+        """
+        if self.run.objective.others:
+            return [evaluation.architecture for evaluation in self.front()[:count]]
         scored = [evaluation for evaluation in self.ranking() if evaluation.score is not None]
         return [evaluation.architecture for evaluation in scored[:count]]
 
+    def front(self) -> list[Evaluation]:
+        """What no other architecture beats in every objective, by crowding distance.
+
+        Of those trained longest; the very first is the best in the first objective.
+        """
+        alive = [evaluation for evaluation in self._latest() if evaluation.score is not None]
+        longest = max((evaluation.generator_steps for evaluation in alive), default=0)
+        return self.run.objective.front(e for e in alive if e.generator_steps == longest)
+
+    def evaluation_of(self, architecture: Architecture) -> Evaluation | None:
+        """See `SearchStrategy.evaluation_of`."""
+        of_it = (held for held in self._latest() if held.architecture == architecture)
+        return next(of_it, None)
+
     def incumbent(self) -> Architecture | None:
-        """The best architecture evaluated so far."""
+        """The best architecture evaluated so far; of several objectives, in the first."""
         return next(iter(self.finalists(1)), None)
 
     def state_dict(self) -> dict[str, Any]:

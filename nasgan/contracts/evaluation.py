@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from nasgan.architecture import Architecture, Part
 from nasgan.contracts.budget import Cost
 from nasgan.errors import PluginError, TrainingDiverged, plugin_name
+from nasgan.pareto import best_first, by_crowding, first_front
 
 if TYPE_CHECKING:
     from nasgan.contracts.run import SearchRun
@@ -29,15 +30,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Objective:
-    """The metric that a search optimises.
+    """The metric that a search optimises, or several of which none is given up for another.
 
     Attributes:
         metric: a key of `nasgan.metrics.table.METRICS`, e.g. ``"fid"``.
         direction: whether less or more of it is better.
+        others: further objectives, one metric or size of the generator (``"parameters"``,
+            ``"macs"``, at the widths of the search) each. The result is a Pareto front then; where
+            one architecture is needed it is the one of the front that is best in ``metric``.
     """
 
     metric: str
     direction: Literal["min", "max"]
+    others: tuple[Objective, ...] = ()
 
     def reward(self, score: float | None) -> float:
         """``score`` turned so that more is better; a failed candidate (None) is worst of all."""
@@ -48,6 +53,44 @@ class Objective:
     def better(self, score: float | None, than: float | None) -> bool:
         """Whether ``score`` beats ``than`` strictly."""
         return self.reward(score) > self.reward(than)
+
+    def rewards(self, evaluation: Evaluation) -> tuple[float, ...]:
+        """A number for each objective, turned so that more is better; all are least if it failed.
+
+        Those of ``others`` stand in `Evaluation.metrics`.
+        """
+        if evaluation.score is None:
+            return (-math.inf,) * (1 + len(self.others))
+        values = evaluation.metrics
+        return (
+            self.reward(evaluation.score),
+            *(other.reward(values.get(other.metric)) for other in self.others),
+        )
+
+    def best_first(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+        """``evaluations`` in order; failed ones last, ties as they came.
+
+        With several objectives by front, within a front by crowding distance (NSGA-II: Deb et al.
+        2002), see `nasgan.pareto.best_first`.
+        """
+        if not self.others:
+            return sorted(evaluations, key=lambda each: -self.reward(each.score))
+        held = sorted(evaluations, key=lambda each: each.score is None)
+        return [held[i] for i in best_first([self.rewards(each) for each in held])]
+
+    def front(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+        """Those of ``evaluations`` that no other beats; the very first is best in ``metric``.
+
+        By crowding distance, the lonely first. With one objective those that share its best value.
+        """
+        alive = [each for each in evaluations if each.score is not None]
+        points = [self.rewards(each) for each in alive]
+        return [alive[i] for i in by_crowding(points, first_front(points))]
+
+    def to_json(self) -> dict[str, Any]:
+        """The objective as JSON data."""
+        others = {"others": [other.to_json() for other in self.others]} if self.others else {}
+        return {"metric": self.metric, "direction": self.direction, **others}
 
 
 @dataclass(frozen=True)
@@ -203,6 +246,8 @@ class Evaluator(ABC):
             `Evaluation.metrics`.
         needs_shared_weights: whether the strategy has to train the supernet first
             (``run.shared_weights``).
+        trains: whether its scores come after a training of the candidate, whose length a proposal
+            may set (``Proposal.generator_steps``); the scores of others do not depend on one.
         sees: the networks whose decisions its scores depend on; those of the other are invisible
             to a strategy that goes by scores, and the run warns of it.
         together: the most proposals that `begin` takes at once, for evaluators that gain by it.
@@ -212,6 +257,7 @@ class Evaluator(ABC):
     fidelity: ClassVar[str]
     objective: Objective | None = None
     needs_shared_weights: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
     sees: ClassVar[tuple[Part, ...]] = ("generator", "discriminator")
     together: int = 1
 

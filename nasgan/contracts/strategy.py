@@ -131,9 +131,14 @@ class SearchStrategy(ABC):
     The engine owns the loop: it calls `setup` once, then `step` until `finished` or until the
     budget ends, checkpointing between steps. Settings are keyword arguments of ``__init__``; all
     else that a step changes must be in `state_dict`. A step should take seconds, not minutes.
+
+    Attributes:
+        many_objectives: whether it searches by several objectives where the run has several
+            (``objective=[fid, parameters]``); such a run refuses the other strategies.
     """
 
     name: ClassVar[str]
+    many_objectives: ClassVar[bool] = False
 
     run: SearchRun
 
@@ -177,6 +182,15 @@ class SearchStrategy(ABC):
         """
         incumbent = self.incumbent()
         return [incumbent] if incumbent is not None and count > 0 else []
+
+    def front(self) -> list[Evaluation]:
+        """The Pareto front of a search by several objectives, in the order of `finalists`."""
+        return []
+
+    def evaluation_of(self, architecture: Architecture) -> Evaluation | None:
+        """The evaluation that `finalists` go by of one of them; None where there is none."""
+        del architecture
+        return None
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

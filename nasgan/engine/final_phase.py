@@ -25,7 +25,8 @@ class FinalSettings:
     """How the final phase trains.
 
     Attributes:
-        top_k: number of finalists.
+        top_k: number of finalists; 0: nothing is trained, random architectures neither, and the
+            search's best is the result as it is.
         select: which of the architectures that the search scored are finalists: the ``best``, or
             ones drawn at ``random`` from all, for an unbiased proxy correlation.
         random_architectures: random architectures of the space trained in the same way: what a gain
@@ -49,8 +50,10 @@ class FinalSettings:
     def __post_init__(self) -> None:
         if self.select not in ("best", "random"):
             raise ConfigError(f"final.select must be best or random, got {quoted(self.select)}")
-        if self.top_k < 1:
-            raise ConfigError(f"final.top_k must be at least 1, got {self.top_k}")
+        if self.top_k < 0:
+            raise ConfigError(
+                f"final.top_k must be at least 0 (0: no final training), got {self.top_k}"
+            )
         if self.random_architectures < 0:
             raise ConfigError(
                 f"final.random_architectures must not be negative, got {self.random_architectures}"

@@ -37,6 +37,7 @@ from nasgan.training.placement import placed
 __all__ = ["LoadedRun", "evaluate_run", "load", "sample_run"]
 
 _BATCH = 100
+_GENERATOR = "checkpoints/generator.safetensors"
 
 
 class LoadedRun:
@@ -45,15 +46,32 @@ class LoadedRun:
     Attributes:
         record: the run record.
         architecture: the resulting architecture.
-        metrics: its scores under ``record.protocol``.
+        metrics: its scores under ``record.protocol``; empty if it was not trained.
         space: the search space, at the widths of the final networks.
-        generator: the trained generator in eval mode, on the CPU unless moved.
+        folder: the run's.
     """
 
-    def __init__(self, record: RunRecord, space: SearchSpace, generator: nn.Module) -> None:
+    def __init__(
+        self, record: RunRecord, space: SearchSpace, generator: nn.Module | None, folder: Path
+    ) -> None:
         self.record = record
         self.space = space
-        self.generator = generator
+        self.folder = folder
+        self._generator = generator
+
+    @property
+    def generator(self) -> nn.Module:
+        """The trained generator in eval mode, on the CPU unless moved.
+
+        Raises:
+            RunDirectoryError: the run trained none (``final.top_k=0``, ``final.evaluator``).
+        """
+        if self._generator is None:
+            raise RunDirectoryError(
+                f"{self.folder}: this run has no generator: its result was not trained (see final "
+                f"in its configuration). Train it: nasgan train architecture={self.folder}"
+            )
+        return self._generator
 
     @property
     def architecture(self) -> Architecture:
@@ -125,14 +143,20 @@ def load(run_dir: str | Path) -> LoadedRun:
         raise RunDirectoryError(f"{run_dir}: this run failed without a result: {record.failure}")
     architecture = Architecture.from_json(record.architecture, source=str(directory.record_file))
     space = make_search_space(record.search_space, **record.space_settings)
+    if not _has_networks(record):
+        return LoadedRun(record, space, None, directory.path)
     generator = space.build_generator(architecture).eval().requires_grad_(False)
     _load_weights(generator, record, directory)
-    return LoadedRun(record, space, generator)
+    return LoadedRun(record, space, generator, directory.path)
+
+
+def _has_networks(record: RunRecord) -> bool:
+    """Whether the run left its networks; records older than ``files`` are of runs that did."""
+    return _GENERATOR in record.files or not record.files
 
 
 def _load_weights(generator: nn.Module, record: RunRecord, directory: RunDirectory) -> None:
-    path = directory.checkpoints / "generator.safetensors"
-    name = path.relative_to(directory.path).as_posix()
+    path, name = directory.path / _GENERATOR, _GENERATOR
     if why := record.differing_file(directory.path, name):
         raise CheckpointError(
             f"{directory.path}: {why}; put the original back, or run it again in another folder"

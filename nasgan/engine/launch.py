@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -320,19 +320,19 @@ class _Run:
 
     def _leave_results(self, job: _AnyJob, record: RunRecord, logger: RunLogger) -> None:
         """Write the results, the record last: it is what says that a run has ended."""
-        final = job.final
-        best = final.best() if final is not None else None
-        if final is not None and best is not None and final.networks is not None:
-            best.architecture.save(self.directory.architecture)
+        final, result = job.final, job.result
+        if final is not None and result is not None:
+            result.save(self.directory.architecture)
+            logger.artifact(self.directory.architecture)
+        if final is not None and result is not None and final.networks is not None:
             write_networks(self.directory, final.networks)
             write_samples(
                 self.directory,
                 job.final_space,
-                best.architecture,
+                result,
                 final.networks["generator"],
                 seed=self.config["seed"],
             )
-            logger.artifact(self.directory.architecture)
             logger.image("samples", self.directory.samples / "final.png")
         replace(record, files=self.directory.digests()).write(self.directory.record_file)
 
@@ -348,15 +348,16 @@ class _Run:
         config = dict(self.config)
         final = job.final
         best = final.best() if final is not None else None
-        if best is None and not failure and final is not None:
+        result = None if failure else job.result
+        if result is None and not failure and final is not None:
             ended = final.results(FINALIST) + final.results(GIVEN)
             reasons = {str(e.breakdown or e.failure) for e in ended}
             failure = "no final training ended well: " + "; ".join(sorted(reasons))
         random = final.results(RANDOM) if final is not None else []
         finalists = final.results(FINALIST) + final.results(GIVEN) if final is not None else []
         networks: dict[str, Any] = {}
-        if best is not None:
-            networks = describe_networks(job.final_space, best.architecture)
+        if result is not None:
+            networks = describe_networks(job.final_space, result)
         bound = None
         if bench.bound is not None:
             bound = {"metrics": bench.bound, "num_images": bench.bound_images}
@@ -371,12 +372,13 @@ class _Run:
             dataset=bench.images.identity,
             protocol=bench.harness.protocol.id,
             seed=config["seed"],
-            architecture=best.architecture.to_json() if best is not None else None,
+            architecture=result.to_json() if result is not None else None,
             architecture_name=name,
             metrics=dict(best.metrics) if best is not None else None,
             per_class=final.per_class if final is not None and best is not None else None,
-            objective=asdict(bench.objective),
+            objective=bench.objective.to_json(),
             search_objective=_own_objective(job),
+            **_of_the_search(job),
             finalists=[evaluation.to_json() for evaluation in finalists],
             average_random=average_random(random),
             proxy_correlation=job.proxy_correlation() if isinstance(job, SearchJob) else None,
@@ -403,6 +405,15 @@ class _Run:
         )
 
 
+def _of_the_search(job: _AnyJob) -> dict[str, Any]:
+    """What a record holds of a search beside its final phase: fronts, and what was not trained."""
+    if not isinstance(job, SearchJob) or job.final is None:
+        return {}
+    made = job.search_result
+    return {"front": job.fronts(), "search_result": None if made is None else made.to_json()}
+
+
 def _own_objective(job: _AnyJob) -> dict[str, Any] | None:
-    own = job.run.evaluator.objective if isinstance(job, SearchJob) else None
-    return None if own is None else asdict(own)
+    if not isinstance(job, SearchJob) or job.run.evaluator.objective is None:
+        return None
+    return job.run.objective.to_json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from nasgan.architecture import Architecture
@@ -13,6 +13,7 @@ from nasgan.contracts import (
     Breakdown,
     Evaluation,
     Ledger,
+    Objective,
     SearchSpace,
     SearchStrategy,
     StepReport,
@@ -21,7 +22,8 @@ from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSetting
 from nasgan.engine.job import JobReport
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import Run
-from nasgan.evaluation.arrival import checked_report
+from nasgan.evaluation.arrival import check_objectives, checked_report
+from nasgan.evaluation.sizes import GeneratorSizes
 from nasgan.randomness import numpy_generator
 from nasgan.runs.proxy import proxy_correlation
 from nasgan.runs.run_log import run_log
@@ -62,6 +64,7 @@ class SearchJob:
             generator_channels=final.generator_channels,
             discriminator_channels=final.discriminator_channels,
         )
+        check_objectives(strategy, run.objective)
         strategy.setup(run)
         if isinstance(strategy, AskTellStrategy):
             _warn_of_unseen(run)
@@ -70,6 +73,36 @@ class SearchJob:
     def final_space(self) -> SearchSpace:
         """The space at the widths of the final phase."""
         return self._final_space
+
+    @property
+    def result(self) -> Architecture | None:
+        """The best finalist after the final phase; where nothing was trained, of the search."""
+        if self._final_settings.top_k == 0:
+            return next(iter(self.strategy.finalists(1)), None)
+        best = None if self.final is None else self.final.best()
+        return None if best is None else best.architecture
+
+    @property
+    def search_result(self) -> Evaluation | None:
+        """The search's own evaluation of a result that was not trained."""
+        if self._final_settings.top_k > 0 or self.result is None:
+            return None
+        return self.strategy.evaluation_of(self.result)
+
+    def fronts(self) -> list[dict[str, Any]]:
+        """The record's ``front``: the search's, then that of the finalists after training."""
+        objective = self.run.objective
+        if not objective.others:
+            return []
+        searched = [_on_front("search", made, objective) for made in self.strategy.front()]
+        if self.final is None:
+            return searched
+        objective, sizes = self.run.final_objective, GeneratorSizes(self._final_space)
+        trained = [
+            replace(made, metrics={**made.metrics, **sizes(made.architecture)})
+            for made in self.final.results(FINALIST)
+        ]
+        return searched + [_on_front("final", made, objective) for made in objective.front(trained)]
 
     @property
     def phase(self) -> str:
@@ -100,7 +133,7 @@ class SearchJob:
         except BudgetExhausted as end:
             return self._begin_final(str(end))
         except TrainingDiverged as error:
-            if not self._finalists():
+            if self.strategy.incumbent() is None:
                 raise
             self.breakdown = Breakdown(error.reason, error.generator_step)
             return self._begin_final(f"the supernet's {self.breakdown}")
@@ -162,20 +195,23 @@ class SearchJob:
     def _begin_final(self, ended_by: str) -> JobReport:
         settings = self._final_settings
         finalists = self._finalists()
-        if not finalists and self._failures:
+        found = bool(finalists or self.strategy.finalists(1))
+        if not found and self._failures:
             reasons = "; ".join(sorted(set(self._failures)))
             raise SearchFailed(
                 f"none of the {len(self._failures)} architectures scored has a score: {reasons}"
             )
-        if not finalists:
+        if not found:
             raise NasganError(
                 f"the search ended without a result ({ended_by}): no architecture was scored; "
                 "raise the budget (budget=...) or lower the strategy's warm-up"
             )
         roles = [(FINALIST, architecture) for architecture in finalists]
-        roles += [(RANDOM, architecture) for architecture in self._random_architectures()]
+        if finalists:
+            roles += [(RANDOM, architecture) for architecture in self._random_architectures()]
         self.search_ended_by = ended_by
-        run_log.info("search over: %s; finalists %s", ended_by, self._with_scores(finalists))
+        told = self._with_scores(finalists) or "none (final.top_k=0)"
+        run_log.info("search over: %s; finalists %s", ended_by, told)
         self.final = FinalPhase(self.run, self._final_space, settings.plan(), roles)
         self.run.pool.close()
         self.run.release_shared_weights()
@@ -255,6 +291,12 @@ class SearchJob:
             self.final = FinalPhase.from_state(
                 state["final"], self.run, self._final_space, self._final_settings.plan()
             )
+
+
+def _on_front(phase: str, made: Evaluation, objective: Objective) -> dict[str, Any]:
+    others = {other.metric: made.metrics[other.metric] for other in objective.others}
+    values = {objective.metric: made.score, **others}
+    return {"phase": phase, "architecture": made.architecture.to_json(), "values": values}
 
 
 def _warn_of_unseen(run: Run) -> None:

@@ -36,11 +36,23 @@ def how_far(ledger: Ledger) -> str:
 
 def how_it_ended(record: RunRecord) -> str:
     """The score that the run optimised, or why it has none."""
-    if record.metrics is None:
+    if record.status == "failed":
         return f"failed: {record.failure}"
+    if record.metrics is None:
+        return f"completed: {searched_words(record)}"
     metric = record.objective["metric"]
     notes = "".join(f"; {breakdown_words(item)}" for item in record.breakdowns)
     return f"completed: {metric} {record.metrics[metric]:.4g}{notes}"
+
+
+def searched_words(record: RunRecord) -> str:
+    """What a search found whose result was not trained, in words."""
+    found = record.search_result
+    scored = (
+        "" if found is None else f" ({record.search_metric} {found['score']:.4g} in the search)"
+    )
+    name = (record.architecture or {}).get("id")
+    return f"architecture {name}{scored}; it was not trained (final.top_k=0)"
 
 
 def result_lines(record: RunRecord, directory: RunDirectory) -> list[str]:
@@ -52,16 +64,34 @@ def result_lines(record: RunRecord, directory: RunDirectory) -> list[str]:
         ]
     if record.bound is not None:
         rows[f"bound: {record.bound['num_images']} test images"] = record.bound["metrics"]
+    grid = directory.samples / "final.png"
+    is_trained = record.metrics is not None
     return [
+        *([] if is_trained else [searched_words(record)]),
         *score_table({name: scores for name, scores in rows.items() if scores}, record.protocol),
+        *front_lines(record),
         *proxy_lines(record.proxy_correlation, record.protocol),
         *map(breakdown_words, record.breakdowns),
         *([f"bound: {record.bound_note}"] if record.bound_note else []),
         "",
         f"architecture  {directory.architecture}",
-        f"sample grid   {directory.samples / 'final.png'}",
+        *([f"sample grid   {grid}"] if grid.exists() else []),
         f"record        {directory.record_file}",
+        *([] if is_trained else [f"train it      nasgan train architecture={directory.path}"]),
     ]
+
+
+def front_lines(record: RunRecord) -> list[str]:
+    """A line for each architecture of the last Pareto front; none for one objective."""
+    phase = "final" if any(point["phase"] == "final" for point in record.front) else "search"
+    points = [point for point in record.front if point["phase"] == phase]
+    where = {"final": "after training", "search": "in the search"}[phase]
+    lines = [
+        f"  {point['architecture']['id']}  "
+        + ", ".join(f"{name} {value:.4g}" for name, value in point["values"].items())
+        for point in points
+    ]
+    return [f"Pareto front {where} ({len(points)} architectures):", *lines] if lines else []
 
 
 def score_table(rows: Mapping[str, Mapping[str, float]], protocol: str) -> list[str]:

@@ -195,7 +195,7 @@ class _Tabulation:
                 },
                 "protocol": bench.harness.protocol.id,
                 "metrics": list(bench.harness.metrics),
-                "objective": asdict(bench.objective),
+                "objective": bench.objective.to_json(),
                 "trainer": asdict(bench.trainer),
                 "training": self.config["training"],
                 "device": self.device.type,

@@ -48,6 +48,12 @@ class TrainingJob:
         """Whether the training is over."""
         return self.final.finished
 
+    @property
+    def result(self) -> Architecture | None:
+        """The architecture, once it has scores."""
+        best = self.final.best()
+        return None if best is None else best.architecture
+
     def step(self) -> JobReport:
         """Advance the training."""
         return self.final.step()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,11 +25,12 @@ from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
 from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import TrainingPlan
+from nasgan.evaluation.arrival import check_objectives, search_objective
 from nasgan.evaluation.executors import Executor
 from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import MetricHarness, Scores, build_harness
 from nasgan.metrics.settings import MetricSettings
-from nasgan.metrics.table import metric_info
+from nasgan.metrics.table import SIZES, objective_info
 from nasgan.registry import plugins_named
 from nasgan.runs.loggers import NullLogger, RunLogger, SafeLogger
 from nasgan.training import TrainerSettings
@@ -98,8 +99,11 @@ def check_config(config: Mapping[str, Any]) -> None:
     space = config["search_space"]
     if "strategy" in config:
         strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
+        metrics = build_node(config["metrics"], where="metrics", base=MetricSettings)
+        objective, evaluator = _objective(config, metrics), make_evaluator(config)
+        check_objectives(strategy, search_objective(evaluator, objective))
         build_node(config["budget"], where="budget", base=Budget)
-        _check_executor(config, strategy, make_evaluator(config))
+        _check_executor(config, strategy, evaluator)
         check_values(config["final"], FinalSettings, where="final")
         FinalSettings(**config["final"])
     else:
@@ -129,7 +133,9 @@ def check_parts(config: Mapping[str, Any]) -> None:
     check_node(config["dataset"], where="dataset", base=Splits, ignore=_NOT_OF_THE_LOADER)
     build_node(config["trainer"], where="trainer", base=TrainerSettings)
     metrics = build_node(config["metrics"], where="metrics", base=MetricSettings)
-    _objective(config, metrics)
+    objective = _objective(config, metrics)
+    if objective.others and "strategy" not in config:
+        raise ConfigError(f"objective={config['objective']}: a training has one objective")
     check_values(config["checkpoint"], CheckpointSettings, where="checkpoint")
     CheckpointSettings(**config["checkpoint"])
     make_logger(config)
@@ -331,11 +337,21 @@ def make_logger(config: Mapping[str, Any]) -> RunLogger:
 
 
 def _objective(config: Mapping[str, Any], metrics: MetricSettings) -> Objective:
-    name = config["objective"]
-    info = metric_info(name, kind="objective")
-    if name not in metrics.metrics:
+    asked = config["objective"]
+    names = [asked] if isinstance(asked, str) else list(asked)
+    if not names or names[0] in SIZES:
         raise ConfigError(
-            f"objective={name} is not among the metrics of this run "
-            f"({', '.join(metrics.metrics)}); add it to metrics.metrics"
+            f"objective={asked}: the first must be a score of images ({', '.join(metrics.metrics)})"
+            ": where one result is needed, it is the one that is best in it"
         )
-    return Objective(name, info.direction)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"objective={asked} names one twice")
+    for name in names:
+        objective_info(name)
+        if name not in (*metrics.metrics, *SIZES):
+            raise ConfigError(
+                f"objective={name} is not among the metrics of this run "
+                f"({', '.join(metrics.metrics)}); add it to metrics.metrics"
+            )
+    first, *others = (Objective(name, objective_info(name).direction) for name in names)
+    return replace(first, others=tuple(others))

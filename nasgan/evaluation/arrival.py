@@ -21,10 +21,12 @@ from nasgan.contracts import (
     SearchStrategy,
     StepReport,
 )
-from nasgan.errors import PluginError, plugin_name
+from nasgan.errors import ConfigError, PluginError, plugin_name
+from nasgan.metrics.table import SIZES
 
 __all__ = [
     "begin_evaluation",
+    "check_objectives",
     "checked_evaluation",
     "checked_evaluations",
     "checked_report",
@@ -35,7 +37,10 @@ __all__ = [
 def search_objective(evaluator: Evaluator, configured: Objective) -> Objective:
     """What the scores of ``evaluator`` are of: its own objective, or the ``configured`` one.
 
+    Its own one stands in the place of the first of several.
+
     Raises:
+        ConfigError: it has an objective of its own, and does not give another that is configured.
         PluginError: it names itself or its objective wrongly.
     """
     giver = f"evaluator {plugin_name(evaluator)}"
@@ -52,7 +57,34 @@ def search_objective(evaluator: Evaluator, configured: Objective) -> Objective:
             f"{giver}: `objective` is {_shown(own)}; give Objective(NAME, 'min') or "
             "Objective(NAME, 'max'), or None where scores are of the run's objective"
         )
-    return own
+    others = [other.metric for other in configured.others]
+    lacking = [name for name in others if name not in SIZES]
+    if own.metric in others:
+        raise ConfigError(
+            f"objective: evaluator {plugin_name(evaluator)} calls its own score {own.metric}; "
+            "leave that one out"
+        )
+    if lacking:
+        raise ConfigError(
+            f"objective: evaluator {plugin_name(evaluator)} gives {own.metric} only, and not "
+            f"{', '.join(lacking)}; beside its score it can be searched by {' and '.join(SIZES)}"
+        )
+    return replace(own, others=configured.others)
+
+
+def check_objectives(strategy: SearchStrategy, objective: Objective) -> None:
+    """Refuse several objectives for a strategy that searches by one.
+
+    Raises:
+        ConfigError: it does; says what to do.
+    """
+    if objective.others and not strategy.many_objectives:
+        names = [objective.metric, *(other.metric for other in objective.others)]
+        raise ConfigError(
+            f"objective: strategy {strategy.name!r} searches by one objective, and there are "
+            f"{len(names)} ({', '.join(names)}); set objective={names[0]}, or take a strategy that "
+            "searches by several (strategy=random)"
+        )
 
 
 def begin_evaluation(evaluator: Evaluator, *proposals: Proposal) -> EvaluationTask:
@@ -183,9 +215,10 @@ def checked_report(
     if not isinstance(report, StepReport):
         raise PluginError(f"{giver}: `step` returned {_shown(report)}, not a StepReport")
     evaluations = tuple(checked_evaluation(made, giver) for made in report.evaluations)
-    if evaluator.objective is None:
-        for made in evaluations:
+    for made in evaluations:
+        if evaluator.objective is None:
             _check_unit(made, evaluator, objective)
+        _check_others(made, evaluator, objective)
     return replace(
         report,
         evaluations=evaluations,
@@ -209,6 +242,16 @@ def _check_unit(made: Evaluation, evaluator: Evaluator, objective: Objective) ->
             f"Evaluation.metrics[{objective.metric!r}], the run's objective, is {named}: a score "
             "of another kind needs a name of its own; give the evaluator an "
             "objective = Objective(NAME, 'min') or Objective(NAME, 'max')"
+        )
+
+
+def _check_others(made: Evaluation, evaluator: Evaluator, objective: Objective) -> None:
+    """Refuse a score that lacks the values of further objectives."""
+    lacking = [other.metric for other in objective.others if other.metric not in made.metrics]
+    if made.score is not None and lacking:
+        raise PluginError(
+            f"evaluator {plugin_name(evaluator)}: Evaluation.metrics lacks {', '.join(lacking)}, "
+            "which the search has among its objectives"
         )
 
 

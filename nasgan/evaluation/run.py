@@ -22,6 +22,7 @@ from nasgan.contracts import (
 from nasgan.data import ImageSet
 from nasgan.errors import ConfigError
 from nasgan.evaluation.arrival import search_objective
+from nasgan.evaluation.sizes import measured_pool
 from nasgan.metrics import MetricHarness
 from nasgan.metrics.table import least_images
 from nasgan.randomness import RandomStreams
@@ -102,7 +103,8 @@ class Run:
         self.objective = search_objective(evaluator, self.final_objective)
         evaluator.setup(self)
         if make_pool is not None:
-            self.pool = make_pool(evaluator, self.ledger)
+            pool = make_pool(evaluator, self.ledger)
+            self.pool = measured_pool(pool, self.objective, self.space)
 
     @cached_property
     def shared_weights(self) -> SupernetTraining:

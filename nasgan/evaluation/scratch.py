@@ -35,6 +35,7 @@ class ScratchEvaluator(Evaluator):
     """
 
     fidelity = "scratch"
+    trains = True
 
     def __init__(self, *, generator_steps: int = 1000, num_images: int | None = None) -> None:
         if generator_steps < 1:

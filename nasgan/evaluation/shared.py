@@ -242,7 +242,8 @@ def _scored(metrics: str | Sequence[str], run: SearchRun) -> tuple[str, ...]:
                 f"evaluator.metrics: {name!r} is not among the metrics of this run "
                 f"({', '.join(present)}); add it to metrics.metrics"
             )
-    wanted = {run.final_objective.metric, *metrics}
+    objectives = (run.final_objective, *run.final_objective.others)
+    wanted = {*(each.metric for each in objectives), *metrics}
     return tuple(name for name in present if name in wanted)
 
 

@@ -36,6 +36,7 @@ class TableEvaluator(Evaluator):
     """
 
     fidelity = "table"
+    trains = True
 
     def __init__(self, table: Trainings, *, generator_steps: int | None = None) -> None:
         self._table = table

@@ -60,10 +60,10 @@ def searched_label(chapter: Chapter, metric: str, *, arrow: bool = False) -> str
         metric: its name.
         arrow: whether to say where better lies.
     """
-    if metric in SIZES:
-        return SIZES[metric].label + (ARROWS[SIZES[metric].direction] if arrow else "")
     searched = (run.record.search_objective for run in chapter.runs)
     own = {found["metric"]: found["direction"] for found in searched if found is not None}
+    if metric in SIZES and metric not in own:
+        return SIZES[metric].label + (ARROWS[SIZES[metric].direction] if arrow else "")
     if metric not in own or metric in METRICS:
         return (axis_label if arrow else metric_label)(metric, chapter.protocol)
     return metric + ARROWS[own[metric]] if arrow else metric

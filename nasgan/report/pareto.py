@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nasgan.pareto import fronts
+from nasgan.pareto import first_front
 
 __all__ = ["pareto_front"]
 
@@ -20,5 +20,4 @@ def pareto_front(
     """
     sign = -1.0 if smaller_is_better else 1.0
     distinct = sorted(set(points))
-    found = fronts([(-cost, sign * score) for cost, score in distinct])
-    return [distinct[i] for i in found[0]] if found else []
+    return [distinct[i] for i in first_front([(-cost, sign * score) for cost, score in distinct])]

@@ -79,7 +79,7 @@ MISTAKES = [
     (["search", "seed=-1"], "seed must be at least 0"),
     (["search", "seed=x"], "seed must be int"),
     (["search", "objective=fidd"], "unknown objective 'fidd'. Did you mean 'fid'"),
-    (["search", "final.top_k=0"], "final.top_k must be at least 1"),
+    (["search", "final.top_k=-1"], "final.top_k must be at least 0"),
     (["search", "strategy=[a"], "cannot read 'strategy=[a'"),
     (["search", "seed"], "a setting is written key=value"),
     (["search", "strategy=random,random_scratch"], "add -m"),

@@ -290,7 +290,7 @@ def test_a_checkpoint_of_another_space_is_refused(
     [
         ("search_space.generator_channels=0", "generator_channels must be a whole number"),
         ("dataset.image_size=20", "image_size"),
-        ("final.top_k=0", "top_k must be at least 1"),
+        ("final.top_k=-1", "top_k must be at least 0"),
         ("device=cuda:99", "CUDA devices"),
         ("objective=fidd", "Did you mean 'fid'"),
         ("checkpoint.keep=1", "at least 2"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from nasgan.contracts import Evaluation
+from nasgan.contracts import Evaluation, Objective
 from nasgan.errors import ConfigError
 from nasgan.testing.toy_space import ToySpace
 from nasgan_strategies.random.strategy import RandomSearch
@@ -178,3 +179,49 @@ def test_another_seed_draws_other_candidates(toy_run, search):
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ConfigError, match="strategy"):
         RandomSearch(**settings)
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_an_evaluator_that_does_not_train_gets_one_rung(toy_run, search, trains):
+    run = toy_run("scratch")
+    run.evaluator.trains = trains
+    evaluations = search(RandomSearch(num_candidates=9, min_steps=10, max_steps=90), run)
+    lengths = [length for _, _, length in run.trace.events]
+    if trains:
+        assert lengths == [10] * 9 + [30] * 3 + [90]
+    else:
+        assert lengths == [None] * 9, "no length, no second score"
+        assert len({e.architecture for e in evaluations}) == 9
+        assert run.ledger.spent().architectures == 9
+
+
+def test_halving_by_several_objectives_promotes_the_front(toy_run, search):
+    run = toy_run("scratch")
+    run.objective = Objective("score", "min", (Objective("weight", "min"),))
+    weigh = run.pool.advance
+    run.pool.advance = lambda: [
+        replace(e, metrics={**e.metrics, "weight": weight(e)}) for e in weigh()
+    ]
+    strategy = RandomSearch(num_candidates=18, min_steps=10, max_steps=30)
+    evaluations = search(strategy, run)
+    first = [e for e in evaluations if e.generator_steps == 10 and e.score is not None]
+    promoted = {e.architecture for e in evaluations if e.generator_steps == 30}
+    assert len(promoted) == 6
+    best = {e.architecture for e in first if not beaten(e, first)}
+    assert best <= promoted or promoted <= best
+    assert strategy.label == "random_scratch_pareto"
+    longest = [e for e in evaluations if e.generator_steps == 30 and e.score is not None]
+    unbeaten = {e.architecture for e in longest if not beaten(e, longest)}
+    assert set(strategy.finalists(99)) == {e.architecture for e in strategy.front()} == unbeaten
+    assert strategy.incumbent() == min(longest, key=lambda e: e.score).architecture
+
+
+def weight(evaluation: Evaluation) -> float:
+    return float(int(evaluation.architecture.id, 16) % 11)
+
+
+def beaten(one: Evaluation, others: list[Evaluation]) -> bool:
+    """By the definition, of a score and a weight that are minimised."""
+    mine = one.score, weight(one)
+    theirs = [(other.score, weight(other)) for other in others]
+    return any(t[0] <= mine[0] and t[1] <= mine[1] and t != mine for t in theirs)

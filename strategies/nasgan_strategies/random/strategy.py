@@ -18,7 +18,8 @@ class RandomSearch(AskTellStrategy):
 
     With ``evaluator=shared`` a supernet is trained along uniformly drawn paths first, then the
     candidates are scored with its weights. With ``evaluator=scratch`` every candidate is trained
-    on its own, and bad ones are stopped early by successive halving.
+    on its own, and bad ones are stopped early by successive halving. An evaluator that does not
+    train scores each candidate once.
 
     Args:
         num_candidates: architectures to score.
@@ -34,6 +35,7 @@ class RandomSearch(AskTellStrategy):
     """
 
     name: ClassVar[str] = "random"
+    many_objectives: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class RandomSearch(AskTellStrategy):
 
     @property
     def _rungs(self) -> list[tuple[int, int | None]]:
-        if self.run.evaluator.needs_shared_weights:
+        if not self.run.evaluator.trains:
             return [(self._schedule.candidates, None)]
         return list(self._schedule.rungs)
 
@@ -104,10 +106,9 @@ class RandomSearch(AskTellStrategy):
             return
         self._rung += 1
         if not self.finished:
-            reward = self.run.objective.reward
             alive = [scored for scored in self._scored if scored.score is not None]
-            alive.sort(key=lambda scored: -reward(scored.score))
-            self._queue = [scored.architecture for scored in alive[: self._rungs[self._rung][0]]]
+            best = self.run.objective.best_first(alive)
+            self._queue = [scored.architecture for scored in best[: self._rungs[self._rung][0]]]
             if not self._queue:
                 self._rung = len(self._rungs)
         self._asked, self._scored = 0, []
@@ -139,8 +140,10 @@ class RandomSearch(AskTellStrategy):
 
     def progress(self) -> float | None:
         """Share of the candidates' and the supernet's work, counted in generator steps."""
-        if self.run.evaluator.needs_shared_weights:
+        if not self.run.evaluator.trains:
             scored = len(self.evaluations) / self._schedule.candidates
+            if not self.run.evaluator.needs_shared_weights:
+                return scored
             return 0.7 * self.supernet_progress + 0.3 * scored
         spent = self.run.ledger.spent("search").generator_steps
         if self._brackets is None:
@@ -149,7 +152,7 @@ class RandomSearch(AskTellStrategy):
 
     def progress_message(self) -> str:
         """See `AskTellStrategy.progress_message`."""
-        if self.run.evaluator.needs_shared_weights:
+        if not self.run.evaluator.trains:
             return f"candidate {len(self.evaluations)}/{self._schedule.candidates}"
         rungs = self._rungs
         rung = min(self._rung, len(rungs) - 1)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Objective, SearchSpace
 from nasgan.errors import ConfigError, quoted
-from nasgan.networks.cost import count_macs, count_parameters
+from nasgan.evaluation.sizes import GeneratorSizes
 
 __all__ = ["Costs", "Limits", "Reward", "RewardKind"]
 
@@ -28,21 +27,12 @@ class Costs:
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        self._space = space
-        self._known: dict[Architecture, tuple[float, float]] = {}
+        self._sizes = GeneratorSizes(space)
 
     def __call__(self, architecture: Architecture) -> tuple[float, float]:
         """Millions of parameters, and thousand millions of multiply-adds for one image."""
-        if architecture not in self._known:
-            network = self._space.network
-            with torch.device("meta"):
-                generator = self._space.build_generator(architecture)
-                z = torch.zeros(1, network.latent_dim)
-                labels = torch.zeros(1, dtype=torch.int64)
-            given = {"labels": labels} if network.num_classes else {}
-            macs = count_macs(generator, z, **given)
-            self._known[architecture] = (count_parameters(generator) / 1e6, macs / 1e9)
-        return self._known[architecture]
+        sizes = self._sizes(architecture)
+        return sizes["parameters"] / 1e6, sizes["macs"] / 1e9
 
 
 @dataclass(frozen=True)
