@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nasgan.cli.compose import compose_run
-from nasgan.engine import LoadedRun, Outcome, load, run_search, run_training
+from nasgan.engine import LoadedRun, bind, load, run
 from nasgan.errors import NasganError
 
 __all__ = ["search", "train"]
@@ -21,8 +22,7 @@ def search(*overrides: str, run_dir: str | Path | None = None) -> LoadedRun:
     Raises:
         NasganError: bad input, or the run failed; the message gives its reason.
     """
-    config, folder = compose_run("search", overrides)
-    return _loaded(run_search(config, folder if run_dir is None else Path(run_dir).expanduser()))
+    return _run("search", overrides, run_dir)
 
 
 def train(
@@ -40,11 +40,12 @@ def train(
     """
     # Quoted, so that Hydra takes any path as it is.
     quoted = str(architecture).replace("\\", "\\\\").replace("'", "\\'")
-    config, folder = compose_run("train", [f"architecture='{quoted}'", *overrides])
-    return _loaded(run_training(config, folder if run_dir is None else Path(run_dir).expanduser()))
+    return _run("train", [f"architecture='{quoted}'", *overrides], run_dir)
 
 
-def _loaded(outcome: Outcome) -> LoadedRun:
+def _run(verb: str, overrides: Sequence[str], run_dir: str | Path | None) -> LoadedRun:
+    config, folder = compose_run(verb, overrides)
+    outcome = run(bind(config), folder if run_dir is None else Path(run_dir).expanduser())
     if outcome.status == "failed":
         raise NasganError(" ".join(outcome.summary_lines))
     return load(outcome.run_dir)

@@ -10,7 +10,7 @@ import torch
 
 from nasgan.cli.compose import compose
 from nasgan.data import ImageSet
-from nasgan.engine.workbench import check_config, find_architecture
+from nasgan.engine.workbench import bind, find_architecture
 from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.randomness import numpy_generator
 from nasgan_search_spaces.adversarial_nas.discriminator import DerivedDiscriminator
@@ -26,7 +26,7 @@ def _train(preset: str, architecture: str | None = None) -> dict[str, object]:
 @pytest.mark.parametrize("preset", TRAININGS)
 def test_a_training_preset_is_one_of_nasgan_train(preset: str) -> None:
     config = _train(preset)
-    check_config(config)
+    bind(config)
     assert config["architecture"] == "adversarialnas"
 
 
@@ -34,7 +34,7 @@ def test_a_training_preset_is_one_of_nasgan_train(preset: str) -> None:
 @pytest.mark.parametrize("millions", [1, 5, 10, 25])
 def test_scaled_generators_have_the_size_in_their_name(architecture: str, millions: int) -> None:
     config = _train(f"scale_{millions}m", architecture)
-    check_config(config)
+    bind(config)
     made = load_architecture(architecture)
     space = make_search_space(
         made.space,
@@ -69,7 +69,7 @@ def test_table_3_searches_the_generator_alone(
     preset: str, discriminator: str, searched: bool
 ) -> None:
     config = compose("search", [f"+experiment=adversarial_nas/singal_{preset}"])
-    check_config(config)
+    bind(config)
     assert config["search_space"]["discriminator"] == discriminator
     assert config["strategy"]["search_discriminator"] is searched
     assert config["budget"]["generator_steps"] == 2002
@@ -77,7 +77,7 @@ def test_table_3_searches_the_generator_alone(
 
 def test_random_search_has_the_same_budget() -> None:
     config = compose("search", ["+experiment=adversarial_nas/random_search"])
-    check_config(config)
+    bind(config)
     assert config["strategy"]["_target_"].endswith("RandomSearch")
     assert config["budget"]["generator_steps"] == 2002
 
@@ -92,7 +92,7 @@ def test_the_stl10_training_takes_a_searched_pair_as_it_is(tmp_path: Path) -> No
     pair = searched.sample(numpy_generator(0, "pair"))
     pair.save(tmp_path / "architecture.json")
     config = _train("train_stl10", str(tmp_path))
-    check_config(config)
+    bind(config)
     space, found = find_architecture(config, _images(48))
     assert found == pair
     assert len(space.part_decisions("discriminator")) == 28

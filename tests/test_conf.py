@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from nasgan.cli.compose import compose
 from nasgan.cli.configs import ConfigOption, config_folder, options
-from nasgan.engine.workbench import check_config
+from nasgan.engine.workbench import bind
 from nasgan.registry import SEARCH_SPACES, STRATEGIES, plugins
 
 GROUPS = {
@@ -50,12 +50,12 @@ def choices() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("verb", "choice"), choices())
 def test_every_option_composes_and_passes_the_checks(verb: str, choice: str) -> None:
-    check_config(compose(verb, [*GIVEN[verb], choice, *NEEDED.get(choice, [])]))
+    bind(compose(verb, [*GIVEN[verb], choice, *NEEDED.get(choice, [])]))
 
 
 @pytest.mark.parametrize("experiment", [option.name for option in options("experiment")])
 def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> None:
-    check_config(compose("search", [f"+experiment={experiment}"]))
+    bind(compose("search", [f"+experiment={experiment}"]))
 
 
 @pytest.mark.parametrize("strategy", [option.name for option in options("strategy")])
@@ -64,7 +64,7 @@ def test_tiny_shrinks_any_search(strategy: str, space: str) -> None:
     config = compose(
         "search", ["+experiment=debug/tiny", f"strategy={strategy}", f"search_space={space}"]
     )
-    check_config(config)
+    bind(config)
     assert config["budget"]["generator_steps"] <= 20
     assert config["search_space"]["generator_channels"] <= 8
     assert config["final"]["generator_steps"] <= 10
@@ -73,7 +73,7 @@ def test_tiny_shrinks_any_search(strategy: str, space: str) -> None:
 
 def test_tiny_shrinks_a_training_and_leaves_no_search_settings_in_it() -> None:
     config = compose("train", ["+experiment=debug/tiny", "architecture=sngan"])
-    check_config(config)
+    bind(config)
     assert config["training"]["generator_steps"] <= 10
     assert config["search_space"]["generator_channels"] <= 8
     assert not {"budget", "final", "strategy", "evaluator"} & set(config)

@@ -10,7 +10,7 @@ import pytest
 from nasgan.binding import build_node
 from nasgan.cli.compose import compose
 from nasgan.contracts import Budget, Objective
-from nasgan.engine.workbench import check_config
+from nasgan.engine.workbench import bind
 from nasgan.factory import make_search_space
 from nasgan.randomness import numpy_generator
 from nasgan.testing.toy_run import ToyRun
@@ -36,7 +36,7 @@ def search(preset: str) -> dict[str, Any]:
 @pytest.mark.parametrize("preset", SEARCHES)
 def test_a_search_preset_can_run(preset: str) -> None:
     config = search(preset)
-    check_config(config)
+    bind(config)
     space = make_search_space(
         preset.split("/", maxsplit=1)[0],
         **{
@@ -129,7 +129,7 @@ def test_what_the_variants_change() -> None:
 )
 def test_trainings_of_autogan_a(preset: str, steps: int) -> None:
     config = compose("train", [f"+experiment=autogan/{preset}"])
-    check_config(config)
+    bind(config)
     assert config["architecture"] == "autogan_a"
     assert config["training"]["generator_steps"] == steps
     assert config["search_space"]["generator_channels"] == 256
@@ -142,7 +142,7 @@ def test_an_agan_architecture_is_transferred_to_stl10(tmp_path: Path) -> None:
     file = tmp_path / "architecture.json"
     space.sample(numpy_generator(0, "architecture")).save(file)
     config = compose("train", ["+experiment=agan/transfer_stl10", f"architecture={file}"])
-    check_config(config)
+    bind(config)
     assert config["dataset"]["_target_"].endswith("load_stl10")
     assert config["search_space"]["generator_channels"] == 192
 

@@ -22,7 +22,7 @@ from nasgan.cli.configs import config_folder, register_plugin_configs
 from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.paths import refuse_empty_paths, settled_paths
-from nasgan.cli.resolvers import experiment_name, register_resolvers, run_folder
+from nasgan.cli.resolvers import experiment_name, register_resolvers
 from nasgan.cli.schema import check_config, strip_foreign
 from nasgan.errors import ConfigError
 
@@ -30,8 +30,11 @@ __all__ = [
     "VERSION_BASE",
     "compose",
     "compose_run",
-    "compose_sweep",
+    "composed",
+    "explained",
     "resolved",
+    "settle",
+    "single_valued",
     "sweep_jobs",
 ]
 
@@ -54,64 +57,86 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return compose_run(verb, overrides)[0]
 
 
-def compose_run(
-    verb: str, overrides: Sequence[str] = (), *, name: str | None = None
-) -> tuple[dict[str, Any], Path]:
+def compose_run(verb: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Path]:
     """`compose`, and the folder that the command line would give the run (``.`` if it has none).
+
+    Raises:
+        ConfigError: as `compose`.
+    """
+    return settle(verb, composed(verb, overrides))
+
+
+def composed(verb: str, overrides: Sequence[str] = (), *, name: str | None = None) -> DictConfig:
+    """The configuration of ``nasgan VERB OVERRIDES...`` as Hydra has it, its own part in it.
 
     Args:
         verb: as for `compose`.
-        overrides: as for `compose`.
+        overrides: as on the command line.
         name: of the primary configuration, if it is not ``verb``.
 
     Raises:
         ConfigError: as `compose`.
     """
+    register_plugin_configs()
+    register_resolvers()
+    undo = guard_hydra()
     try:
-        config = _composed(name or verb, overrides)
-        with _known_to_hydra(config):
-            folder = run_folder(config, verb) if verb in _RUN_VERBS else "."
-            with read_write(config.hydra), open_dict(config.hydra):
-                config.hydra.runtime.output_dir = str(Path(folder).absolute())
-            settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-            return resolved(verb, settings, config.hydra), Path(folder)
+        with (
+            explained(verb),
+            hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE),
+        ):
+            config = hydra.compose(
+                name or verb, overrides=with_homes(overrides), return_hydra_config=True
+            )
+    finally:
+        undo()
+    refuse_empty_paths(OmegaConf.to_container(config, resolve=False))
+    return config
+
+
+def settle(verb: str, whole: DictConfig) -> tuple[dict[str, Any], Path]:
+    """What `compose_run` gives, of the composed configuration ``whole``.
+
+    Raises:
+        ConfigError: a value is missing or of a wrong type.
+    """
+    with explained(verb), _known_to_hydra(whole):
+        folder = Path(str(whole.hydra.run.dir))
+        with read_write(whole.hydra), open_dict(whole.hydra):
+            whole.hydra.runtime.output_dir = str(folder.absolute())
+        settings = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+        return resolved(verb, settings, whole.hydra), folder
+
+
+@contextmanager
+def explained(verb: str) -> Iterator[None]:
+    """Raise what Hydra and OmegaConf find wrong as an error to act on."""
+    try:
+        yield
     except COMPOSITION_ERRORS as error:
         logging.getLogger(__name__).debug("composition failed", exc_info=error)
         raise explain(error, verb) from error
 
 
-def compose_sweep(
-    verb: str, overrides: Sequence[str] = (), *, name: str | None = None
-) -> DictConfig:
-    """Hydra's own part of the configuration of ``nasgan VERB -m OVERRIDES...``, checked.
-
-    Args:
-        verb: as for `compose`.
-        overrides: as on the command line; those with several values are left out, as Hydra does.
-        name: of the primary configuration, if it is not ``verb``.
+def single_valued(verb: str, overrides: Sequence[str]) -> list[str]:
+    """``overrides`` without those of several values, which Hydra leaves out of a sweep's own part.
 
     Raises:
-        ConfigError: as `compose`.
+        ConfigError: one is malformed.
     """
-    try:
-        parsed = OverridesParser.create().parse_overrides(with_homes(overrides))
-        single = [
+    with explained(verb):
+        return [
             override.input_line
-            for override in parsed
+            for override in OverridesParser.create().parse_overrides(with_homes(overrides))
             if not override.is_sweep_override() and override.input_line is not None
         ]
-        hydra_settings = _composed(name or verb, single).hydra
-        assert isinstance(hydra_settings, DictConfig)
-        return hydra_settings
-    except COMPOSITION_ERRORS as error:
-        raise explain(error, verb) from error
 
 
 def sweep_jobs(settings: DictConfig, overrides: Sequence[str] = ()) -> list[tuple[str, ...]]:
     """The overrides of each job of a sweep, in order.
 
     Args:
-        settings: what `compose_sweep` gives.
+        settings: Hydra's own part of the sweep's configuration.
         overrides: as on the command line.
 
     Raises:
@@ -143,19 +168,6 @@ def sweep_jobs(settings: DictConfig, overrides: Sequence[str] = ()) -> list[tupl
 
 def _values(override: Override) -> Iterator[bool]:
     return (True for _ in override.sweep_string_iterator())
-
-
-def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
-    register_plugin_configs()
-    register_resolvers()
-    undo = guard_hydra()
-    try:
-        with hydra.initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
-            config = hydra.compose(name, overrides=with_homes(overrides), return_hydra_config=True)
-    finally:
-        undo()
-    refuse_empty_paths(OmegaConf.to_container(config, resolve=False))
-    return config
 
 
 @contextmanager

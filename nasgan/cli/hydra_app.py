@@ -5,32 +5,39 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.utils import get_args_parser
-from hydra.types import RunMode
+from hydra.core import utils as hydra_utils
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
 
 from nasgan.cli.arguments import flags_last, with_homes
-from nasgan.cli.compose import VERSION_BASE, compose_run, compose_sweep, sweep_jobs
-from nasgan.cli.configs import config_uri, register_plugin_configs
+from nasgan.cli.compose import (
+    VERSION_BASE,
+    composed,
+    explained,
+    settle,
+    single_valued,
+    sweep_jobs,
+)
+from nasgan.cli.configs import config_folder, config_uri, register_plugin_configs
 from nasgan.cli.console import say
 from nasgan.cli.hydra_job import Job, Work
 from nasgan.cli.hydra_rules import guard_hydra
-from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.resolvers import register_resolvers, sweep_name
 from nasgan.cli.sweep import SweepLog, complaint, summary
 from nasgan.errors import ConfigError, NasganError
 from nasgan.run_settings import absolute
-
-if TYPE_CHECKING:
-    from nasgan.engine.run_directory import NewFolders
+from nasgan.runs.folder import new_folder
 
 __all__ = ["SweepError", "run_app"]
 
@@ -42,22 +49,6 @@ _SETS_THE_MODE = re.compile(r"\+*(hydra\.mode|experiment)=")
 
 class SweepError(NasganError):
     """A job of a sweep failed; what happened was shown when it did."""
-
-
-class _Plan(NamedTuple):
-    """What a command line asks for.
-
-    Attributes:
-        sweep: the log of the sweep, if it is one.
-        jobs: the overrides of the sweep's jobs, where they are known before it runs.
-        folder: of a single run.
-        new: the folders that a single run will make.
-    """
-
-    sweep: SweepLog | None = None
-    jobs: Sequence[tuple[str, ...]] = ()
-    folder: Path | None = None
-    new: NewFolders | None = None
 
 
 def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
@@ -77,45 +68,62 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
         SystemExit: by Hydra, after printing help or a configuration.
     """
     arguments = with_homes(flags_last(arguments))
-    plan = _check_before_start(verb, arguments)
+    flags = _checked_flags(verb, arguments)
+    shows = (flags.help, flags.hydra_help, flags.cfg, flags.info, flags.shell_completion)
+    if any(shows) or flags.config_path:
+        return _run_by_hydra(Job(verb, work), arguments)
+    overrides = [*flags.overrides, *_search_path(flags)]
+    may_sweep = flags.multirun or flags.config_dir or any(map(_SETS_THE_MODE.match, overrides))
+    single = single_valued(verb, overrides) if may_sweep else overrides
+    whole = composed(verb, single, name=flags.config_name)
+    if flags.multirun or whole.hydra.mode == RunMode.MULTIRUN:
+        sweep = SweepLog.new(Path(whole.hydra.sweep.dir), sweep_name(verb, flags.overrides))
+        jobs = sweep_jobs(whole.hydra, overrides)
+        return _run_sweep(Job(verb, work, sweep), sweep, jobs, arguments)
+    if len(single) < len(overrides):
+        composed(verb, overrides, name=flags.config_name)  # says that they take a sweep
+    return _run_once(verb, work, whole)
+
+
+def _run_once(verb: str, work: Work, whole: DictConfig) -> int:
+    """A single run as Hydra would do it, with its log, callbacks and variables."""
+    config, folder = settle(verb, whole)
+    job = Job(verb, work, bound=work(config))
+    with new_folder(folder):
+        with explained(verb), ExitStack() as around:
+            around.callback(guard_hydra())
+            hydra_itself = hydra.initialize_config_dir(
+                str(config_folder()), version_base=VERSION_BASE
+            )
+            around.enter_context(hydra_itself)
+            hydra_utils.configure_log(whole.hydra.hydra_logging, whole.hydra.verbose)
+            callbacks = Callbacks(whole)
+            callbacks.on_run_start(config=whole, config_name=verb)
+            context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
+            ended = run_job(job, whole, "hydra.run.dir", None, context)
+            callbacks.on_run_end(config=whole, config_name=verb, job_return=ended)
+        if job.error is not None:
+            raise job.error
+    return job.exit_code
+
+
+def _run_by_hydra(job: Job, arguments: Sequence[str]) -> int:
+    """Let Hydra read the command line: help, configurations, completion, sweeps."""
     register_plugin_configs()
     register_resolvers()
-    job = Job(verb, work, plan.sweep)
-    main = hydra.main(version_base=VERSION_BASE, config_path=config_uri(), config_name=verb)
+    main = hydra.main(version_base=VERSION_BASE, config_path=config_uri(), config_name=job.verb)
     with _command_line(arguments), _errors_raised(), ExitStack() as at_the_end:
         at_the_end.callback(guard_hydra())
-        try:
-            if plan.sweep is not None:
-                _run_sweep(main(job), plan.sweep, plan.jobs)
-            else:
-                main(job)()
-        except SweepError:
-            raise
-        except COMPOSITION_ERRORS as error:
-            raise explain(error, verb) from error
-        except OSError:
-            if plan.new is not None:
-                plan.new.remove()
-            raise
+        with explained(job.verb):
+            main(job)()
     if job.error is not None:
-        if isinstance(job.error, NasganError):
-            _leave_nothing(verb, plan)
         raise job.error
     return job.exit_code
 
 
-def _leave_nothing(verb: str, plan: _Plan) -> None:
-    """Remove the folders that a refused run has made, where only its log is in them."""
-    if plan.folder is None or plan.new is None or plan.folder not in plan.new:
-        return
-    if plan.folder.is_dir() and {path.name for path in plan.folder.iterdir()} <= {f"{verb}.log"}:
-        shutil.rmtree(plan.folder, ignore_errors=True)
-        plan.new.remove()
-
-
 def _run_sweep(
-    start: Callable[[], object], sweep: SweepLog, jobs: Sequence[tuple[str, ...]]
-) -> None:
+    job: Job, sweep: SweepLog, jobs: Sequence[tuple[str, ...]], arguments: Sequence[str]
+) -> int:
     """Run all jobs; show how they ended.
 
     Raises:
@@ -126,11 +134,11 @@ def _run_sweep(
     try:
         with sweep.watched():
             try:
-                start()
+                _run_by_hydra(job, arguments)
                 is_whole = True
             except Exception as error:
                 if not sweep.read():
-                    if isinstance(error, (NasganError, *COMPOSITION_ERRORS)):
+                    if isinstance(error, NasganError):
                         raise
                     raise ConfigError(
                         f"hydra/launcher could not start the sweep: {type(error).__name__}: "
@@ -149,37 +157,18 @@ def _run_sweep(
         )
     if wrong := complaint(notes):
         raise SweepError(wrong)
+    return 0
 
 
-def _check_before_start(verb: str, arguments: Sequence[str]) -> _Plan:
-    """Refuse a bad single run before Hydra makes its folder; prepare the log of a sweep."""
+def _checked_flags(verb: str, arguments: Sequence[str]) -> Namespace:
     flags, unknown = get_args_parser().parse_known_args(list(arguments))
     if flags.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun loads a pickle, which can run any code: refused")
     if unknown:
         raise ConfigError(f"unknown flag {unknown[0]}; see nasgan {verb} --help")
-    if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
-        return _Plan()
-    overrides = [*flags.overrides, *_search_path(flags)]
-    if flags.multirun or flags.config_dir or any(map(_SETS_THE_MODE.match, flags.overrides)):
-        plan = _open_sweep(verb, flags, overrides)
-        if plan.sweep is not None:
-            return plan
-    if flags.config_path:
-        return _Plan()
-    config, folder = compose_run(verb, overrides, name=flags.config_name)
-    plan = _Plan()
-    if verb in ("search", "train"):
-        from nasgan.engine.run_directory import NewFolders
-        from nasgan.engine.workbench import check_config
-
-        check_config(config)
-        plan = _Plan(folder=folder, new=NewFolders(folder))
-    if verb == "train" and isinstance(config["architecture"], str):
-        from nasgan.factory import load_architecture
-
-        load_architecture(config["architecture"])
-    return plan
+    if flags.config_path and flags.multirun:
+        raise ConfigError("--config-path does not go with a sweep; use --config-dir")
+    return flags
 
 
 def _search_path(flags: Namespace) -> list[str]:
@@ -190,19 +179,6 @@ def _search_path(flags: Namespace) -> list[str]:
     if not folder.is_dir():
         raise ConfigError(f"--config-dir {flags.config_dir}: there is no such folder")
     return [f"hydra.searchpath=['file://{folder}']"]
-
-
-def _open_sweep(verb: str, flags: Namespace, overrides: Sequence[str]) -> _Plan:
-    """The sweep that the command line or an experiment asks for, if one does."""
-    if flags.config_path:
-        if flags.multirun:
-            raise ConfigError("--config-path does not go with a sweep; use --config-dir")
-        return _Plan()
-    settings = compose_sweep(verb, overrides, name=flags.config_name)
-    if not flags.multirun and settings.mode != RunMode.MULTIRUN:
-        return _Plan()
-    log = SweepLog.new(Path(settings.sweep.dir), sweep_name(verb, flags.overrides))
-    return _Plan(log, sweep_jobs(settings, overrides))
 
 
 @contextmanager

@@ -8,36 +8,37 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from nasgan import atomic
 from nasgan.cli.apart import call_apart
-from nasgan.cli.compose import resolved
+from nasgan.cli.compose import explained, resolved
 from nasgan.cli.devices import share_of_devices
 from nasgan.cli.hydra_rules import check_logging, guard_hydra
 from nasgan.cli.log_file import log_warnings
-from nasgan.cli.messages import explain
 from nasgan.cli.outcome import Outcome, is_refusal, named, report
 from nasgan.cli.overruled import overruled
 from nasgan.cli.resolvers import refused_folder, register_resolvers
 from nasgan.cli.sweep import JobNote, SweepLog
 from nasgan.errors import NasganError, PluginError
+from nasgan.runs.folder import KEPT_CONFIGURATION, new_folder
 from nasgan.runs.record import RECORD_FILE
 from nasgan.runs.run_log import run_log
 
-__all__ = ["SWEEP_VARIABLE", "Job", "Work", "run_job"]
+__all__ = ["SWEEP_VARIABLE", "Bound", "Job", "Work", "run_job"]
 
-Work: TypeAlias = Callable[[dict[str, Any], Path], "int | Outcome"]
-"""What a verb does with its configuration and folder; returns the exit code or how a run ended."""
+Bound: TypeAlias = Callable[[Path], "int | Outcome"]
+"""What is done in a folder; returns the exit code or how a run ended."""
+
+Work: TypeAlias = Callable[[dict[str, Any]], Bound]
+"""What a verb makes of its configuration: it is checked, and nothing is done yet."""
 
 SWEEP_VARIABLE = "NASGAN_SWEEP"
 """Holds the sweep's name while one of its jobs runs: loggers group by it."""
@@ -61,12 +62,16 @@ class Job:
         verb: name of the primary configuration.
         work: what the verb does; a function of a module, so that it can be sent to processes.
         sweep: the sweep's log; None for a single run.
+        bound: what ``work`` has made of a single run's configuration already.
     """
 
-    def __init__(self, verb: str, work: Work, sweep: SweepLog | None = None) -> None:
+    def __init__(
+        self, verb: str, work: Work, sweep: SweepLog | None = None, bound: Bound | None = None
+    ) -> None:
         self.verb = verb
         self.work = work
         self.sweep = sweep
+        self.bound = bound
         self.exit_code = 0
         self.error: Exception | None = None
 
@@ -147,23 +152,24 @@ class Job:
 
     def _run(self, settings: DictConfig, note: JobNote | None = None) -> int | Outcome:
         folder = Path(HydraConfig.get().runtime.output_dir)
-        try:
-            config = resolved(self.verb, settings, HydraConfig.get())
-        except OmegaConfBaseException as error:
-            raise explain(error, self.verb) from error
         for note_on_choice in overruled(settings, HydraConfig.get()):
             _log.info("%s", note_on_choice)
-        written = _keep_composition(folder, settings) if folder != Path.cwd() else []
-        with ExitStack() as held:
-            held.push(partial(_forget_if_refused, folder, written))
-            if note is not None and note.is_parallel and config.get("device") in _ANY_DEVICE:
-                assert self.sweep is not None
-                share = held.enter_context(share_of_devices(note.number, self.sweep.folder))
-                config["device"] = share or config["device"]
-            end = self.work(config, folder)
+        with new_folder(folder), ExitStack() as held:
+            if folder != Path.cwd():
+                _keep_composition(folder, settings)
+            end = (self.bound or self._bind(settings, note, held))(folder)
         if not isinstance(end, int):
             report(end, is_in_sweep=note is not None)
         return end
+
+    def _bind(self, settings: DictConfig, note: JobNote | None, held: ExitStack) -> Bound:
+        with explained(self.verb):
+            config = resolved(self.verb, settings, HydraConfig.get())
+        if note is not None and note.is_parallel and config.get("device") in _ANY_DEVICE:
+            assert self.sweep is not None
+            share = held.enter_context(share_of_devices(note.number, self.sweep.folder))
+            config["device"] = share or config["device"]
+        return self.work(config)
 
 
 def run_job(data: Mapping[str, Any]) -> None:
@@ -221,36 +227,16 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _keep_composition(folder: Path, settings: DictConfig) -> list[Path]:
-    """Write ``.hydra`` as Hydra would, but never over that of a run that is there already.
-
-    Returns:
-        The files written.
-    """
+def _keep_composition(folder: Path, settings: DictConfig) -> None:
+    """Write ``.hydra`` as Hydra would, but never over that of a run that is there already."""
     if (folder / RECORD_FILE).exists():
-        return []  # it is finished, perhaps where nothing can be written
+        return  # it is finished, perhaps where nothing can be written
     parts = {
         "config": settings,
         "hydra": OmegaConf.create({"hydra": HydraConfig.get()}),
         "overrides": HydraConfig.get().overrides.task,
     }
-    written = []
     for name, part in parts.items():
-        path = folder / ".hydra" / f"{name}.yaml"
+        path = folder / KEPT_CONFIGURATION / f"{name}.yaml"
         if not path.exists():
             atomic.write_text(path, OmegaConf.to_yaml(part))
-            written.append(path)
-    return written
-
-
-def _forget_if_refused(
-    folder: Path, written: list[Path], kind: type[BaseException] | None, *_: object
-) -> None:
-    """Remove what was ``written`` if the work has left the folder to others."""
-    is_told = kind is not None and issubclass(kind, NasganError | OSError)
-    if not is_told or (folder / "config.json").exists():
-        return
-    for path in written:
-        path.unlink(missing_ok=True)
-    with suppress(OSError):
-        (folder / ".hydra").rmdir()

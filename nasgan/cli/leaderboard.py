@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from nasgan import atomic
 from nasgan.cli.console import say
 from nasgan.cli.folders import roots_of, with_lists
 from nasgan.cli.hydra_app import run_app
+from nasgan.cli.hydra_job import Bound
 from nasgan.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -33,7 +35,11 @@ def run(arguments: Sequence[str]) -> int:
         return verify(arguments[1:])
     if arguments and re.fullmatch(r"\w[^=]*", arguments[0]):
         raise UnknownNameError("subcommand of nasgan leaderboard", arguments[0], ["verify"])
-    return run_app("leaderboard", _leaderboard, with_lists(arguments))
+    return run_app("leaderboard", _bound, with_lists(arguments))
+
+
+def _bound(config: dict[str, Any]) -> Bound:
+    return partial(_leaderboard, config)
 
 
 def _leaderboard(config: dict[str, Any], _: Path) -> int:

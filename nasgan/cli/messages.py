@@ -61,32 +61,58 @@ _PICKED_TWICE = re.compile(r"(\S+) appears more than once in the final defaults 
 
 def explain(error: BaseException, verb: str) -> NasganError:
     """``error``, raised by Hydra or OmegaConf for ``nasgan VERB``, as one to act on."""
-    for cause in _chain(error):
-        if isinstance(cause, NasganError):
-            return cause
-        if isinstance(cause, RecursionError):
-            return ConfigError("the configuration is nested too deeply")
-        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
-            group, _, name = str(cause.missing_cfg_file).rpartition("/")
-            if group == _LAUNCHERS:
-                return _no_launcher(name)
-            group, _, name = str(cause.missing_cfg_file).partition("/")
-            if not name:
-                return ConfigError(f"--config-name {group}: there is no such configuration")
-            return _no_option(group, name)
-        if isinstance(cause, OverrideParseException):
-            return _unreadable(cause)
-        if isinstance(cause, YAMLError):
-            return ConfigError(
-                f"a configuration is no YAML: {shortened(' '.join(str(cause).split()), 600)}"
-            )
-        if isinstance(cause, MissingMandatoryValue) and cause.full_key:
-            return MissingSettingError(str(cause.full_key))
-        if isinstance(cause, InterpolationResolutionError):
-            return _leads_nowhere(cause)
-        if isinstance(cause, ConfigKeyError) or type(cause).__name__ == "ConfigAttributeError":
-            return _unknown_key(cause, verb)
+    # What a resolver has raised is a cause of OmegaConf's own error.
+    causes = list(_chain(error))
+    for find in (_said_already, _of_hydra, _of_omegaconf):
+        for cause in causes:
+            found = find(cause, verb)
+            if found is not None:
+                return found
     return _explain_text(str(error), verb)
+
+
+def _said_already(cause: BaseException, verb: str) -> NasganError | None:
+    if isinstance(cause, NasganError):
+        return cause
+    if isinstance(cause, MissingMandatoryValue) and cause.full_key:
+        return MissingSettingError(str(cause.full_key))
+    return _unknown_key(cause, verb) if _is_of_choices(cause) else None
+
+
+def _of_hydra(cause: BaseException, verb: str) -> NasganError | None:
+    del verb
+    if isinstance(cause, RecursionError):
+        return ConfigError("the configuration is nested too deeply")
+    if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+        return _no_file(str(cause.missing_cfg_file))
+    if isinstance(cause, OverrideParseException):
+        return _unreadable(cause)
+    if isinstance(cause, YAMLError):
+        reason = shortened(" ".join(str(cause).split()), 600)
+        return ConfigError(f"a configuration is no YAML: {reason}")
+    return None
+
+
+def _of_omegaconf(cause: BaseException, verb: str) -> NasganError | None:
+    if isinstance(cause, InterpolationResolutionError):
+        return _leads_nowhere(cause)
+    if isinstance(cause, ConfigKeyError) or type(cause).__name__ == "ConfigAttributeError":
+        return _unknown_key(cause, verb)
+    return None
+
+
+def _no_file(path: str) -> NasganError:
+    group, _, name = path.rpartition("/")
+    if group == _LAUNCHERS:
+        return _no_launcher(name)
+    group, _, name = path.partition("/")
+    if not name:
+        return ConfigError(f"--config-name {group}: there is no such configuration")
+    return _no_option(group, name)
+
+
+def _is_of_choices(error: BaseException) -> bool:
+    return str(getattr(error, "full_key", "")).startswith(_CHOICES)
 
 
 def _leads_nowhere(error: InterpolationResolutionError) -> ConfigError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nasgan.cli.console import say
 from nasgan.cli.folders import roots_of, with_lists
 from nasgan.cli.hydra_app import run_app
+from nasgan.cli.hydra_job import Bound
 from nasgan.errors import ConfigError
 
 __all__ = ["run"]
@@ -16,7 +18,11 @@ __all__ = ["run"]
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; see `nasgan.cli.hydra_app.run_app`."""
-    return run_app("report", _report, with_lists(arguments))
+    return run_app("report", _bound, with_lists(arguments))
+
+
+def _bound(config: dict[str, Any]) -> Bound:
+    return partial(_report, config)
 
 
 def _report(config: dict[str, Any], _: Path) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from nasgan.cli.hydra_app import run_app
-from nasgan.cli.outcome import Outcome
+from nasgan.cli.hydra_job import Bound
 
 __all__ = ["run"]
 
@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> int:
     return run_app("search", _search, arguments)
 
 
-def _search(config: dict[str, Any], run_dir: Path) -> Outcome:
-    from nasgan.engine import run_search
+def _search(config: dict[str, Any]) -> Bound:
+    from nasgan.engine import bind, run
 
-    return run_search(config, run_dir)
+    return partial(run, bind(config))

@@ -1,13 +1,16 @@
 """The engine: runs searches and trainings to their end, and reads what they left."""
 
 from nasgan.engine.inspect import LoadedRun, evaluate_run, load, sample_run
-from nasgan.engine.launch import Outcome, run_search, run_training
+from nasgan.engine.launch import Outcome, run, run_search, run_training
+from nasgan.engine.workbench import bind
 
 __all__ = [
     "LoadedRun",
     "Outcome",
+    "bind",
     "evaluate_run",
     "load",
+    "run",
     "run_search",
     "run_training",
     "sample_run",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nasgan import atomic
 from nasgan.architecture import Architecture
-from nasgan.binding import check_values
+from nasgan.binding import build_node, check_values
 from nasgan.contracts import SearchSpace
 from nasgan.data import ImageSet
 from nasgan.engine.device import choose_device, prepared_torch
@@ -26,6 +26,7 @@ from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, short
 from nasgan.evaluation.sampling import image_sampler, images_of
 from nasgan.factory import make_search_space
 from nasgan.metrics import to_uint8
+from nasgan.metrics.settings import MetricSettings
 from nasgan.randomness import torch_generator
 from nasgan.reading import read_bytes
 from nasgan.registry import plugins_named
@@ -273,7 +274,8 @@ def _scores(run: LoadedRun, config: Mapping[str, Any], device: torch.device) -> 
             f"{train.image_size}; choose the dataset= that it was trained on, with its "
             "dataset.image_size= and dataset.image_channels="
         )
-    harness = make_harness(metrics, train, device, num_classes=network.num_classes)
+    wanted = build_node(metrics, where="metrics", base=MetricSettings)
+    harness = make_harness(wanted, train, device, num_classes=network.num_classes)
     sample = image_sampler(
         images_of(run.generator),
         latent_dim=network.latent_dim,

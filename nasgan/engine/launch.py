@@ -9,14 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import torch
-
 from nasgan import atomic
 from nasgan.architecture import Architecture
-from nasgan.binding import build_node
-from nasgan.contracts import Budget, Ledger, SearchSpace, SearchStrategy
+from nasgan.contracts import Ledger, SearchSpace
 from nasgan.data import ImageSet
-from nasgan.engine.device import choose_device, prepared_torch, settled
+from nasgan.engine.device import prepared_torch
 from nasgan.engine.export import (
     average_random,
     breakdowns,
@@ -27,49 +24,48 @@ from nasgan.engine.export import (
     write_networks,
     write_samples,
 )
-from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, FinalSettings
+from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM
 from nasgan.engine.identity import (
     RunIdentity,
     check_moved,
     content_of_features,
     content_of_images,
 )
-from nasgan.engine.loop import CheckpointSettings, RunLoop
+from nasgan.engine.loop import RunLoop
 from nasgan.engine.progress import ProgressView, progress_view, tell
-from nasgan.engine.run_directory import NewFolders, RunDirectory
+from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
 from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.workbench import (
+    SearchParts,
+    TrainingParts,
     Workbench,
-    check_config,
+    bind,
     find_architecture,
     load_splits,
-    make_evaluator,
-    make_executor,
-    make_logger,
     make_space,
     open_workbench,
 )
 from nasgan.engine.workers import WORKER_BUILDER
 from nasgan.errors import (
-    NasganError,
     PluginFailedError,
     SearchFailed,
     StorageError,
     TrainingDiverged,
 )
-from nasgan.evaluation import Run, TrainingPlan
+from nasgan.evaluation import Run
 from nasgan.evaluation.executors import WorkOrder
 from nasgan.registry import ARCHITECTURES, plugins, plugins_named
 from nasgan.runs.environment import collect_environment
+from nasgan.runs.folder import new_folder
 from nasgan.runs.locking import RunLock
 from nasgan.runs.loggers import RunLogger
 from nasgan.runs.record import RunRecord, hash_config
 from nasgan.runs.run_log import run_log
 from nasgan.runs.times import utc_now
 
-__all__ = ["Outcome", "run_search", "run_training"]
+__all__ = ["Outcome", "run", "run_search", "run_training"]
 
 _AnyJob: TypeAlias = "SearchJob | TrainingJob"
 
@@ -101,7 +97,7 @@ def run_search(config: Mapping[str, Any], run_dir: Path) -> Outcome:
     Raises:
         NasganError: bad input, before any compute; or a full disk, which a rerun resumes from.
     """
-    return _Run("search", config, run_dir).run()
+    return run(bind(config), run_dir)
 
 
 def run_training(config: Mapping[str, Any], run_dir: Path) -> Outcome:
@@ -114,72 +110,76 @@ def run_training(config: Mapping[str, Any], run_dir: Path) -> Outcome:
     Raises:
         NasganError: as `run_search`.
     """
-    return _Run("train", config, run_dir).run()
+    return run(bind(config), run_dir)
+
+
+@plugins_named(PluginFailedError)
+def run(parts: SearchParts | TrainingParts, run_dir: Path) -> Outcome:
+    """`run_search` or `run_training`, of parts that are made; they serve one run.
+
+    Raises:
+        NasganError: as `run_search`.
+    """
+    return _Run(parts, run_dir).run()
 
 
 class _Run:
-    """One call of `run_search` or `run_training`."""
+    """One call of `run`."""
 
-    def __init__(
-        self, kind: Literal["search", "train"], config: Mapping[str, Any], run_dir: Path
-    ) -> None:
-        self.kind = kind
-        self.asked = config
-        self.config = config
+    def __init__(self, parts: SearchParts | TrainingParts, run_dir: Path) -> None:
+        self.kind: Literal["search", "train"] = (
+            "search" if isinstance(parts, SearchParts) else "train"
+        )
+        self.asked = self.parts = parts
         self.directory = RunDirectory(run_dir)
 
-    @plugins_named(PluginFailedError)
-    def run(self) -> Outcome:
-        check_config(self.config)
-        if self.kind == "search":
-            make_executor(self.config).check_installed()
-        device = choose_device(self.config["device"])
-        with prepared_torch(self.config, device):
-            return self._run(device)
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.parts.config
 
-    def _run(self, device: torch.device) -> Outcome:
-        new = NewFolders(self.directory.path)
-        self.directory.path.mkdir(parents=True, exist_ok=True)
+    def run(self) -> Outcome:
+        if isinstance(self.parts, SearchParts):
+            self.parts.executor.check_installed()
+        with (
+            prepared_torch(self.config, self.parts.device),
+            new_folder(self.directory.path),
+        ):
+            return self._run()
+
+    def _run(self) -> Outcome:
         try:
             with RunLock(self.directory.path):
-                return self._run_alone(device, new)
+                return self._run_alone()
         except StorageError as error:
             record = self.directory.record() if atomic.is_unwritable(error) else None
             if record is None or self._is_retried(record):
                 raise
             # Nobody can write there: a finished run is told of without a lock.
-            self._claim(device)
+            self._claim()
             return self._already(record)
 
-    def _run_alone(self, device: torch.device, new: NewFolders) -> Outcome:
+    def _run_alone(self) -> Outcome:
         """The run, while its folder is held."""
         self.directory.remove_leftovers()
-        was_unused = self.directory.is_unused
-        self._claim(device)
+        self._claim()
         record = self.directory.record()
         if record is not None and self._is_retried(record):
             self.directory.forget()
             RunIdentity.of(self.directory.identity).forget()
-            self._claim(device)
+            self._claim()
             record = None
         if record is not None:
             # A kill between the record and the end of the run leaves these.
             self.directory.remove_resumption()
             return self._already(record)
-        try:
-            with progress_view(self.config["progress"]) as view:
-                return self._work(device, view)
-        except (NasganError, OSError):
-            if was_unused:
-                self.directory.disclaim()
-                new.remove()
-            raise
+        with progress_view(self.config["progress"]) as view:
+            return self._work(view)
 
-    def _claim(self, device: torch.device) -> None:
+    def _claim(self) -> None:
         """Decide what the configuration leaves to the device, and make the folder this run's."""
-        self.config = settled(self.asked, device, self.directory.began_with())
+        self.parts = self.asked.settled(self.directory.began_with())
         # The same run on whichever device of a kind, as `auto` and sweeps choose it.
-        self.directory.claim({**self.config, "device": device.type})
+        self.directory.claim({**self.config, "device": self.parts.device.type})
 
     def _is_retried(self, record: RunRecord) -> bool:
         return record.status == "failed" and bool(self.config["retry_failed"])
@@ -202,13 +202,13 @@ class _Run:
         lines = [f"{stands}.", *result_lines(record, self.directory)]
         return Outcome("already_completed", path, lines)
 
-    def _work(self, device: torch.device, view: ProgressView) -> Outcome:
+    def _work(self, view: ProgressView) -> Outcome:
         identity = RunIdentity.of(self.directory.identity)
         run_log.info("%s", what_runs(self.kind, identity.run_id, self.config["seed"]))
-        logger = make_logger(self.config)
+        logger = self.parts.logger
         splits = load_splits(self.config["dataset"])
         # Impossible networks are refused before the metrics' reference is computed.
-        _, given = self._space_and_architecture(splits.train)
+        space, given = self._space_and_architecture(splits.train)
         identity.hold({**content_of_images(splits), "architecture": given.id if given else None})
         features = self.config["metrics"]["features"]["name"]
         tell(
@@ -216,9 +216,9 @@ class _Run:
             f"reference: {features} features of {len(splits.train)} images of "
             f"{splits.train.identity} (made once, then cached)",
         )
-        bench = open_workbench(self.config, device, splits)
+        bench = open_workbench(self.parts, splits)
         identity.hold(content_of_features(bench.harness.extractor))
-        tell(view, f"protocol {bench.harness.protocol.id}, on {device_name(device)}")
+        tell(view, f"protocol {bench.harness.protocol.id}, on {device_name(bench.device)}")
         metric = bench.objective.metric
         if bench.bound_note:
             tell(view, f"bound: {bench.bound_note}")
@@ -228,9 +228,10 @@ class _Run:
                 f"bound: the {bench.bound_images} test images have {metric} "
                 f"{bench.bound[metric]:.4g} against the training images",
             )
-        job, name = self._make_job(bench)
-        settings = CheckpointSettings(**self.config["checkpoint"])
-        loop = RunLoop(job, self.directory, settings, view, logger, run_id=identity.run_id)
+        job = self._make_job(bench, space, given)
+        loop = RunLoop(
+            job, self.directory, self.parts.checkpoint, view, logger, run_id=identity.run_id
+        )
         logger.start(
             {
                 "run_id": identity.run_id,
@@ -251,7 +252,7 @@ class _Run:
                 loop.run()
             except (TrainingDiverged, SearchFailed) as error:
                 failure = str(error)
-            record = self._record(bench, job, loop, identity, failure, name)
+            record = self._record(bench, job, loop, identity, failure)
             self._leave_results(job, record, logger)
             state = record.status
             loop.write_status(state, record.failure or "done", progress=1.0)
@@ -268,55 +269,37 @@ class _Run:
             return find_architecture(self.config, images)
         return make_space(self.config, images), None
 
-    def _make_job(self, bench: Workbench) -> tuple[_AnyJob, str | None]:
-        if self.kind == "train":
-            return self._make_training(bench)
-        config = self.config
-        budget = build_node(config["budget"], where="budget", base=Budget)
-        final = FinalSettings(**config["final"])
-
+    def _make_job(
+        self, bench: Workbench, space: SearchSpace, given: Architecture | None
+    ) -> _AnyJob:
+        parts = self.parts
+        if isinstance(parts, TrainingParts):
+            assert given is not None
+            run = self._evaluation_run(bench, space, Ledger())
+            return TrainingJob(run, space, given, parts.plan)
+        config = dict(self.config)
         order = WorkOrder(
             builder=WORKER_BUILDER,
-            settings={"config": dict(config), "folder": str(self.directory.candidates.absolute())},
+            settings={"config": config, "folder": str(self.directory.candidates.absolute())},
             device=bench.device,
         )
-        executor = make_executor(config)
-        run = Run(
-            space=self._space_and_architecture(bench.images)[0],
-            images=bench.images,
-            held_out=bench.held_out,
-            trainer_settings=bench.trainer,
-            harness=bench.harness,
-            objective=bench.objective,
-            ledger=Ledger(budget),
-            seed=config["seed"],
-            device=bench.device,
-            folder=self.directory.candidates,
-        )
-        run.score_with(make_evaluator(config), partial(executor.open, order=order))
-        strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
-        return SearchJob(run, strategy, final), None
+        run = self._evaluation_run(bench, space, Ledger(parts.budget))
+        run.score_with(parts.evaluator, partial(parts.executor.open, order=order))
+        return SearchJob(run, parts.strategy, parts.final)
 
-    def _make_training(self, bench: Workbench) -> tuple[TrainingJob, str | None]:
-        config = self.config
-        space, architecture = self._space_and_architecture(bench.images)
-        assert architecture is not None
-        asked = config["architecture"]
-        names = [plugin.name for plugin in plugins(ARCHITECTURES)]
-        plan = TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final")
-        run = Run(
+    def _evaluation_run(self, bench: Workbench, space: SearchSpace, ledger: Ledger) -> Run:
+        return Run(
             space=space,
             images=bench.images,
             held_out=bench.held_out,
             trainer_settings=bench.trainer,
             harness=bench.harness,
             objective=bench.objective,
-            ledger=Ledger(),
-            seed=config["seed"],
+            ledger=ledger,
+            seed=self.config["seed"],
             device=bench.device,
             folder=self.directory.candidates,
         )
-        return TrainingJob(run, space, architecture, plan), asked if asked in names else None
 
     def _leave_results(self, job: _AnyJob, record: RunRecord, logger: RunLogger) -> None:
         """Write the results, the record last: it is what says that a run has ended."""
@@ -343,7 +326,6 @@ class _Run:
         loop: RunLoop,
         identity: RunIdentity,
         failure: str,
-        name: str | None,
     ) -> RunRecord:
         config = dict(self.config)
         final = job.final
@@ -373,7 +355,7 @@ class _Run:
             protocol=bench.harness.protocol.id,
             seed=config["seed"],
             architecture=result.to_json() if result is not None else None,
-            architecture_name=name,
+            architecture_name=_registered_name(config.get("architecture")),
             metrics=dict(best.metrics) if best is not None else None,
             per_class=final.per_class if final is not None and best is not None else None,
             objective=bench.objective.to_json(),
@@ -411,6 +393,11 @@ def _of_the_search(job: _AnyJob) -> dict[str, Any]:
         return {}
     made = job.search_result
     return {"front": job.fronts(), "search_result": None if made is None else made.to_json()}
+
+
+def _registered_name(architecture: Any) -> str | None:
+    names = [plugin.name for plugin in plugins(ARCHITECTURES)]
+    return architecture if architecture in names else None
 
 
 def _own_objective(job: _AnyJob) -> dict[str, Any] | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +16,16 @@ from nasgan.engine.device import settled
 from nasgan.errors import RunDirectoryError, quoted
 from nasgan.reading import digest_of, read_json
 from nasgan.run_settings import BESIDE_THE_RESULT, FREE_ON_RESUME, without_places
+from nasgan.runs.folder import CONFIG_FILE, IDENTITY_FILE
 from nasgan.runs.history import HISTORY_FILE
-from nasgan.runs.locking import LOCK_FILE
 from nasgan.runs.record import RECORD_FILE, RunRecord
 
-__all__ = ["NewFolders", "RunDirectory", "differences"]
+__all__ = ["RunDirectory", "differences"]
 
-_CONFIG_FILE = "config.json"
-_IDENTITY_FILE = "run.json"
 _NETWORKS = ("generator", "discriminator")
 # A run that has ended is the same run wherever it was done; one under way keeps its bits only where
 # it began.
 _FREE_AT_THE_END = BESIDE_THE_RESULT - {"seed"}
-# A run that has begun has left at least the first of these.
-_RESULTS = ("status.json", "history.jsonl", RECORD_FILE, "checkpoints")
 
 
 class RunDirectory:
@@ -72,13 +66,7 @@ class RunDirectory:
     @property
     def identity(self) -> Path:
         """File of the run's unique name and first start."""
-        return self.path / _IDENTITY_FILE
-
-    @property
-    def is_unused(self) -> bool:
-        """Whether no run has claimed the folder."""
-        names = (_CONFIG_FILE, _IDENTITY_FILE, *_RESULTS)
-        return not any((self.path / name).exists() for name in names)
+        return self.path / IDENTITY_FILE
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of the files that a run leaves beside its record, by path in the folder."""
@@ -98,7 +86,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: it cannot be read.
         """
-        file = self.path / _CONFIG_FILE
+        file = self.path / CONFIG_FILE
         if not file.exists():
             return None
         try:
@@ -126,7 +114,7 @@ class RunDirectory:
             RunDirectoryError: it already is the folder of another configuration.
             StorageError: it cannot be written.
         """
-        file = self.path / _CONFIG_FILE
+        file = self.path / CONFIG_FILE
         has_ended = self.record_file.exists()
         free = _FREE_AT_THE_END if has_ended else FREE_ON_RESUME
         ours = {key: value for key, value in without_places(config).items() if key not in free}
@@ -150,16 +138,6 @@ class RunDirectory:
                 "run_dir=, or delete that folder to start anew"
             )
 
-    def disclaim(self) -> None:
-        """Remove what a run that was refused has left in an unused folder.
-
-        The run's lock must be held. Nothing is removed once a run has begun.
-        """
-        if any((self.path / name).exists() for name in _RESULTS):
-            return
-        for name in (_CONFIG_FILE, _IDENTITY_FILE, LOCK_FILE):
-            (self.path / name).unlink(missing_ok=True)
-
     def remove_leftovers(self) -> None:
         """Remove what a killed process of this run was writing; the run's lock must be held."""
         for folder in (self.path, self.checkpoints, self.candidates, self.samples):
@@ -180,29 +158,8 @@ class RunDirectory:
             (self.checkpoints / f"{name}.safetensors").unlink(missing_ok=True)
         for path in (self.candidates, self.samples):
             shutil.rmtree(path, ignore_errors=True)
-        for name in (RECORD_FILE, "history.jsonl", "architecture.json", _CONFIG_FILE):
+        for name in (RECORD_FILE, "history.jsonl", "architecture.json", CONFIG_FILE):
             (self.path / name).unlink(missing_ok=True)
-
-
-class NewFolders:
-    """Those of a folder and its parents that are not there yet, to be removed if all is refused.
-
-    Args:
-        folder: the innermost.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        # A name that no folder can have is not there either.
-        self._missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
-
-    def __contains__(self, folder: Path) -> bool:
-        return folder in self._missing
-
-    def remove(self) -> None:
-        """Remove them, as far as they are empty."""
-        for path in self._missing:
-            with suppress(OSError):
-                path.rmdir()
 
 
 def differences(held: Any, wanted: Any, where: str = "") -> Iterator[str]:

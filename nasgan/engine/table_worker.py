@@ -16,9 +16,10 @@ import torch
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
 from nasgan.engine.checkpoints import Checkpoints
-from nasgan.engine.device import choose_device, prepare_torch
+from nasgan.engine.device import prepare_torch
 from nasgan.engine.workbench import (
     Workbench,
+    bind_common,
     load_splits,
     make_space,
     open_workbench,
@@ -98,9 +99,9 @@ def _checkpoint_folder(folder: Path, training: Training) -> Path:
 @lru_cache(maxsize=1)
 def _opened(config_text: str) -> tuple[Workbench, SearchSpace]:
     config = json.loads(config_text)
-    device = choose_device(config["device"])
-    prepare_torch(config, device)
-    bench = open_workbench(config, device, load_splits(config["dataset"]), with_bound=False)
+    parts = bind_common(config)
+    prepare_torch(config, parts.device)
+    bench = open_workbench(parts, load_splits(config["dataset"]), with_bound=False)
     return bench, make_space(config, bench.images)
 
 

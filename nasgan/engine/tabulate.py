@@ -25,7 +25,7 @@ from nasgan.engine.slots import Slots
 from nasgan.engine.table_worker import TableWork, forget_checkpoints
 from nasgan.engine.workbench import (
     Workbench,
-    check_parts,
+    bind_common,
     load_splits,
     make_space,
     open_workbench,
@@ -98,7 +98,7 @@ def tabulate(config: Mapping[str, Any]) -> Tabulated:
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[Design, Shard, TrainingPlan]:
-    check_parts({**config, "seed": 0, "threads": 1})
+    bind_common({**config, "seed": 0, "threads": 1})
     if "_target_" not in config["search_space"]:
         raise ConfigError("a table needs a space: search_space=NAME")
     check_values(config["design"], Design, where="design")
@@ -173,7 +173,7 @@ class _Tabulation:
             f"reference: {self.config['metrics']['features']['name']} features of "
             f"{len(splits.train)} images of {splits.train.identity} (made once, then cached)"
         )
-        bench = open_workbench(self.config, self.device, splits)
+        bench = open_workbench(bind_common(self.config), splits)
         self.view.say(f"protocol {bench.harness.protocol.id}, on {device_name(self.device)}")
         self._manifest(bench, space).claim(self.folder)
         return [t for t in self.design.trainings(architectures) if self.shard.holds(t)]

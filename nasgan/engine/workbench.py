@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,13 +14,14 @@ from nasgan.contracts import (
     AskTellStrategy,
     Budget,
     Evaluator,
+    Ledger,
     Objective,
     SearchSpace,
     SearchStrategy,
     narrowed,
 )
 from nasgan.data import ImageSet, Splits
-from nasgan.engine.device import choose_device
+from nasgan.engine.device import choose_device, settled
 from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
 from nasgan.errors import ConfigError, quoted
@@ -35,17 +36,23 @@ from nasgan.registry import plugins_named
 from nasgan.runs.loggers import NullLogger, RunLogger, SafeLogger
 from nasgan.training import TrainerSettings
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = [
+    "Parts",
+    "SearchParts",
+    "TrainingParts",
     "Workbench",
-    "check_config",
-    "check_parts",
+    "bind",
+    "bind_common",
     "find_architecture",
     "load_splits",
     "make_evaluator",
-    "make_executor",
     "make_harness",
     "make_logger",
     "make_space",
+    "open_workbench",
 ]
 
 # Beside its own arguments a dataset's node says what suits it; other nodes refer to that.
@@ -87,41 +94,110 @@ class Workbench:
     bound_note: str
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a configuration names, each made once: what the engine takes.
+
+    Attributes:
+        config: the resolved configuration, as it is recorded.
+        device: where networks live.
+        trainer: settings of every training.
+        metrics: features and scores.
+        objective: the metric that decides.
+        checkpoint: when they are made.
+        logger: where numbers and images go beside the run's folder.
+    """
+
+    config: Mapping[str, Any]
+    device: torch.device
+    trainer: TrainerSettings
+    metrics: MetricSettings
+    objective: Objective
+    checkpoint: CheckpointSettings
+    logger: RunLogger
+
+    def settled(self, begun: Mapping[str, Any] | None = None) -> Self:
+        """With what they leave to the device decided; see `nasgan.engine.device.settled`."""
+        config = settled(self.config, self.device, begun)
+        decided = {name: config["trainer"][name] for name in TrainerSettings.OPEN}
+        return replace(self, config=config, trainer=replace(self.trainer, **decided))
+
+
+@dataclass(frozen=True)
+class SearchParts(Parts):
+    """Those of a search.
+
+    Attributes:
+        strategy: for one run, as the evaluator.
+        evaluator: scores its candidates.
+        executor: where candidates are scored.
+        budget: what the search may spend.
+        final: the phase after the search.
+    """
+
+    strategy: SearchStrategy
+    evaluator: Evaluator
+    executor: Executor
+    budget: Budget
+    final: FinalSettings
+
+
+@dataclass(frozen=True)
+class TrainingParts(Parts):
+    """Those of the training of one architecture.
+
+    Attributes:
+        plan: its length and scores.
+    """
+
+    plan: TrainingPlan
+
+
 @plugins_named()
-def check_config(config: Mapping[str, Any]) -> None:
-    """Refuse a configuration that cannot run, before data are read or anything is computed.
+def bind(config: Mapping[str, Any]) -> SearchParts | TrainingParts:
+    """The parts of a search, or of a training, before data are read or anything is computed.
+
+    Args:
+        config: the resolved configuration of ``nasgan search`` or ``nasgan train``.
 
     Raises:
         ConfigError: an unknown name, a wrong type or value; the message names the key.
         PluginError: a plugin that is named cannot be loaded.
     """
-    check_parts(config)
-    space = config["search_space"]
-    if "strategy" in config:
-        strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
-        metrics = build_node(config["metrics"], where="metrics", base=MetricSettings)
-        objective, evaluator = _objective(config, metrics), make_evaluator(config)
-        check_objectives(strategy, search_objective(evaluator, objective))
-        build_node(config["budget"], where="budget", base=Budget)
-        _check_executor(config, strategy, evaluator)
-        check_values(config["final"], FinalSettings, where="final")
-        FinalSettings(**config["final"])
-    else:
-        if not isinstance(config["architecture"], str) and "_target_" not in space:
-            raise ConfigError(
-                "architecture: an encoding needs the space it belongs to; add search_space=NAME"
-            )
-        check_values(config["training"], TrainingPlan, where="training")
-        TrainingPlan(**config["training"])
+    common = bind_common(config)
+    if "strategy" not in config:
+        return TrainingParts(**vars(common), plan=_plan(config))
+    strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
+    evaluator = make_evaluator(config)
+    check_objectives(strategy, search_objective(evaluator, common.objective))
+    budget = build_node(config["budget"], where="budget", base=Budget)
+    executor = _executor(config, strategy, evaluator)
+    check_values(config["final"], FinalSettings, where="final")
+    final = FinalSettings(**config["final"])
+    return SearchParts(
+        **vars(common),
+        strategy=strategy,
+        evaluator=evaluator,
+        executor=executor,
+        budget=budget,
+        final=final,
+    )
 
 
-def check_parts(config: Mapping[str, Any]) -> None:
-    """Check what every kind of training has: seed, data, trainer, metrics, device, space.
+def _plan(config: Mapping[str, Any]) -> TrainingPlan:
+    wanted = config["architecture"]
+    if isinstance(wanted, str):
+        load_architecture(wanted)
+    elif "_target_" not in config["search_space"]:
+        raise ConfigError(
+            "architecture: an encoding needs the space it belongs to; add search_space=NAME"
+        )
+    check_values(config["training"], TrainingPlan, where="training")
+    return TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final")
 
-    Raises:
-        ConfigError: as `check_config`.
-        PluginError: as `check_config`.
-    """
+
+def bind_common(config: Mapping[str, Any]) -> Parts:
+    """What every kind of training has, a worker's too; see `bind`."""
     seed = config["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ConfigError(f"seed must be a whole number of at least 0, got {quoted(seed)}")
@@ -131,28 +207,33 @@ def check_parts(config: Mapping[str, Any]) -> None:
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads must be at least 1 or null, got {quoted(threads)}")
     check_node(config["dataset"], where="dataset", base=Splits, ignore=_NOT_OF_THE_LOADER)
-    build_node(config["trainer"], where="trainer", base=TrainerSettings)
+    trainer = build_node(config["trainer"], where="trainer", base=TrainerSettings)
     metrics = build_node(config["metrics"], where="metrics", base=MetricSettings)
     objective = _objective(config, metrics)
     if objective.others and "strategy" not in config:
         raise ConfigError(f"objective={config['objective']}: a training has one objective")
     check_values(config["checkpoint"], CheckpointSettings, where="checkpoint")
-    CheckpointSettings(**config["checkpoint"])
-    make_logger(config)
-    choose_device(config["device"])
-    space = config["search_space"]
-    if "_target_" in space:
-        supplied = [name for name in _FROM_THE_DATA if name not in space]
+    checkpoint = CheckpointSettings(**config["checkpoint"])
+    logger = make_logger(config)
+    device = choose_device(config["device"])
+    _check_space(config["search_space"])
+    return Parts(config, device, trainer, metrics, objective, checkpoint, logger)
+
+
+def _check_space(node: Mapping[str, Any]) -> None:
+    if "_target_" in node:
+        supplied = [name for name in _FROM_THE_DATA if name not in node]
         check_node(
-            space, where="search_space", base=SearchSpace, supplied=supplied, ignore=("fixed",)
+            node, where="search_space", base=SearchSpace, supplied=supplied, ignore=("fixed",)
         )
-    check_values({"fixed": space.get("fixed")}, _Narrowing, where="search_space")
+    check_values({"fixed": node.get("fixed")}, _Narrowing, where="search_space")
 
 
-def _check_executor(
+def _executor(
     config: Mapping[str, Any], strategy: SearchStrategy, evaluator: Evaluator
-) -> None:
-    executor = make_executor(config)
+) -> Executor:
+    executor = build_node(config["executor"], where="executor", base=Executor)
+    assert isinstance(executor, Executor)
     for name in executor.named_devices:
         try:
             choose_device(name)
@@ -166,6 +247,7 @@ def _check_executor(
             f"{type(evaluator).__name__}: shared weights live in the search's own process. Use "
             "executor=in_process, or evaluator=scratch"
         )
+    return executor
 
 
 def load_splits(node: Mapping[str, Any]) -> Splits:
@@ -180,17 +262,16 @@ def load_splits(node: Mapping[str, Any]) -> Splits:
 
 
 def make_harness(
-    node: Mapping[str, Any], train: ImageSet, device: torch.device, *, num_classes: int = 0
+    settings: MetricSettings, train: ImageSet, device: torch.device, *, num_classes: int = 0
 ) -> MetricHarness:
-    """The metrics of a metrics node against the training images.
+    """The metrics against the training images.
 
     Args:
-        node: of the configuration.
+        settings: features and scores.
         train: the images.
         device: of the features.
         num_classes: of class-conditional generators, which are scored class by class, too.
     """
-    settings = build_node(node, where="metrics", base=MetricSettings)
     return build_harness(
         train,
         settings.make_extractor(device),
@@ -200,20 +281,18 @@ def make_harness(
     )
 
 
-def open_workbench(
-    config: Mapping[str, Any], device: torch.device, splits: Splits, *, with_bound: bool = True
-) -> Workbench:
-    """Put on ``device`` what the configuration names; `check_config` has passed it.
+def open_workbench(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Workbench:
+    """Put the data on the device and make the metrics.
 
     Args:
-        config: the resolved configuration.
-        device: where networks live.
+        parts: of the run.
         splits: the data.
         with_bound: whether to score the test split.
     """
+    device = parts.device
     images = splits.train.to(device)
-    classes = images.num_classes if config["conditional"] else 0
-    harness = make_harness(config["metrics"], images, device, num_classes=classes)
+    classes = images.num_classes if parts.config["conditional"] else 0
+    harness = make_harness(parts.metrics, images, device, num_classes=classes)
     bound, note = _bound(harness, splits.test if with_bound else None, device)
     return Workbench(
         device=device,
@@ -221,10 +300,8 @@ def open_workbench(
         images=images,
         held_out=None if splits.test is None else splits.test.to(device),
         harness=harness,
-        trainer=build_node(config["trainer"], where="trainer", base=TrainerSettings),
-        objective=_objective(
-            config, build_node(config["metrics"], where="metrics", base=MetricSettings)
-        ),
+        trainer=parts.trainer,
+        objective=parts.objective,
         bound=bound,
         bound_images=0 if splits.test is None else min(len(splits.test), harness.num_images),
         bound_note=note,
@@ -303,17 +380,6 @@ def find_architecture(
         return space, space.architecture(architecture)
     space = make_space(config, images)
     return space, space.architecture(wanted)
-
-
-def make_executor(config: Mapping[str, Any]) -> Executor:
-    """The executor of a configuration of ``nasgan search``.
-
-    Raises:
-        ConfigError: a setting is wrong.
-    """
-    executor = build_node(config["executor"], where="executor", base=Executor)
-    assert isinstance(executor, Executor)
-    return executor
 
 
 def make_evaluator(config: Mapping[str, Any]) -> Evaluator:

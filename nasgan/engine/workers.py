@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.contracts import Evaluator, Ledger
-from nasgan.engine.device import choose_device, prepare_torch
+from nasgan.engine.device import prepare_torch
 from nasgan.engine.workbench import (
+    bind_common,
     load_splits,
     make_evaluator,
     make_space,
@@ -37,9 +38,9 @@ def open_evaluator(
         The evaluator, and the ledger that it charges: the budget is held by the run.
     """
     config = {**settings["config"], "device": device, "threads": threads}
-    chosen = choose_device(device)
-    prepare_torch(config, chosen)
-    bench = open_workbench(config, chosen, load_splits(config["dataset"]), with_bound=False)
+    parts = bind_common(config)
+    prepare_torch(config, parts.device)
+    bench = open_workbench(parts, load_splits(config["dataset"]), with_bound=False)
     ledger = Ledger()
     run = Run(
         space=make_space(config, bench.images),
@@ -50,7 +51,7 @@ def open_evaluator(
         objective=bench.objective,
         ledger=ledger,
         seed=config["seed"],
-        device=chosen,
+        device=parts.device,
         folder=Path(settings["folder"]),
         shares_weights=False,
     )

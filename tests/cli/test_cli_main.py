@@ -41,7 +41,8 @@ class Outcome:
 
 
 def engine_that(monkeypatch: pytest.MonkeyPatch, behaviour: Callable[..., Any]) -> None:
-    monkeypatch.setattr(nasgan.engine, "run_search", behaviour)
+    engine = lambda parts, folder: behaviour(parts.config, folder)  # noqa: E731
+    monkeypatch.setattr(nasgan.engine, "run", engine)
 
 
 def test_help_names_every_verb(run: Run) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nasgan.binding import build_node, check_node
-from nasgan.cli.compose import compose, compose_sweep
+from nasgan.cli.compose import compose, composed
 from nasgan.cli.hydra_rules import check_logging
 from nasgan.cli.main import main
 from nasgan.engine.workbench import make_logger
@@ -69,7 +69,7 @@ def test_what_hydra_would_call_is_refused_before_it_is_called(override: str) -> 
         compose("search", [override, "run_dir=subprocess.Popen"])
     assert name in str(found.value)
     with pytest.raises(ConfigError, match="hydra"):
-        compose_sweep("search", [override, "run_dir=subprocess.Popen"])
+        composed("search", [override, "run_dir=subprocess.Popen"])
 
 
 def test_a_factory_of_handlers_is_logging_s_own() -> None:

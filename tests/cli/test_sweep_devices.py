@@ -95,7 +95,8 @@ def test_the_jobs_of_a_parallel_sweep_run_on_them(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(devices, "_cuda_devices", lambda: count)
     monkeypatch.setattr(hydra_job, "call_apart", call_here)
-    monkeypatch.setattr(nasgan.engine, "run_search", engine)
+    monkeypatch.setattr(nasgan.engine, "bind", lambda config: config)
+    monkeypatch.setattr(nasgan.engine, "run", engine)
     # One job at a time: joblib then runs them in this process.
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]
     assert main(["search", "-m", "seed=0,1,2", f"device={device}", *launcher]) == 0

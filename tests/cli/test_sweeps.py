@@ -39,7 +39,7 @@ def sweep(
     monkeypatch.chdir(tmp_path)
 
     def call(engine: Engine, *arguments: str, is_plain: bool = False) -> tuple[int, str, str]:
-        monkeypatch.setattr(nasgan.engine, "run_search", engine)
+        monkeypatch.setattr(nasgan.engine, "run", lambda parts, at: engine(parts.config, at))
         code = main(list(arguments) if is_plain else ["search", "-m", *arguments])
         captured = capsys.readouterr()
         return code, captured.out, captured.err

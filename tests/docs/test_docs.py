@@ -22,7 +22,7 @@ from nasgan.cli.folders import with_lists
 from nasgan.cli.listing import SECTIONS
 from nasgan.cli.main import VERBS
 from nasgan.cli.schema import settings_class
-from nasgan.engine.workbench import check_config
+from nasgan.engine.workbench import bind
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -148,7 +148,7 @@ def test_commands_can_be_given(command: str) -> None:
     for run in single_runs(overrides, is_sweep=is_sweep):
         config = compose(verb, run if verb in RUN_VERBS else with_lists(run))
         if verb in ("search", "train"):
-            check_config(config)
+            bind(config)
 
 
 def test_commands_are_found() -> None:

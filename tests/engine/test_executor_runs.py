@@ -19,7 +19,7 @@ from nasgan.engine import run_search
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import JobReport
 from nasgan.engine.loop import RunLoop
-from nasgan.engine.workbench import check_config
+from nasgan.engine.workbench import bind
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from nasgan.evaluation.executors.processes import ProcessWorker
 from nasgan.runs.history import read_history
@@ -206,7 +206,7 @@ def test_shared_weights_with_workers_are_refused_with_the_reason(
 ) -> None:
     overrides = (f"strategy={strategy}", "evaluator=shared", f"executor={executor}")
     with pytest.raises(ConfigError, match="shared weights live in the search's own process"):
-        check_config(tiny("search", *overrides))
+        bind(tiny("search", *overrides))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_bad_settings_are_refused_before_any_compute(
     tiny: Tiny, overrides: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_config(tiny("search", "strategy=random_scratch", *overrides))
+        bind(tiny("search", "strategy=random_scratch", *overrides))
 
 
 def test_without_ray_its_executor_says_how_to_get_it(
