@@ -17,14 +17,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.gpu_acceptance_checks import Check, FailedCheckError, Figures, Settings
-from nasgan.contracts import DrawnWeights, Part, SearchSpace
+from nasgan.contracts import DrawnWeights, Ledger, Part, SearchSpace, TrainingSteps
 from nasgan.data import ImageSet
 from nasgan.engine.device import prepared_torch
 from nasgan.evaluation.training_task import DerivedPair
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import numpy_generator, seeded, torch_generator
-from nasgan.training import AdversarialTrainer, TrainerSettings
-from nasgan.training.steps import IterationSteps
+from nasgan.training import AdversarialTrainer, ChargedTrainer, TrainerSettings
 from nasgan_search_spaces.adversarial_nas.space import AdversarialNASSpace
 from nasgan_search_spaces.agan.space import AGANSpace
 from nasgan_search_spaces.autogan.space import AutoGANSpace
@@ -141,7 +140,15 @@ class SoftSteps:
 
     def __call__(self) -> tuple[Tensor, Tensor]:
         """One iteration; its losses."""
-        steps = IterationSteps(self._trainer)
+        charged = ChargedTrainer(self._trainer, self._space, Ledger())
+        losses = charged.train_by(self._iteration, generator_steps=1)
+        wide = [
+            torch.tensor(each, dtype=torch.float64)
+            for each in (losses.discriminator, losses.generator[0])
+        ]
+        return wide[0], wide[1]
+
+    def _iteration(self, steps: TrainingSteps) -> None:
         for critic_step in range(steps.n_critic):
             for_weights, for_architecture = steps.real_images(parts=2)
             if self._weights("discriminator") is not None:
@@ -154,7 +161,6 @@ class SoftSteps:
                 learned = self._drawn(learning="generator")
                 torch.autograd.backward(steps.generator_loss(learned, for_architecture=True))
                 steps.update_generator(steps.generator_loss(fixed))
-        return steps.end()
 
     def _weights(self, part: Part) -> list[Tensor] | None:
         found = [self.logits[d.name].softmax(0) for d in self._space.part_decisions(part)]

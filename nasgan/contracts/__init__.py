@@ -17,12 +17,7 @@ from nasgan.contracts.narrowing import narrowed
 from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.run import SearchRun
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
-from nasgan.contracts.strategy import (
-    SearchStrategy,
-    SharedWeights,
-    StepLosses,
-    StepReport,
-)
+from nasgan.contracts.strategy import SearchStrategy, StepReport
 from nasgan.contracts.supernet import (
     Supernet,
     check_weights,
@@ -31,7 +26,16 @@ from nasgan.contracts.supernet import (
     mix_options,
 )
 from nasgan.contracts.trainer_settings import HealthSettings, TrainerSettings
-from nasgan.contracts.training import DrawnWeights, PairWeights, RealImages, TrainingSteps
+from nasgan.contracts.training import (
+    DrawnWeights,
+    NetworkPair,
+    PairWeights,
+    RealImages,
+    SharedWeights,
+    StepLosses,
+    Trainer,
+    TrainingSteps,
+)
 from nasgan.graph import Edge, Graph, Node
 
 __all__ = [
@@ -53,6 +57,7 @@ __all__ = [
     "HalfWeights",
     "HealthSettings",
     "Ledger",
+    "NetworkPair",
     "NetworkSettings",
     "Node",
     "Objective",
@@ -68,6 +73,7 @@ __all__ = [
     "StepLosses",
     "StepReport",
     "Supernet",
+    "Trainer",
     "TrainerSettings",
     "TrainingSteps",
     "check_weights",

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
+from nasgan.architecture import Architecture
 from nasgan.contracts.budget import Ledger
 from nasgan.contracts.evaluation import Evaluator, Objective
 from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.search_space import SearchSpace
-from nasgan.contracts.strategy import SharedWeights
 from nasgan.contracts.trainer_settings import TrainerSettings
+from nasgan.contracts.training import NetworkPair, SharedWeights, Trainer
 
 if TYPE_CHECKING:  # scores take a second to import
     from nasgan.data import ImageSet
     from nasgan.metrics import MetricHarness
+    from nasgan.metrics.harness import Sampler
 
 __all__ = ["SearchRun"]
 
@@ -93,6 +96,63 @@ class SearchRun(Protocol):
 
         Raises:
             ConfigError: there are none here: the process is a worker, or scores come from a table.
+        """
+
+    def networks(self, architecture: Architecture, *, inherit: bool = False) -> NetworkPair:
+        """The networks of ``architecture`` by themselves, on the device.
+
+        Args:
+            architecture: of the run's space.
+            inherit: whether they begin with the supernet's weights instead of initial values, which
+                follow from the run's seed and the architecture.
+
+        Returns:
+            A module with ``generator`` and ``discriminator``, in training mode.
+        """
+
+    def trainer(
+        self,
+        pair: NetworkPair,
+        *,
+        name: str = "",
+        images: ImageSet | None = None,
+        settings: TrainerSettings | None = None,
+        total_generator_steps: int | None = None,
+    ) -> Trainer:
+        """A training of ``pair`` that begins now, at the run's cost.
+
+        Args:
+            pair: any two networks, or a `Supernet`, such as a ``copy.deepcopy`` of
+                ``shared_weights.supernet``. They are trained in place.
+            name: of its random numbers, drawn from the run's seed: equal names draw the same.
+            images: that it trains on; None: the training images (``self.images``).
+            settings: of the trainer; None: the run's. An average of a supernet's generator and
+                limits of its health are left out, as in ``shared_weights``.
+            total_generator_steps: its length, where that is known; otherwise learning rates stay
+                constant, whatever the settings say.
+
+        Raises:
+            ConfigError: the settings do not fit together.
+        """
+
+    def sample(self, of: Architecture | nn.Module, *, stage: int | None = None) -> Sampler:
+        """Images of an architecture with the supernet's weights, or of a generator.
+
+        The generator is in evaluation mode meanwhile. All samplers of a run draw the same latents,
+        where they are asked for the same counts. Each image is charged to the ledger.
+
+        Args:
+            of: an architecture of the run's space, or the generator of one, e.g.
+                ``trainer.evaluated_generator``.
+            stage: of an architecture, in spaces with stages: as far as the supernet has grown.
+
+        Returns:
+            ``sampler(count)`` gives the next `nasgan.metrics.GeneratedImages`, uint8 (N, C, H, W).
+            ``run.harness.evaluate(run.sample(architecture), num_images=500)`` scores them.
+
+        Raises:
+            BudgetExhausted: by the sampler: no image is left.
+            TrainingDiverged: by the sampler: a pixel is not finite.
         """
 
     def rng(self, name: str) -> np.random.Generator:

@@ -1,108 +1,19 @@
-"""What a search strategy is, and the run that it is handed."""
+"""What a search strategy is."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasgan.architecture import Architecture
 from nasgan.contracts.evaluation import Evaluation
-from nasgan.contracts.supernet import Supernet
-from nasgan.contracts.training import TrainingSteps
 
 if TYPE_CHECKING:
     from nasgan.contracts.run import SearchRun
 
-__all__ = ["SearchStrategy", "SharedWeights", "StepLosses", "StepReport"]
-
-
-@dataclass(frozen=True)
-class StepLosses:
-    """The losses of some generator steps, in the order of the updates.
-
-    Attributes:
-        generator: one a generator step.
-        discriminator: one a discriminator step.
-    """
-
-    generator: tuple[float, ...]
-    discriminator: tuple[float, ...]
-
-    @property
-    def means(self) -> dict[str, float]:
-        """``loss_generator`` and ``loss_discriminator``, for the history; empty without losses."""
-        if not self.generator:
-            return {}
-        return {
-            "loss_discriminator": sum(self.discriminator) / len(self.discriminator),
-            "loss_generator": sum(self.generator) / len(self.generator),
-        }
-
-
-class SharedWeights(Protocol):
-    """The supernet of a run and its adversarial training, owned and checkpointed by the engine."""
-
-    @property
-    def supernet(self) -> Supernet:
-        """The network pair, on the run's device."""
-
-    @property
-    def generator_steps(self) -> int:
-        """Generator steps trained so far."""
-
-    @property
-    def real_batch_size(self) -> int:
-        """Real images of a discriminator step."""
-
-    def train(
-        self,
-        sample_path: Callable[[], Architecture],
-        *,
-        generator_steps: int,
-        stage: int | None = None,
-    ) -> StepLosses:
-        """Train along sampled paths, one architecture per discriminator step.
-
-        Args:
-            sample_path: draws the next architecture.
-            generator_steps: how many; fewer are done where the budget ends before.
-            stage: how far the networks have grown, in spaces with stages.
-
-        Returns:
-            The losses of the call.
-
-        Raises:
-            BudgetExhausted: no generator step is left.
-            TrainingDiverged: the training broke down.
-        """
-
-    def train_by(
-        self, iteration: Callable[[TrainingSteps], None], *, generator_steps: int
-    ) -> StepLosses:
-        """Train by an iteration of the strategy's own, for searches by gradient.
-
-        Every loss asked for is charged by the images that pass through the networks.
-
-        Args:
-            iteration: does the steps of one iteration, of which exactly one is a generator step.
-            generator_steps: how many iterations; fewer are done where the budget ends before.
-
-        Returns:
-            As `train`; only losses by which a network was updated count.
-
-        Raises:
-            BudgetExhausted: no generator step is left.
-            TrainingDiverged: the training broke down.
-        """
-
-    def reset(self) -> None:
-        """Begin the training anew: new initial values, new optimisers; the data go on.
-
-        ``generator_steps`` goes on counting. The initial values are others than before, and the
-        same in each run of a seed.
-        """
+__all__ = ["SearchStrategy", "StepReport"]
 
 
 @dataclass(frozen=True)

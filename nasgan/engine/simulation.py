@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
     Budget,
     Cost,
     Ledger,
+    NetworkPair,
     Objective,
     SearchSpace,
     SearchStrategy,
     SharedWeights,
+    Trainer,
     TrainerSettings,
 )
 from nasgan.data import ImageSet
@@ -26,6 +29,7 @@ from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation import InProcessPool
 from nasgan.evaluation.table import TableEvaluator
 from nasgan.metrics import MetricHarness
+from nasgan.metrics.harness import Sampler
 from nasgan.randomness import RandomStreams
 from nasgan.tabular.trainings import Trainings
 
@@ -93,6 +97,18 @@ class TableRun:
     def folder(self) -> Path:
         """As `shared_weights`."""
         raise _not_in_a_table("keeps files")
+
+    def networks(self, architecture: Architecture, *, inherit: bool = False) -> NetworkPair:
+        """As `shared_weights`."""
+        raise _not_in_a_table("trains networks")
+
+    def trainer(self, pair: NetworkPair, **settings: Any) -> Trainer:
+        """As `shared_weights`."""
+        raise _not_in_a_table("trains networks")
+
+    def sample(self, of: Architecture | nn.Module, *, stage: int | None = None) -> Sampler:
+        """As `shared_weights`."""
+        raise _not_in_a_table("looks at images")
 
     def rng(self, name: str) -> np.random.Generator:
         """See `SearchRun.rng`."""

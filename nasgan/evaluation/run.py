@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from nasgan.architecture import Architecture
 from nasgan.contracts import (
+    Cost,
     EvaluationPool,
     Evaluator,
     Ledger,
+    NetworkPair,
     Objective,
     SearchRun,
     SearchSpace,
+    Supernet,
     TrainerSettings,
+    inherit_weights,
 )
 from nasgan.data import ImageSet
 from nasgan.errors import ConfigError
 from nasgan.evaluation.arrival import search_objective
+from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
 from nasgan.evaluation.sizes import measured_pool
-from nasgan.metrics import MetricHarness
+from nasgan.evaluation.training_task import DerivedPair
+from nasgan.metrics import GeneratedImages, MetricHarness
+from nasgan.metrics.harness import Sampler
 from nasgan.metrics.table import least_images
-from nasgan.randomness import RandomStreams
+from nasgan.randomness import RandomStreams, derive_seed
 from nasgan.state_files import plugin_state
-from nasgan.training import SupernetTraining
+from nasgan.training import AdversarialTrainer, ChargedTrainer, SupernetTraining
 
 __all__ = ["Run", "check_num_images"]
 
@@ -119,6 +130,74 @@ class Run:
             seed=self.seed,
             device=self.device,
         )
+
+    def networks(self, architecture: Architecture, *, inherit: bool = False) -> DerivedPair:
+        """See `nasgan.contracts.SearchRun.networks`."""
+        seed = derive_seed(self.seed, "networks", architecture.id)
+        initialisation = self.trainer_settings.initialisation
+        pair = DerivedPair(self.space, architecture, seed=seed, initialisation=initialisation)
+        if inherit:
+            inherit_weights(pair, self.shared_weights.supernet)
+        return pair.to(self.device)
+
+    def trainer(
+        self,
+        pair: NetworkPair,
+        *,
+        name: str = "",
+        images: ImageSet | None = None,
+        settings: TrainerSettings | None = None,
+        total_generator_steps: int | None = None,
+    ) -> ChargedTrainer:
+        """See `nasgan.contracts.SearchRun.trainer`."""
+        settings = settings or self.trainer_settings
+        is_supernet = isinstance(pair, Supernet)
+        if total_generator_steps is None:
+            settings = replace(settings, lr_decay="none")
+        if is_supernet:
+            settings = replace(settings, ema_decay=None)
+        trainer = AdversarialTrainer(
+            pair,
+            self.images if images is None else images,
+            settings,
+            latent_dim=self.space.network.latent_dim,
+            num_classes=self.space.network.num_classes,
+            seed=derive_seed(self.seed, "trainer", name),
+            device=self.device,
+            total_generator_steps=total_generator_steps,
+            compile_networks=not is_supernet,
+            limits_end=not is_supernet,
+        )
+        return ChargedTrainer(trainer, self.space, self.ledger)
+
+    def sample(self, of: Architecture | nn.Module, *, stage: int | None = None) -> Sampler:
+        """See `nasgan.contracts.SearchRun.sample`."""
+        given: dict[str, Any] = {} if stage is None else {"stage": stage}
+        generator, step = of, 0
+        if isinstance(generator, Architecture):
+            given["weights"] = self.space.one_hot(generator, stage=stage).generator
+            generator = self.shared_weights.supernet.generator
+            step = self.shared_weights.generator_steps
+        network = self.space.network
+        draw = image_sampler(
+            images_of(generator, **given),
+            latent_dim=network.latent_dim,
+            num_classes=network.num_classes,
+            seed=self.seed,
+            device=self.device,
+            generator_step=step,
+        )
+
+        def sample(count: int) -> GeneratedImages:
+            self.ledger.allow("images", 1)
+            started = time.perf_counter()
+            with evaluation_mode(generator):
+                drawn = draw(count)
+            seconds = time.perf_counter() - started
+            self.ledger.charge(Cost(images=count, device_seconds=seconds))
+            return drawn
+
+        return sample
 
     def rng(self, name: str) -> np.random.Generator:
         """See `nasgan.contracts.SearchRun.rng`."""

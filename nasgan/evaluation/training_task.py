@@ -25,7 +25,7 @@ from nasgan.metrics import Scores
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded
 from nasgan.training import AdversarialTrainer
-from nasgan.training.shared import affordable_steps
+from nasgan.training.charged import affordable_steps
 
 __all__ = ["DerivedPair", "TrainingPlan", "TrainingTask"]
 

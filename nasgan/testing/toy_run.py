@@ -269,12 +269,13 @@ class _TracedTraining(SupernetTraining):
 
     def train(
         self,
-        sample_path: Callable[[], Architecture],
+        sample_path: Callable[[], Architecture] | None = None,
         *,
         generator_steps: int,
         stage: int | None = None,
     ) -> StepLosses:
         def path() -> Architecture:
+            assert sample_path is not None, "a supernet is trained along paths: give `sample_path`"
             architecture = sample_path()
             require_valid(self.space, architecture, "`sample_path` draws")
             self.trace.events.append(("path", architecture.id, stage))
@@ -284,9 +285,13 @@ class _TracedTraining(SupernetTraining):
         return self._noting_refusal(train, generator_steps)
 
     def train_by(
-        self, iteration: Callable[[TrainingSteps], None], *, generator_steps: int
+        self,
+        iteration: Callable[[TrainingSteps], None],
+        *,
+        generator_steps: int,
+        stage: int | None = None,
     ) -> StepLosses:
-        train = partial(super().train_by, iteration, generator_steps=generator_steps)
+        train = partial(super().train_by, iteration, generator_steps=generator_steps, stage=stage)
         return self._noting_refusal(train, generator_steps)
 
     def reset(self) -> None:

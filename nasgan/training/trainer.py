@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasgan.contracts import DrawnWeights, HalfWeights, PairWeights, RealImages
+from nasgan.contracts import DrawnWeights, HalfWeights, NetworkPair, PairWeights, RealImages
 from nasgan.contracts.trainer_settings import CUDA_GRAPHS, TrainerSettings
 from nasgan.data import Batch, ImageSet, ShuffledBatches
 from nasgan.errors import ConfigError
@@ -22,19 +22,7 @@ from nasgan.training.health import HealthMonitor
 from nasgan.training.losses import slope_penalty
 from nasgan.training.placement import placed
 
-__all__ = ["AdversarialTrainer", "NetworkPair"]
-
-
-class NetworkPair(Protocol):
-    """A generator and a discriminator: a `Supernet`, or the two networks of an architecture."""
-
-    @property
-    def generator(self) -> nn.Module:
-        """See `SearchSpace.build_generator`, or `Supernet`."""
-
-    @property
-    def discriminator(self) -> nn.Module:
-        """See `SearchSpace.build_discriminator`, or `Supernet`."""
+__all__ = ["AdversarialTrainer"]
 
 
 class AdversarialTrainer:

@@ -19,6 +19,7 @@ NASGAN = [sys.executable, "-m", "nasgan.cli"]
 PARTS = {
     "strategy": ["mylab/tabu.py", "mylab/conf/strategy/tabu.yaml"],
     "evaluator": ["mylab/size.py", "mylab/conf/evaluator/size.yaml"],
+    "evaluator that trains": ["mylab/gap.py", "mylab/conf/evaluator/gap.yaml"],
     "search space": ["mylab/plain.py", "mylab/conf/search_space/plain.yaml"],
     "data set": ["mylab/patches.py", "mylab/conf/dataset/patches.yaml"],
     "metric": ["mylab/swd.py"],
@@ -107,6 +108,16 @@ def test_the_evaluator_names_its_scores_and_the_method(installed: Path, tmp_path
     assert record["strategy"] == "tabu_size"
     assert record["search_objective"] == {"metric": "parameters", "direction": "max"}
     assert "evaluator" in run([*NASGAN, "list", "evaluators"], cwd=tmp_path, path=[installed])
+
+
+def test_the_duality_gap_ranks_the_candidates(installed: Path, tmp_path: Path) -> None:
+    tiny = ["+experiment=debug/tiny", "final.random_architectures=0", "run_dir=gaps"]
+    command = [*NASGAN, "search", "strategy=tabu", "evaluator=gap", "evaluator.steps=2", *tiny]
+    command.append("strategy.supernet_steps=6")
+    run(command, cwd=tmp_path, path=[installed])
+    record = json.loads((tmp_path / "gaps" / "record.json").read_text(encoding="utf-8"))
+    assert record["strategy"] == "tabu_gap"
+    assert record["search_objective"]["metric"] == "duality_gap"
 
 
 def test_a_strategy_runs_on_the_toy_run_of_the_guide(installed: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -435,7 +436,8 @@ def test_impossible_settings_are_refused_at_once(settings: dict[str, Any], messa
 
 def test_a_batch_too_small_to_halve_is_refused_before_any_step(toy_run, monkeypatch) -> None:
     run = toy_run("shared")
-    monkeypatch.setattr(type(run.shared_weights), "real_batch_size", 3)
+    trainer = run.shared_weights.trainer
+    monkeypatch.setattr(trainer, "settings", replace(trainer.settings, discriminator_batch_size=3))
     with pytest.raises(ConfigError, match=r"discriminator_batch_size must be at least 4, got 3"):
         _set_up(run)
     _set_up(run, search_discriminator=False)

@@ -179,7 +179,7 @@ class AdversarialSearch(SearchStrategy):
                 f"nothing to search: the space {run.space.name!r} has no decisions of the generator"
                 + ("" if self._search_discriminator else " and search_discriminator is false")
             )
-        batch = run.shared_weights.real_batch_size
+        batch = run.shared_weights.settings.discriminator_batch_size
         if "discriminator" in searched and batch < _LEAST_BATCH:
             raise ConfigError(
                 f"adversarial search halves each real batch (weights and architecture), so "
