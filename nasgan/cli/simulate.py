@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,7 @@ from nasgan.cli.console import say, table
 from nasgan.errors import ConfigError, UnknownNameError, quoted
 
 if TYPE_CHECKING:
-    from nasgan.engine.simulations import SearchLine, Simulations
-    from nasgan.leaderboard.bootstrap import Summary
+    from nasgan.engine.simulations import Simulations
 
 __all__ = ["asked_of", "run", "settings_of"]
 
@@ -111,19 +110,25 @@ def asked_of(settings: Mapping[str, Any]) -> Simulations:
 
 
 def _simulate(settings: Mapping[str, Any]) -> int:
-    from nasgan.engine.simulations import read_manifest, run_simulations, summary_of
+    from nasgan.engine.simulations import read_manifest, run_simulations
+    from nasgan.leaderboard.searches import summary_of
     from nasgan.machine import usable_cores
+    from nasgan.report.simulated import cells_of, heads_of, sentence, write_summary
 
     asked = asked_of(settings)
     out = Path(str(settings["out"])).expanduser()
     workers = usable_cores() if settings["workers"] is None else int(settings["workers"])
-    records = list(run_simulations(asked, out, workers=workers))
-    say(*_lines(summary_of(records, asked.metric, asked.baseline), asked.metric))
+    made_so_far = run_simulations(asked, out, workers=workers)
+    records = sorted(made_so_far, key=lambda record: (record["strategy"], record["seed"]))
     made = read_manifest(out)
+    found = summary_of(records, asked.metric, asked.baseline)
+    say(*table([heads_of(asked.metric, asked.baseline), *map(cells_of, found)]))
     say(
+        sentence(write_summary(records, made, out)),
         f"best known in {made['table']}: {asked.metric} {made['best_known']:.4g}; judged scores "
         f"are of the {'exact table' if made['scores'] == 'exact' else 'surrogate'}",
         f"searches  {out}",
+        f"summary   {out / 'summary.md'}",
     )
     return 0
 
@@ -152,34 +157,3 @@ def _strategies(
         if name != _RANDOM and "brackets" in node:
             node["brackets"] = None
     return nodes
-
-
-def _lines(found: Sequence[SearchLine], metric: str) -> Iterator[str]:
-    head = (
-        "strategy",
-        "searches",
-        f"{metric} found, judged (95 %)",
-        "better than random (95 %)",
-        "mean rank",
-        "generator steps",
-    )
-    rows = [
-        (
-            line.strategy,
-            str((line.judged.n if line.judged else 0) + line.without_result),
-            _interval(line.judged),
-            _interval(line.better),
-            _interval(line.rank),
-            f"{line.generator_steps:.0f}",
-        )
-        for line in found
-    ]
-    yield from table([head, *rows])
-
-
-def _interval(summary: Summary | None) -> str:
-    if summary is None:
-        return ""
-    if summary.ci_low is None or summary.ci_high is None:
-        return f"{summary.mean:.4g}"
-    return f"{summary.mean:.4g} ({summary.ci_low:.4g} to {summary.ci_high:.4g})"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import rankdata
 
 from nasgan import atomic
 from nasgan.binding import build_node
@@ -22,20 +21,12 @@ from nasgan.engine.slots import Slots
 from nasgan.errors import ConfigError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
-from nasgan.leaderboard.bootstrap import Summary, summarise
 from nasgan.metrics.table import metric_info
 from nasgan.reading import read_json
 from nasgan.runs.environment import nasgan_build
 from nasgan.tabular.table import load_table
 
-__all__ = [
-    "SearchLine",
-    "Simulations",
-    "read_manifest",
-    "run_simulations",
-    "simulate_one",
-    "summary_of",
-]
+__all__ = ["Simulations", "read_manifest", "run_simulations", "simulate_one"]
 
 RECORDS_FILE = "simulations.jsonl"
 MANIFEST_FILE = "simulations.json"
@@ -169,80 +160,3 @@ def read_manifest(out: Path) -> dict[str, Any]:
     """What `run_simulations` wrote about the searches in ``out``."""
     made: dict[str, Any] = read_json(out / MANIFEST_FILE)
     return made
-
-
-@dataclass(frozen=True)
-class SearchLine:
-    """The searches of one strategy together.
-
-    Attributes:
-        strategy: its name.
-        judged: mean over seeds of what each search found, judged by the table.
-        better: probability of finding a better one than the baseline with the same seed; ties count
-            half. None for the baseline.
-        rank: among the strategies, averaged over seeds; 1 is best.
-        generator_steps: spent by a search, on average.
-        without_result: searches that found nothing that can be judged.
-    """
-
-    strategy: str
-    judged: Summary | None
-    better: Summary | None
-    rank: Summary | None
-    generator_steps: float
-    without_result: int
-
-
-def summary_of(
-    records: Sequence[Mapping[str, Any]], metric: str, baseline: str
-) -> list[SearchLine]:
-    """One line a strategy, best first.
-
-    A search without a result is worse than any with one.
-    """
-    sign = 1.0 if metric_info(metric).direction == "min" else -1.0
-    by_strategy: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for record in records:
-        by_strategy.setdefault(record["strategy"], {})[record["seed"]] = record
-    seeds = sorted(set.intersection(*(set(held) for held in by_strategy.values())))
-    # Less is better from here on.
-    losses = {
-        name: [_loss(held[seed]["judged"], sign) for seed in seeds]
-        for name, held in by_strategy.items()
-    }
-    ranks = _ranks(losses)
-    lines = [_line(name, held, losses, ranks, baseline) for name, held in by_strategy.items()]
-    return sorted(lines, key=lambda line: line.rank.mean if line.rank else float("inf"))
-
-
-def _loss(judged: float | None, sign: float) -> float:
-    return float("inf") if judged is None else sign * judged
-
-
-def _ranks(losses: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    columns = [rankdata(column) for column in zip(*losses.values(), strict=True)]
-    rows = zip(*columns, strict=True)
-    return {name: [float(r) for r in row] for name, row in zip(losses, rows, strict=True)}
-
-
-def _line(
-    name: str,
-    held: Mapping[int, Mapping[str, Any]],
-    losses: Mapping[str, Sequence[float]],
-    ranks: Mapping[str, Sequence[float]],
-    baseline: str,
-) -> SearchLine:
-    found = [record["judged"] for record in held.values() if record["judged"] is not None]
-    better = None
-    if name != baseline and baseline in losses:
-        pairs = zip(losses[name], losses[baseline], strict=True)
-        better = summarise([0.5 * ((own < other) + (own <= other)) for own, other in pairs])
-    spent = [record["spent"]["generator_steps"] for record in held.values()]
-    return SearchLine(
-        strategy=name,
-        judged=summarise(found) if found else None,
-        better=better,
-        rank=summarise(ranks[name]) if ranks.get(name) else None,
-        generator_steps=sum(spent) / len(spent),
-        without_result=len(held) - len(found),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from dataclasses import asdict
@@ -13,10 +14,10 @@ import pytest
 
 from nasgan.cli.main import main
 from nasgan.contracts import SearchSpace
-from nasgan.engine.simulations import summary_of
 from nasgan.errors import TableError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
+from nasgan.leaderboard.searches import FRACTIONS, summary_of
 from nasgan.randomness import numpy_generator
 from nasgan.tabular.build import build_table
 from nasgan.tabular.manifest import Manifest
@@ -161,6 +162,24 @@ def test_the_verb_writes_one_file_of_searches_and_prints_the_comparison(exact, t
     assert "better than random (95 %)" in out
     assert "rl_scratch" in out
     assert f"best known in exact-v1: fid {manifest['best_known']:.4g}" in out
+    assert "average ranks over 6 seeds" in out
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "simulations.jsonl",
+        "simulations.json",
+        "summary.md",
+        "summary.csv",
+        "critical_difference.svg",
+    }
+    lines = list(csv.DictReader((tmp_path / "summary.csv").open(encoding="utf-8")))
+    assert len(lines) == 2 * len(FRACTIONS)
+    for line in lines[-2:]:
+        judged = [r["judged"] for r in records if r["strategy"] == line["strategy"]]
+        assert line["protocol"] == "table:exact-v1"
+        assert float(line["judged"]) == pytest.approx(np.mean(judged))
+        assert float(line["regret"]) == pytest.approx(np.mean(judged) - manifest["best_known"])
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "| Mean rank | 2% | 5% |" in text
+    assert "![Average ranks](critical_difference.svg)" in text
 
 
 def test_workers_change_nothing(exact, tmp_path):

@@ -1,0 +1,168 @@
+"""What simulated searches say together, as files: Markdown, CSV and a diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nasgan import atomic
+from nasgan.leaderboard.bootstrap import Summary
+from nasgan.leaderboard.searches import (
+    CriticalDifference,
+    Moment,
+    SearchLine,
+    critical_difference,
+    over_time,
+)
+from nasgan.leaderboard.tables import (
+    csv_line,
+    escape_markdown,
+    interval_text,
+    markdown_lines,
+    short_number,
+)
+from nasgan.metrics.table import metric_info
+from nasgan.report.critical_difference import critical_difference_svg
+
+__all__ = ["cells_of", "heads_of", "sentence", "write_summary"]
+
+DIAGRAM_FILE = "critical_difference.svg"
+_UNITS = ("generator_steps", "images", "device_seconds", "architectures")
+_MEANS = ("judged", "gain", "better", "rank")
+
+
+def write_summary(
+    records: Sequence[Mapping[str, Any]], made: Mapping[str, Any], out: Path
+) -> CriticalDifference | None:
+    """Write ``summary.md``, ``summary.csv`` and ``critical_difference.svg`` beside the records.
+
+    Args:
+        records: lines of ``simulations.jsonl``.
+        made: ``simulations.json``.
+        out: the folder.
+
+    Returns:
+        The test of average ranks; None with fewer than two strategies or seeds.
+
+    Raises:
+        StorageError: a file could not be written.
+    """
+    unit = next(unit for unit in _UNITS if made["budget"].get(unit) is not None)
+    moments = over_time(records, made["metric"], made["baseline"], unit, made["budget"][unit])
+    found = critical_difference(records, made["metric"])
+    files = {
+        out / "summary.md": "\n".join(_markdown(moments, found, made, unit)),
+        out / "summary.csv": "".join(_csv(moments, made, unit)),
+    }
+    if found is not None:
+        files[out / DIAGRAM_FILE] = critical_difference_svg(found)
+    atomic.write_texts(files)
+    return found
+
+
+def heads_of(metric: str, baseline: str) -> tuple[str, ...]:
+    """The header of `cells_of`."""
+    return (
+        "strategy",
+        "searches",
+        f"{metric} found, judged (95 %)",
+        f"gain over {baseline} (95 %)",
+        f"better than {baseline} (95 %)",
+        "mean rank (95 %)",
+        "generator steps",
+    )
+
+
+def cells_of(line: SearchLine) -> tuple[str, ...]:
+    """One strategy, for people."""
+    searches = (line.judged.n if line.judged else 0) + line.without_result
+    return (
+        line.strategy,
+        str(searches),
+        _interval(line.judged),
+        _interval(line.gain),
+        _interval(line.better),
+        _interval(line.rank),
+        f"{line.generator_steps:.0f}",
+    )
+
+
+def sentence(found: CriticalDifference | None) -> str:
+    """What the test of average ranks says."""
+    if found is None:
+        return "too few strategies or seeds for a test of average ranks"
+    p = "" if found.friedman is None else f" (Friedman's test: p = {found.friedman:.2g})"
+    alike = "; ".join(", ".join(names) for names in found.alike) or "none"
+    return (
+        f"average ranks over {found.seeds} seeds that differ by more than {found.difference:.2f} "
+        f"differ at the 5 % level (Nemenyi){p}; not told apart: {alike}"
+    )
+
+
+def _interval(summary: Summary | None) -> str:
+    if summary is None:
+        return ""
+    if summary.ci_low is None:
+        return short_number(summary.mean)
+    return f"{short_number(summary.mean)} ({interval_text(summary.ci_low, summary.ci_high)})"
+
+
+def _markdown(
+    moments: Sequence[Moment],
+    found: CriticalDifference | None,
+    made: Mapping[str, Any],
+    unit: str,
+) -> Iterator[str]:
+    metric, baseline, last = made["metric"], made["baseline"], moments[-1]
+    yield f"# {escape_markdown(made['table'])}: {made['seeds']} searches a strategy\n"
+    yield (
+        f"Protocol `{made['protocol']}`, scores of the {made['scores']} table, budget "
+        f"{last.spent:g} {unit.replace('_', ' ')}, best known {metric} {made['best_known']:.4g}.\n"
+    )
+    rows = [[escape_markdown(cell) for cell in cells_of(line)] for line in last.lines]
+    yield markdown_lines(heads_of(metric, baseline), rows)
+    yield f"{sentence(found)[:1].upper()}{sentence(found)[1:]}.\n"
+    if found is not None:
+        yield f"![Average ranks]({DIAGRAM_FILE})\n"
+    yield "## Over the budget\n"
+    for title, name in (("Mean rank", "rank"), (f"Better than {baseline}, probability", "better")):
+        head = [title, *(f"{moment.fraction:.0%}" for moment in moments)]
+        body = [
+            [escape_markdown(line.strategy), *_course(moments, line.strategy, name)]
+            for line in last.lines
+        ]
+        yield markdown_lines(head, body)
+
+
+def _course(moments: Sequence[Moment], strategy: str, name: str) -> Iterator[str]:
+    for moment in moments:
+        (line,) = (line for line in moment.lines if line.strategy == strategy)
+        yield _interval(getattr(line, name))
+
+
+def _csv(moments: Sequence[Moment], made: Mapping[str, Any], unit: str) -> Iterator[str]:
+    ends = ("", "_low", "_high")
+    sign = 1 if metric_info(made["metric"]).direction == "min" else -1
+    best = made["best_known"]
+    columns = [f"{name}{end}" for name in _MEANS for end in ends]
+    yield csv_line(["protocol", "metric", "strategy", unit, "without_result", "regret", *columns])
+    for moment in moments:
+        for line in moment.lines:
+            yield csv_line(
+                [
+                    made["protocol"],
+                    made["metric"],
+                    line.strategy,
+                    float(moment.spent),
+                    line.without_result,
+                    None if line.judged is None else sign * (line.judged.mean - best),
+                    *(cell for name in _MEANS for cell in _numbers(getattr(line, name))),
+                ]
+            )
+
+
+def _numbers(summary: Summary | None) -> tuple[float | None, float | None, float | None]:
+    return (
+        (None, None, None) if summary is None else (summary.mean, summary.ci_low, summary.ci_high)
+    )
