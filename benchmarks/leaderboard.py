@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
+from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
 from nasgan.publishing.verification import verify_table
 from nasgan.runs.record import RunRecord, hash_config
 
@@ -156,7 +157,7 @@ def _evaluation(rng: random.Random) -> dict[str, Any]:
     choices = tuple((f"cell{k}.choice", f"option{rng.randrange(3)}") for k in range(14))
     return {
         "architecture": Architecture("autogan", 1, choices).to_json(),
-        "metrics": {name: rng.uniform(5, 50) for name in names},
+        "metrics": {name: rng.uniform(5, 50) for name in names} | _shares(rng),
         "score": 12.5,
         "fidelity": "final",
         "generator_steps": 50_000,
@@ -168,6 +169,11 @@ def _evaluation(rng: random.Random) -> dict[str, Any]:
         },
         "failure": "",
     }
+
+
+def _shares(rng: random.Random) -> dict[str, float]:
+    """The metrics that lie between 0 and 1."""
+    return {name: rng.random() for name in ("precision", "recall", "coverage")}
 
 
 def _environment() -> dict[str, Any]:

@@ -7,6 +7,7 @@ follows, a reader follows.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ FLOORS = {
     "registry": 1,
     "randomness": 1,
     "state_files": 1,
+    "schema": 1,
     "values": 1,
     "machine": 1,
     "streams": 1,
@@ -59,6 +61,7 @@ SIDEWAYS = {
     "graph": {"errors", "architecture"},
     "state_files": {"errors", "atomic", "reading"},
     "run_settings": {"errors"},
+    "schema": {"errors", "reading"},
     "values": {"errors"},
     "binding": {"errors", "registry", "values"},
     "networks": {"errors"},
@@ -122,6 +125,14 @@ def core_imports() -> Iterator[tuple[Path, str, str]]:
 def test_every_unit_has_a_floor() -> None:
     units = {unit_of(path) for path, _ in modules(ROOT / "nasgan")} - {"__init__", "conf"}
     assert units - set(FLOORS) == set()
+
+
+def test_the_picture_of_the_house_shows_every_unit_on_its_floor() -> None:
+    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (\d) \| `(\w+)` \| .+ \| (.*)\|$", text, re.MULTILINE)
+    assert {unit: int(floor) for floor, unit, _ in lines} == FLOORS
+    beside = {unit: set(re.findall(r"`(\w+)`", names)) for _, unit, names in lines}
+    assert {unit: names for unit, names in beside.items() if names} == SIDEWAYS
 
 
 def test_no_unit_imports_from_a_higher_floor() -> None:

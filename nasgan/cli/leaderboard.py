@@ -16,9 +16,9 @@ from nasgan.cli.hydra_job import Bound
 from nasgan.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
-    from nasgan.leaderboard.collection import Problem
-    from nasgan.leaderboard.comparison import Comparison
     from nasgan.leaderboard.leaderboard import Leaderboard
+    from nasgan.leaderboard.ranks import Comparison
+    from nasgan.leaderboard.summaries import Problem
 
 __all__ = ["run"]
 
@@ -44,8 +44,9 @@ def _bound(config: dict[str, Any]) -> Bound:
 
 def _leaderboard(config: dict[str, Any], _: Path) -> int:
     from nasgan.cli.board import board_lines, note_lines, ranks_lines
-    from nasgan.leaderboard.comparison import ranks_csv
-    from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
+    from nasgan.leaderboard.leaderboard import build_leaderboard
+    from nasgan.leaderboard.study import find_records
+    from nasgan.leaderboard.tables import ranks_csv
 
     files = _files(config["out"])
     roots = roots_of(config["runs"])
@@ -80,7 +81,7 @@ def _leaderboard(config: dict[str, Any], _: Path) -> int:
     problems = [problem for board in boards for problem in board.problems]
     say(*note_lines([*problems, *left_out, *unreadable]))
     rows = [row for board in boards for row in board.rows]
-    count = len({name for row in rows for name in row.provenance.run_ids})
+    count = len({name for row in rows for name in row["run_ids"]})
     targets = _targets(boards, files, asked_for=len(roots_of(config["out"])))
     texts = {target: board.text(target.suffix.lower()) for board, target in targets}
     written = [f"{_NAMES[target.suffix.lower()]:8}  {target}" for _, target in targets]
@@ -97,7 +98,7 @@ def _leaderboard(config: dict[str, Any], _: Path) -> int:
 
 def _comparison(boards: Sequence[Leaderboard]) -> Comparison | None:
     """Of the strategies over the tasks of all boards."""
-    from nasgan.leaderboard.comparison import compare_strategies
+    from nasgan.leaderboard.ranks import compare_strategies
 
     metrics = sorted({board.ranked_by for board in boards})
     if len(metrics) > 1:
@@ -110,7 +111,7 @@ def _comparison(boards: Sequence[Leaderboard]) -> Comparison | None:
 
 def _files(setting: str | Sequence[str]) -> list[Path]:
     """What is written: the Markdown stands beside a CSV that was asked for alone."""
-    from nasgan.leaderboard.board import SUFFIXES
+    from nasgan.leaderboard.leaderboard import SUFFIXES
 
     files = [Path(name) for name in roots_of(setting)]
     for file in files:
@@ -129,7 +130,7 @@ def _targets(
     Raises:
         ConfigError: one that nobody has ``asked_for`` would replace something else.
     """
-    from nasgan.leaderboard.board import is_board_markdown
+    from nasgan.leaderboard.leaderboard import is_board_markdown
 
     targets = []
     for board in boards:

@@ -13,20 +13,20 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from nasgan import atomic
 from nasgan.cli.console import heading, table
 from nasgan.errors import ConfigError, RunDirectoryError, shortened
 from nasgan.metrics.protocol import display_name
 from nasgan.reading import read_json
-from nasgan.runs.checks import instance, integer, list_of, one_of, text, true_or_false
 from nasgan.runs.locking import RunLock
 from nasgan.runs.record import RECORD_FILE, RunRecord
+from nasgan.schema import Count, Many, Text, made_of, model
 
 __all__ = ["JobNote", "SweepLog", "complaint", "summary"]
 
@@ -44,19 +44,9 @@ _WORDS = {
     "running": "UNFINISHED",
     "not_begun": "not begun",
 }
-_CHECK = instance(
-    {
-        "number": integer(),
-        "overrides": list_of(text()),
-        "folder": text(empty=True),
-        "state": one_of(*_WORDS),
-        "reason": text(empty=True),
-        "is_parallel": true_or_false,
-    }
-)
 
 
-@dataclass(frozen=True)
+@model("note", where="note")
 class JobNote:
     """What is known of one job of a sweep.
 
@@ -70,8 +60,8 @@ class JobNote:
         is_parallel: whether it runs beside others, where nobody sees what it prints.
     """
 
-    number: int
-    overrides: tuple[str, ...]
+    number: Count
+    overrides: Many[Text]
     folder: str
     state: Literal["running", "completed", "already_completed", "failed", "refused", "not_begun"]
     reason: str = ""
@@ -82,16 +72,6 @@ class JobNote:
         """The overrides by name."""
         pairs = (text.lstrip("+").partition("=") for text in self.overrides)
         return {key: value for key, _, value in pairs}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> JobNote:
-        """Read what `dataclasses.asdict` makes of a note.
-
-        Raises:
-            ConfigError: it is something else.
-        """
-        _CHECK(data, "note")
-        return cls(**{**data, "overrides": tuple(data["overrides"])})
 
 
 class SweepLog:
@@ -194,7 +174,7 @@ class SweepLog:
 def _note(path: Path) -> JobNote | None:
     # Between the listing and the reading a note may be replaced on a network's disk.
     with suppress(OSError, ValueError):
-        return JobNote.from_json(read_json(path, most=_MOST_NOTE_BYTES))
+        return made_of(JobNote, read_json(path, most=_MOST_NOTE_BYTES))
     return None
 
 

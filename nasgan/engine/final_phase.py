@@ -11,7 +11,7 @@ from nasgan.contracts import Evaluation, Ledger, SearchSpace
 from nasgan.engine.job import JobReport
 from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import Run, TrainingPlan, TrainingTask
-from nasgan.runs.run_log import run_log
+from nasgan.runs.loggers import run_log
 
 __all__ = ["FinalPhase", "FinalSettings"]
 

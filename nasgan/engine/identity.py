@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import NotRequired
+
 from nasgan import atomic
 from nasgan.binding import build_node
 from nasgan.data import Splits
@@ -18,9 +20,9 @@ from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.settings import MetricSettings
 from nasgan.reading import read_json
 from nasgan.run_settings import places
-from nasgan.runs.checks import instance, mapping_of, optional, text, utc_time
 from nasgan.runs.record import RECORD_FILE, RunRecord
-from nasgan.runs.times import utc_now
+from nasgan.runs.status import utc_now
+from nasgan.schema import OpenPart, Text, UtcTime, check
 
 __all__ = [
     "RunIdentity",
@@ -33,8 +35,14 @@ __all__ = [
 Content = Mapping[str, str | None]
 
 _MAX_FILE_BYTES = 100_000
-_CHECK = instance({"run_id": text(), "started": utc_time}, others=True)
-_CONTENT = mapping_of(optional(text()))
+
+
+class _Identity(OpenPart):
+    run_id: Text
+    started: UtcTime
+    content: NotRequired[dict[str, Text | None]]
+
+
 _WORDS: Mapping[str, str] = {
     "images": "training images",
     "test_images": "test images",
@@ -70,16 +78,14 @@ class RunIdentity:
             cls(file, uuid.uuid4().hex, utc_now()).write()
         try:
             data = read_json(file, most=_MAX_FILE_BYTES)
-            _CHECK(data, file.name)
-            content = data.get("content", {})
-            _CONTENT(content, "content")
+            check(_Identity, data, file.name)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise RunDirectoryError(
                 f"{file}: unreadable: {reason}; delete the file (rm {shlex.quote(str(file))}), and "
                 "the same command says how the run goes on"
             ) from error
-        return cls(file, data["run_id"], data["started"], dict(content))
+        return cls(file, data["run_id"], data["started"], dict(data.get("content", {})))
 
     def write(self) -> None:
         """Write the file."""

@@ -60,10 +60,9 @@ from nasgan.registry import ARCHITECTURES, plugins, plugins_named
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.folder import new_folder
 from nasgan.runs.locking import RunLock
-from nasgan.runs.loggers import RunLogger
+from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.record import RunRecord, hash_config
-from nasgan.runs.run_log import run_log
-from nasgan.runs.times import utc_now
+from nasgan.runs.status import utc_now
 
 __all__ = ["Outcome", "run", "run_search", "run_training"]
 

@@ -17,8 +17,7 @@ from nasgan.engine.progress import ProgressView
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError, shortened
 from nasgan.runs.history import HISTORY_FILE, History, finite, read_history
-from nasgan.runs.loggers import RunLogger
-from nasgan.runs.run_log import run_log
+from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.status import STATUS_FILE, Status
 
 __all__ = ["CheckpointSettings", "RunLoop"]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nasgan.engine.job import JobReport
-from nasgan.runs.run_log import run_log
+from nasgan.runs.loggers import run_log
 from nasgan.streams import put
 
 __all__ = ["ProgressView", "progress_view", "tell"]

@@ -25,8 +25,8 @@ from nasgan.evaluation import Run
 from nasgan.evaluation.arrival import check_objectives, checked_report
 from nasgan.evaluation.sizes import GeneratorSizes
 from nasgan.randomness import numpy_generator
+from nasgan.runs.loggers import run_log
 from nasgan.runs.proxy import proxy_correlation
-from nasgan.runs.run_log import run_log
 from nasgan.state_files import plugin_state
 
 __all__ = ["SearchJob"]

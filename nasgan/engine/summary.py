@@ -8,10 +8,9 @@ from typing import Any
 from nasgan.contracts import Ledger
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.metrics import METRICS, display_name
-from nasgan.runs.breakdowns import breakdown_words
 from nasgan.runs.environment import nasgan_build
 from nasgan.runs.proxy import LEAST_CORRELATED
-from nasgan.runs.record import RunRecord
+from nasgan.runs.record import RunRecord, breakdown_words
 
 __all__ = ["how_far", "how_it_ended", "proxy_lines", "result_lines", "score_table", "what_runs"]
 

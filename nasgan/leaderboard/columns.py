@@ -1,20 +1,16 @@
-"""The columns of the leaderboard: their names, units, meanings, and what fills their cells."""
+"""The columns of the leaderboard, one list for frames, files and pages: names, units, meanings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from nasgan.leaderboard.published import PublishedResult, published_result
-from nasgan.leaderboard.rows import FINAL_UNITS, SEARCH_UNITS, Row
+from nasgan.leaderboard.rows import FINAL_UNITS, SEARCH_UNITS, STATISTICS, Row
 from nasgan.metrics.table import METRICS
 
-__all__ = ["FROM_RECORDS", "KEY_COLUMNS", "Cell", "Column", "columns", "metric_names"]
+__all__ = ["KEY_COLUMNS", "Cell", "Column", "cells_of", "columns"]
 
 Cell = str | int | float | None
-
-FROM_RECORDS = "run records"
-"""The ``source`` of a row that is made of run records."""
 
 KEY_COLUMNS = (
     "strategy",
@@ -30,228 +26,131 @@ KEY_COLUMNS = (
 )
 """What no two rows of a leaderboard share."""
 
-_MILLION = 1e6
-_BILLION = 1e9
-
 
 class Column(NamedTuple):
-    """One column.
+    """What a column holds.
 
     Attributes:
         unit: of its numbers; empty for texts, and for numbers without a unit.
         meaning: in a sentence.
-        cell: what gives a row's cell.
     """
 
     unit: str
     meaning: str
-    cell: Callable[[Row], Cell]
 
 
-def metric_names(rows: Sequence[Row]) -> list[str]:
-    """The metrics of ``rows`` in the order of the table of metrics, unknown ones last."""
-    present = {name for row in rows for name in row.metrics}
-    return [name for name in METRICS if name in present] + sorted(present - set(METRICS))
-
-
-def columns(
-    metrics: Sequence[str],
-    *,
-    ranked_by: str = "",
-    selection: str = "",
-    with_fronts: bool = False,
-) -> dict[str, Column]:
+def columns(metrics: Iterable[str], *, with_fronts: bool = False) -> dict[str, Column]:
     """All columns in order, by name.
 
     Args:
         metrics: those that have columns.
-        ranked_by: the metric behind the ranks.
-        selection: which runs were chosen, in one line.
         with_fronts: whether there are searches by several objectives.
     """
-    found: dict[str, Column] = dict(_IDENTITY)
+    found = dict(_IDENTITY)
     for metric in metrics:
-        found.update(_metric_columns(metric))
-    found.update(_DETAILS)
-    if with_fronts:
-        found.update(_FRONTS)
-    found["ranked_by"] = Column("", "the metric behind the ranks", lambda row: ranked_by)
-    found["selection"] = Column(
-        "", "the filters that chose the runs, as JSON; empty if there were none",
-        lambda row: selection,
-    )  # fmt: skip
-    found["note"] = Column("", "what a reader has to know", lambda row: _joined(row.notes))
-    return found
+        found |= _metric_columns(metric)
+    return {**found, **_DETAILS, **(_FRONTS if with_fronts else {}), **_LAST}
+
+
+def cells_of(row: Row, names: Iterable[str], shared: Mapping[str, Any]) -> dict[str, Cell]:
+    """A row's cells as files hold them: several texts joined, None for what it has not.
+
+    Args:
+        row: the row.
+        names: of its columns.
+        shared: the cells that all rows of a leaderboard share.
+    """
+    given = {**row, **shared}
+    values = {name: given.get(name) for name in names}
+    return {
+        name: "; ".join(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }
 
 
 def _metric_columns(metric: str) -> dict[str, Column]:
     """The statistics of one metric; of a spread within a run only its mean over the seeds."""
-
-    def statistic(name: str) -> Callable[[Row], Cell]:
-        def cell(row: Row) -> Cell:
-            # Of one number of a paper there are no statistics.
-            if metric not in row.metrics or (row.source and name != "mean"):
-                return None
-            value: float | None = getattr(row.metrics[metric], name)
-            return value
-
-        return cell
-
     companion_of = METRICS[metric].companion_of if metric in METRICS else None
     if companion_of is not None:
         meaning = "the spread within a run (over splits or subsets), averaged over seeds"
-        name = f"{companion_of}_within_run_std"
-        return {name: Column("of the metric", meaning, statistic("mean"))}
-    found = {
-        f"{metric}_{name}": Column("of the metric", meaning, statistic(name))
-        for name, meaning in _STATISTICS.items()
+        return {f"{companion_of}_within_run_std": Column("of the metric", meaning)}
+    return {
+        f"{metric}_{name}": Column("of the metric", meaning)
+        for name, meaning in zip((*STATISTICS, "best"), _STATISTICS, strict=True)
     }
-    found[f"{metric}_best"] = Column(
-        "of the metric", "the best seed", lambda row: None if row.source else row.best(metric)
-    )
-    return found
 
 
-_STATISTICS = {
-    "mean": "the mean over seeds",
-    "std": "the sample standard deviation over seeds (n - 1)",
-    "ci_low": "the lower end of the 95 % bootstrap interval of the mean",
-    "ci_high": "the upper end",
-    "median": "the median over seeds",
-}
-
-
-def _scaled(value: float | None, unit: float) -> float | None:
-    return None if value is None else value / unit
-
-
-def _joined(texts: Sequence[str]) -> str:
-    return "; ".join(texts)
-
-
-def _paper(row: Row) -> PublishedResult | None:
-    return published_result(
-        row.strategy,
-        row.architecture,
-        row.dataset,
-        search_space=row.search_space,
-        num_classes=row.num_classes,
-    )
-
-
-def _of_paper(name: str) -> Callable[[Row], Cell]:
-    def cell(row: Row) -> Cell:
-        paper = _paper(row)
-        return "" if paper is None else str(getattr(paper, name))
-
-    return cell
-
-
-def _paper_protocol(row: Row) -> Cell:
-    paper = _paper(row)
-    return "" if paper is None else f"{paper.protocol} ({paper.source})"
-
-
-def _cost(phase: str, unit: str) -> Column:
-    def cell(row: Row) -> Cell:
-        cost: Mapping[str, float] = getattr(row, f"{phase}_cost")
-        return cost.get(unit)
-
-    what = {"search": "spent on the search", "final": "spent on training and scoring the result"}
-    return Column(_UNIT_WORDS[unit], f"{what[phase]}, mean over seeds", cell)
-
-
-_UNIT_WORDS = {
+_STATISTICS: Sequence[str] = (
+    "the mean over seeds",
+    "the sample standard deviation over seeds (n - 1)",
+    "the lower end of the 95 % bootstrap interval of the mean",
+    "the upper end",
+    "the median over seeds",
+    "the best seed",
+)
+_UNITS = {
     "architectures": "architectures",
     "generator_steps": "steps",
     "images": "images",
     "device_seconds": "s",
 }
+_PHASES = (
+    ("search", "the search", SEARCH_UNITS),
+    ("final", "training and scoring the result", FINAL_UNITS),
+)
 
 _IDENTITY: dict[str, Column] = {
     "rank": Column(
-        "", "rank within the task; rows whose interval overlaps the best one's share it",
-        lambda row: row.rank,
+        "", "rank within the task; rows whose interval overlaps the best one's share it"
     ),
-    "rank_low": Column("", "the best rank that the intervals allow", lambda row: row.rank_low),
-    "rank_high": Column("", "the worst rank that the intervals allow", lambda row: row.rank_high),
+    "rank_low": Column("", "the best rank that the intervals allow"),
+    "rank_high": Column("", "the worst rank that the intervals allow"),
     "strategy": Column(
-        "", "the strategy; `train` for a given architecture, `published: ...` for a paper's number",
-        lambda row: row.strategy,
+        "", "the strategy; `train` for a given architecture, `published: ...` for a paper's number"
     ),
-    "search_space": Column("", "the search space", lambda row: row.search_space),
-    "num_classes": Column(
-        "classes", "of class-conditional networks; 0 for unconditional ones",
-        lambda row: row.num_classes,
-    ),
-    "architecture": Column(
-        "", "name or id of a given architecture; empty for a search", lambda row: row.architecture
-    ),
-    "dataset": Column("", "the image set", lambda row: row.dataset),
+    "search_space": Column("", "the search space"),
+    "num_classes": Column("classes", "of class-conditional networks; 0 for unconditional ones"),
+    "architecture": Column("", "name or id of a given architecture; empty for a search"),
+    "dataset": Column("", "the image set"),
     "budget": Column(
-        "", "the limits of the search, and how long how many results were trained",
-        lambda row: row.budget,
+        "", "the limits of the search, and how long how many results were trained"
     ),
-    "protocol": Column(
-        "", "how it was scored: an id, or in words for a paper's number", lambda row: row.protocol
-    ),
-    "source": Column(
-        "", "`run records`, or the paper that says so", lambda row: row.source or FROM_RECORDS
-    ),
-    "n_seeds": Column(
-        "seeds", "with a result", lambda row: None if row.source else row.n_seeds
-    ),
-    "n_failed": Column(
-        "seeds", "without a result", lambda row: None if row.source else row.n_failed
-    ),
+    "protocol": Column("", "how it was scored: an id, or in words for a paper's number"),
+    "source": Column("", "`run records`, or the paper that says so"),
+    "n_seeds": Column("seeds", "with a result"),
+    "n_failed": Column("seeds", "without a result"),
 }  # fmt: skip
 _DETAILS: dict[str, Column] = {
-    "generator_parameters_m": Column(
-        "millions", "parameters of the generator, mean over seeds",
-        lambda row: _scaled(row.generator_parameters, _MILLION),
-    ),
+    "generator_parameters_m": Column("millions", "parameters of the generator, mean over seeds"),
     "discriminator_parameters_m": Column(
-        "millions", "parameters of the discriminator, mean over seeds",
-        lambda row: _scaled(row.discriminator_parameters, _MILLION),
+        "millions", "parameters of the discriminator, mean over seeds"
     ),
-    "macs_g": Column(
-        "billions", "multiply-adds of the generator for one image, mean over seeds",
-        lambda row: _scaled(row.macs, _BILLION),
-    ),
-    **{f"search_{unit}": _cost("search", unit) for unit in SEARCH_UNITS},
-    **{f"final_{unit}": _cost("final", unit) for unit in FINAL_UNITS},
-    "hardware": Column("", "the devices", lambda row: _joined(row.provenance.hardware)),
-    "versions": Column(
-        "", "of nasgan and the packages that move numbers",
-        lambda row: _joined(row.provenance.versions),
-    ),
-    "commit": Column(
-        "", "of nasgan's checkout; `+dirty` if it had changes",
-        lambda row: _joined(row.provenance.commits),
-    ),
-    "config_hash": Column(
-        "", "of the configuration without the seed", lambda row: row.config_hash
-    ),
-    "dataset_checksum": Column(
-        "", "of the images trained on", lambda row: row.dataset_checksum
-    ),
-    "run_ids": Column(
-        "", "the runs, failed ones too", lambda row: _joined(row.provenance.run_ids)
-    ),
-    "tuning_budget": Column(
-        "", "what was spent on tuning the settings before, in words",
-        lambda row: _joined(row.provenance.tuning_budgets),
-    ),
-    "paper_result": Column("", "the paper's number for this row", _of_paper("result")),
-    "paper_protocol": Column("", "how the paper took it, and where it stands", _paper_protocol),
+    "macs_g": Column("billions", "multiply-adds of the generator for one image, mean over seeds"),
+    **{
+        f"{phase}_{unit}": Column(_UNITS[unit], f"spent on {what}, mean over seeds")
+        for phase, what, units in _PHASES
+        for unit in units
+    },
+    "hardware": Column("", "the devices"),
+    "versions": Column("", "of nasgan and the packages that move numbers"),
+    "commit": Column("", "of nasgan's checkout; `+dirty` if it had changes"),
+    "config_hash": Column("", "of the configuration without the seed"),
+    "dataset_checksum": Column("", "of the images trained on"),
+    "run_ids": Column("", "the runs, failed ones too"),
+    "tuning_budget": Column("", "what was spent on tuning the settings before, in words"),
+    "paper_result": Column("", "the paper's number for this row"),
+    "paper_protocol": Column("", "how the paper took it, and where it stands"),
 }  # fmt: skip
 _FRONTS: dict[str, Column] = {
     "objectives": Column(
-        "", "of a search by several; the ranks go by the result that is best in the first",
-        lambda row: row.objectives,
+        "", "of a search by several; the ranks go by the result that is best in the first"
     ),
     "front_size": Column(
-        "architectures", "on the Pareto front of such a search, mean over seeds",
-        lambda row: row.front_size,
+        "architectures", "on the Pareto front of such a search, mean over seeds"
     ),
 }  # fmt: skip
+_LAST: dict[str, Column] = {
+    "ranked_by": Column("", "the metric behind the ranks"),
+    "selection": Column("", "the filters that chose the runs, as JSON; empty if there were none"),
+    "note": Column("", "what a reader has to know"),
+}

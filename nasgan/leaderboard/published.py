@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from nasgan.leaderboard.bootstrap import summarise
-from nasgan.leaderboard.rows import Row
 from nasgan.leaderboard.selection import Selection
 from nasgan.metrics.table import METRICS
 
-__all__ = ["PUBLISHED", "PublishedResult", "published_result", "published_rows"]
+__all__ = ["PUBLISHED", "PublishedResult", "paper_cells", "published_in", "published_result"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class PublishedResult:
         metrics: the numbers as printed; a spread is the one within the evaluation.
         protocol: how they were taken, as far as it is known.
         source: paper and table.
-        parameters: of the generator, where the source gives them.
+        generator_parameters: their number, where the source gives them.
         note: what else a reader has to know.
     """
 
@@ -38,7 +37,7 @@ class PublishedResult:
     metrics: Mapping[str, float]
     protocol: str
     source: str
-    parameters: float | None = None
+    generator_parameters: float | None = None
     note: str = field(default="", kw_only=True)
 
     @property
@@ -145,34 +144,30 @@ def published_result(
     return None
 
 
-def published_rows(rows: Iterable[Row], selection: Selection) -> list[Row]:
-    """The papers' results on the image sets of ``rows``, within ``selection``: never ranked."""
-    datasets = {row.dataset for row in rows}
+def paper_cells(row: Mapping[str, Any] | None) -> dict[str, str]:
+    """The paper's number in the cells of a row, and how it was taken; empty without one."""
+    paper = row and published_result(
+        row["strategy"],
+        row["architecture"],
+        row["dataset"],
+        search_space=row["search_space"],
+        num_classes=row["num_classes"],
+    )
+    if not paper:
+        return {"paper_result": "", "paper_protocol": ""}
+    return {"paper_result": paper.result, "paper_protocol": f"{paper.protocol} ({paper.source})"}
+
+
+def published_in(datasets: Iterable[str], selection: Selection) -> list[PublishedResult]:
+    """The papers' results on some image sets, within ``selection``."""
+    named = set(datasets)
     return [
-        _row(paper)
+        paper
         for paper in PUBLISHED
-        if paper.dataset in datasets
+        if paper.dataset in named
         and paper.search_space in selection.get("search_space", (paper.search_space,))
         and paper.strategy in selection.get("strategy", (paper.strategy,))
         and paper.architecture in selection.get("architecture", (paper.architecture,))
         and 0 in selection.get("num_classes", (0,))
         and False in selection.get("conditional", (False,))
     ]
-
-
-def _row(paper: PublishedResult) -> Row:
-    return Row(
-        strategy=f"published: {paper.name}",
-        search_space=paper.search_space,
-        architecture=paper.architecture,
-        dataset=paper.dataset,
-        dataset_checksum="",
-        protocol=paper.protocol,
-        config_hash="",
-        n_seeds=0,
-        n_failed=0,
-        metrics={name: summarise([value]) for name, value in paper.metrics.items()},
-        generator_parameters=paper.parameters,
-        notes=(paper.note,) if paper.note else (),
-        source=paper.source,
-    )

@@ -1,41 +1,53 @@
-"""Rows of the leaderboard: runs that differ in nothing but their seed, put together."""
+"""Rows of the leaderboard: runs that differ in nothing but their seed, put together.
+
+A row is a mapping from the names in `nasgan.leaderboard.columns`, as it is in frames and in files;
+what joins several runs is a tuple in it. Beside them it holds what no file shows: its ``metrics``,
+the number of values ``{metric}_n`` of each, and the unscaled ``generator_parameters`` and ``macs``.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from nasgan.leaderboard.bootstrap import Summary, summarise
-from nasgan.leaderboard.collection import Problem, RandomArchitecture, RunSummary, space_label
+from nasgan.leaderboard.published import paper_cells
+from nasgan.leaderboard.summaries import Problem, RandomArchitecture, RunSummary, space_label
 from nasgan.metrics.table import METRICS
 
-__all__ = ["AVERAGE_RANDOM", "MIN_SEEDS", "Row", "Task", "average_random_rows", "run_rows"]
+__all__ = [
+    "AVERAGE_RANDOM",
+    "FROM_RECORDS",
+    "MIN_SEEDS",
+    "STATISTICS",
+    "Row",
+    "Task",
+    "average_random_rows",
+    "metric_names",
+    "published_rows",
+    "run_rows",
+]
 
 AVERAGE_RANDOM = "average random architecture"
-MIN_SEEDS = 3
+FROM_RECORDS = "run records"
+"""The ``source`` of a row that is made of run records."""
 
+MIN_SEEDS = 3
 SEARCH_UNITS = ("architectures", "generator_steps", "images", "device_seconds")
 FINAL_UNITS = ("generator_steps", "images", "device_seconds")
+_UNRANKED = dict.fromkeys(("rank", "rank_low", "rank_high"))
+STATISTICS = ("mean", "std", "ci_low", "ci_high", "median")
 
+Row: TypeAlias = Mapping[str, Any]
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 
 
 class Task(NamedTuple):
-    """What rows have to share for their numbers to say which method is better.
-
-    Attributes:
-        search_space: the space.
-        num_classes: of class-conditional networks; 0 for unconditional ones.
-        dataset: identity of the image set.
-        dataset_checksum: of the images trained on.
-        budget: what the search might spend and how the result was trained, in words.
-        protocol: how it was scored.
-    """
+    """What rows have to share for their numbers to say which method is better; see `RunSummary`."""
 
     search_space: str
     num_classes: int
@@ -44,121 +56,28 @@ class Task(NamedTuple):
     budget: str
     protocol: str
 
+    @classmethod
+    def of(cls, row: Row) -> Task:
+        """The task of a row."""
+        return cls(*(row[name] for name in cls._fields))
+
+    @property
+    def space(self) -> str:
+        """The space, and whether its networks are class-conditional."""
+        return space_label(self.search_space, self.num_classes)
+
     def __str__(self) -> str:
-        words = [space_label(self.search_space, self.num_classes), self.dataset, self.budget]
-        return " · ".join(word for word in words if word)
+        return " · ".join(word for word in (self.space, self.dataset, self.budget) if word)
 
 
 _SETTING = attrgetter("strategy", "architecture", *Task._fields, "config_hash")
 _FINAL_SETTING = attrgetter(*Task._fields, "final_hash")
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where the numbers of a row come from: the distinct values over its runs, sorted.
-
-    Attributes:
-        hardware: the devices.
-        versions: the sets of versions.
-        commits: the commits of nasgan.
-        run_ids: the runs, failed ones too.
-        tuning_budgets: what was spent on tuning the settings before.
-    """
-
-    hardware: tuple[str, ...] = ()
-    versions: tuple[str, ...] = ()
-    commits: tuple[str, ...] = ()
-    run_ids: tuple[str, ...] = ()
-    tuning_budgets: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, runs: Sequence[RunSummary]) -> Provenance:
-        """The provenance of ``runs`` together."""
-        return cls(
-            hardware=_distinct(run.hardware for run in runs),
-            versions=_distinct(run.versions for run in runs),
-            commits=_distinct(run.commit for run in runs),
-            run_ids=_distinct(run.run_id for run in runs),
-            tuning_budgets=_distinct(run.tuning_budget for run in runs),
-        )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the leaderboard.
-
-    Attributes:
-        strategy: the strategy, ``"train"`` for the training of a given architecture, or
-            `AVERAGE_RANDOM`.
-        search_space: the space.
-        architecture: for ``"train"``, the name or id of the architecture; else empty.
-        dataset: identity of the image set.
-        dataset_checksum: of the images trained on.
-        protocol: the protocol's id.
-        config_hash: of the configuration without the seed; for `AVERAGE_RANDOM`, without what
-            concerns the search alone, too.
-        n_seeds: seeds with a result.
-        n_failed: seeds without.
-        num_classes: of class-conditional networks; 0 for unconditional ones.
-        budget: what the search might spend and how the result was trained, in words.
-        metrics: statistics over the seeds by metric.
-        generator_parameters: mean over the seeds, as all of the following numbers.
-        discriminator_parameters: as above.
-        macs: multiply-adds of the generator for one image.
-        search_cost: by unit, empty where nothing was searched.
-        final_cost: by unit; for `AVERAGE_RANDOM` the cost of one architecture.
-        provenance: where the numbers come from.
-        notes: what a reader has to know.
-        objectives: of searches by several, in words; empty for one.
-        front_size: architectures on the Pareto front of such a search, mean over the seeds.
-        rank: within the task, from 1; None if it is not ranked.
-        rank_low: the best rank that the intervals allow.
-        rank_high: the worst one.
-        source: where a paper says this; empty for a row made of run records.
-    """
-
-    strategy: str
-    search_space: str
-    architecture: str
-    dataset: str
-    dataset_checksum: str
-    protocol: str
-    config_hash: str
-    n_seeds: int
-    n_failed: int
-    metrics: Mapping[str, Summary]
-    generator_parameters: float | None = None
-    discriminator_parameters: float | None = None
-    macs: float | None = None
-    search_cost: Mapping[str, float] = field(default_factory=dict)
-    final_cost: Mapping[str, float] = field(default_factory=dict)
-    provenance: Provenance = field(default_factory=Provenance)
-    notes: tuple[str, ...] = ()
-    objectives: str = ""
-    front_size: float | None = None
-    rank: int | None = None
-    rank_low: int | None = None
-    rank_high: int | None = None
-    num_classes: int = 0
-    budget: str = ""
-    source: str = ""
-
-    @property
-    def task(self) -> Task:
-        """What it was done on: rows of one task are ranked against each other."""
-        return Task(*(getattr(self, name) for name in Task._fields))
-
-    @property
-    def space_label(self) -> str:
-        """The space, and whether its networks are class-conditional."""
-        return space_label(self.search_space, self.num_classes)
-
-    def best(self, metric: str) -> float | None:
-        """The best seed's value of ``metric``; None without values or a known direction."""
-        if metric not in self.metrics or metric not in METRICS:
-            return None
-        summary = self.metrics[metric]
-        return summary.least if METRICS[metric].direction == "min" else summary.most
+def metric_names(rows: Iterable[Row]) -> list[str]:
+    """The metrics of ``rows`` in the order of the table of metrics, unknown ones last."""
+    present = {name for row in rows for name in row["metrics"]}
+    return [name for name in METRICS if name in present] + sorted(present - set(METRICS))
 
 
 def run_rows(runs: Iterable[RunSummary], problems: list[Problem]) -> list[Row]:
@@ -175,30 +94,21 @@ def _run_row(runs: Sequence[RunSummary]) -> Row:
     first = runs[0]
     scored = [run for run in runs if run.status == "completed" and run.metrics]
     having = scored or [run for run in runs if run.is_untrained]
-    searched = first.kind == "search"
-    return Row(
-        strategy=first.strategy,
-        search_space=first.search_space,
-        architecture=first.architecture,
-        dataset=first.dataset,
-        dataset_checksum=first.dataset_checksum,
-        protocol=first.protocol,
-        config_hash=first.config_hash,
-        num_classes=first.num_classes,
-        budget=first.budget,
-        n_seeds=len(having),
-        n_failed=sum(run.status == "failed" for run in runs),
-        metrics=_summaries([run.metrics or {} for run in scored]),
-        generator_parameters=_mean(run.generator_parameters for run in having),
-        discriminator_parameters=_mean(run.discriminator_parameters for run in having),
-        macs=_mean(run.macs for run in having),
-        search_cost=_mean_cost([r.search_cost for r in having], SEARCH_UNITS) if searched else {},
-        final_cost=_mean_cost([run.final_cost for run in having], FINAL_UNITS),
-        objectives=first.objectives,
-        front_size=_mean(run.front_size for run in having),
-        notes=_notes(runs, scored),
-        provenance=Provenance.of(runs),
-    )
+    searched = having if first.kind == "search" else []
+    return {
+        **_setting(first, first.strategy, first.architecture),
+        **_scores([run.metrics or {} for run in scored]),
+        **_sizes(having),
+        **_mean_cost("search", [run.search_cost for run in searched], SEARCH_UNITS),
+        **_mean_cost("final", [run.final_cost for run in having], FINAL_UNITS),
+        **_provenance(runs),
+        "config_hash": first.config_hash,
+        "n_seeds": len(having),
+        "n_failed": sum(run.status == "failed" for run in runs),
+        "objectives": first.objectives,
+        "front_size": _mean(run.front_size for run in having),
+        "note": _notes(runs, scored),
+    }
 
 
 def average_random_rows(runs: Iterable[RunSummary]) -> list[Row]:
@@ -224,34 +134,65 @@ def _average_random_row(runs: Sequence[RunSummary]) -> Row:
         for seed in by_seed.values()
     ]
     scored = [value for value in values if value]
-    failed = len(tried_all) - len(working)
-    notes = [_random_words(len(working)), *_commit_notes(runs)] if working else _commit_notes(runs)
-    notes += [f"{failed} of {len(tried_all)} architectures failed"] if failed else []
-    broken = sum(tried.broke_down for tried in working)
-    if broken:
-        told = "broke down in training; their best moments before count"
-        notes.append(f"{broken} of {len(tried_all)} architectures {told}")
+    costs = [{unit: getattr(tried, unit) for unit in FINAL_UNITS} for tried in working]
     first = runs[0]
-    return Row(
-        strategy=AVERAGE_RANDOM,
-        search_space=first.search_space,
-        architecture="",
-        dataset=first.dataset,
-        dataset_checksum=first.dataset_checksum,
-        protocol=first.protocol,
-        config_hash=first.final_hash,
-        num_classes=first.num_classes,
-        budget=first.budget,
-        n_seeds=len(scored),
-        n_failed=len(values) - len(scored),
-        metrics=_summaries(scored),
-        final_cost=_mean_cost(
-            [{unit: getattr(tried, unit) for unit in FINAL_UNITS} for tried in working],
-            FINAL_UNITS,
-        ),
-        notes=tuple(notes),
-        provenance=Provenance.of(runs),
-    )
+    return {
+        **_setting(first, AVERAGE_RANDOM, ""),
+        **_scores(scored),
+        **_sizes([]),
+        **_mean_cost("final", costs, FINAL_UNITS),
+        **_provenance(runs),
+        "config_hash": first.final_hash,
+        "n_seeds": len(scored),
+        "n_failed": len(values) - len(scored),
+        "objectives": "",
+        "note": _random_notes(tried_all, runs),
+    }
+
+
+def published_rows(papers: Iterable[Any]) -> list[Row]:
+    """Rows of `nasgan.leaderboard.published.PublishedResult`: of one number no statistics."""
+    return [
+        {
+            **_UNRANKED,
+            "strategy": f"published: {paper.name}",
+            "search_space": paper.search_space,
+            "num_classes": 0,
+            "architecture": paper.architecture,
+            "dataset": paper.dataset,
+            "dataset_checksum": "",
+            "budget": "",
+            "protocol": paper.protocol,
+            "source": paper.source,
+            "config_hash": "",
+            "metrics": tuple(paper.metrics),
+            **{_mean_column(name): value for name, value in paper.metrics.items()},
+            **_sizes([paper]),
+            **_provenance([]),
+            **paper_cells(None),
+            "objectives": "",
+            "note": (paper.note,) if paper.note else (),
+        }
+        for paper in papers
+    ]
+
+
+def _setting(run: RunSummary, strategy: str, architecture: str) -> dict[str, Any]:
+    """What the runs of a row share."""
+    task = {name: getattr(run, name) for name in Task._fields}
+    named = {"strategy": strategy, "architecture": architecture, **task}
+    return {**_UNRANKED, **named, "source": FROM_RECORDS, **paper_cells(named)}
+
+
+def _provenance(runs: Sequence[RunSummary]) -> dict[str, Any]:
+    """Where the numbers of a row come from: the distinct values over its runs, sorted."""
+    sources = ("hardware", "versions", "commit", "run_id", "tuning_budget")
+    return {
+        "run_ids" if name == "run_id" else name: tuple(
+            sorted({value for run in runs if (value := getattr(run, name))})
+        )
+        for name in sources
+    }
 
 
 def _one_per_seed(runs: Sequence[RunSummary], problems: list[Problem]) -> list[RunSummary]:
@@ -305,10 +246,21 @@ def _commit_notes(runs: Sequence[RunSummary]) -> list[str]:
     return [*notes, "uncommitted changes"] if is_dirty else notes
 
 
-def _random_words(count: int) -> str:
-    if count == 1:
-        return "one random architecture, trained without a search"
-    return f"mean of {count} random architectures; costs are of one of them"
+def _random_notes(
+    tried: Sequence[RandomArchitecture], runs: Sequence[RunSummary]
+) -> tuple[str, ...]:
+    working = [one for one in tried if not one.failed]
+    failed, broken = len(tried) - len(working), sum(one.broke_down for one in working)
+    notes = [f"mean of {len(working)} random architectures; costs are of one of them"]
+    if len(working) < 2:
+        notes = ["one random architecture, trained without a search"][: len(working)]
+    notes += _commit_notes(runs)
+    if failed:
+        notes.append(f"{failed} of {len(tried)} architectures failed")
+    if broken:
+        told = "broke down in training; their best moments before count"
+        notes.append(f"{broken} of {len(tried)} architectures {told}")
+    return tuple(notes)
 
 
 def _group(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
@@ -318,20 +270,45 @@ def _group(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
     return groups
 
 
-def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({text for text in texts if text}))
+def _mean_column(metric: str) -> str:
+    """Of a spread within a run only the mean over the seeds is told."""
+    companion_of = METRICS[metric].companion_of if metric in METRICS else None
+    return f"{metric}_mean" if companion_of is None else f"{companion_of}_within_run_std"
 
 
-def _summaries(scores: Sequence[Mapping[str, float]]) -> dict[str, Summary]:
+def _scores(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Statistics by metric, over the seeds that have it."""
-    names = sorted({name for metrics in scores for name in metrics})
-    return {
-        name: summarise(
-            [metrics[name] for metrics in scores if name in metrics],
-            interval=name not in METRICS or METRICS[name].companion_of is None,
-        )
-        for name in names
-    }
+    cells: dict[str, Any] = {"metrics": tuple(sorted({name for each in scores for name in each}))}
+    for name in cells["metrics"]:
+        values = [metrics[name] for metrics in scores if name in metrics]
+        is_spread = name in METRICS and METRICS[name].companion_of is not None
+        summary = summarise(values, interval=not is_spread)
+        if is_spread:
+            cells[_mean_column(name)] = summary.mean
+        else:
+            cells |= {f"{name}_{what}": getattr(summary, what) for what in ("n", *STATISTICS)}
+            cells[f"{name}_best"] = _best(name, summary)
+    return cells
+
+
+def _best(metric: str, summary: Summary) -> float | None:
+    """The best seed's value; None without a known direction."""
+    if metric not in METRICS:
+        return None
+    return summary.least if METRICS[metric].direction == "min" else summary.most
+
+
+def _sizes(having: Sequence[Any]) -> dict[str, float | None]:
+    """Means of the numbers of parameters and multiply-adds, in full and as tables show them."""
+    cells: dict[str, float | None] = {}
+    for name, column, unit in (
+        ("generator_parameters", "generator_parameters_m", 1e6),
+        ("discriminator_parameters", "discriminator_parameters_m", 1e6),
+        ("macs", "macs_g", 1e9),
+    ):
+        mean = _mean(getattr(run, name, None) for run in having)
+        cells |= {name: mean, column: None if mean is None else mean / unit}
+    return cells
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -349,6 +326,12 @@ def _mean_metrics(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def _mean_cost(costs: Sequence[Mapping[str, float]], units: Sequence[str]) -> dict[str, float]:
+def _mean_cost(
+    phase: str, costs: Sequence[Mapping[str, float]], units: Sequence[str]
+) -> dict[str, float]:
     # Exactly rounded: plain sums of floats differ between versions of Python.
-    return {unit: math.fsum(cost[unit] for cost in costs) / len(costs) for unit in units if costs}
+    return {
+        f"{phase}_{unit}": math.fsum(cost[unit] for cost in costs) / len(costs)
+        for unit in units
+        if costs
+    }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nasgan.errors import ConfigError, UnknownNameError, quoted
-from nasgan.leaderboard.collection import RunSummary
+from nasgan.leaderboard.summaries import RunSummary
 from nasgan.reading import parse_json
 
 __all__ = [

@@ -1,22 +1,25 @@
-"""Runs as pandas frames, for notebooks and scripts. Imports no torch; pandas when it is needed."""
+"""The one reader of results folders: the runs below them, as pandas frames. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError, UnknownNameError
-from nasgan.leaderboard.collection import Problem, RunSummary, find_records, without_duplicates
+import pandas as pd
+
+from nasgan.errors import ConfigError, RunDirectoryError, UnknownNameError
+from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.summaries import Problem, RunSummary, without_duplicates
+from nasgan.reading import walk
 from nasgan.runs.history import HISTORY_FILE, read_history
-from nasgan.runs.record import RunRecord
+from nasgan.runs.record import RECORD_FILE, RunRecord
+from nasgan.runs.status import STATUS_FILE, Status
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Study"]
+__all__ = ["Study", "find_records", "iter_record_files"]
 
 # What tells the rows of a run apart in all frames but `Study.runs`.
 _IDENTITY = ("run_id", "strategy", "search_space", "num_classes", "dataset", "protocol", "seed")
@@ -43,14 +46,14 @@ class Study:
     def __init__(self, *roots: str | Path) -> None:
         if not roots:
             raise ConfigError("a study needs a folder of results: Study('outputs')")
-        found, self.problems = find_records(roots)
+        self._found, self.problems = find_records(roots)
         # A copy of a run is no further seed: as for the leaderboard, each run is there once.
-        self._summaries = without_duplicates(found, self.problems)
+        self._summaries = without_duplicates(self._found, self.problems)
 
     @classmethod
     def _of(cls, summaries: list[RunSummary], problems: list[Problem]) -> Study:
         study = cls.__new__(cls)
-        study._summaries, study.problems = summaries, list(problems)
+        study._found, study._summaries, study.problems = summaries, summaries, list(problems)
         return study
 
     def __len__(self) -> int:
@@ -83,6 +86,17 @@ class Study:
         ]
         return self._of(kept, self.problems)
 
+    def leaderboard(self, **settings: Any) -> Leaderboard:
+        """The leaderboard of these runs; its ``frame`` holds the rows.
+
+        Args:
+            settings: of `nasgan.leaderboard.leaderboard.build_leaderboard`: ``rank_by``, ...
+
+        Raises:
+            ConfigError: as there.
+        """
+        return build_leaderboard(self._found, **settings)
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row for each run, failed ones too.
@@ -91,10 +105,10 @@ class Study:
         ``is_std``, ...); costs by phase and unit (``search_generator_steps``,
         ``final_device_seconds``, ...); ``folder``. ``started`` and ``ended`` are moments in UTC.
         """
-        frame = _pandas().DataFrame([_row(run) for run in self._summaries])
+        frame = pd.DataFrame([_row(run) for run in self._summaries])
         for name in ("started", "ended"):
             if name in frame:
-                frame[name] = _pandas().to_datetime(frame[name], utc=True, format="ISO8601")
+                frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
         return frame
 
     @cached_property
@@ -113,7 +127,7 @@ class Study:
             {**_flat(_with_plain_architecture(line)), **_identity(run)}
             for run, _, line in self._lines()
         )
-        return _pandas().DataFrame(list(lines))
+        return pd.DataFrame(list(lines))
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
@@ -167,7 +181,7 @@ class Study:
                     {**moment, "decision": decision, "option": option, "share": share}
                     for option, share in zip(known, shares, strict=True)
                 )
-        return _pandas().DataFrame(rows)
+        return pd.DataFrame(rows)
 
     @cached_property
     def proxy(self) -> pd.DataFrame:
@@ -185,7 +199,7 @@ class Study:
                 kept = {k: proxy[k] for k in ("metric", "fidelity", "spearman", "kendall")}
                 kept["search_metric"] = proxy.get("search_metric", proxy["metric"])
                 rows.extend({**_identity(run), **kept, **point} for point in proxy["points"])
-        return _pandas().DataFrame(rows)
+        return pd.DataFrame(rows)
 
     def _lines(self) -> Iterator[tuple[RunSummary, Path, dict[str, Any]]]:
         for run in self._summaries:
@@ -216,14 +230,107 @@ class Study:
             self.problems.append(problem)
 
 
-def _pandas() -> Any:
+def find_records(roots: Sequence[str | Path]) -> tuple[list[RunSummary], list[Problem]]:
+    """Read all records below ``roots``, sorted by path.
+
+    Args:
+        roots: folders, searched through links and all depths, or record files.
+
+    Returns:
+        Summaries of the records, and what could not be counted: unreadable records and folders,
+        and runs that have a status but no record yet.
+
+    Raises:
+        ConfigError: a root does not exist.
+    """
+    records: list[RunSummary] = []
+    problems: list[Problem] = []
+    for path in sorted(iter_record_files(roots, problems)):
+        try:
+            records.append(RunSummary.of(RunRecord.read(path), path))
+        except ConfigError as error:
+            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+    return records, problems
+
+
+def iter_record_files(
+    roots: Iterable[str | Path], problems: list[Problem] | None = None
+) -> Iterator[Path]:
+    """The record files below ``roots``, each once however many links and roots lead to it.
+
+    Args:
+        roots: folders or record files.
+        problems: takes up folders that cannot be read and runs without a record.
+
+    Raises:
+        ConfigError: a root does not exist.
+    """
+    problems = [] if problems is None else problems
+    visited: set[tuple[int, int]] = set()
+    for root in map(Path, roots):
+        try:
+            is_file, is_folder = root.is_file(), root.is_dir()
+        except OSError as error:
+            raise ConfigError(f"{root}: cannot be looked at: {error.strerror}") from error
+        if is_file:
+            if _first_visit(root, visited):
+                yield root
+            continue
+        if not is_folder:
+            raise ConfigError(f"{root}: there is no such results folder; give one with runs=")
+        yield from _walk(root, visited, problems)
+
+
+def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        problems.append(Problem(str(error.filename), f"cannot be read: {error.strerror}"))
+
+    for folder, subfolders, files in walk(root, unreadable, through_links=True):
+        # A link to a folder above, or a second link to the same one, ends here.
+        if not _first_visit(folder, visited):
+            subfolders.clear()
+            continue
+        if RECORD_FILE in files:
+            path = Path(folder, RECORD_FILE)
+            fault = _fault(path)
+            if fault:
+                problems.append(Problem(str(path), fault))
+            elif _first_visit(path, visited):
+                yield path
+        elif STATUS_FILE in files:
+            problems.append(Problem(str(folder), _unfinished(Path(folder, STATUS_FILE))))
+
+
+def _fault(path: Path) -> str:
+    """Why a file that is listed cannot be read; empty if it may be."""
     try:
-        import pandas
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the frames of a Study need pandas: pip install nasgan[study]"
-        ) from error
-    return pandas
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "is a link that leads nowhere"
+    except OSError as error:  # of a folder that may be listed, but not entered
+        return f"cannot be read: {error.strerror}"
+    return "" if stat.S_ISREG(mode) else "is no plain file"  # a pipe would never end
+
+
+def _first_visit(path: Path, visited: set[tuple[int, int]]) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        # It vanished, or may not be entered: reading it will say so.
+        return True
+    key = (found.st_dev, found.st_ino)
+    if key in visited:
+        return False
+    visited.add(key)
+    return True
+
+
+def _unfinished(path: Path) -> str:
+    try:
+        state: str = Status.read(path).state
+    except RunDirectoryError:
+        state = "unreadable"
+    return f"has no record yet (its last status is {state!r}), so it is not counted"
 
 
 def _is_among(value: Any, wanted: Any) -> bool:

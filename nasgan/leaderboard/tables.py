@@ -5,33 +5,35 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from nasgan.errors import ConfigError, NasganError
-from nasgan.leaderboard.columns import Cell, Column, metric_names
-from nasgan.leaderboard.rows import Row
+from nasgan.leaderboard.columns import Cell
+from nasgan.leaderboard.ranks import Comparison
+from nasgan.leaderboard.rows import Row, Task, metric_names
 from nasgan.metrics.protocol import display_name
 from nasgan.metrics.table import METRICS
 
 __all__ = [
+    "comparison_markdown",
     "csv_line",
-    "csv_text",
     "escape_markdown",
     "interval_text",
     "is_companion",
     "markdown_code",
     "markdown_lines",
     "markdown_table",
-    "metric_names",
     "metric_title",
     "original_text",
     "rank_text",
+    "ranks_csv",
     "read_csv",
     "safe_cell",
     "short_number",
     "value_text",
 ]
 
+_SPREAD = ("mean", "std", "ci_low", "ci_high")
 # A spreadsheet takes a text that begins with one of these for a formula (CWE-1236).
 _FORMULA_SIGNS = "=+-@＝＋－＠"
 _FORMULA_STARTS = (*_FORMULA_SIGNS, "\t", "\r", "\n")
@@ -41,13 +43,6 @@ _SEPARATORS = frozenset(',;"')
 # too: what follows one begins a cell there.
 _AFTER_SEMICOLON = re.compile(rf"(;[\s\"]*)(?=['{re.escape(_FORMULA_SIGNS)}])")
 _UNDO_AFTER_SEMICOLON = re.compile(r"(;[\s\"]*)'")
-
-
-def csv_text(rows: Sequence[Row], columns: Mapping[str, Column]) -> str:
-    """``rows`` as CSV with a header line; numbers with ten digits, unknown ones empty."""
-    lines = [csv_line(columns)]
-    lines += [csv_line(column.cell(row) for column in columns.values()) for row in rows]
-    return "".join(lines)
 
 
 def csv_line(cells: Iterable[Cell]) -> str:
@@ -147,12 +142,12 @@ def _some_look_alike(rows: Sequence[Row]) -> bool:
     """Whether rows of different settings have the same names."""
     settings: dict[tuple[str, ...], set[str]] = {}
     for row in rows:
-        settings.setdefault(_names(row), set()).add(row.config_hash)
+        settings.setdefault(_names(row), set()).add(row["config_hash"])
     return any(len(hashes) > 1 for hashes in settings.values())
 
 
 def _names(row: Row) -> tuple[str, ...]:
-    return row.strategy, row.space_label, row.architecture
+    return row["strategy"], Task.of(row).space, row["architecture"]
 
 
 def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -196,35 +191,36 @@ def _markdown_cells(
     row: Row, metrics: Sequence[str], ranked_by: str, *, with_config: bool
 ) -> list[str]:
     cells = [rank_text(row), *map(escape_markdown, _names(row))]
-    cells += [escape_markdown(row.config_hash[:6])] * with_config
+    cells += [escape_markdown(row["config_hash"][:6])] * with_config
     for metric in metrics:
         shown = value_text(row, metric)
-        cells.append(f"**{shown}**" if row.rank == 1 and metric == ranked_by else shown)
-    cells += ["", ""] if row.source else [str(row.n_seeds), str(row.n_failed)]
-    parameters = None if row.generator_parameters is None else row.generator_parameters / 1e6
-    cells += [short_number(parameters), short_number(None if row.macs is None else row.macs / 1e9)]
-    units = ("generator_steps", "device_seconds")
-    cells += [short_number(row.search_cost.get(unit)) for unit in units]
-    return [*cells, escape_markdown("; ".join(row.notes))]
+        is_first = row["rank"] == 1 and metric == ranked_by
+        cells.append(f"**{shown}**" if is_first else shown)
+    cells += [str(row.get(name, "")) for name in ("n_seeds", "n_failed")]
+    numbers = (
+        "generator_parameters_m",
+        "macs_g",
+        "search_generator_steps",
+        "search_device_seconds",
+    )
+    cells += [short_number(row.get(name)) for name in numbers]
+    return [*cells, escape_markdown("; ".join(row["note"]))]
 
 
 def rank_text(row: Row) -> str:
     """A row's rank, and those that the intervals allow if they are others."""
-    if row.rank is None:
+    if row["rank"] is None:
         return ""
-    is_open = row.rank_low != row.rank_high
-    return f"{row.rank} ({row.rank_low} to {row.rank_high})" if is_open else str(row.rank)
+    low, high = row["rank_low"], row["rank_high"]
+    return f"{row['rank']} ({low} to {high})" if low != high else str(row["rank"])
 
 
 def value_text(row: Row, metric: str) -> str:
     """A row's mean ± standard deviation (interval); the mean alone where that is all there is."""
-    summary = row.metrics.get(metric)
-    if summary is None:
-        return ""
-    if summary.std is None or summary.ci_low is None or summary.ci_high is None:
-        return short_number(summary.mean)
-    interval = interval_text(summary.ci_low, summary.ci_high)
-    return f"{short_number(summary.mean)} ± {short_number(summary.std)} ({interval})"
+    mean, std, low, high = (row.get(f"{metric}_{name}") for name in _SPREAD)
+    if std is None or low is None or high is None:
+        return short_number(mean)
+    return f"{short_number(mean)} ± {short_number(std)} ({interval_text(low, high)})"
 
 
 def metric_title(metric: str, protocol: str) -> str:
@@ -239,3 +235,52 @@ def metric_title(metric: str, protocol: str) -> str:
 def is_companion(metric: str) -> bool:
     """Whether a metric is the spread of another one within a run."""
     return metric in METRICS and METRICS[metric].companion_of is not None
+
+
+def ranks_csv(found: Comparison) -> str:
+    """``found`` as CSV: a line for each strategy, with a corrected p-value for each other one."""
+    names = [rank.strategy for rank in found.ranks]
+    p_values = {(pair.first, pair.second): pair.p_holm for pair in found.pairs}
+    p_values |= {(second, first): value for (first, second), value in p_values.items()}
+    header = ["strategy", "n_tasks", "average_rank", "average_rank_ci_low"]
+    header += ["average_rank_ci_high", "n_best", *(f"p_holm: {name}" for name in names)]
+    lines = [csv_line(header)]
+    for rank in found.ranks:
+        numbers = (rank.average_rank, rank.ci_low, rank.ci_high, rank.n_best)
+        tests = (p_values.get((rank.strategy, name)) for name in names)
+        lines.append(csv_line([rank.strategy, len(found.tasks), *numbers, *tests]))
+    return "".join(lines)
+
+
+def comparison_markdown(found: Comparison) -> str:
+    """``found`` as a section of Markdown."""
+    number = len(found.tasks)
+    ranks = [
+        [
+            escape_markdown(rank.strategy),
+            short_number(rank.average_rank),
+            interval_text(rank.ci_low, rank.ci_high),
+            str(rank.n_best),
+        ]
+        for rank in found.ranks
+    ]
+    pairs = [
+        [
+            escape_markdown(pair.first),
+            escape_markdown(pair.second),
+            f"{pair.n_better} : {pair.n_worse}",
+            f"{pair.p_value:.3g}",
+            f"{pair.p_holm:.3g}",
+        ]
+        for pair in found.pairs
+    ]
+    parts = [
+        f"### Average ranks over {number} tasks, by {found.metric}\n",
+        markdown_lines(["Strategy", "Average rank", "95 % interval", "Best in tasks"], ranks),
+        "Wilcoxon signed-rank tests over the tasks, two-sided and exact, corrected after Holm. "
+        f"With {number} tasks and {len(found.pairs)} pairs the least corrected p-value there can "
+        f"be is {found.least_p_holm:.3g}.\n",
+        markdown_lines(["First", "Second", "Better : worse", "p", "p (Holm)"], pairs),
+        "".join(f"- {escape_markdown(str(problem))}\n" for problem in found.left_out),
+    ]
+    return "\n".join(part for part in parts if part)

@@ -15,10 +15,10 @@ from typing import Any
 
 from nasgan import atomic
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.board import Leaderboard
-from nasgan.leaderboard.collection import Problem, RunSummary, find_records
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
 from nasgan.leaderboard.selection import select_runs, selection_of
+from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.publishing.bundle_texts import checklist_text, readme_text
 from nasgan.publishing.faults import record_faults
 from nasgan.reading import digest_of, open_file, read_json

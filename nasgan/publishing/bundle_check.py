@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.errors import ConfigError, MissingDependencyError, quoted
-from nasgan.leaderboard.board import Leaderboard
-from nasgan.leaderboard.collection import RunSummary, find_records
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
 from nasgan.leaderboard.selection import selection_text
+from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.summaries import RunSummary
 from nasgan.publishing.bundle import (
     BUNDLE_FILE,
     CHECKSUM_FILE,
@@ -27,20 +27,24 @@ from nasgan.publishing.faults import record_faults
 from nasgan.publishing.table_file import read_table
 from nasgan.publishing.verification import Verification, compare_table, need_metric
 from nasgan.reading import digest_of, read_json, read_text, walk
-from nasgan.runs.checks import instance, list_of, mapping_of, text
 from nasgan.runs.record import RunRecord
+from nasgan.schema import OpenPart, Part, Text, check
 
 __all__ = ["verify_bundle"]
 
-_HAS_MANIFEST_SHAPE = instance(
-    {
-        "protocol": text(),
-        "ranked_by": text(),
-        "selection": mapping_of(list_of(lambda value, where: None)),  # looked at where it is used
-        "runs": list_of(instance({"run_id": text(), "folder": text()})),
-    },
-    others=True,
-)
+
+class _Place(Part):
+    run_id: Text
+    folder: Text
+
+
+class _Manifest(OpenPart):
+    protocol: Text
+    ranked_by: Text
+    selection: dict[str, list[Any]]  # looked at where it is used
+    runs: list[_Place]
+
+
 # Without these there would be nothing to compare the records with.
 _NEEDED = (BUNDLE_FILE, *TABLE_FILES)
 _CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -62,7 +66,7 @@ def verify_bundle(folder: str | Path) -> Verification:
     remarks: list[str] = []
     tables: list[Verification] = []
     try:
-        _HAS_MANIFEST_SHAPE(manifest, BUNDLE_FILE)
+        check(_Manifest, manifest, BUNDLE_FILE)
         records, problems = find_records([folder / RUNS_FOLDER])
         differences += [str(problem) for problem in problems]
         differences += _run_differences(folder, records, manifest)

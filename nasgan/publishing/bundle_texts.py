@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-from nasgan.leaderboard.board import Leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard
+from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.tables import escape_markdown, markdown_code
 
 __all__ = ["checklist_text", "line_differences", "odd_sentences", "readme_text"]
@@ -56,7 +57,7 @@ def readme_text(board: Leaderboard, title: str, num_runs: int) -> str:
     ]
     if board.comparison is not None:
         files.insert(1, ("leaderboard-ranks.csv", "average ranks over tasks, with their tests"))
-    tasks = list(dict.fromkeys(str(row.task) for row in board.rows))
+    tasks = list(dict.fromkeys(str(Task.of(row)) for row in board.rows))
     return "\n".join(
         [
             f"# {escape_markdown(title or 'Results of nasgan')}",

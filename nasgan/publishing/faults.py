@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from nasgan.leaderboard.collection import Problem, RunSummary
+from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.runs.proxy import is_of_its_points
 from nasgan.runs.record import RunRecord
 

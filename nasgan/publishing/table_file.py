@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.errors import ConfigError, quoted
-from nasgan.leaderboard.board import FORMAT, VERSION
-from nasgan.leaderboard.columns import FROM_RECORDS, KEY_COLUMNS
+from nasgan.leaderboard.columns import KEY_COLUMNS
+from nasgan.leaderboard.leaderboard import FORMAT, VERSION
+from nasgan.leaderboard.rows import FROM_RECORDS
 from nasgan.leaderboard.tables import original_text, read_csv, safe_cell
 from nasgan.reading import parse_json, read_text
 
@@ -49,7 +50,7 @@ class TableFile:
 
 
 def read_table(path: Path) -> TableFile:
-    """Read what `nasgan.leaderboard.board.Leaderboard.write` wrote.
+    """Read what `nasgan.leaderboard.leaderboard.Leaderboard.write` wrote.
 
     Raises:
         ConfigError: the file cannot be read, or is no leaderboard.

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.errors import ConfigError, MissingDependencyError
-from nasgan.leaderboard.board import GROUPS, Leaderboard
-from nasgan.leaderboard.collection import Problem, RunSummary
-from nasgan.leaderboard.columns import KEY_COLUMNS, metric_names
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.columns import KEY_COLUMNS
+from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard, build_leaderboard
+from nasgan.leaderboard.rows import metric_names
 from nasgan.leaderboard.selection import read_selection
+from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.metrics.table import METRICS
 from nasgan.publishing.faults import record_faults
 from nasgan.publishing.table_file import (
@@ -24,7 +24,7 @@ from nasgan.publishing.table_file import (
     is_published,
     read_table,
 )
-from nasgan.runs.checks import instance, list_of, text
+from nasgan.schema import Part, check
 
 __all__ = ["Verification", "compare_table", "need_metric", "verify_table"]
 
@@ -38,7 +38,12 @@ _SHOWN_CELLS = 3
 _NAMED_CELLS = 6
 
 _INSTALL = "install the package that brings it"
-_PROBLEMS = list_of(instance({"source": text(empty=True), "message": text(empty=True)}))
+
+
+class _Problem(Part):
+    source: str
+    message: str
+
 
 Change = tuple[str, Any, Any]
 """A name, its value in the file, and the one from the records."""
@@ -74,7 +79,7 @@ def verify_table(
 
     Args:
         path: a CSV or JSON file that `Leaderboard.write` wrote.
-        records: of `nasgan.leaderboard.collection.find_records`.
+        records: of `nasgan.leaderboard.summaries.find_records`.
         check_records: whether to look for contradictions within the records, too.
 
     Raises:
@@ -94,7 +99,7 @@ def verify_table(
         board = _recomputed(table, runs)
     except ConfigError as error:
         return Verification(len(table.lines), 0, len(records), (str(error),))
-    counted = {name for row in board.rows for name in row.provenance.run_ids}
+    counted = {name for row in board.rows for name in row["run_ids"]}
     faults = record_faults(run for run in runs if run.run_id in counted) if check_records else []
     told = [text for text in _told(table) if text not in _told_by(board)]
     return compare_table(
@@ -130,7 +135,7 @@ def compare_table(
         MissingDependencyError: a metric is unknown here, and the file has other columns.
     """
     unknown = [name for name in metric_names(board.rows) if name not in METRICS]
-    if unknown and set(table.columns) != set(board.columns()):
+    if unknown and set(table.columns) != set(board.columns):
         need_metric(unknown[0], runs)
     whole, cells, compared = _compare(table, board, {run.run_id: run for run in runs})
     if table.head:
@@ -142,7 +147,7 @@ def compare_table(
     return Verification(
         len(table.lines),
         compared,
-        len({name for row in board.rows for name in row.provenance.run_ids}),
+        len({name for row in board.rows for name in row["run_ids"]}),
         (*whole, *(str(problem) for problem in problems if problem.is_grave), *cells),
         (
             *remarks,
@@ -181,7 +186,7 @@ def _head_differences(head: Mapping[str, Any], wanted: Mapping[str, Any]) -> lis
     found = [f"key {name} is missing" for name in needed if name not in head]
     found += [f"key {name} is none of a leaderboard" for name in head if name not in needed]
     try:
-        _PROBLEMS(head.get("problems", []), "problems")
+        check(list[_Problem], head.get("problems", []), "problems")
     except ConfigError as error:
         found.append(str(error))
     return found
@@ -191,7 +196,7 @@ def _told(table: TableFile) -> list[str]:
     """The problems that a JSON file tells, where they are some."""
     problems = table.head.get("problems")
     try:
-        _PROBLEMS(problems, "problems")
+        check(list[_Problem], problems, "problems")
     except ConfigError:
         return []
     return [f"{problem['source']}: {problem['message']}" for problem in problems or ()]
@@ -218,10 +223,7 @@ def _compare(
     table: TableFile, board: Leaderboard, known: Mapping[str, RunSummary]
 ) -> tuple[list[str], list[str], int]:
     """What became of runs, rows and columns; cells that differ; how many were compared."""
-    named = board.columns()
-    expected = [
-        {name: column.cell(row) for name, column in named.items()} for row in board.all_rows
-    ]
+    named, expected = board.columns, board.cells
     shared = [name for name in named if name in table.columns]
     pairs, added, missing = _matched(table, expected, shared)
     cells: list[str] = []

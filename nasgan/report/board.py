@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from nasgan.leaderboard.bootstrap import Summary
-from nasgan.leaderboard.comparison import Comparison
 from nasgan.leaderboard.published import published_result
-from nasgan.leaderboard.rows import MIN_SEEDS, Row, Task
-from nasgan.leaderboard.tables import metric_names
+from nasgan.leaderboard.ranks import Comparison
+from nasgan.leaderboard.rows import MIN_SEEDS, Row, Task, metric_names
 from nasgan.report.collect import Chapter, LabelledRow
 from nasgan.report.figures import bound_images, bound_notes, bounds
 from nasgan.report.labels import (
@@ -32,6 +30,7 @@ _MOST_TASKS = 12
 # Where a score of few images lies of one of many (Chong and Forsyth 2020); KID has no bias.
 _BIAS_OF_FEW = {"fid": "upwards", "is": "downwards"}
 _AHEAD = ("Rank", "Method", "Search space")
+_SPREAD = ("mean", "std", "ci_low", "ci_high")
 _TEXTS = ("Method", "Search space", "Paper", "Note")
 _BEHIND = ("Parameters G", "Multiply-adds G", "Search", "Final training", "Paper", "Note")
 
@@ -160,14 +159,14 @@ def _bound_in_words(chapter: Chapter, bound: float) -> str:
 def _task_in_words(chapter: Chapter, rows: Sequence[LabelledRow]) -> str:
     metric = chapter.board.ranked_by
     name = metric_label(metric, chapter.protocol)
-    first = [row for row in rows if row.row.rank == 1]
+    first = [row for row in rows if row.row["rank"] == 1]
     if not first:
         return f"no row is ranked, as a rank takes {MIN_SEEDS} seeds with a {name}"
     words = f"best {name} by {first[0].series}, {_mean_in_words(first[0], metric)}"
     words += _tie_in_words([row.series for row in first[1:]])
     for row in rows:
-        if row.is_average_random and row not in first and metric in row.row.metrics:
-            mean = shown(row.row.metrics[metric].mean, 4)
+        if row.is_average_random and row not in first and metric in row.row["metrics"]:
+            mean = shown(row.row[f"{metric}_mean"], 4)
             words += f"; the average random architecture has {mean}"
     return words
 
@@ -182,53 +181,54 @@ def _tie_in_words(names: Sequence[str]) -> str:
 
 
 def _mean_in_words(row: LabelledRow, metric: str) -> str:
-    summary = row.row.metrics[metric]
-    if summary.ci_low is None or summary.ci_high is None:
-        return shown(summary.mean, 4)
-    interval = f"{shown(summary.ci_low, 4)} to {shown(summary.ci_high, 4)}"
-    return f"{shown(summary.mean, 4)} (95 % interval {interval}, {summary.n} seeds)"
+    mean, low, high = (row.row[f"{metric}_{name}"] for name in ("mean", "ci_low", "ci_high"))
+    if low is None or high is None:
+        return shown(mean, 4)
+    interval = f"{shown(low, 4)} to {shown(high, 4)}"
+    return f"{shown(mean, 4)} (95 % interval {interval}, {row.row[f'{metric}_n']} seeds)"
 
 
 def _cells(labelled: LabelledRow, metrics: Sequence[str]) -> list[Cell]:
     row = labelled.row
-    is_first = row.rank == 1
+    is_first = row["rank"] == 1
     paper = published_result(
-        row.strategy,
-        row.architecture,
-        row.dataset,
-        search_space=row.search_space,
-        num_classes=row.num_classes,
+        row["strategy"],
+        row["architecture"],
+        row["dataset"],
+        search_space=row["search_space"],
+        num_classes=row["num_classes"],
     )
-    scores = [_metric_cell(row.metrics.get(metric)) for metric in metrics]
+    scores = [_metric_cell(row, metric) for metric in metrics]
     if is_first:
         scores[0] = replace(scores[0], mark="first")
-    failed = f"{row.n_failed} failed" if row.n_failed else ""
+    failed = f"{row['n_failed']} failed" if row["n_failed"] else ""
     return [
         _rank_cell(row),
         Cell(labelled.series, note=_hash_note(labelled), mark="first" if is_first else ""),
-        Cell(row.space_label, mark="space"),
+        Cell(Task.of(row).space, mark="space"),
         scores[0],
-        Cell(str(row.n_seeds), row.n_seeds, failed, "warn" if failed else ""),
+        Cell(str(row["n_seeds"]), row["n_seeds"], failed, "warn" if failed else ""),
         *scores[1:],
-        _amount_cell(row.generator_parameters),
-        _amount_cell(row.macs),
-        _cost_cell(row.search_cost),
-        _cost_cell(row.final_cost),
+        _amount_cell(row["generator_parameters"]),
+        _amount_cell(row["macs"]),
+        _cost_cell(row, "search"),
+        _cost_cell(row, "final"),
         Cell("") if paper is None else Cell(paper.result, note=paper.source),
-        Cell("; ".join(row.notes), mark="words"),
+        Cell("; ".join(row["note"]), mark="words"),
     ]
 
 
 def _rank_cell(row: Row) -> Cell:
-    if row.rank is None:
+    if row["rank"] is None:
         return Cell("")
-    is_open = row.rank_low != row.rank_high
-    return Cell(str(row.rank), row.rank, f"{row.rank_low} to {row.rank_high}" if is_open else "")
+    low, high = row["rank_low"], row["rank_high"]
+    note = f"{low} to {high}" if low != high else ""
+    return Cell(str(row["rank"]), row["rank"], note)
 
 
 def _hash_note(labelled: LabelledRow) -> str:
     """The configuration's hash, where it is what tells two rows apart."""
-    short = labelled.row.config_hash[:6]
+    short = labelled.row["config_hash"][:6]
     return f"settings {short}" if labelled.short.endswith(f" #{short}") else ""
 
 
@@ -236,27 +236,24 @@ def _amount_cell(value: float | None) -> Cell:
     return Cell("") if value is None else Cell(shown(value), value)
 
 
-def _metric_cell(summary: Summary | None) -> Cell:
-    if summary is None:
+def _metric_cell(row: Row, metric: str) -> Cell:
+    mean, std, low, high = (row.get(f"{metric}_{name}") for name in _SPREAD)
+    if mean is None:
         return Cell("")
-    text = shown(summary.mean, 4)
-    note = ""
-    if summary.std is not None and summary.ci_low is not None and summary.ci_high is not None:
-        text = with_spread(summary.mean, summary.std)
-        note = _interval_in_words(summary.ci_low, summary.ci_high)
-    return Cell(text, summary.mean, note)
+    if std is None or low is None or high is None:
+        return Cell(shown(mean, 4), mean)
+    return Cell(with_spread(mean, std), mean, _interval_in_words(low, high))
 
 
 def _interval_in_words(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{shown(low)} to {shown(high)}"
 
 
-def _cost_cell(cost: Mapping[str, float]) -> Cell:
-    if not cost:
+def _cost_cell(row: Row, phase: str) -> Cell:
+    seconds, steps = (row.get(f"{phase}_{unit}") for unit in ("device_seconds", "generator_steps"))
+    if seconds is None:
         return Cell("")
-    seconds = cost["device_seconds"]
-    steps = f"{in_unit(cost['generator_steps'], 'generator_steps')} steps"
-    return Cell(duration(seconds), seconds, steps)
+    return Cell(duration(seconds), seconds, f"{in_unit(steps, 'generator_steps')} steps")
 
 
 def _bound_cells(chapter: Chapter, metrics: Sequence[str]) -> list[list[Cell]]:
@@ -272,19 +269,18 @@ def _paper_cells(row: Row, metrics: Sequence[str]) -> list[Cell]:
     """A paper's own numbers, under its own protocol: they do not compare with the others."""
     scores = []
     for metric in metrics:
-        spread = row.metrics.get(f"{metric}_std")
-        mean = row.metrics.get(metric)
-        text = "" if mean is None else shown(mean.mean, 4)
-        scores.append(Cell(text if spread is None else f"{text} ± {shown(spread.mean, 2)}"))
-    told = [f"{row.dataset}: {row.source}", row.protocol, *row.notes]
+        mean, spread = row.get(f"{metric}_mean"), row.get(f"{metric}_within_run_std")
+        text = "" if mean is None else shown(mean, 4)
+        scores.append(Cell(text if spread is None else f"{text} ± {shown(spread, 2)}"))
+    told = [f"{row['dataset']}: {row['source']}", row["protocol"], *row["note"]]
     return [
         Cell(""),
-        Cell(row.strategy, mark="words"),
-        Cell(row.space_label, mark="space"),
+        Cell(row["strategy"], mark="words"),
+        Cell(Task.of(row).space, mark="space"),
         scores[0],
         Cell(""),
         *scores[1:],
-        _amount_cell(row.generator_parameters),
+        _amount_cell(row["generator_parameters"]),
         *[Cell("")] * (len(_BEHIND) - 2),
         Cell("; ".join(told), mark="words"),
     ]

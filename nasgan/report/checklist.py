@@ -145,7 +145,7 @@ def _random_baseline(chapter: Chapter) -> _Finding:
     random = {
         row.space
         for row in chapter.search_rows
-        if row.row.strategy.split("_")[0].split(" ")[0] == _RANDOM
+        if row.row["strategy"].split("_")[0].split(" ")[0] == _RANDOM
     }
     average = {row.space for row in chapter.rows if row.is_average_random}
     parts = []
@@ -158,12 +158,12 @@ def _random_baseline(chapter: Chapter) -> _Finding:
 
 def _seeds(chapter: Chapter) -> _Finding:
     rows = [row for row in chapter.rows if not row.is_average_random]
-    few = [row for row in rows if row.row.n_seeds < MIN_SEEDS]
-    failed = sum(row.row.n_failed for row in rows)
+    few = [row for row in rows if row.row["n_seeds"] < MIN_SEEDS]
+    failed = sum(row.row["n_failed"] for row in rows)
     word = "run is" if failed == 1 else "runs are"
     counted = f"{failed} failed {word} counted, not dropped" if failed else "no run failed"
     if not few:
-        least = min(row.row.n_seeds for row in rows)
+        least = min(row.row["n_seeds"] for row in rows)
         return "yes", f"at least {least} seeds in every row; {counted}"
     names = _listed(row.label for row in few)
     some = len(few) < len(rows)
@@ -173,7 +173,7 @@ def _seeds(chapter: Chapter) -> _Finding:
 def _ablations(chapter: Chapter) -> _Finding:
     settings: dict[tuple[str, str, str], int] = {}
     for row in chapter.search_rows:
-        key = (row.row.strategy, row.space, row.row.dataset_checksum)
+        key = (row.row["strategy"], row.space, row.row["dataset_checksum"])
         settings[key] = settings.get(key, 0) + 1
     several = sorted(f"{key[0]} in {key[1]}" for key, count in settings.items() if count > 1)
     if several:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.leaderboard.collection import (
+from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
+from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.summaries import (
     Problem,
     RunSummary,
-    find_records,
     space_label,
     without_duplicates,
 )
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
-from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
 from nasgan.report.histories import RunHistory, read_run_history
 from nasgan.report.labels import row_labels, series_of, task_labels
 from nasgan.runs.history import HISTORY_FILE
@@ -77,12 +77,12 @@ class LabelledRow:
     @property
     def space(self) -> str:
         """The space, and whether its networks are class-conditional."""
-        return self.row.space_label
+        return Task.of(self.row).space
 
     @property
     def is_average_random(self) -> bool:
         """Whether this is the average random architecture."""
-        return self.row.strategy == AVERAGE_RANDOM
+        return bool(self.row["strategy"] == AVERAGE_RANDOM)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Chapter:
         """The rows of each task: numbers of different tasks do not rank methods."""
         found: dict[Task, list[LabelledRow]] = {}
         for row in self.rows:
-            found.setdefault(row.row.task, []).append(row)
+            found.setdefault(Task.of(row.row), []).append(row)
         return found
 
     @property
@@ -144,7 +144,7 @@ class Chapter:
 
     def images_of(self, task: Task) -> str:
         """Which images these are, where some of one name differ; else empty."""
-        several = len({row.row.dataset_checksum for row in self.rows}) > 1
+        several = len({row.row["dataset_checksum"] for row in self.rows}) > 1
         return f"images {task.dataset_checksum[:12]}" if several else ""
 
 
@@ -209,7 +209,7 @@ def _chapter(
     latest = {run.run_id: run for run in without_duplicates(summaries, [])}
     ids = [
         sorted(
-            (name for name in row.provenance.run_ids if name in latest),
+            (name for name in row["run_ids"] if name in latest),
             key=lambda name: (latest[name].seed, name),
         )
         for row in board.rows
@@ -217,7 +217,7 @@ def _chapter(
     labels = row_labels(board.rows)
     known: dict[str, Run] = {}
     for row, label, names in zip(board.rows, labels, ids, strict=True):
-        if row.strategy != AVERAGE_RANDOM:
+        if row["strategy"] != AVERAGE_RANDOM:
             found = (_run(latest[name], row, label, problems) for name in names)
             known.update({run.summary.run_id: run for run in found if run is not None})
     rows = [

@@ -38,7 +38,7 @@ def search_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
             for scored in run.history.scored
         }
         for metric, fidelity in sorted(kinds):
-            groups.setdefault((row.row.task, metric, fidelity), []).append(row)
+            groups.setdefault((Task.of(row.row), metric, fidelity), []).append(row)
     tabs = []
     for unit, words in UNIT_WORDS.items():
         figures = [

@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from markupsafe import Markup
 
-from nasgan.leaderboard.collection import Problem
+from nasgan.leaderboard.summaries import Problem
 from nasgan.report.collect import Chapter, LabelledRow, Run
 from nasgan.report.drawing import draw_graph, graphs_of
 from nasgan.report.figures import direction, searched_label
@@ -243,7 +243,7 @@ def settings(chapter: Chapter) -> list[Setting]:
             config = without_places(named)
             config = {k: v for k, v in config.items() if k not in _PLACES}
             text = json.dumps(config, indent=2, ensure_ascii=False)
-            found.append(Setting(row.label, row.row.config_hash, text))
+            found.append(Setting(row.label, row.row["config_hash"], text))
     return found
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nasgan.leaderboard.rows import AVERAGE_RANDOM
-from nasgan.leaderboard.tables import metric_names
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, metric_names
 from nasgan.metrics.table import METRICS, SIZES
 from nasgan.report.charts import Point, Reference, scatter_chart
 from nasgan.report.collect import Chapter, LabelledRow, Run
@@ -116,8 +115,8 @@ def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) ->
     name = metric_label(metric, chapter.protocol)
     figures = []
     for task, rows in chapter.by_task.items():
-        scored = [row for row in rows if metric in row.row.metrics]
-        scored.sort(key=lambda row: sign * row.row.metrics[metric].mean)
+        scored = [row for row in rows if metric in row.row["metrics"]]
+        scored.sort(key=lambda row: sign * row.row[f"{metric}_mean"])
         if not scored:
             continue
         title = chapter.task_titles[task]
@@ -133,7 +132,6 @@ def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) ->
 
 
 def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
-    summary = row.row.metrics[metric]
     if row.is_average_random:
         values = _random_values(row, metric)
     else:
@@ -146,9 +144,7 @@ def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
         row.short,
         styles[row.series],
         values,
-        summary.mean,
-        summary.ci_low,
-        summary.ci_high,
+        *(row.row[f"{metric}_{name}"] for name in ("mean", "ci_low", "ci_high")),
     )
 
 

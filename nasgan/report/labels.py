@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nasgan.errors import NasganError
-from nasgan.leaderboard.rows import Row
+from nasgan.leaderboard.rows import Row, Task
 from nasgan.metrics.protocol import Protocol, display_name
 from nasgan.metrics.table import METRICS
 from nasgan.report.scales import shown
@@ -80,7 +80,7 @@ def direction_of(metric: str, otherwise: str = "") -> str:
 
 def series_of(row: Row) -> str:
     """What gets a colour of its own: a strategy, or a trained architecture."""
-    return f"train {row.architecture}" if row.strategy == "train" else row.strategy
+    return f"train {row['architecture']}" if row["strategy"] == "train" else row["strategy"]
 
 
 def is_spread(metric: str) -> bool:
@@ -90,19 +90,19 @@ def is_spread(metric: str) -> bool:
 
 def row_labels(rows: Sequence[Row]) -> list[str]:
     """A name for each row, no two alike: those of equal names get their configuration's hash."""
-    plain = [f"{series_of(row)} · {row.space_label}" for row in rows]
+    plain = [f"{series_of(row)} · {Task.of(row).space}" for row in rows]
     counts = Counter(plain)
     return [
-        name if counts[name] == 1 else f"{name} #{row.config_hash[:6]}"
+        name if counts[name] == 1 else f"{name} #{row['config_hash'][:6]}"
         for name, row in zip(plain, rows, strict=True)
     ]
 
 
 def task_labels(rows: Sequence[Row]) -> list[str]:
     """A name for each row, unlike those of its own task."""
-    counts = Counter((row.task, series_of(row)) for row in rows)
+    counts = Counter((Task.of(row), series_of(row)) for row in rows)
     return [
-        name if counts[row.task, name] == 1 else f"{name} #{row.config_hash[:6]}"
+        name if counts[Task.of(row), name] == 1 else f"{name} #{row['config_hash'][:6]}"
         for row in rows
         for name in [series_of(row)]
     ]

@@ -204,8 +204,8 @@ def _counted(count: int, one: str, many: str) -> tuple[str, str]:
 
 
 def _facts(chapter: Chapter) -> list[tuple[str, str]]:
-    datasets = sorted({row.row.dataset for row in chapter.rows})
-    checksums = sorted({row.row.dataset_checksum[:12] for row in chapter.rows})
+    datasets = sorted({row.row["dataset"] for row in chapter.rows})
+    checksums = sorted({row.row["dataset_checksum"][:12] for row in chapter.rows})
     objectives = sorted(
         {
             searched_label(chapter, name)

@@ -19,9 +19,15 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from nasgan.errors import ConfigError, MissingDependencyError, quoted
 
-__all__ = ["NullLogger", "RunLogger", "SafeLogger", "TensorBoardLogger", "WandbLogger"]
+__all__ = ["NullLogger", "RunLogger", "SafeLogger", "TensorBoardLogger", "WandbLogger", "run_log"]
 
 logger = logging.getLogger(__name__)
+
+run_log = logging.getLogger("nasgan.run")
+"""The log of a run in its folder: its few events, which the terminal does not show.
+
+Its name stands in ``conf/hydra/job_logging/run.yaml``, which keeps it off the terminal.
+"""
 
 # Weights & Biases takes no slashes, colons or the like in a run's id.
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")

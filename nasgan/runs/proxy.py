@@ -7,23 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from nasgan.errors import ConfigError
-from nasgan.runs.checks import (
-    Check,
-    instance,
-    integer,
-    list_of,
-    number,
-    optional,
-    text,
-    true_or_false,
-)
+from pydantic import AfterValidator
+from typing_extensions import NotRequired
+
+from nasgan.schema import Count, Fault, Many, Number, Part, Text, number, whole
 
 __all__ = [
     "LEAST_CORRELATED",
-    "check_proxy",
+    "ProxyCorrelation",
     "is_of_its_points",
     "proxy_correlation",
     "rank_correlations",
@@ -32,17 +25,38 @@ __all__ = [
 LEAST_CORRELATED = 3
 """Of fewer architectures no correlation is given: two are always in perfect order, or reverse."""
 
-_SHAPE: dict[str, Check] = {
-    "metric": text(),
-    "fidelity": text(),
-    "generator_steps": integer(),
-    "n": integer(least=2),
-    "spearman": optional(number(least=-1)),
-    "kendall": optional(number(least=-1)),
-    "points": list_of(instance({"architecture": text(), "search": number(), "final": number()})),
-}
-# Where the search's scores have a name of their own.
-_OF_ITS_OWN: dict[str, Check] = {"search_metric": text(), "opposed": true_or_false}
+
+class _Point(Part):
+    architecture: Text
+    search: Number
+    final: Number
+
+
+_Coefficient = Annotated[float, number(least=-1.0)]
+
+
+class _Proxy(Part):
+    metric: Text
+    search_metric: NotRequired[Text]
+    opposed: NotRequired[bool]
+    fidelity: Text
+    generator_steps: Count
+    n: Annotated[int, whole(least=2)]
+    spearman: _Coefficient | None
+    kendall: _Coefficient | None
+    points: Many[_Point]
+
+
+def _consistent(value: _Proxy) -> _Proxy:
+    if value["n"] != len(value["points"]):
+        raise Fault(f"the number of its points, {len(value['points'])}", value["n"], "n")
+    if ("search_metric" in value) != ("opposed" in value):
+        raise Fault("there with search_metric, and only then", value.get("opposed"), "opposed")
+    return value
+
+
+ProxyCorrelation = Annotated[_Proxy, AfterValidator(_consistent)]
+"""What `proxy_correlation` gives."""
 
 
 def rank_correlations(
@@ -133,17 +147,6 @@ def _aligned(
     """The correlations, positive where both scores agree on what is better."""
     rho, tau = (-value if opposed and value is not None else value for value in found)
     return rho, tau
-
-
-def check_proxy(value: Any, where: str) -> None:
-    """Check the form of what `proxy_correlation` gives; a `nasgan.runs.checks.Check`."""
-    named = isinstance(value, Mapping) and "search_metric" in value
-    check: Check = instance({**_SHAPE, **_OF_ITS_OWN}) if named else instance(_SHAPE)
-    check(value, where)
-    if value["n"] != len(value["points"]):
-        raise ConfigError(
-            f"{where}.n must be the number of its points, {len(value['points'])}, got {value['n']}"
-        )
 
 
 def is_of_its_points(proxy: Mapping[str, Any]) -> bool:

@@ -9,42 +9,43 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator
+from typing_extensions import NotRequired
 
 from nasgan import atomic
 from nasgan.architecture import Architecture
-from nasgan.errors import ArchitectureError, ConfigError, quoted, shortened
+from nasgan.errors import ArchitectureError, ConfigError, quoted
 from nasgan.metrics.table import METRICS
 from nasgan.reading import digest_of, read_json
 from nasgan.run_settings import BESIDE_THE_RESULT, without_places
-from nasgan.runs.breakdowns import BREAKDOWN, PHASED_BREAKDOWN
-from nasgan.runs.checks import (
-    Check,
-    check_keys,
-    instance,
-    integer,
-    json_value,
-    list_of,
-    mapping_of,
-    number,
-    one_of,
-    optional,
-    refuse,
-    text,
-    utc_time,
+from nasgan.runs.proxy import ProxyCorrelation
+from nasgan.schema import (
+    Amount,
+    Count,
+    Fault,
+    JsonObject,
+    Many,
+    Number,
+    OpenPart,
+    Part,
+    Shape,
+    Text,
+    UtcTime,
+    check,
+    made_of,
+    model,
 )
-from nasgan.runs.proxy import check_proxy
 
-__all__ = ["CONTENT", "RECORD_FILE", "RunRecord", "hash_config"]
+__all__ = ["CONTENT", "RECORD_FILE", "RunRecord", "breakdown_words", "hash_config"]
 
 RECORD_FILE = "record.json"
 
 _FORMAT = "nasgan-record"
 _VERSION = 1
-CONTENT = ("images", "test_images", "features", "architecture")
-"""The keys of a record's ``content``."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -76,7 +77,122 @@ def hash_config(
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+def _architecture(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        Architecture.from_json(value, source="")
+    except ArchitectureError as error:
+        raise ValueError(str(error).removeprefix(": ")) from error
+    return value
+
+
+def _within_bounds(scores: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what a metric cannot give; one that is unknown here may give anything."""
+    for name, score in scores.items():
+        many = isinstance(score, list | tuple)
+        for place, value in enumerate(score if many else (score,)):
+            if name in METRICS and not METRICS[name].holds(value):
+                raise Fault(METRICS[name].range, value, name, *((place,) if many else ()))
+    return scores
+
+
+def _sha256(digests: dict[str, str]) -> dict[str, str]:
+    for name, digest in digests.items():
+        if not _DIGEST.fullmatch(digest):
+            raise Fault("64 hexadecimal digits", digest, name)
+    return digests
+
+
+_Architecture = Annotated[dict[str, Any], AfterValidator(_architecture)]
+_Scores = Annotated[dict[str, Number], AfterValidator(_within_bounds)]
+_ScoresByClass = Annotated[dict[str, Many[Number]], AfterValidator(_within_bounds)]
+_Object: TypeAlias = Mapping[str, Any]
+
+
+class _Cost(Part):
+    architectures: Count
+    generator_steps: Count
+    images: Count
+    device_seconds: Amount
+
+
+class _Costs(Part):
+    search: _Cost
+    final: _Cost
+
+
+class _Budget(Part):
+    architectures: Amount | None
+    generator_steps: Amount | None
+    images: Amount | None
+    device_seconds: Amount | None
+
+
+class _OneObjective(Part):
+    metric: Text
+    direction: Literal["min", "max"]
+
+
+class _Objective(_OneObjective):
+    others: NotRequired[Many[_OneObjective]]
+
+
+class _Breakdown(Part):
+    reason: Text
+    generator_step: Count
+
+
+class _PhasedBreakdown(_Breakdown):
+    phase: Literal["search", "final"]
+
+
+class _Evaluation(Part):
+    architecture: _Architecture
+    metrics: _Scores
+    score: Number | None
+    fidelity: Text
+    generator_steps: Count
+    cost: _Cost
+    failure: str
+    breakdown: NotRequired[_Breakdown]
+    parent: NotRequired[Text]
+
+
+class _OnAFront(Part):
+    phase: Literal["search", "final"]
+    architecture: _Architecture
+    values: dict[str, Number]
+
+
+class _AverageRandom(Part):
+    count: Count
+    failed: Count
+    metrics: _Scores
+    evaluations: Many[_Evaluation]
+
+
+class _Bound(Part):
+    metrics: _Scores
+    num_images: Count
+
+
+class _Parameters(Part):
+    generator: Count
+    discriminator: Count
+
+
+class _Content(Part):
+    images: Text | None
+    test_images: Text | None
+    features: Text | None
+    architecture: Text | None
+
+
+class _DatasetInfo(OpenPart):
+    checksum: Text
+    num_images: Count
+
+
+@model("the record")
 class RunRecord:
     """One finished run: what was run, on what, at what cost, and what came of it.
 
@@ -147,52 +263,54 @@ class RunRecord:
         ConfigError: a field has a wrong type or value, or two fields contradict each other.
     """
 
-    run_id: str
+    run_id: Text
     kind: Literal["search", "train"]
     status: Literal["completed", "failed"]
-    strategy: str
-    search_space: str
-    space_settings: Mapping[str, Any]
-    dataset: str
-    protocol: str
-    seed: int
-    objective: Mapping[str, Any]
-    cost: Mapping[str, Mapping[str, float]]
-    budget: Mapping[str, float | None]
-    config: Mapping[str, Any]
-    config_hash: str
-    environment: Mapping[str, Any]
-    dataset_info: Mapping[str, Any]
-    started: str
-    ended: str
+    strategy: Text
+    search_space: Text
+    space_settings: Annotated[_Object, Shape(JsonObject)]
+    dataset: Text
+    protocol: Text
+    seed: Count
+    objective: Annotated[_Object, Shape(_Objective)]
+    cost: Annotated[Mapping[str, Mapping[str, float]], Shape(_Costs)]
+    budget: Annotated[Mapping[str, float | None], Shape(_Budget)]
+    config: Annotated[_Object, Shape(JsonObject)]
+    config_hash: Text
+    environment: Annotated[_Object, Shape(JsonObject)]
+    dataset_info: Annotated[_Object, Shape(_DatasetInfo)]
+    started: UtcTime
+    ended: UtcTime
     failure: str = ""
-    architecture: Mapping[str, Any] | None = None
-    architecture_name: str | None = None
-    graphs: Sequence[Mapping[str, Any]] = ()
-    decisions: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    metrics: Mapping[str, float] | None = None
-    per_class: Mapping[str, Sequence[float]] | None = None
-    parameters: Mapping[str, int] | None = None
-    macs: int | None = None
-    finalists: Sequence[Mapping[str, Any]] = ()
-    average_random: Mapping[str, Any] | None = None
-    proxy_correlation: Mapping[str, Any] | None = None
-    breakdowns: Sequence[Mapping[str, Any]] = ()
-    bound: Mapping[str, Any] | None = None
+    architecture: Annotated[_Object | None, Shape(_Architecture | None)] = None
+    architecture_name: Text | None = None
+    graphs: Annotated[Sequence[_Object], Shape(Many[dict[str, Any]])] = ()
+    decisions: Annotated[Mapping[str, Sequence[str]], Shape(dict[str, Many[str]])] = field(
+        default_factory=dict
+    )
+    metrics: Annotated[Mapping[str, float] | None, Shape(_Scores | None)] = None
+    per_class: Annotated[Mapping[str, Sequence[float]] | None, Shape(_ScoresByClass | None)] = None
+    parameters: Annotated[Mapping[str, int] | None, Shape(_Parameters | None)] = None
+    macs: Count | None = None
+    finalists: Annotated[Sequence[_Object], Shape(Many[_Evaluation])] = ()
+    average_random: Annotated[_Object | None, Shape(_AverageRandom | None)] = None
+    proxy_correlation: Annotated[_Object | None, Shape(ProxyCorrelation | None)] = None
+    breakdowns: Annotated[Sequence[_Object], Shape(Many[_PhasedBreakdown])] = ()
+    bound: Annotated[_Object | None, Shape(_Bound | None)] = None
     bound_note: str = ""
-    timers: Mapping[str, float] = field(default_factory=dict)
-    peak_memory_bytes: int = 0
-    experiment: str | None = None
-    tuning_budget: str | None = None
-    content: Mapping[str, str | None] | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
-    search_objective: Mapping[str, Any] | None = None
-    search_result: Mapping[str, Any] | None = None
-    front: Sequence[Mapping[str, Any]] = ()
+    timers: Annotated[Mapping[str, float], Shape(dict[str, Amount])] = field(default_factory=dict)
+    peak_memory_bytes: Count = 0
+    experiment: Text | None = None
+    tuning_budget: Text | None = None
+    content: Annotated[Mapping[str, str | None] | None, Shape(_Content | None)] = None
+    files: Annotated[
+        Mapping[str, str], Shape(Annotated[dict[str, str], AfterValidator(_sha256)])
+    ] = field(default_factory=dict)
+    search_objective: Annotated[_Object | None, Shape(_Objective | None)] = None
+    search_result: Annotated[_Object | None, Shape(_Evaluation | None)] = None
+    front: Annotated[Sequence[_Object], Shape(Many[_OnAFront])] = ()
 
     def __post_init__(self) -> None:
-        for name, check in _FIELDS.items():
-            check(getattr(self, name), name)
         _check_consistency(self)
 
     @property
@@ -211,12 +329,9 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON data; `from_json` reads it back."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        values["finalists"] = list(self.finalists)
-        values["graphs"] = list(self.graphs)
-        values["breakdowns"] = list(self.breakdowns)
-        values["front"] = list(self.front)
-        return {"format": _FORMAT, "version": _VERSION, **values}
+        values = {name: getattr(self, name) for name in _FIELDS}
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return {"format": _FORMAT, "version": _VERSION, **plain}
 
     @classmethod
     def from_json(cls, data: object, *, source: str = "record") -> RunRecord:
@@ -237,10 +352,9 @@ class RunRecord:
             )
         values = {key: value for key, value in data.items() if key not in ("format", "version")}
         try:
-            check_keys(values, "the record", [f for f in _FIELDS if f in values or f not in _NEWER])
-            return cls(**values)
+            return made_of(cls, values, newer=_NEWER)
         except ConfigError as error:
-            newer = values.keys() - _FIELDS.keys()
+            newer = values.keys() - set(_FIELDS)
             hint = "; a newer nasgan may have made it: update nasgan" if newer else ""
             raise ConfigError(f"{source}: {error}{hint}") from error
 
@@ -288,92 +402,6 @@ class RunRecord:
         return cls.from_json(data, source=str(path))
 
 
-def _architecture(value: Any, where: str) -> None:
-    # A record's reader then has one kind of error to handle.
-    try:
-        Architecture.from_json(value, source=where)
-    except ArchitectureError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _scores(value: Any, where: str) -> None:
-    mapping_of(number())(value, where)
-    for name, score in value.items():
-        _within_bounds(name, score, f"{where}.{name}")
-
-
-def _scores_by_class(value: Any, where: str) -> None:
-    mapping_of(list_of(number()))(value, where)
-    for name, scores in value.items():
-        for k, score in enumerate(scores):
-            _within_bounds(name, score, f"{where}.{name}[{k}]")
-
-
-def _within_bounds(metric: str, score: float, where: str) -> None:
-    """Refuse what the metric cannot give; one that is unknown here may give anything."""
-    if metric in METRICS and not METRICS[metric].holds(score):
-        raise refuse(where, METRICS[metric].range, score)
-
-
-_COST = instance(
-    {
-        "architectures": integer(),
-        "generator_steps": integer(),
-        "images": integer(),
-        "device_seconds": number(least=0),
-    }
-)
-_ONE_OBJECTIVE = {"metric": text(), "direction": one_of("min", "max")}
-_OBJECTIVE = instance(_ONE_OBJECTIVE, maybe={"others": list_of(instance(_ONE_OBJECTIVE))})
-_LIMIT = optional(number(least=0))
-_BUDGET = instance(
-    dict.fromkeys(("architectures", "generator_steps", "images", "device_seconds"), _LIMIT)
-)
-_EVALUATION = instance(
-    {
-        "architecture": _architecture,
-        "metrics": _scores,
-        "score": optional(number()),
-        "fidelity": text(),
-        "generator_steps": integer(),
-        "cost": _COST,
-        "failure": text(empty=True),
-    },
-    maybe={"breakdown": BREAKDOWN, "parent": text()},
-)
-_ON_A_FRONT = instance(
-    {
-        "phase": one_of("search", "final"),
-        "architecture": _architecture,
-        "values": mapping_of(number()),
-    }
-)
-
-
-def _json_object(value: Any, where: str) -> None:
-    instance({}, others=True)(value, where)
-    json_value(value, where)
-
-
-def _options(value: Any, where: str) -> None:
-    names = value.values() if isinstance(value, Mapping) else ()
-    # Thousands of records are read at once, so what is right is seen at one glance.
-    if not isinstance(value, Mapping) or not all(
-        isinstance(options, list | tuple) and all(isinstance(name, str) for name in options)
-        for options in names
-    ):
-        mapping_of(list_of(text(empty=True)))(value, where)
-
-
-def _digests(value: Any, where: str) -> None:
-    mapping_of(text())(value, where)
-    for name, digest in value.items():
-        if not _DIGEST.fullmatch(digest):
-            raise ConfigError(
-                f"{where}.{shortened(name)} must be 64 hexadecimal digits, got {quoted(digest)}"
-            )
-
-
 # Records that were written before these fields were there lack them.
 _NEWER = frozenset(
     {
@@ -391,59 +419,21 @@ _NEWER = frozenset(
     }
 )
 
-_FIELDS: dict[str, Check] = {
-    "run_id": text(),
-    "kind": one_of("search", "train"),
-    "status": one_of("completed", "failed"),
-    "failure": text(empty=True),
-    "strategy": text(),
-    "search_space": text(),
-    "space_settings": _json_object,
-    "dataset": text(),
-    "protocol": text(),
-    "seed": integer(),
-    "architecture": optional(_architecture),
-    "architecture_name": optional(text()),
-    "graphs": list_of(instance({}, others=True)),
-    "decisions": _options,
-    "metrics": optional(_scores),
-    "per_class": optional(_scores_by_class),
-    "objective": _OBJECTIVE,
-    "search_objective": optional(_OBJECTIVE),
-    "search_result": optional(_EVALUATION),
-    "front": list_of(_ON_A_FRONT),
-    "parameters": optional(instance({"generator": integer(), "discriminator": integer()})),
-    "macs": optional(integer()),
-    "finalists": list_of(_EVALUATION),
-    "average_random": optional(
-        instance(
-            {
-                "count": integer(),
-                "failed": integer(),
-                "metrics": _scores,
-                "evaluations": list_of(_EVALUATION),
-            }
-        )
-    ),
-    "proxy_correlation": optional(check_proxy),
-    "breakdowns": list_of(PHASED_BREAKDOWN),
-    "bound": optional(instance({"metrics": _scores, "num_images": integer()})),
-    "bound_note": text(empty=True),
-    "cost": instance({"search": _COST, "final": _COST}),
-    "budget": _BUDGET,
-    "timers": mapping_of(number(least=0)),
-    "peak_memory_bytes": integer(),
-    "config": _json_object,
-    "config_hash": text(),
-    "content": optional(instance(dict.fromkeys(CONTENT, optional(text())))),
-    "experiment": optional(text()),
-    "environment": _json_object,
-    "dataset_info": instance({"checksum": text(), "num_images": integer()}, others=True),
-    "tuning_budget": optional(text()),
-    "files": _digests,
-    "started": utc_time,
-    "ended": utc_time,
+_FIELDS = tuple(item.name for item in fields(RunRecord))
+CONTENT = tuple(_Content.__annotations__)
+"""The keys of a record's ``content``."""
+
+_WHERE = {
+    "search": ("the search's supernet", "the best known by then went on"),
+    "final": ("the training", "its best moment before counts"),
 }
+
+
+def breakdown_words(item: _Object) -> str:
+    """An item of `RunRecord.breakdowns` for a person."""
+    what, outcome = _WHERE[item["phase"]]
+    step, reason = item["generator_step"], item["reason"]
+    return f"{what} broke down at generator step {step} ({reason}); {outcome}"
 
 
 def _check_consistency(record: RunRecord) -> None:
@@ -471,7 +461,7 @@ def _check_consistency(record: RunRecord) -> None:
         raise ConfigError(f"ended ({record.ended}) must not lie before started ({record.started})")
     if record.content is not None and record.content["images"] != record.dataset_info["checksum"]:
         raise ConfigError("content.images must be the checksum of dataset_info")
-    optional(integer())(record.space_settings.get("num_classes"), "space_settings.num_classes")
+    check(Count | None, record.space_settings.get("num_classes"), "space_settings.num_classes")
     average = record.average_random
     if average is not None:
         evaluations = average["evaluations"]

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from nasgan import atomic
 from nasgan.errors import RunDirectoryError
 from nasgan.reading import read_json
-from nasgan.runs.checks import instance, integer, number, one_of, optional, text, utc_time
-from nasgan.runs.times import utc_now
+from nasgan.schema import Amount, Text, UtcTime, made_of, model, whole
 
-__all__ = ["STATUS_FILE", "State", "Status"]
+__all__ = ["STATUS_FILE", "State", "Status", "utc_now"]
 
 STATUS_FILE = "status.json"
 _MAX_FILE_BYTES = 1_000_000
 
 State = Literal["running", "completed", "failed", "interrupted"]
 
-_CHECK = instance(
-    {
-        "phase": text(),
-        "state": one_of("running", "completed", "failed", "interrupted"),
-        "message": text(empty=True),
-        "progress": optional(number(least=0)),
-        "pid": integer(least=1),
-        "started": utc_time,
-        "updated": utc_time,
-    }
-)
+
+def utc_now() -> str:
+    """The current time in UTC as ISO 8601 text with milliseconds; such texts sort by time."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
-@dataclass(frozen=True)
+@model("status", where="status")
 class Status:
     """One moment of a run. Writing flushes to disk: the caller decides how often.
 
@@ -50,16 +43,15 @@ class Status:
         ConfigError: a field has a wrong type or value.
     """
 
-    phase: str
+    phase: Text
     state: State = "running"
     message: str = ""
-    progress: float | None = None
-    pid: int = field(default_factory=os.getpid)
-    started: str = field(default_factory=utc_now)
-    updated: str = field(default_factory=utc_now)
+    progress: Amount | None = None
+    pid: Annotated[int, whole(least=1)] = field(default_factory=os.getpid)
+    started: UtcTime = field(default_factory=utc_now)
+    updated: UtcTime = field(default_factory=utc_now)
 
     def __post_init__(self) -> None:
-        _CHECK(asdict(self), "status")
         if self.progress is not None and self.progress > 1:
             object.__setattr__(self, "progress", 1.0)
 
@@ -83,9 +75,7 @@ class Status:
             RunDirectoryError: the file is missing or not a status.
         """
         try:
-            data = read_json(path, most=_MAX_FILE_BYTES)
-            _CHECK(data, "status")
-            return cls(**data)
+            return made_of(cls, read_json(path, most=_MAX_FILE_BYTES))
         except OSError as error:
             raise RunDirectoryError(f"{path}: cannot read this status: {error.strerror}") from error
         except ValueError as error:

@@ -10,8 +10,8 @@ import pytest
 from nasgan.cli.compose import compose_run
 from nasgan.cli.main import main
 from nasgan.errors import NasganError
-from nasgan.leaderboard.collection import find_records
 from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
 
 GLOBAL = "# @package _global_\n"
 
@@ -59,7 +59,7 @@ def test_a_sweep_over_lists_of_experiments_has_a_folder_a_record_and_a_row_for_e
     }
     runs, _ = find_records(["outputs"])
     board = build_leaderboard(runs, where={"experiment": ["debug/tiny+two"]})
-    assert sum(row.n_seeds for row in board.rows if row.strategy == "random") == 1
+    assert sum(row["n_seeds"] for row in board.rows if row["strategy"] == "random") == 1
 
 
 @pytest.mark.parametrize(

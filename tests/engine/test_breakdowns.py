@@ -12,7 +12,8 @@ import torch
 
 from nasgan.cli.main import main
 from nasgan.engine import load, run_search, run_training
-from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
+from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
 from nasgan.training import AdversarialTrainer
@@ -83,7 +84,7 @@ def test_table_and_report_say_that_it_broke_down_and_the_table_verifies(
     run_search(tiny("search"), tmp_path / "runs")
     records, _ = find_records([tmp_path / "runs"])
     board = build_leaderboard(records)
-    notes = {row.strategy: "; ".join(row.notes) for row in board.rows}
+    notes = {row["strategy"]: "; ".join(row["note"]) for row in board.rows}
     assert "seed 0: the training broke down at generator step 3 (the " in notes["random"]
     assert "1 of 1 architectures broke down" in notes["average random architecture"]
     table, page = tmp_path / "table.csv", tmp_path / "report.html"

@@ -17,8 +17,8 @@ from nasgan.cli.compose import compose
 from nasgan.engine import Outcome, evaluate_run, run_search, run_training
 from nasgan.errors import DatasetError, RunDirectoryError
 from nasgan.factory import load_architecture
-from nasgan.leaderboard.collection import find_records
 from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.faults import record_faults
@@ -71,7 +71,7 @@ def test_seeds_on_data_that_moved_are_one_row_and_other_data_are_another(
     runs, _ = find_records(["runs"])
     assert record_faults(runs) == []
     board = build_leaderboard(runs)
-    assert [row.n_seeds for row in board.rows] == [2]
+    assert [row["n_seeds"] for row in board.rows] == [2]
 
 
 def test_other_weights_of_the_features_are_another_experiment_and_a_copy_is_not(
@@ -103,7 +103,7 @@ def test_an_architecture_is_the_same_by_its_name_and_from_a_file(
     assert (named.architecture_name, by_file.architecture_name) == ("dcgan", None)
     runs, _ = find_records([tmp_path / "a", tmp_path / "b"])
     (row,) = build_leaderboard(runs).rows
-    assert (row.n_seeds, row.architecture) == (2, named.architecture["id"])
+    assert (row["n_seeds"], row["architecture"]) == (2, named.architecture["id"])
     other = trained(tiny, tmp_path / "c", "architecture=sngan")
     assert other.config_hash != named.config_hash
 
@@ -138,7 +138,7 @@ def test_records_of_before_read_verify_and_group_as_before(tiny: Tiny, tmp_path:
         (tmp_path / f"{seed}" / "record.json").write_text(json.dumps(old))
     runs, problems = find_records([tmp_path])
     assert (problems, record_faults(runs)) == ([], [])
-    assert [row.n_seeds for row in build_leaderboard(runs).rows] == [2]
+    assert [row["n_seeds"] for row in build_leaderboard(runs).rows] == [2]
     moved = {**old["config"], "dataset": {**old["config"]["dataset"], "path": "elsewhere.npz"}}
     (tmp_path / "1" / "record.json").write_text(json.dumps({**old, "config": moved}))
     faults = record_faults(find_records([tmp_path])[0])

@@ -12,8 +12,8 @@ import torch
 import nasgan
 from nasgan.engine import evaluate_run, run_search, run_training, sample_run
 from nasgan.errors import ConfigError, RunDirectoryError
-from nasgan.leaderboard.collection import find_records
 from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
 from nasgan.publishing.verification import verify_table
 from nasgan.report.page import build_report
 from nasgan.runs.history import read_history
@@ -84,7 +84,7 @@ def test_tables_and_reports_take_it_in(run_dir: Path, tmp_path: Path) -> None:
     board = build_leaderboard(records)
     assert problems == []
     (row,) = board.rows
-    assert "no scores: the search's result was not trained (final.top_k=0)" in row.notes
+    assert "no scores: the search's result was not trained (final.top_k=0)" in row["note"]
     board.write(tmp_path / "table.csv")
     assert verify_table(tmp_path / "table.csv", records).differences == ()
     assert "not trained (final.top_k=0)" in build_report([run_dir]).html

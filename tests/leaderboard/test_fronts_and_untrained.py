@@ -10,10 +10,11 @@ import pytest
 from record_samples import DIGITS, architecture, average_random, cost, evaluation, sound_record
 
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.collection import RunSummary
-from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
+from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.summaries import RunSummary
 from nasgan.publishing.verification import verify_table
-from nasgan.report import build_report
+from nasgan.report.page import build_report
 from nasgan.runs.record import RunRecord, hash_config
 
 OBJECTIVE = {
@@ -93,12 +94,12 @@ def test_a_front_of_another_form_is_refused(wrong: list[dict[str, Any]], what: s
 
 def test_a_table_tells_objectives_and_fronts_only_where_there_are_some(tmp_path: Path) -> None:
     alone = build_leaderboard([sound_record(seed=k) for k in range(3)])
-    assert "objectives" not in alone.columns()
+    assert "objectives" not in alone.columns
     records, _ = find_records([written(tmp_path, *map(of_two, range(3)))])
     board = build_leaderboard(records)
     (row,) = board.rows
-    assert (row.objectives, row.front_size) == ("fid, parameters", 2.0), "of those trained"
-    assert "objectives fid, parameters: on the Pareto front 2 (seed 0)" in "; ".join(row.notes)
+    assert (row["objectives"], row["front_size"]) == ("fid, parameters", 2.0), "of those trained"
+    assert "objectives fid, parameters: on the Pareto front 2 (seed 0)" in "; ".join(row["note"])
     lines = board.to_csv().splitlines()
     assert "objectives" in lines[0]
     assert '"fid, parameters"' in lines[1]
@@ -113,13 +114,18 @@ def test_a_table_tells_objectives_and_fronts_only_where_there_are_some(tmp_path:
 def test_searches_without_a_final_training_stand_in_the_table_unranked(tmp_path: Path) -> None:
     records, _ = find_records([written(tmp_path, *map(untrained, range(3)))])
     board = build_leaderboard([*records, *(sound_record(seed=k, final=100) for k in range(3))])
-    row = next(row for row in board.rows if row.strategy == "random_scratch")
-    assert (row.n_seeds, row.n_failed, row.rank, dict(row.metrics)) == (3, 0, None, {})
-    assert row.search_cost["architectures"] == 10
-    assert row.generator_parameters == 4_405_251
-    assert row.budget.endswith("no final training")
-    assert "no scores: the search's result was not trained (final.top_k=0)" in row.notes
-    assert "not ranked: no fid" in row.notes
+    row = next(row for row in board.rows if row["strategy"] == "random_scratch")
+    assert (row["n_seeds"], row["n_failed"], row["rank"], dict(row["metrics"])) == (
+        3,
+        0,
+        None,
+        {},
+    )
+    assert row["search_architectures"] == 10
+    assert row["generator_parameters"] == 4_405_251
+    assert row["budget"].endswith("no final training")
+    assert "no scores: the search's result was not trained (final.top_k=0)" in row["note"]
+    assert "not ranked: no fid" in row["note"]
     board.write(tmp_path / "table.json")
     assert "not trained" in board.to_markdown()
 
@@ -152,5 +158,5 @@ def test_finalists_of_another_evaluator_are_named_in_the_budget() -> None:
 
 def test_random_architectures_do_not_hide_that_the_result_was_not_trained() -> None:
     made = untrained(average_random=average_random(evaluation(4, fid=30.0)))
-    row = next(r for r in build_leaderboard([made]).rows if r.strategy == "random_scratch")
-    assert row.n_seeds == 1
+    row = next(r for r in build_leaderboard([made]).rows if r["strategy"] == "random_scratch")
+    assert row["n_seeds"] == 1

@@ -21,10 +21,11 @@ from record_samples import (
 )
 
 from nasgan.errors import ConfigError
-from nasgan.leaderboard import collection
+from nasgan.leaderboard import study
 from nasgan.leaderboard.bootstrap import summarise
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard, find_records
-from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row
+from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
+from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.tables import safe_cell
 from nasgan.runs.record import RunRecord
 from nasgan.runs.status import Status
@@ -41,7 +42,7 @@ def cells(board: Leaderboard) -> list[dict[str, str]]:
 
 
 def row_of(board: Leaderboard, strategy: str) -> Row:
-    (row,) = [row for row in board.rows if row.strategy == strategy]
+    (row,) = [row for row in board.rows if row["strategy"] == strategy]
     return row
 
 
@@ -93,13 +94,16 @@ def test_overlapping_intervals_share_a_rank() -> None:
         + seeds("worst", 80.0, 80.0, 81.0)
     )
     board = build_leaderboard(records)
-    ranks = {row.strategy: row.rank for row in board.rows}
+    ranks = {row["strategy"]: row["rank"] for row in board.rows}
     assert ranks == {"clear": 1, "tied": 1, "wide": 1, "worse": 4, "worst": 5}
 
 
 def test_fewer_than_three_seeds_are_not_ranked() -> None:
     board = build_leaderboard(seeds("two", 1.0, 2.0) + seeds("three", 20.0, 21.0, 22.0))
-    assert [(row.strategy, row.rank) for row in board.rows] == [("three", 1), ("two", None)]
+    assert [(row["strategy"], row["rank"]) for row in board.rows] == [
+        ("three", 1),
+        ("two", None),
+    ]
     assert cells(board)[1]["rank"] == ""
     assert "fewer than 3 seeds" in cells(board)[1]["note"]
 
@@ -111,8 +115,8 @@ def test_more_is_better_where_it_is() -> None:
         for seed in range(3)
     ]
     board = build_leaderboard(records, rank_by="is")
-    assert [row.strategy for row in board.rows] == ["high", "low"]
-    assert board.rows[0].best("is") == 8.2
+    assert [row["strategy"] for row in board.rows] == ["high", "low"]
+    assert board.rows[0]["is_best"] == 8.2
     assert build_leaderboard(records).ranked_by == "fid"
     with pytest.raises(ConfigError, match="unknown metric"):
         build_leaderboard(records, rank_by="fdi")
@@ -121,10 +125,10 @@ def test_more_is_better_where_it_is() -> None:
 def test_failed_seeds_are_counted_and_named() -> None:
     records = [*seeds("random", 20.0, 22.0, 27.0), failed_record("random", 7), failed_record("rl")]
     board = build_leaderboard(records)
-    assert (row_of(board, "random").n_seeds, row_of(board, "random").n_failed) == (3, 1)
-    assert "failed seeds: 7" in row_of(board, "random").notes
-    assert "random-7" in row_of(board, "random").provenance.run_ids
-    assert (row_of(board, "rl").n_seeds, row_of(board, "rl").n_failed) == (0, 1)
+    assert (row_of(board, "random")["n_seeds"], row_of(board, "random")["n_failed"]) == (3, 1)
+    assert "failed seeds: 7" in row_of(board, "random")["note"]
+    assert "random-7" in row_of(board, "random")["run_ids"]
+    assert (row_of(board, "rl")["n_seeds"], row_of(board, "rl")["n_failed"]) == (0, 1)
     assert cells(board)[1]["fid_mean"] == ""
 
 
@@ -132,7 +136,7 @@ def test_settings_are_not_mixed() -> None:
     one = seeds("random", 20.0, 21.0, 22.0)
     other = seeds("random", 20.0, 21.0, config_hash="other")
     other = [RunRecord.from_json({**r.to_json(), "run_id": f"o{r.seed}"}) for r in other]
-    assert [row.n_seeds for row in build_leaderboard(one + other).rows] == [3, 2]
+    assert [row["n_seeds"] for row in build_leaderboard(one + other).rows] == [3, 2]
 
 
 def test_protocols_are_not_mixed() -> None:
@@ -142,7 +146,9 @@ def test_protocols_are_not_mixed() -> None:
     message = str(caught.value)
     assert f"{INCEPTION} (1 runs), {DIGITS} (2 runs)" in message
     assert "protocol=ID" in message
-    assert [row.strategy for row in build_leaderboard(records, protocol=INCEPTION).rows] == ["rl"]
+    assert [row["strategy"] for row in build_leaderboard(records, protocol=INCEPTION).rows] == [
+        "rl"
+    ]
     with pytest.raises(ConfigError, match="Did you mean"):
         build_leaderboard(records, protocol="digits-train-2k-digits-v2")
 
@@ -152,7 +158,7 @@ def test_images_of_one_name_but_other_content_are_ranked_apart() -> None:
     other = {"checksum": "ffff", "num_images": 10}
     records += seeds("rl", 1.0, 2.0, 3.0, dataset_info=other)
     board = build_leaderboard(records)
-    assert [row.rank for row in board.rows] == [1, 1]
+    assert [row["rank"] for row in board.rows] == [1, 1]
     assert "different image sets" in board.problems[0].message
 
 
@@ -162,7 +168,7 @@ def test_a_run_found_twice_counts_once(tmp_path: Path) -> None:
     found, problems = find_records([tmp_path])
     assert (len(found), problems) == (2, [])
     board = build_leaderboard(found)
-    assert board.rows[0].n_seeds == 1
+    assert board.rows[0]["n_seeds"] == 1
     (problem,) = board.problems
     assert problem.source == "random-0"
     assert "2 times, counted once" in problem.message
@@ -173,7 +179,7 @@ def test_of_two_contents_of_a_run_the_later_counts() -> None:
     later = record(fid=99.0, ended="2026-11-22T11:00:00.000+00:00")
     for records in ([record(), later], [later, record()]):
         board = build_leaderboard(records)
-        assert board.rows[0].metrics["fid"].mean == 99.0
+        assert board.rows[0]["fid_mean"] == 99.0
         assert "contents differ" in board.problems[0].message
 
 
@@ -182,10 +188,10 @@ def test_of_two_runs_of_a_seed_the_later_counts_even_if_it_failed() -> None:
     again = record(fid=99.0, run_id="again", ended=end)
     broken = failed_record(run_id="broken", ended=end.replace("11:00", "12:00"))
     board = build_leaderboard([again, record()])
-    assert board.rows[0].metrics["fid"].mean == 99.0
+    assert board.rows[0]["fid_mean"] == 99.0
     assert [problem.source for problem in board.problems] == ["random-0"]
     board = build_leaderboard([broken, again, record()])
-    assert (board.rows[0].n_seeds, board.rows[0].n_failed) == (0, 1)
+    assert (board.rows[0]["n_seeds"], board.rows[0]["n_failed"]) == (0, 1)
     assert [problem.source for problem in board.problems] == ["random-0", "again"]
 
 
@@ -196,13 +202,13 @@ def test_trainings_that_broke_down_count_and_are_named_with_step_and_reason() ->
     records = [record("random", 0, 20.0), record("random", 1, 30.0, breakdowns=[mark])]
     board = build_leaderboard([*records, record("random", 2, 40.0, average_random=tried)])
     row = row_of(board, "random")
-    assert (row.n_seeds, row.n_failed, row.metrics["fid"].mean) == (3, 0, 30.0)
+    assert (row["n_seeds"], row["n_failed"], row["fid_mean"]) == (3, 0, 30.0)
     told = "the training broke down at generator step 7 (the loss exploded)"
-    assert f"seed 1: {told}; its best moment before counts" in row.notes
-    assert [note for note in row.notes if "broke down" in note] == list(row.notes[:1])
+    assert f"seed 1: {told}; its best moment before counts" in row["note"]
+    assert [note for note in row["note"] if "broke down" in note] == list(row["note"][:1])
     average = row_of(board, AVERAGE_RANDOM)
-    assert average.metrics["fid"].mean == 50.0
-    assert any(note.startswith("1 of 2 architectures broke down") for note in average.notes)
+    assert average["fid_mean"] == 50.0
+    assert any(note.startswith("1 of 2 architectures broke down") for note in average["note"])
 
 
 def test_the_average_random_architecture_is_a_row_of_its_own() -> None:
@@ -217,14 +223,14 @@ def test_the_average_random_architecture_is_a_row_of_its_own() -> None:
         ),
     ]
     row = row_of(build_leaderboard(records), AVERAGE_RANDOM)
-    assert (row.n_seeds, row.n_failed) == (1, 1)
-    assert row.metrics["fid"].mean == 45.0
-    assert row.final_cost["generator_steps"] == 100
-    assert row.search_cost == {}
-    assert "1 of 3 architectures failed" in row.notes
-    assert row.notes[0] == "mean of 2 random architectures; costs are of one of them"
+    assert (row["n_seeds"], row["n_failed"]) == (1, 1)
+    assert row["fid_mean"] == 45.0
+    assert row["final_generator_steps"] == 100
+    assert not [name for name in row if name.startswith("search_") and name != "search_space"]
+    assert "1 of 3 architectures failed" in row["note"]
+    assert row["note"][0] == "mean of 2 random architectures; costs are of one of them"
     one = row_of(build_leaderboard(records[:1]), AVERAGE_RANDOM)
-    assert one.notes[0] == "one random architecture, trained without a search"
+    assert one["note"][0] == "one random architecture, trained without a search"
 
 
 def test_random_architectures_trained_otherwise_make_another_row() -> None:
@@ -234,8 +240,8 @@ def test_random_architectures_trained_otherwise_make_another_row() -> None:
         record("rl", 0, average_random=same, config={"strategy": 2, "trainer": {"lr": 1}}),
         record("rl", 1, average_random=same, config={"strategy": 2, "trainer": {"lr": 2}}),
     ]
-    rows = [row for row in build_leaderboard(records).rows if row.strategy == AVERAGE_RANDOM]
-    assert [row.n_seeds for row in rows] == [1, 1]
+    rows = [row for row in build_leaderboard(records).rows if row["strategy"] == AVERAGE_RANDOM]
+    assert [row["n_seeds"] for row in rows] == [1, 1]
 
 
 def test_trained_architectures_are_rows_beside_the_papers_number() -> None:
@@ -259,8 +265,8 @@ def test_trained_architectures_are_rows_beside_the_papers_number() -> None:
 
 def test_completed_runs_without_metrics_are_told() -> None:
     board = build_leaderboard([*seeds("random", 20.0), record("random", 1, metrics=None)])
-    assert board.rows[0].n_seeds == 1
-    assert "1 completed without metrics" in board.rows[0].notes
+    assert board.rows[0]["n_seeds"] == 1
+    assert "1 completed without metrics" in board.rows[0]["note"]
 
 
 def test_only_inception_scores_are_called_fid_without_a_qualifier() -> None:
@@ -326,10 +332,8 @@ def test_a_looping_link_is_walked_once(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
     visits: list[Path] = []
-    first_visit = collection._first_visit
-    monkeypatch.setattr(
-        collection, "_first_visit", lambda p, v: visits.append(p) or first_visit(p, v)
-    )
+    first_visit = study._first_visit
+    monkeypatch.setattr(study, "_first_visit", lambda p, v: visits.append(p) or first_visit(p, v))
     find_records([tmp_path])
     assert visits == [tmp_path, tmp_path / "a", tmp_path / "a" / "loop"]
 
@@ -405,7 +409,7 @@ def test_a_record_that_cannot_be_looked_at_is_told(
 def test_costs_of_failed_runs_do_not_lower_the_mean() -> None:
     none = {"search": cost(), "final": cost()}
     board = build_leaderboard([record(seed=0), failed_record(seed=1, cost=none)])
-    assert board.rows[0].search_cost["device_seconds"] == 60.0
+    assert board.rows[0]["search_device_seconds"] == 60.0
 
 
 def test_the_leaderboard_is_made_without_torch(tmp_path: Path) -> None:
@@ -413,7 +417,8 @@ def test_the_leaderboard_is_made_without_torch(tmp_path: Path) -> None:
     program = (
         "import sys, nasgan.runs.environment, nasgan.runs.history, nasgan.runs.locking\n"
         "import nasgan.runs.loggers, nasgan.runs.record, nasgan.runs.status\n"
-        "from nasgan.leaderboard.leaderboard import build_leaderboard, find_records\n"
+        "from nasgan.leaderboard.leaderboard import build_leaderboard\n"
+        "from nasgan.leaderboard.study import find_records\n"
         f"build_leaderboard(find_records([{str(tmp_path)!r}])[0]).to_markdown()\n"
         "nasgan.runs.environment.collect_environment('cpu')\n"
         "assert 'torch' not in sys.modules"
@@ -430,8 +435,8 @@ def test_conditional_runs_are_a_task_of_their_own() -> None:
         "random": "0",
         "adversarial": "10",
     }
-    assert [row.rank for row in board.rows] == [1, 1], "neither is ranked against the other"
-    assert [row.space_label for row in board.rows] == ["autogan", "autogan, conditional"]
+    assert [row["rank"] for row in board.rows] == [1, 1], "neither is ranked against the other"
+    assert [Task.of(row).space for row in board.rows] == ["autogan", "autogan, conditional"]
 
 
 def test_random_architectures_of_a_run_that_does_not_count_do_not_count() -> None:
@@ -441,9 +446,9 @@ def test_random_architectures_of_a_run_that_does_not_count_do_not_count() -> Non
         "rl", 0, run_id="again", average_random=tried[1], ended="2026-11-22T10:09:00.000+00:00"
     )
     rows = build_leaderboard([older, later]).rows
-    average = next(row for row in rows if row.strategy == AVERAGE_RANDOM)
-    assert average.metrics["fid"].mean == 40.0
-    assert average.provenance.run_ids == ("again",)
+    average = next(row for row in rows if row["strategy"] == AVERAGE_RANDOM)
+    assert average["fid_mean"] == 40.0
+    assert average["run_ids"] == ("again",)
 
 
 def test_a_score_that_some_seeds_lack_is_told() -> None:
@@ -451,7 +456,7 @@ def test_a_score_that_some_seeds_lack_is_told() -> None:
     (row,) = build_leaderboard(
         [record("rl", seed, metrics=of_seed) for seed, of_seed in enumerate(scores)]
     ).rows
-    assert "kid: 1 of 2 seeds" in row.notes
+    assert "kid: 1 of 2 seeds" in row["note"]
 
 
 def test_a_pipe_is_no_record_and_is_not_waited_for(tmp_path: Path) -> None:

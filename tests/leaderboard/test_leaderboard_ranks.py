@@ -13,10 +13,9 @@ from record_samples import DIGITS, average_random, evaluation, record, sound_rec
 from scipy import stats
 
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.bootstrap import Summary
-from nasgan.leaderboard.comparison import Comparison, compare_strategies, holm, signed_rank_p_value
 from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
-from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row
+from nasgan.leaderboard.ranks import Comparison, compare_strategies, holm, signed_rank_p_value
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
 from nasgan.runs.record import RunRecord
 
 OBJECTIVE = {"metric": "sharpness", "direction": "max"}
@@ -49,8 +48,8 @@ def comparison_of(board: Leaderboard) -> Comparison:
 
 
 def row(strategy: str, task: str, mean: float) -> Row:
-    summary = Summary(3, mean, 0.0, mean, mean, mean, mean, mean)
-    return Row(strategy, task, "", "d", "c", DIGITS, "h", 3, 0, {"fid": summary}, rank=1)
+    task_of = Task(task, 0, "d", "c", "", DIGITS)._asdict()
+    return {**task_of, "strategy": strategy, "fid_mean": mean, "rank": 1}
 
 
 @pytest.mark.parametrize(
@@ -74,22 +73,22 @@ def test_rows_of_different_tasks_are_not_ranked_against_each_other(
         sound_record("rl", seed, fid, **other) for seed, fid in enumerate((30.0, 31.0, 32.0))
     ]
     board = build_leaderboard(records)
-    assert [r.rank for r in board.rows] == [1, 1]
-    assert len({r.task for r in board.rows}) == 2
+    assert [r["rank"] for r in board.rows] == [1, 1]
+    assert len({Task.of(r) for r in board.rows}) == 2
     assert board.to_markdown().count("| Rank |") == 2, "a table for each"
 
 
 def test_the_budget_says_limits_and_training() -> None:
     board = build_leaderboard(seeds("random", 20.0))
-    assert board.rows[0].budget == "search 10 architectures; final 2 x 100 steps"
+    assert board.rows[0]["budget"] == "search 10 architectures; final 2 x 100 steps"
     unlimited = {"budget": dict.fromkeys(record().budget)}
     board = build_leaderboard(seeds("random", 20.0, **unlimited))
-    assert board.rows[0].budget == "search without limit; final 2 x 100 steps"
+    assert board.rows[0]["budget"] == "search without limit; final 2 x 100 steps"
     trained = record(
         "train", kind="train", architecture_name="dcgan",
         config={"training": {"generator_steps": 5000}},
     )  # fmt: skip
-    assert build_leaderboard([trained]).rows[0].budget == "training 5000 generator steps"
+    assert build_leaderboard([trained]).rows[0]["budget"] == "training 5000 generator steps"
 
 
 def test_the_average_random_architecture_is_ranked_in_the_task_of_its_runs() -> None:
@@ -98,8 +97,8 @@ def test_the_average_random_architecture_is_ranked_in_the_task_of_its_runs() -> 
         for s in range(3)
     ]
     board = build_leaderboard(records)
-    assert [(r.strategy, r.rank) for r in board.rows] == [("rl", 1), (AVERAGE_RANDOM, 2)]
-    assert len({r.task for r in board.rows}) == 1
+    assert [(r["strategy"], r["rank"]) for r in board.rows] == [("rl", 1), (AVERAGE_RANDOM, 2)]
+    assert len({Task.of(r) for r in board.rows}) == 1
 
 
 def test_open_ranks_are_those_that_the_intervals_allow() -> None:
@@ -111,7 +110,7 @@ def test_open_ranks_are_those_that_the_intervals_allow() -> None:
         *seeds("worst", 80.0, 80.5, 81.0),
     ]
     board = build_leaderboard(records)
-    found = {r.strategy: (r.rank, r.rank_low, r.rank_high) for r in board.rows}
+    found = {r["strategy"]: (r["rank"], r["rank_low"], r["rank_high"]) for r in board.rows}
     assert found == {
         "clear": (1, 1, 3),
         "tied": (1, 1, 3),
@@ -125,7 +124,10 @@ def test_open_ranks_are_those_that_the_intervals_allow() -> None:
 
 def test_intervals_that_touch_leave_the_ranks_open() -> None:
     rows = build_leaderboard(seeds("a", 10.0, 11.0, 12.0) + seeds("b", 12.0, 13.0, 14.0)).rows
-    assert [(r.rank, r.rank_low, r.rank_high) for r in rows] == [(1, 1, 2), (1, 1, 2)]
+    assert [(r["rank"], r["rank_low"], r["rank_high"]) for r in rows] == [
+        (1, 1, 2),
+        (1, 1, 2),
+    ]
 
 
 def test_open_ranks_of_a_metric_where_more_is_better() -> None:
@@ -135,7 +137,10 @@ def test_open_ranks_of_a_metric_where_more_is_better() -> None:
         for seed in range(3)
     ]
     rows = build_leaderboard(records, rank_by="is").rows
-    assert [(r.strategy, r.rank_low, r.rank_high) for r in rows] == [("high", 1, 1), ("low", 2, 2)]
+    assert [(r["strategy"], r["rank_low"], r["rank_high"]) for r in rows] == [
+        ("high", 1, 1),
+        ("low", 2, 2),
+    ]
 
 
 def test_average_ranks_are_over_tasks() -> None:
@@ -259,15 +264,15 @@ def test_an_objective_whose_direction_is_unknown_here_ranks_nothing() -> None:
         for seed in range(3)
     ]
     (only,) = build_leaderboard(records).rows
-    assert only.rank is None
-    assert "whether less or more of sharpness is better is not known" in only.notes[-1]
+    assert only["rank"] is None
+    assert "whether less or more of sharpness is better is not known" in only["note"][-1]
 
 
 def test_rows_without_the_metric_say_so() -> None:
     records = seeds("rl", 10.0, 11.0, 12.0)
     records += seeds("random", 1.0, 2.0, 3.0, metrics={"is": 7.0})
-    without = next(row for row in build_leaderboard(records).rows if row.strategy == "random")
-    assert without.notes[-1] == "not ranked: no fid"
+    without = next(row for row in build_leaderboard(records).rows if row["strategy"] == "random")
+    assert without["note"][-1] == "not ranked: no fid"
 
 
 def test_a_spread_ranks_nothing() -> None:

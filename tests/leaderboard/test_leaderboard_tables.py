@@ -12,11 +12,11 @@ import pytest
 from record_samples import DIGITS, average_random, evaluation, record
 
 from nasgan.errors import ConfigError, NasganError
-from nasgan.leaderboard.board import GROUPS
 from nasgan.leaderboard.columns import KEY_COLUMNS, columns
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard, find_records
+from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard, build_leaderboard
 from nasgan.leaderboard.published import PUBLISHED, published_result
 from nasgan.leaderboard.selection import FILTERS, read_selection, selection_of, selection_text
+from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.tables import csv_line, original_text, read_csv, safe_cell
 from nasgan.metrics.table import METRICS
 from nasgan.runs.record import RunRecord
@@ -133,7 +133,7 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_file_names_a_folder_of_this_machine(tmp_path: Path) -> None:
-    from nasgan.leaderboard.collection import find_records
+    from nasgan.leaderboard.study import find_records
 
     for folder in ("a", "b"):
         record().write(tmp_path / folder / "record.json")
@@ -159,7 +159,7 @@ def test_published_numbers_are_marked_rows_without_a_rank() -> None:
     empty = ("rank", "rank_low", "n_seeds", "n_failed", "fid_std", "fid_ci_low", "fid_best")
     assert {top[name] for name in empty} == {""}
     assert "stl10" not in {line["dataset"] for line in lines}, "only the data of the table"
-    assert {row.strategy for row in board.rows} == {"rl"}
+    assert {row["strategy"] for row in board.rows} == {"rl"}
     ours = cells(board)[0]
     assert ours["paper_result"] == "IS 8.55 ± 0.10, FID 12.42"
     assert "AutoGAN (ICCV 2019), Table 1" in ours["paper_protocol"]
@@ -182,9 +182,9 @@ def test_papers_fid_is_not_shown_under_other_features(protocol: str) -> None:
 def test_published_rows_obey_the_filters_and_can_be_left_out() -> None:
     records = on_cifar() + on_cifar("adversarial", search_space="adversarial_nas")
     chosen = build_leaderboard(records, where={"search_space": "adversarial_nas"})
-    assert [row.strategy for row in chosen.published] == ["published: AdversarialNAS"]
+    assert [row["strategy"] for row in chosen.published] == ["published: AdversarialNAS"]
     random = build_leaderboard(on_cifar("random"), where={"strategy": "random"})
-    assert {row.search_space for row in random.published} == {"autogan"}
+    assert {row["search_space"] for row in random.published} == {"autogan"}
     assert len(random.published) == 1
     assert build_leaderboard(records, published=False).published == ()
 
@@ -218,7 +218,7 @@ def test_filters_choose_runs() -> None:
     records += seeds("rl", 4.0, 5.0, 6.0, space_settings={"num_classes": 10}, config_hash="c")
 
     def count(**where: object) -> int:
-        return sum(row.n_seeds for row in build_leaderboard(records, where=where).rows)
+        return sum(row["n_seeds"] for row in build_leaderboard(records, where=where).rows)
 
     records = [
         RunRecord.from_json({**r.to_json(), "run_id": str(i)}) for i, r in enumerate(records)
@@ -265,7 +265,7 @@ def test_the_average_random_architecture_of_changed_code_says_so() -> None:
     changed = {"nasgan": {"version": "0.1.0", "commit": "abc123", "dirty": True}}
     tried = average_random(evaluation(1, fid=40.0))
     board = build_leaderboard([record(average_random=tried, environment=changed)])
-    assert ["uncommitted changes" in row.notes for row in board.rows] == [True, True]
+    assert ["uncommitted changes" in row["note"] for row in board.rows] == [True, True]
 
 
 def test_a_selection_is_one_line_that_is_read_back() -> None:
@@ -288,9 +288,9 @@ def test_groups_split_the_tables_and_leave_the_ranks_alone() -> None:
     )
     titles = re.findall("^### (.*)$", by_strategy.to_markdown(), re.MULTILINE)
     assert titles[:2] == ["random · unconditional", "rl · unconditional"]
-    assert [row.strategy for row in by_strategy.rows] == ["random", "random", "rl", "rl"]
-    assert {(r.strategy, r.search_space): r.rank for r in by_task.rows} == {
-        (r.strategy, r.search_space): r.rank for r in by_strategy.rows
+    assert [row["strategy"] for row in by_strategy.rows] == ["random", "random", "rl", "rl"]
+    assert {(r["strategy"], r["search_space"]): r["rank"] for r in by_task.rows} == {
+        (r["strategy"], r["search_space"]): r["rank"] for r in by_strategy.rows
     }
     assert by_strategy.to_json()["group_by"] == ["strategy", "conditional"]
     with pytest.raises(ConfigError, match="Did you mean 'dataset'"):
@@ -377,7 +377,7 @@ def test_markdown_shows_the_configuration_where_rows_would_look_alike() -> None:
     header, _, *found = rows(alike)
     place = header.index("Config")
     shown = [row[place] for row in found[:2]]
-    assert shown == [row.config_hash[:6] for row in alike.rows]
+    assert shown == [row["config_hash"][:6] for row in alike.rows]
     assert len(set(shown)) == 2
     header = rows(build_leaderboard([*seeds("rl", 12, 13, 14), *seeds("random", 15, 16, 17)]))[0]
     assert "Config" not in header

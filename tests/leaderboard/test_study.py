@@ -12,8 +12,9 @@ import pytest
 from record_samples import architecture, cost, failed_record, record
 
 import nasgan
-from nasgan.errors import ConfigError, MissingDependencyError, UnknownNameError
-from nasgan.leaderboard.study import Study
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import Study, find_records
 from nasgan.runs.history import History
 from nasgan.runs.proxy import proxy_correlation
 from nasgan.runs.record import RunRecord
@@ -213,13 +214,17 @@ def test_no_folder_is_refused() -> None:
         Study("/nowhere/at/all")
 
 
-def test_without_pandas_it_says_how_to_get_it(
-    results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_leaderboard_of_a_study_is_that_of_its_records_and_a_frame(results: Path) -> None:
     study = Study(results)
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install nasgan\[study\]"):
-        _ = study.runs
+    board = study.leaderboard(rank_by="fid")
+    assert board.to_json() == build_leaderboard(find_records([results])[0], rank_by="fid").to_json()
+    frame = board.frame
+    assert list(frame) == list(board.columns)
+    assert len(frame) == len(board.all_rows) > 0
+    for name in frame:
+        whole = [None if pd.isna(cell) else cell for cell in frame[name]]
+        assert whole == [row[name] for row in board.cells], name
+    assert study.where(seed=0).leaderboard().rows[0]["n_seeds"] == 1
 
 
 def test_the_examples_of_the_guide_run(
@@ -241,13 +246,12 @@ def test_the_examples_of_the_guide_run(
     assert "random-1 3 -0.5" in capsys.readouterr().out
 
 
-def test_importing_nasgan_and_the_study_imports_neither_torch_nor_pandas(results: Path) -> None:
+def test_importing_nasgan_imports_nothing_heavy_and_a_study_no_torch(results: Path) -> None:
     program = (
         "import sys, nasgan; heavy = {'torch', 'pandas', 'numpy', 'scipy'}; "
         "assert not heavy & set(sys.modules); "
         f"study = nasgan.Study({str(results)!r}); assert len(study) == 4; "
-        "assert not {'torch', 'pandas', 'scipy'} & set(sys.modules); "
-        "study.runs; assert 'torch' not in sys.modules"
+        "study.runs; study.leaderboard(); assert not {'torch', 'scipy'} & set(sys.modules)"
     )
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "strategies", ROOT / "search_spaces")))
     environment = {**os.environ, "PYTHONPATH": paths}

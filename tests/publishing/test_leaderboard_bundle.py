@@ -16,7 +16,8 @@ from PIL import Image
 from record_samples import evaluation, failed_record, sound_record
 
 from nasgan.errors import ConfigError, StorageError
-from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
+from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
 from nasgan.publishing import bundle as bundle_module
 from nasgan.publishing.bundle import CHECKSUM_FILE, Bundle, publish
 from nasgan.publishing.bundle_check import verify_bundle
@@ -220,7 +221,7 @@ def test_of_copies_the_one_with_a_history_is_published(runs: Path, tmp_path: Pat
 def test_only_chosen_runs_are_published(runs: Path, tmp_path: Path) -> None:
     made = publish([runs], tmp_path / "b", where={"strategy": "rl", "seed": [0, 1]})
     assert made.num_runs == 4
-    assert {row.strategy for row in made.board.rows} == {"rl"}
+    assert {row["strategy"] for row in made.board.rows} == {"rl"}
     assert verify_bundle(tmp_path / "b").differences == ()
     assert not (tmp_path / "b" / "leaderboard-ranks.csv").exists()
 
@@ -234,7 +235,7 @@ def test_failed_runs_are_published_too(tmp_path: Path) -> None:
     (tmp_path / "r" / "2" / "record.json").write_text("{")
     made = publish([tmp_path / "r"], tmp_path / "b")
     assert made.num_runs == 2
-    assert made.board.rows[0].n_failed == 1
+    assert made.board.rows[0]["n_failed"] == 1
     assert any(text.startswith("not in the bundle: ") for text in made.remarks)
     assert verify_bundle(tmp_path / "b").differences == ()
 

@@ -12,8 +12,8 @@ import pytest
 from record_samples import average_random, evaluation, failed_record, sound_record
 
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.collection import find_records
 from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.tables import csv_line, read_csv
 from nasgan.publishing.verification import Verification, verify_table
 from nasgan.runs.proxy import proxy_correlation

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from report_samples import grid_png, write_run, write_status
 
-from nasgan.leaderboard.collection import Problem
-from nasgan.leaderboard.comparison import Comparison, PairTest, StrategyRank
+from nasgan.leaderboard.ranks import Comparison, PairTest, StrategyRank
+from nasgan.leaderboard.summaries import Problem
 from nasgan.report.board import leaders_in_words
 from nasgan.report.grids import EmbeddedGrid, budget_for, embed_grid
 from nasgan.report.jobs import find_jobs

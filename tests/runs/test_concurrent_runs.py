@@ -7,7 +7,8 @@ from pathlib import Path
 
 from record_samples import record
 
-from nasgan.leaderboard.leaderboard import build_leaderboard, find_records
+from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.study import find_records
 from nasgan.runs.history import HISTORY_FILE, History, read_history
 from nasgan.runs.locking import RunLock
 from nasgan.runs.record import RECORD_FILE, RunRecord
@@ -58,7 +59,7 @@ def test_no_record_is_lost_or_torn(tmp_path: Path) -> None:
     found, problems = find_records([tmp_path])
     assert (len(found), problems) == (_PROCESSES * _RUNS, [])
     board = build_leaderboard(found)
-    assert [row.n_seeds for row in board.rows] == [_RUNS] * _PROCESSES
+    assert [row["n_seeds"] for row in board.rows] == [_RUNS] * _PROCESSES
     assert board.problems == ()
     for run in found:
         assert run.path is not None

@@ -20,9 +20,9 @@ from nasgan.cli.sweep import JobNote, SweepLog, complaint, summary
 from nasgan.engine.identity import RunIdentity
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import NasganError
-from nasgan.leaderboard.collection import find_records
 from nasgan.leaderboard.leaderboard import build_leaderboard
 from nasgan.leaderboard.selection import read_selection
+from nasgan.leaderboard.study import find_records
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.faults import record_faults
