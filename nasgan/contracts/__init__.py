@@ -22,6 +22,7 @@ from nasgan.contracts.supernet import (
     Supernet,
     check_weights,
     chosen_option,
+    inherit_fitting,
     inherit_weights,
     mix_options,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "TrainingSteps",
     "check_weights",
     "chosen_option",
+    "inherit_fitting",
     "inherit_weights",
     "mix_options",
     "narrowed",

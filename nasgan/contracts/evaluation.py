@@ -102,11 +102,17 @@ class Proposal:
         generator_steps: length of the training behind the score; None: the evaluator's setting.
         stage: in spaces with stages, score the networks as they are at this one (with shared
             weights only); the decisions of later stages do not count. None: the full networks.
+        parent: begin the training with what of this architecture's trained weights fits by name and
+            shape; one that this search has scored with ``keep`` or with ``generator_steps``. For
+            evaluators that can (`Evaluator.inherits_weights`).
+        keep: keep the trained networks until the search ends, for children; a file for each.
     """
 
     architecture: Architecture
     generator_steps: int | None = None
     stage: int | None = None
+    parent: Architecture | None = None
+    keep: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The proposal as JSON data; `from_json` reads it back."""
@@ -114,13 +120,19 @@ class Proposal:
             "architecture": self.architecture.to_json(),
             "generator_steps": self.generator_steps,
             "stage": self.stage,
+            "parent": None if self.parent is None else self.parent.to_json(),
+            "keep": self.keep,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Proposal:
         """Read what `to_json` wrote."""
         architecture = Architecture.from_json(data["architecture"], source="proposal")
-        return cls(architecture, data["generator_steps"], data["stage"])
+        parent = data.get("parent")
+        if parent is not None:
+            parent = Architecture.from_json(parent, source="proposal")
+        steps, stage = data["generator_steps"], data["stage"]
+        return cls(architecture, steps, stage, parent, data.get("keep", False))
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,7 @@ class Evaluation:
         stage: of a progressive search, whose smaller images were scored; None: the full networks.
         breakdown: how its training broke down, if it did: the score is that of its best moment
             before, and only a training without one has failed.
+        parent: id of the architecture whose weights its training began with; None for none.
     """
 
     architecture: Architecture
@@ -166,6 +179,7 @@ class Evaluation:
     failure: str = ""
     stage: int | None = None
     breakdown: Breakdown | None = None
+    parent: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON data; `from_json` reads it back."""
@@ -179,6 +193,7 @@ class Evaluation:
             "failure": self.failure,
             **({} if self.stage is None else {"stage": self.stage}),
             **({} if self.breakdown is None else {"breakdown": asdict(self.breakdown)}),
+            **({} if self.parent is None else {"parent": self.parent}),
         }
 
     @classmethod
@@ -195,6 +210,7 @@ class Evaluation:
             failure=data["failure"],
             stage=data.get("stage"),
             breakdown=None if broken is None else Breakdown(**broken),
+            parent=data.get("parent"),
         )
 
 
@@ -248,6 +264,8 @@ class Evaluator(ABC):
             (``run.shared_weights``).
         trains: whether its scores come after a training of the candidate, whose length a proposal
             may set (``Proposal.generator_steps``); the scores of others do not depend on one.
+        inherits_weights: whether a training can begin with a parent's weights
+            (``Proposal.parent``).
         sees: the networks whose decisions its scores depend on; those of the other are invisible
             to a strategy that goes by scores, and the run warns of it.
         together: the most proposals that `begin` takes at once, for evaluators that gain by it.
@@ -258,6 +276,7 @@ class Evaluator(ABC):
     objective: Objective | None = None
     needs_shared_weights: ClassVar[bool] = False
     trains: ClassVar[bool] = False
+    inherits_weights: ClassVar[bool] = False
     sees: ClassVar[tuple[Part, ...]] = ("generator", "discriminator")
     together: int = 1
 

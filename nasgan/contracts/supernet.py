@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from nasgan.architecture import Decision
 from nasgan.errors import ArchitectureError
 
-__all__ = ["Supernet", "check_weights", "chosen_option", "inherit_weights", "mix_options"]
+__all__ = [
+    "Supernet",
+    "check_weights",
+    "chosen_option",
+    "inherit_fitting",
+    "inherit_weights",
+    "mix_options",
+]
 
 
 class Supernet(nn.Module):
@@ -111,3 +118,23 @@ def inherit_weights(derived: nn.Module, shared: nn.Module) -> None:
                 f"cannot inherit {name!r} of shape {tuple(value.shape)}: the supernet has {found}"
             )
     derived.load_state_dict({name: available[name].clone() for name in wanted})
+
+
+def inherit_fitting(network: nn.Module, trained: Mapping[str, Tensor]) -> int:
+    """Copy into ``network`` what of another one's state has the same name and shape.
+
+    Args:
+        network: takes the values; what does not fit keeps its own.
+        trained: a ``state_dict()`` of parameters and buffers.
+
+    Returns:
+        How many tensors were copied.
+    """
+    own = network.state_dict()
+    fitting = {
+        name: trained[name]
+        for name, value in own.items()
+        if name in trained and trained[name].shape == value.shape
+    }
+    network.load_state_dict({**own, **fitting})
+    return len(fitting)

@@ -21,12 +21,13 @@ from nasgan.contracts import (
     SearchStrategy,
     StepReport,
 )
-from nasgan.errors import ConfigError, PluginError, plugin_name
+from nasgan.errors import ArchitectureError, ConfigError, PluginError, plugin_name
 from nasgan.metrics.table import SIZES
 
 __all__ = [
     "begin_evaluation",
     "check_objectives",
+    "check_parent",
     "checked_evaluation",
     "checked_evaluations",
     "checked_report",
@@ -87,6 +88,31 @@ def check_objectives(strategy: SearchStrategy, objective: Objective) -> None:
         )
 
 
+def check_parent(evaluator: Evaluator, proposal: Proposal) -> None:
+    """Refuse a parent that cannot be one, before anything is computed.
+
+    Raises:
+        ConfigError: the evaluator trains nothing from a parent's weights, or the parent is no
+            architecture of the run's space.
+        PluginError: it is no architecture at all.
+    """
+    parent: object = proposal.parent
+    if parent is None:
+        return
+    if not isinstance(parent, Architecture):
+        raise PluginError(f"Proposal.parent is {_shown(parent)}: give an Architecture, or None")
+    if not evaluator.inherits_weights:
+        raise ConfigError(
+            f"Proposal.parent: evaluator {plugin_name(evaluator)} begins no training with a "
+            "parent's weights; name parents only where `run.evaluator.inherits_weights` "
+            "(evaluator=scratch)"
+        )
+    try:
+        evaluator.run.space.validate(parent)
+    except ArchitectureError as error:
+        raise ConfigError(f"Proposal.parent: {error}") from error
+
+
 def begin_evaluation(evaluator: Evaluator, *proposals: Proposal) -> EvaluationTask:
     """The evaluation of ``proposals``, begun by ``evaluator``.
 
@@ -94,6 +120,8 @@ def begin_evaluation(evaluator: Evaluator, *proposals: Proposal) -> EvaluationTa
         ConfigError: the evaluator cannot score it.
         PluginError: it gave something else.
     """
+    for proposal in proposals:
+        check_parent(evaluator, proposal)
     task = evaluator.begin(*proposals)
     if not isinstance(task, EvaluationTask):
         giver = f"evaluator {plugin_name(evaluator)}"
@@ -104,7 +132,7 @@ def begin_evaluation(evaluator: Evaluator, *proposals: Proposal) -> EvaluationTa
 def checked_evaluations(
     made: Sequence[object], evaluator: Evaluator, proposals: Sequence[Proposal]
 ) -> list[Evaluation]:
-    """The `EvaluationTask.results` of ``proposals``, checked.
+    """The `EvaluationTask.results` of ``proposals``, checked, each with the parent asked for.
 
     Raises:
         PluginError: they are none, or more than were asked for; or as `checked_evaluation`.
@@ -116,7 +144,10 @@ def checked_evaluations(
             "give at least one in `results`, or raise BudgetExhausted"
         )
     return [
-        checked_evaluation(each, giver, proposal.architecture)
+        replace(
+            checked_evaluation(each, giver, proposal.architecture),
+            parent=None if proposal.parent is None else proposal.parent.id,
+        )
         for each, proposal in zip(made, proposals, strict=False)
     ]
 

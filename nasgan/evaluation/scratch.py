@@ -24,8 +24,14 @@ class ScratchEvaluator(Evaluator):
 
     Where the strategy chooses the length of a training, its networks wait in a file until the
     search ends, so that successive halving continues a survivor's training instead of repeating it.
-    Where it does not, all trainings are of one length and nothing is kept: the networks of a
-    thousand candidates would fill a disk. Learning rates stay constant here whatever the settings
+    Where it does not, all trainings are of one length and nothing is kept unless a proposal asks
+    for it: the networks of a thousand candidates would fill a disk.
+
+    A training with a parent begins with what of the parent's kept networks fits by name and shape;
+    the rest has the initial values that it would have without, optimisers and averages begin anew.
+    One that continues a shorter training of its own architecture does not look at the parent.
+
+    Learning rates stay constant here whatever the settings
     say: nobody knows yet how long a candidate will be trained. A survivor that breaks down keeps
     the best of its scores so far.
 
@@ -36,6 +42,7 @@ class ScratchEvaluator(Evaluator):
 
     fidelity = "scratch"
     trains = True
+    inherits_weights = True
 
     def __init__(self, *, generator_steps: int = 1000, num_images: int | None = None) -> None:
         if generator_steps < 1:
@@ -60,14 +67,22 @@ class ScratchEvaluator(Evaluator):
         plan = self._plan(proposal)
         architecture = proposal.architecture
         task = _ScratchTask(self.run, self.run.space, architecture, plan, self._trainer_settings)
-        task.keeper = None if proposal.generator_steps is None else self
+        task.keeper = self if proposal.keep or proposal.generator_steps is not None else None
         if self._trained_steps(architecture, plan):
             _, file = self._trained[architecture.id]
             try:
                 task.continue_from(load_state(self.run.folder / file))
             except CheckpointError as error:
                 _log.warning("%s; this candidate is trained again from the start", error)
+                self._inherit(task, proposal)
+        else:
+            self._inherit(task, proposal)
         return task
+
+    def _inherit(self, task: TrainingTask, proposal: Proposal) -> None:
+        if proposal.parent is not None:
+            _, file = self._trained[proposal.parent.id]
+            task.inherit(load_state(self.run.folder / file))
 
     def expected_cost(self, proposal: Proposal) -> Cost:
         """See `Evaluator.expected_cost`."""
@@ -82,6 +97,12 @@ class ScratchEvaluator(Evaluator):
             raise ConfigError(
                 "evaluator=scratch trains whole networks; scores at the stages of a progressive "
                 "search need evaluator=shared"
+            )
+        if proposal.parent is not None and proposal.parent.id not in self._trained:
+            raise ConfigError(
+                f"Proposal.parent: there are no trained weights of architecture "
+                f"{proposal.parent.id}: a parent must have a score of this search, made with "
+                "Proposal(..., keep=True)"
             )
         return TrainingPlan(
             generator_steps=proposal.generator_steps or self._generator_steps,

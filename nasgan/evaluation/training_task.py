@@ -18,6 +18,7 @@ from nasgan.contracts import (
     SearchRun,
     SearchSpace,
     TrainerSettings,
+    inherit_fitting,
 )
 from nasgan.errors import ConfigError, TrainingDiverged, quoted
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
@@ -299,6 +300,14 @@ class TrainingTask(EvaluationTask):
         self.trainer.load_state_dict(state["trainer"])
         self.curve = list(state["curve"])
         self._load_breakdown(state["breakdown"])
+
+    def inherit(self, state: Mapping[str, Any]) -> None:
+        """Begin with what of another training's `training_state` fits; before the first step."""
+        trainer = self.trainer
+        for name in ("generator", "discriminator"):
+            inherit_fitting(getattr(trainer, name), state["trainer"][name])
+        # Averages follow the new values.
+        trainer.restart(trainer)
 
     def _breakdown_data(self) -> dict[str, Any] | None:
         return None if self._breakdown is None else asdict(self._breakdown)

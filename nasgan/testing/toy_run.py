@@ -126,12 +126,13 @@ class ToyEvaluator(Evaluator):
     def __init__(self, scores: ToyScores, *, shared: bool, trace: Trace, together: int = 1) -> None:
         # The toy stands for both kinds.
         self.needs_shared_weights = shared  # type: ignore[misc]
-        self.trains = not shared  # type: ignore[misc]
+        self.trains = self.inherits_weights = not shared  # type: ignore[misc]
         self.fidelity = "shared" if shared else "scratch"  # type: ignore[misc]
         self.scores = scores
         self.trace = trace
         self.together = together
         self.trained: dict[str, int] = {}
+        self.networks: set[str] = set()
 
     def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`."""
@@ -154,32 +155,39 @@ class ToyEvaluator(Evaluator):
             raise AssertionError(
                 f"generator_steps must be an int of at least 1, or None, got {quoted(steps)}"
             )
+        if proposal.parent is not None and proposal.parent.id not in self.networks:
+            raise AssertionError(
+                f"the parent {proposal.parent.id} has no trained networks: name one that was "
+                "scored with Proposal(..., keep=True) and has not failed"
+            )
         told = stage if self.needs_shared_weights else steps
         self.trace.events.append(("score", proposal.architecture.id, told))
         total = 0 if self.needs_shared_weights else steps or _DEFAULT_STEPS
         # The last stage is that of the full networks.
         growing = stage is not None and stage < self.run.space.num_stages - 1
-        return _ToyTask(self, proposal.architecture, total, stage if growing else None)
+        return _ToyTask(self, proposal, total, stage if growing else None)
 
     def state_dict(self) -> dict[str, Any]:
-        """Lengths of the trainings so far: a longer one continues a shorter one."""
-        return {"trained": dict(self.trained)}
+        """Lengths of the trainings so far (a longer one continues a shorter one), and parents."""
+        return {"trained": dict(self.trained), "networks": sorted(self.networks)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.trained = dict(state["trained"])
+        self.networks = set(state["networks"])
 
 
 class _ToyTask(EvaluationTask):
     def __init__(
         self,
         evaluator: ToyEvaluator,
-        architecture: Architecture,
+        proposal: Proposal,
         total: int,
         stage: int | None,
     ) -> None:
         self._evaluator = evaluator
-        self._architecture = architecture
+        self._proposal = proposal
+        self._architecture = architecture = proposal.architecture
         self._total = total
         self._stage = stage
         self._steps = min(evaluator.trained.get(architecture.id, 0), total)
@@ -212,7 +220,10 @@ class _ToyTask(EvaluationTask):
             cost=Cost(architectures=1, generator_steps=self._total),
             failure="the toy training diverged" if score is None else "",
             stage=self._stage,
+            parent=None if self._proposal.parent is None else self._proposal.parent.id,
         )
+        if score is not None and (self._proposal.keep or self._proposal.generator_steps):
+            evaluator.networks.add(self._architecture.id)
         evaluator.trace.completed.append(result)
         self._results = (result,)
 

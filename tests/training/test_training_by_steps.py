@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from nasgan.contracts import Budget, DrawnWeights, HalfWeights, Ledger, TrainingSteps
+from nasgan.data import ImageSet
 from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.factory import make_search_space
 from nasgan.randomness import numpy_generator
 from nasgan.training import SupernetTraining
 
@@ -188,3 +190,44 @@ def test_an_iteration_with_other_than_one_generator_step_is_refused(shared, vect
 
     with pytest.raises(ConfigError, match=f"exactly once; the strategy's did 1 and {updates}"):
         training.train_by(iteration, generator_steps=1)
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_the_steps_of_a_stage_give_the_trainers_result_at_that_stage(tiny, stage):
+    space = make_search_space(
+        "autogan",
+        image_size=16,
+        image_channels=1,
+        generator_channels=4,
+        discriminator_channels=4,
+        latent_dim=4,
+    )
+    pixels = torch.randint(256, (12, 1, 16, 16), generator=torch.Generator().manual_seed(0))
+    images = ImageSet("noise", pixels.to(torch.uint8))
+
+    def training():
+        cpu = torch.device("cpu")
+        return SupernetTraining(space, images, tiny(), ledger=Ledger(), seed=0, device=cpu)
+
+    def path():
+        rng = numpy_generator(0, "paths")
+        return lambda: space.sample(rng)
+
+    draw, sizes = path(), set()
+
+    def iteration(steps):
+        for critic_step in range(steps.n_critic):
+            now = space.one_hot(draw(), stage=stage)
+            (real,) = steps.real_images()
+            sizes.add(real.images.shape[-1])
+            steps.update_discriminator(steps.discriminator_loss(real, now))
+            if critic_step == 0:
+                steps.update_generator(steps.generator_loss(now))
+
+    by_steps, at_once = training(), training()
+    by_steps.train_by(iteration, generator_steps=2, stage=stage)
+    at_once.train(path(), generator_steps=2, stage=stage)
+    assert sizes == {space.stage_image_size(stage)}
+    for network in ("generator", "discriminator"):
+        found, expected = (t.state_dict()["trainer"][network] for t in (by_steps, at_once))
+        assert all(torch.equal(found[name], value) for name, value in expected.items())

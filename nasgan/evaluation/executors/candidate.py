@@ -69,6 +69,8 @@ class CandidateWorker:
         assert evaluator is not None
         proposal = Proposal.from_json(request["proposal"])
         architecture = proposal.architecture
+        if proposal.parent is not None:
+            evaluator.adopt(proposal.parent, request["kept_of_parent"])
         evaluator.adopt(architecture, request["kept"])
         task = begin_evaluation(evaluator, proposal)
         while (made := task.results) is None:

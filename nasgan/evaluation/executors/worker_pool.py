@@ -10,6 +10,7 @@ from typing import Any
 
 from nasgan.contracts import Cost, Evaluation, EvaluationPool, Evaluator, Ledger, Proposal
 from nasgan.errors import BudgetExhausted, ConfigError, NasganError
+from nasgan.evaluation.arrival import check_parent
 from nasgan.evaluation.executors.candidate import error_from
 from nasgan.evaluation.executors.crew import Crew, Message, Worker
 
@@ -110,6 +111,7 @@ class WorkerPool(EvaluationPool):
                 "workers cannot score with shared weights, which live in the search's own process: "
                 "use executor=in_process, or evaluator=scratch"
             )
+        check_parent(self._evaluator, proposal)
         expected = self._evaluator.expected_cost(proposal)
         self._check_budget(expected)
         self._jobs.append(_Job(proposal, expected))
@@ -136,12 +138,7 @@ class WorkerPool(EvaluationPool):
         for place in self._places:
             if place.is_ready and place.job is None and waiting:
                 place.job, place.since = waiting.pop(0), time.monotonic()
-                place.worker.ask(
-                    {
-                        "proposal": place.job.proposal.to_json(),
-                        "kept": self._evaluator.kept(place.job.proposal.architecture),
-                    }
-                )
+                place.worker.ask(self._request(place.job.proposal))
         starting = sum(not place.is_ready for place in self._places)
         wanted = min(len(waiting) - starting, self._crew.size - len(self._places))
         used = {place.worker.number for place in self._places}
@@ -149,6 +146,15 @@ class WorkerPool(EvaluationPool):
         for number in free[: max(0, wanted)]:
             # One by one: if the next cannot be started, `close` stops this one.
             self._places.append(_Place(self._crew.start(number)))
+
+    def _request(self, proposal: Proposal) -> Message:
+        """What a worker needs to know, of the parent too."""
+        parent = proposal.parent
+        return {
+            "proposal": proposal.to_json(),
+            "kept": self._evaluator.kept(proposal.architecture),
+            "kept_of_parent": {} if parent is None else self._evaluator.kept(parent),
+        }
 
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`.
@@ -241,6 +247,7 @@ class WorkerPool(EvaluationPool):
             cost=cost,
             failure=failure,
             stage=job.proposal.stage,
+            parent=None if job.proposal.parent is None else job.proposal.parent.id,
         )
 
     def _end_overdue(self) -> list[Evaluation]:
