@@ -2,50 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
+from nasgan.architecture import Architecture
 from nasgan.cli.compose import compose_run
 from nasgan.engine import LoadedRun, bind, load, run
-from nasgan.errors import NasganError
+from nasgan.errors import ConfigError, NasganError
+from nasgan.objects import is_plain, words_of
 
 __all__ = ["search", "train"]
 
+_OBJECTS = ("dataset", "evaluator", "logger", "search_space", "strategy")
 
-def search(*overrides: str, run_dir: str | Path | None = None) -> LoadedRun:
+
+def search(*overrides: str, run_dir: str | Path | None = None, **settings: Any) -> LoadedRun:
     """Run ``nasgan search OVERRIDES...``; resumes it, or just loads it if it is finished.
 
     Args:
-        overrides: as on the command line: ``"strategy=random"``, ``"seed=1"``.
+        overrides: as on the command line: ``"strategy=random"``, ``"trainer.n_critic=2"``.
         run_dir: the run's folder; by default the one that the command line would take.
+        settings: the same as arguments: ``seed=1``, ``budget={"architectures": 20}``. As
+            ``strategy``, ``search_space``, ``evaluator``, ``dataset`` (a `nasgan.data.Splits`) and
+            ``logger`` objects are taken, too: no package, entry point or YAML is needed. The record
+            then says what they are, and whether an installed package defines them; the same call
+            with the same code resumes. They are copied: the run changes none.
 
     Raises:
         NasganError: bad input, or the run failed; the message gives its reason.
     """
-    return _run("search", overrides, run_dir)
+    return _run("search", overrides, run_dir, settings)
 
 
 def train(
-    architecture: str | Path, *overrides: str, run_dir: str | Path | None = None
+    architecture: str | Path | Architecture | Sequence[Any],
+    *overrides: str,
+    run_dir: str | Path | None = None,
+    **settings: Any,
 ) -> LoadedRun:
     """Run ``nasgan train architecture=ARCHITECTURE OVERRIDES...``; see `search`.
 
     Args:
-        architecture: a registered name, or the path of an architecture file or of a run.
+        architecture: a registered name, the path of an architecture file or of a run, an
+            architecture, or (with a search space) an encoding.
         overrides: as on the command line.
         run_dir: as for `search`.
+        settings: as for `search`.
 
     Raises:
         NasganError: as `search`.
     """
-    # Quoted, so that Hydra takes any path as it is.
-    quoted = str(architecture).replace("\\", "\\\\").replace("'", "\\'")
-    return _run("train", [f"architecture='{quoted}'", *overrides], run_dir)
+    return _run("train", overrides, run_dir, {"architecture": architecture, **settings})
 
 
-def _run(verb: str, overrides: Sequence[str], run_dir: str | Path | None) -> LoadedRun:
-    config, folder = compose_run(verb, overrides)
-    outcome = run(bind(config), folder if run_dir is None else Path(run_dir).expanduser())
+def _run(
+    verb: str,
+    overrides: Sequence[str],
+    run_dir: str | Path | None,
+    settings: Mapping[str, Any],
+) -> LoadedRun:
+    objects = {name: deepcopy(value) for name, value in settings.items() if not is_plain(value)}
+    for name in objects.keys() - {*_OBJECTS, "architecture"}:
+        kind = type(objects[name]).__name__
+        raise ConfigError(
+            f"{name}= takes plain values, got a {kind}; objects are taken as {', '.join(_OBJECTS)}"
+        )
+    words = words_of({name: value for name, value in settings.items() if name not in objects})
+    config, folder = compose_run(verb, [*words, *overrides], objects)
+    outcome = run(bind(config, objects), folder if run_dir is None else Path(run_dir).expanduser())
     if outcome.status == "failed":
         raise NasganError(" ".join(outcome.summary_lines))
-    return load(outcome.run_dir)
+    return load(outcome.run_dir, search_space=objects.get("search_space"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from nasgan.cli.paths import refuse_empty_paths, settled_paths
 from nasgan.cli.resolvers import experiment_name, register_resolvers
 from nasgan.cli.schema import check_config, strip_foreign
 from nasgan.errors import ConfigError
+from nasgan.objects import described, label_of
 
 __all__ = [
     "VERSION_BASE",
@@ -57,13 +58,28 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return compose_run(verb, overrides)[0]
 
 
-def compose_run(verb: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Path]:
+def compose_run(
+    verb: str, overrides: Sequence[str] = (), objects: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], Path]:
     """`compose`, and the folder that the command line would give the run (``.`` if it has none).
+
+    Args:
+        verb: as for `compose`.
+        overrides: as for `compose`.
+        objects: by setting, what is given as it is, see `nasgan.objects`.
 
     Raises:
         ConfigError: as `compose`.
     """
-    return settle(verb, composed(verb, overrides))
+    whole = composed(verb, overrides)
+    with read_write(whole), open_dict(whole):
+        for name, given in (objects or {}).items():
+            node = described(given)
+            if name == "dataset":
+                node["suggested"] = whole.dataset.get("suggested")
+            whole[name] = node
+            whole.hydra.runtime.choices[name] = label_of(given)
+    return settle(verb, whole)
 
 
 def composed(verb: str, overrides: Sequence[str] = (), *, name: str | None = None) -> DictConfig:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from nasgan.cli.configs import options
 from nasgan.cli.paths import cannot_make, given_folder, is_architecture_file
 from nasgan.errors import RunDirectoryError
+from nasgan.objects import OBJECT
 from nasgan.run_settings import BESIDE_THE_RESULT, PLACES, nearby
 
 __all__ = ["experiment_name", "refused_folder", "register_resolvers", "run_folder", "sweep_name"]
@@ -106,7 +107,7 @@ def _stable_name(config: DictConfig, verb: str) -> str:
     choices = config.hydra.runtime.choices
     named = {"experiment", "dataset", "conditional"}
     if verb == "train":
-        label, is_complete = _architecture_label(config.architecture)
+        label, is_complete = _architecture_label(config.architecture, choices)
         parts = [label, choices.dataset]
         named |= {"architecture"} if is_complete else set()
     else:
@@ -121,8 +122,10 @@ def _stable_name(config: DictConfig, verb: str) -> str:
     return "-".join([*map(str, parts), *([tag] if tag else [])]) + f"/seed{config.seed}"
 
 
-def _architecture_label(architecture: Any) -> tuple[str, bool]:
+def _architecture_label(architecture: Any, choices: Any) -> tuple[str, bool]:
     """A name for folders, and whether it says all."""
+    if isinstance(architecture, DictConfig) and OBJECT in architecture:
+        return re.sub(r"[^A-Za-z0-9_-]+", "_", choices.architecture), True
     if isinstance(architecture, str) and _LABEL.fullmatch(architecture):
         return architecture, True
     if isinstance(architecture, str):
@@ -152,9 +155,21 @@ def _tag(overrides: list[str], named: set[str], config: DictConfig | None = None
         path = None if config is None else OmegaConf.select(config, key)
         is_file = key in PLACES or (key == "architecture" and is_architecture_file(path))
         kept[key] = nearby(path) if is_file and isinstance(path, str) else value
+    if config is not None:
+        kept |= _objects(config)
     if not kept:
         return ""
     return hashlib.sha256(json.dumps(sorted(kept.items())).encode("utf-8")).hexdigest()[:8]
+
+
+def _objects(config: DictConfig) -> dict[str, str]:
+    """What was given as an object, as text."""
+    nodes = {str(name): config._get_node(name) for name in config}
+    return {
+        name: json.dumps(OmegaConf.to_container(node, resolve=False), sort_keys=True)
+        for name, node in nodes.items()
+        if isinstance(node, DictConfig) and not node._is_none() and OBJECT in node
+    }
 
 
 def _groups(groups: tuple[str, ...], config: DictConfig) -> str:

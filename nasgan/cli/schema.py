@@ -12,6 +12,7 @@ from typing import Any, Literal
 from nasgan.binding import check_values
 from nasgan.errors import ConfigError
 from nasgan.metrics.table import objective_info
+from nasgan.objects import OBJECT
 
 __all__ = ["check_config", "settings_class", "strip_foreign"]
 
@@ -224,7 +225,8 @@ def check_config(verb: str, config: Mapping[str, Any]) -> None:
         ConfigError: naming the setting.
     """
     check_values(config, _SCHEMAS[verb])
-    own = {k: v for k, v in config.items() if not (isinstance(v, dict) and "_target_" in v)}
+    made = {"_target_", OBJECT}
+    own = {k: v for k, v in config.items() if not (isinstance(v, dict) and made & v.keys())}
     for part in ("dataset", "search_space", "metrics"):
         own.pop(part, None)
     _check_least(own, "")

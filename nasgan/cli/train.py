@@ -19,5 +19,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _train(config: dict[str, Any]) -> Bound:
     from nasgan.engine import bind, run
+    from nasgan.factory import load_architecture
 
-    return partial(run, bind(config))
+    parts = bind(config)
+    if isinstance(config["architecture"], str):
+        load_architecture(config["architecture"])  # a name that is misspelt leaves no folder
+    return partial(run, parts)

@@ -123,11 +123,12 @@ class LoadedRun:
 
 
 @plugins_named()
-def load(run_dir: str | Path) -> LoadedRun:
+def load(run_dir: str | Path, *, search_space: SearchSpace | None = None) -> LoadedRun:
     """Load a finished run.
 
     Args:
         run_dir: the run's folder.
+        search_space: rebuilds the networks, of a run whose space was given as an object.
 
     Raises:
         RunDirectoryError: not a run's folder, or the run has no result (yet).
@@ -143,7 +144,10 @@ def load(run_dir: str | Path) -> LoadedRun:
     if record.architecture is None:
         raise RunDirectoryError(f"{run_dir}: this run failed without a result: {record.failure}")
     architecture = Architecture.from_json(record.architecture, source=str(directory.record_file))
-    space = make_search_space(record.search_space, **record.space_settings)
+    if search_space is None:
+        space = make_search_space(record.search_space, **record.space_settings)
+    else:
+        space = search_space.with_settings(**record.space_settings)
     if not _has_networks(record):
         return LoadedRun(record, space, None, directory.path)
     generator = space.build_generator(architecture).eval().requires_grad_(False)

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeAlias
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
-from nasgan.data import ImageSet
 from nasgan.engine.device import prepared_torch
 from nasgan.engine.export import (
     average_random,
@@ -42,9 +41,6 @@ from nasgan.engine.workbench import (
     TrainingParts,
     Workbench,
     bind,
-    find_architecture,
-    load_splits,
-    make_space,
     open_workbench,
 )
 from nasgan.engine.workers import WORKER_BUILDER
@@ -56,6 +52,7 @@ from nasgan.errors import (
 )
 from nasgan.evaluation import Run
 from nasgan.evaluation.executors import WorkOrder
+from nasgan.objects import not_installed
 from nasgan.registry import ARCHITECTURES, plugins, plugins_named
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.folder import new_folder
@@ -205,9 +202,11 @@ class _Run:
         identity = RunIdentity.of(self.directory.identity)
         run_log.info("%s", what_runs(self.kind, identity.run_id, self.config["seed"]))
         logger = self.parts.logger
-        splits = load_splits(self.config["dataset"])
+        for name, kind in not_installed(self.config).items():
+            tell(view, f"{name}: {kind} is no installed plugin; the record holds its code's digest")
+        splits = self.parts.load_data()
         # Impossible networks are refused before the metrics' reference is computed.
-        space, given = self._space_and_architecture(splits.train)
+        space, given = self.parts.space_for(splits.train)
         identity.hold({**content_of_images(splits), "architecture": given.id if given else None})
         features = self.config["metrics"]["features"]["name"]
         tell(
@@ -262,11 +261,6 @@ class _Run:
             lines = [f"The run failed: {record.failure}", f"record  {self.directory.record_file}"]
             return Outcome("failed", self.directory.path, lines, record.failure)
         return Outcome("completed", self.directory.path, result_lines(record, self.directory))
-
-    def _space_and_architecture(self, images: ImageSet) -> tuple[SearchSpace, Architecture | None]:
-        if self.kind == "train":
-            return find_architecture(self.config, images)
-        return make_space(self.config, images), None
 
     def _make_job(
         self, bench: Workbench, space: SearchSpace, given: Architecture | None

@@ -106,6 +106,7 @@ class Parts:
         objective: the metric that decides.
         checkpoint: when they are made.
         logger: where numbers and images go beside the run's folder.
+        objects: what was given as it is, by the setting in whose place it stands.
     """
 
     config: Mapping[str, Any]
@@ -115,6 +116,25 @@ class Parts:
     objective: Objective
     checkpoint: CheckpointSettings
     logger: RunLogger
+    objects: Mapping[str, Any]
+
+    def load_data(self) -> Splits:
+        """See `load_splits`."""
+        return self.objects.get("dataset") or load_splits(self.config["dataset"])
+
+    def space_for(self, images: ImageSet) -> tuple[SearchSpace, Architecture | None]:
+        """The search space for ``images``, and the architecture if one is to be trained.
+
+        Raises:
+            ConfigError: they do not go together.
+        """
+        space = self.objects.get("search_space")
+        if space is not None:
+            _check_fit(space, images, is_conditional=self.config["conditional"])
+        if "architecture" in self.config:
+            wanted = self.objects.get("architecture", self.config["architecture"])
+            return find_architecture(self.config, images, wanted, space)
+        return space or make_space(self.config, images), None
 
     def settled(self, begun: Mapping[str, Any] | None = None) -> Self:
         """With what they leave to the device decided; see `nasgan.engine.device.settled`."""
@@ -154,24 +174,31 @@ class TrainingParts(Parts):
 
 
 @plugins_named()
-def bind(config: Mapping[str, Any]) -> SearchParts | TrainingParts:
+def bind(
+    config: Mapping[str, Any], objects: Mapping[str, Any] | None = None
+) -> SearchParts | TrainingParts:
     """The parts of a search, or of a training, before data are read or anything is computed.
 
     Args:
         config: the resolved configuration of ``nasgan search`` or ``nasgan train``.
+        objects: by setting, what is taken as it is: its node in ``config`` says what it is.
 
     Raises:
         ConfigError: an unknown name, a wrong type or value; the message names the key.
         PluginError: a plugin that is named cannot be loaded.
     """
-    common = bind_common(config)
+    given = objects or {}
+    common = bind_common(config, given)
     if "strategy" not in config:
-        return TrainingParts(**vars(common), plan=_plan(config))
-    strategy = build_node(config["strategy"], where="strategy", base=SearchStrategy)
-    evaluator = make_evaluator(config)
+        return TrainingParts(**vars(common), plan=_plan(config, given))
+    strategy = _given(given, "strategy", SearchStrategy) or build_node(
+        config["strategy"], where="strategy", base=SearchStrategy
+    )
+    evaluator = _given(given, "evaluator", Evaluator) or make_evaluator(config)
     check_objectives(strategy, search_objective(evaluator, common.objective))
     budget = build_node(config["budget"], where="budget", base=Budget)
     executor = _executor(config, strategy, evaluator)
+    _check_workers(executor, given)
     check_values(config["final"], FinalSettings, where="final")
     final = FinalSettings(**config["final"])
     return SearchParts(
@@ -184,11 +211,10 @@ def bind(config: Mapping[str, Any]) -> SearchParts | TrainingParts:
     )
 
 
-def _plan(config: Mapping[str, Any]) -> TrainingPlan:
-    wanted = config["architecture"]
-    if isinstance(wanted, str):
-        load_architecture(wanted)
-    elif "_target_" not in config["search_space"]:
+def _plan(config: Mapping[str, Any], objects: Mapping[str, Any]) -> TrainingPlan:
+    has_space = "_target_" in config["search_space"] or "search_space" in objects
+    names_its_space = isinstance(config["architecture"], str) or "architecture" in objects
+    if not has_space and not names_its_space:
         raise ConfigError(
             "architecture: an encoding needs the space it belongs to; add search_space=NAME"
         )
@@ -196,7 +222,7 @@ def _plan(config: Mapping[str, Any]) -> TrainingPlan:
     return TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final")
 
 
-def bind_common(config: Mapping[str, Any]) -> Parts:
+def bind_common(config: Mapping[str, Any], objects: Mapping[str, Any] | None = None) -> Parts:
     """What every kind of training has, a worker's too; see `bind`."""
     seed = config["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
@@ -206,7 +232,9 @@ def bind_common(config: Mapping[str, Any]) -> Parts:
     threads = config["threads"]
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads must be at least 1 or null, got {quoted(threads)}")
-    check_node(config["dataset"], where="dataset", base=Splits, ignore=_NOT_OF_THE_LOADER)
+    given = objects or {}
+    if _given(given, "dataset", Splits) is None:
+        check_node(config["dataset"], where="dataset", base=Splits, ignore=_NOT_OF_THE_LOADER)
     trainer = build_node(config["trainer"], where="trainer", base=TrainerSettings)
     metrics = build_node(config["metrics"], where="metrics", base=MetricSettings)
     objective = _objective(config, metrics)
@@ -214,10 +242,43 @@ def bind_common(config: Mapping[str, Any]) -> Parts:
         raise ConfigError(f"objective={config['objective']}: a training has one objective")
     check_values(config["checkpoint"], CheckpointSettings, where="checkpoint")
     checkpoint = CheckpointSettings(**config["checkpoint"])
-    logger = make_logger(config)
+    own = _given(given, "logger", RunLogger)
+    logger = make_logger(config) if own is None else SafeLogger(own)
     device = choose_device(config["device"])
-    _check_space(config["search_space"])
-    return Parts(config, device, trainer, metrics, objective, checkpoint, logger)
+    if _given(given, "search_space", SearchSpace) is None:
+        _check_space(config["search_space"])
+    return Parts(config, device, trainer, metrics, objective, checkpoint, logger, given)
+
+
+def _given(objects: Mapping[str, Any], name: str, base: type) -> Any:
+    """What was given for the setting ``name``."""
+    given = objects.get(name)
+    if given is not None and not isinstance(given, base):
+        hint = "; give an instance, not the class" if isinstance(given, type) else ""
+        raise ConfigError(f"{name}= takes a {base.__name__}, got {quoted(given)}{hint}")
+    return given
+
+
+def _check_workers(executor: Executor, objects: Mapping[str, Any]) -> None:
+    kept = [name for name in ("search_space", "evaluator", "dataset") if name in objects]
+    if kept and not executor.in_process:
+        raise ConfigError(
+            f"executor: {type(executor).__name__} starts workers, which make {' and '.join(kept)} "
+            "by the names in the configuration, not from objects. Use executor=in_process, or a "
+            "package that registers them (nasgan new)"
+        )
+
+
+def _check_fit(space: SearchSpace, images: ImageSet, *, is_conditional: bool) -> None:
+    wanted = {"image_size": images.image_size, "image_channels": images.image_channels}
+    wanted["num_classes"] = images.num_classes if is_conditional else 0
+    for name, value in wanted.items():
+        own = getattr(space.network, name)
+        if own != value:
+            raise ConfigError(
+                f"search_space: the {type(space).__name__} given has {name}={own}, and for "
+                f"{images.name} it has to be {value}: make it with {name}={value}"
+            )
 
 
 def _check_space(node: Mapping[str, Any]) -> None:
@@ -366,19 +427,29 @@ def make_space(
 
 
 def find_architecture(
-    config: Mapping[str, Any], images: ImageSet
+    config: Mapping[str, Any],
+    images: ImageSet,
+    wanted: Any = None,
+    space: SearchSpace | None = None,
 ) -> tuple[SearchSpace, Architecture]:
     """The architecture that a training is asked for, and its space.
+
+    Args:
+        config: the configuration.
+        images: give the size and the channels.
+        wanted: what the configuration's ``architecture`` is, if it is not that.
+        space: the same of its ``search_space``.
 
     Raises:
         ConfigError: no such architecture, or the space named is another.
     """
-    wanted = config["architecture"]
+    if wanted is None:
+        wanted = config["architecture"]
     if isinstance(wanted, str):
-        architecture = load_architecture(wanted)
-        space = make_space(config, images, architecture)
-        return space, space.architecture(architecture)
-    space = make_space(config, images)
+        wanted = load_architecture(wanted)
+    if space is None:
+        known = wanted if isinstance(wanted, Architecture) else None
+        space = make_space(config, images, known)
     return space, space.architecture(wanted)
 
 

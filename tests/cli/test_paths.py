@@ -231,7 +231,7 @@ def test_warnings_of_libraries_go_to_the_log_and_not_to_the_terminal(
         warnings.warn("this will be gone in version 9", FutureWarning, stacklevel=1)
         return load_splits(node)
 
-    monkeypatch.setattr("nasgan.engine.launch.load_splits", load)
+    monkeypatch.setattr("nasgan.engine.workbench.load_splits", load)
     before = warnings.showwarning
     monkeypatch.chdir(tmp_path)
     assert main([*DCGAN, "run_dir=run"]) == 0

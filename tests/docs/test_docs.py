@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -57,11 +58,24 @@ def nav() -> list[str]:
 
 
 def written_pages() -> list[str]:
-    return sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    pages = (path for path in DOCS.rglob("*") if path.suffix in (".md", ".ipynb"))
+    return sorted(path.relative_to(DOCS).as_posix() for path in pages)
 
 
 def test_the_navigation_has_every_page_once_and_no_other(generated: Mapping[str, str]) -> None:
     assert sorted(nav()) == sorted([*written_pages(), *generated])
+
+
+def test_notebooks_are_run_when_the_site_is_built() -> None:
+    plugins = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["plugins"]
+    [settings] = [item["mkdocs-jupyter"] for item in plugins if "mkdocs-jupyter" in item]
+    assert settings.pop("include") == ["notebooks/*.ipynb"]
+    assert settings == {"execute": True, "cache": False, "allow_errors": False}
+    for path in DOCS.rglob("*.ipynb"):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        assert not any(cell.get("outputs") for cell in cells), (
+            f"{path} holds an earlier run's output"
+        )
 
 
 @pytest.mark.parametrize("page", written_pages())

@@ -69,7 +69,7 @@ def set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
             "sample": lambda: sample_run(config),
         }
         with monkeypatch.context() as patch:
-            for module in ("launch", "tabulate"):
+            for module in ("workbench", "tabulate"):
                 patch.setattr(f"nasgan.engine.{module}.load_splits", stop)
             patch.setattr(nn.Module, "to", stop)
             with pytest.raises(Stopped):
