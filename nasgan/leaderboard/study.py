@@ -19,7 +19,7 @@ from nasgan.runs.history import HISTORY_FILE, read_history
 from nasgan.runs.record import RECORD_FILE, RunRecord
 from nasgan.runs.status import STATUS_FILE, Status
 
-__all__ = ["Study", "find_records", "iter_record_files"]
+__all__ = ["Study", "find_records"]
 
 # What tells the rows of a run apart in all frames but `Study.runs`.
 _IDENTITY = ("run_id", "strategy", "search_space", "num_classes", "dataset", "protocol", "seed")

@@ -16,12 +16,16 @@ from typing import Any
 from nasgan import atomic
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.selection import select_runs, selection_of
 from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.summaries import Problem, RunSummary
-from nasgan.publishing.bundle_texts import checklist_text, readme_text
+from nasgan.leaderboard.tables import escape_markdown, markdown_code
 from nasgan.publishing.faults import record_faults
 from nasgan.reading import digest_of, open_file, read_json
+from nasgan.report.chapters import collect
+from nasgan.report.checklist import checklist
+from nasgan.report.page import build_report
 from nasgan.run_settings import with_places
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RECORD_FILE, RunRecord
@@ -55,6 +59,9 @@ _GRID = Path("samples", "final.png")
 _WORDS = re.compile(r"[^\s'\"`()\[\]<>,:;=]+")
 # Where a run was kept: no part of its hash, and nobody else's business.
 _PLACES: Mapping[str, Any] = {"output_root": "outputs", "run_dir": None}
+
+
+_BOXES = {"yes": "[x]", "partly": "[~]", "no": "[ ]"}
 
 
 @dataclass(frozen=True)
@@ -210,8 +217,6 @@ def _write_results(
     staging: Path, board: Leaderboard, title: str, listed: Sequence[Mapping[str, str]]
 ) -> Leaderboard:
     """Make tables, report and texts of the runs in the bundle; the leaderboard of these."""
-    from nasgan.report.page import build_report
-
     runs = staging / RUNS_FOLDER
     records, _ = find_records([runs])
     board = build_leaderboard(
@@ -226,8 +231,8 @@ def _write_results(
     for text in {str(staging), escape(str(staging))}:
         page = page.replace(f"{text}/", "")
     atomic.write_text(staging / "report.html", page)
-    atomic.write_text(staging / "CHECKLIST.md", checklist_text(runs, board))
-    atomic.write_text(staging / "README.md", readme_text(board, title, len(listed)))
+    atomic.write_text(staging / "CHECKLIST.md", _checklist_text(runs, board))
+    atomic.write_text(staging / "README.md", _readme_text(board, title, len(listed)))
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -240,6 +245,67 @@ def _write_results(
     }
     atomic.write_json(staging / BUNDLE_FILE, manifest)
     return board
+
+
+def _checklist_text(runs: Path, board: Leaderboard) -> str:
+    """The checklist of Lindauer and Hutter (2020), ticked from the records below ``runs``."""
+    collection = collect([runs], protocol=board.protocol, rank_by=board.ranked_by)
+    lines = [
+        f"- {_BOXES[item.state]} **{escape_markdown(item.title)}**: "
+        f"{escape_markdown(item.evidence)}"
+        for chapter in collection.chapters
+        for item in checklist(chapter)
+    ]
+    return "\n".join(
+        [
+            "# Best practices for research on neural architecture search",
+            "",
+            "After Lindauer and Hutter (JMLR 21, 2020), ticked from the records: [x] they show it, "
+            "[~] in part, [ ] they do not.",
+            "",
+            *lines,
+            "",
+        ]
+    )
+
+
+def _readme_text(board: Leaderboard, title: str, num_runs: int) -> str:
+    """The bundle's README."""
+    files = [
+        ("leaderboard.csv", "a line for each setting, over its seeds; also as .md and .json"),
+        ("report.html", "tables, curves, images and architectures; opens offline in any browser"),
+        ("CHECKLIST.md", "which best practices the records show"),
+        ("runs/", "of every run its record, configuration, history and sample grid"),
+        ("bundle.json", "protocol, filters and the list of runs"),
+        ("SHA256SUMS", "checksums of all files: `sha256sum --check SHA256SUMS`"),
+    ]
+    if board.comparison is not None:
+        files.insert(1, ("leaderboard-ranks.csv", "average ranks over tasks, with their tests"))
+    tasks = list(dict.fromkeys(str(Task.of(row)) for row in board.rows))
+    return "\n".join(
+        [
+            f"# {escape_markdown(title or 'Results of nasgan')}",
+            "",
+            f"{num_runs} runs in {len(board.rows)} rows, scored under "
+            f"{markdown_code(board.protocol)} and ranked by {board.ranked_by} within each task:",
+            "",
+            *(f"- {escape_markdown(task)}" for task in tasks),
+            "",
+            "## Verify",
+            "",
+            "    nasgan leaderboard verify .",
+            "",
+            "checks every file against its checksum, recomputes the tables from the records and "
+            "names each cell that differs.",
+            "",
+            "## Files",
+            "",
+            "| file | what |",
+            "|---|---|",
+            *(f"| `{name}` | {what} |" for name, what in files),
+            "",
+        ]
+    )
 
 
 def _write_checksums(folder: Path) -> str:

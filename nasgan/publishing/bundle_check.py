@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from nasgan.publishing.bundle import (
     TABLE_FILES,
     read_manifest,
 )
-from nasgan.publishing.bundle_texts import line_differences, odd_sentences
 from nasgan.publishing.faults import record_faults
 from nasgan.publishing.table_file import read_table
 from nasgan.publishing.verification import Verification, compare_table, need_metric
@@ -47,6 +47,9 @@ class _Manifest(OpenPart):
 
 # Without these there would be nothing to compare the records with.
 _NEEDED = (BUNDLE_FILE, *TABLE_FILES)
+# A plain sentence: it begins as text at the margin, and holds no part of a table and no HTML.
+_SENTENCE = re.compile(r"[^\W\d_][^|<]*")
+_SHOWN = 100
 _CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
@@ -213,10 +216,10 @@ def _text_differences(folder: Path, board: Leaderboard, remarks: list[str]) -> I
             continue
         found = read_text(path, errors="replace")
         is_markdown = path.suffix == ".md"
-        for change in line_differences(found, wanted, is_markdown=is_markdown):
+        for change in _line_differences(found, wanted, is_markdown=is_markdown):
             yield f"{name}: {change}"
         if is_markdown:
-            remarks += [f"{name}: {odd}" for odd in odd_sentences(found, wanted)]
+            remarks += [f"{name}: {odd}" for odd in _odd_sentences(found, wanted)]
 
 
 def _config_differences(folder: Path, records: list[RunSummary]) -> Iterator[str]:
@@ -232,3 +235,46 @@ def _config_differences(folder: Path, records: list[RunSummary]) -> Iterator[str
         if found != RunRecord.read(run.path).config:
             name = path.relative_to(folder).as_posix()
             yield f"{name}: is not the configuration in the record"
+
+
+def _line_differences(found: str, wanted: str, *, is_markdown: bool) -> Iterator[str]:
+    """Where a text says other data than ``wanted``, however its lines end."""
+    # A bundle has to verify for as long as it is kept, and later versions of nasgan may put the
+    # sentences of a Markdown page in other words: these are told (`_odd_sentences`). All else is
+    # held to the letter, blank lines included, so nothing is slipped in, hidden or taken apart.
+    own, right = (_data_lines(text) if is_markdown else _numbered(text) for text in (found, wanted))
+    odd = [
+        line[0] if line else 0
+        for line, other in zip_longest(own, right)
+        if line is None or other is None or line[1] != other[1]
+    ]
+    if odd and not odd[0]:
+        yield f"it ends too early: {len(own)} lines of data, {len(right)} of the records"
+    elif odd:
+        more = f", nor are {len(odd) - 1} more" if len(odd) > 1 else ""
+        yield f"line {odd[0]} is not what the records give{more}"
+
+
+def _odd_sentences(found: str, wanted: str) -> Iterator[str]:
+    """Sentences of a Markdown page that are only in ``found``, or only in ``wanted``."""
+    own, right = ([line for _, line in _numbered(text)] for text in (found, wanted))
+    for number, line in _numbered(found):
+        if _SENTENCE.fullmatch(line) and line not in right:
+            yield f"line {number} is no sentence of this nasgan: {line[:_SHOWN]!r}"
+    for line in right:
+        if _SENTENCE.fullmatch(line) and line not in own:
+            yield f"lacks the sentence {line[:_SHOWN]!r}"
+
+
+def _numbered(text: str) -> list[tuple[int, str]]:
+    return list(enumerate(text.splitlines(), start=1))
+
+
+def _data_lines(text: str) -> list[tuple[int, str]]:
+    """The lines without sentences; of blank lines in a row, one."""
+    lines: list[tuple[int, str]] = []
+    for number, line in _numbered(text):
+        kept = "" if _SENTENCE.fullmatch(line) else line
+        if kept or (lines and lines[-1][1]):
+            lines.append((number, kept))
+    return lines[:-1] if lines and not lines[-1][1] else lines

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nasgan.leaderboard.rows import MIN_SEEDS
-from nasgan.report.collect import Chapter, Run
+from nasgan.report.chapters import Chapter, Run
 from nasgan.report.labels import duration, short_commit
 from nasgan.run_settings import without_places
 from nasgan.runs.environment import packages_named
 
-__all__ = ["Item", "State", "checklist"]
+__all__ = ["Item", "checklist"]
 
 State = Literal["yes", "partly", "no"]
 

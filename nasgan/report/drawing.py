@@ -11,8 +11,7 @@ from markupsafe import Markup
 from nasgan.architecture import Architecture
 from nasgan.errors import ArchitectureError
 from nasgan.graph import Graph, graph_of_choices
-from nasgan.report.lanes import Box
-from nasgan.report.layout import Route, place
+from nasgan.report.layout import Box, Route, place
 from nasgan.report.svg import line_path, number, picture, tag, text
 from nasgan.runs.record import RunRecord
 

@@ -1,27 +1,29 @@
-"""The charts of a chapter: scores over seeds, quality against size and cost."""
+"""The charts of a chapter: scores over seeds, quality against size and cost, proxies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, metric_names
 from nasgan.metrics.table import METRICS, SIZES
-from nasgan.report.charts import Point, Reference, scatter_chart
-from nasgan.report.collect import Chapter, LabelledRow, Run
-from nasgan.report.labels import ARROWS, axis_label, direction_of, is_spread, metric_label
-from nasgan.report.palette import (
-    NEUTRAL,
-    Style,
-    key_line,
-    key_shape,
-    styles_of,
+from nasgan.pareto import first_front
+from nasgan.report.chapters import Chapter, LabelledRow, Run
+from nasgan.report.charts import Point, Reference, Strip, scatter_chart, strip_chart
+from nasgan.report.labels import (
+    ARROWS,
+    axis_label,
+    direction_of,
+    fidelity_words,
+    is_spread,
+    metric_label,
 )
-from nasgan.report.pareto import pareto_front
 from nasgan.report.scales import shown
-from nasgan.report.strips import Strip, strip_chart
+from nasgan.report.svg import NEUTRAL, Style, key_line, key_shape, styles_of
 from nasgan.report.views import Cell, Figure, Key, Tab, Table
+from nasgan.runs.proxy import LEAST_CORRELATED
 
 __all__ = [
     "bound_images",
@@ -29,6 +31,8 @@ __all__ = [
     "bounds",
     "direction",
     "line_keys",
+    "pareto_front",
+    "proxy_figures",
     "searched_label",
     "seed_tabs",
     "series_styles",
@@ -271,3 +275,114 @@ def _tradeoff(
             frozenset({1, 2}),
         ),
     )
+
+
+def pareto_front(
+    points: Iterable[tuple[float, float]], *, smaller_is_better: bool
+) -> list[tuple[float, float]]:
+    """The points ``(cost, score)`` that no other beats in both, by ascending cost.
+
+    Args:
+        points: the less of the first, the better; the second as the next argument says.
+        smaller_is_better: the direction of the second.
+    """
+    sign = -1.0 if smaller_is_better else 1.0
+    distinct = sorted(set(points))
+    return [distinct[i] for i in first_front([(-cost, sign * score) for cost, score in distinct])]
+
+
+_COEFFICIENTS = {"spearman": "Spearman", "kendall": "Kendall"}
+
+
+def proxy_figures(chapter: Chapter, styles: Mapping[str, Style]) -> list[Figure]:
+    """The score in the search against the score after retraining, for rows that have both."""
+    figures = []
+    for row in chapter.search_rows:
+        found = [
+            (run, run.record.proxy_correlation)
+            for run in row.runs
+            if run.record.proxy_correlation is not None
+        ]
+        if found:
+            figures.append(_proxy_figure(chapter, row, found, styles[row.series]))
+    return figures
+
+
+def _proxy_figure(
+    chapter: Chapter,
+    row: LabelledRow,
+    found: Sequence[tuple[Run, Mapping[str, Any]]],
+    style: Style,
+) -> Figure:
+    first = found[0][1]
+    name = metric_label(first["metric"], chapter.protocol)
+    searched = first.get("search_metric", name)
+    points = [
+        Point(
+            point["search"],
+            point["final"],
+            style,
+            f"{point['architecture']}, seed {run.summary.seed}: "
+            f"{shown(point['search'], 4)} in the search, {shown(point['final'], 4)} retrained",
+        )
+        for run, proxy in found
+        for point in proxy["points"]
+    ]
+    words = _in_words([proxy for _, proxy in found])
+    how = fidelity_words(first["fidelity"])
+    return Figure(
+        row.label,
+        scatter_chart(
+            points,
+            x_label=f"{searched} in the search, {how}" if how else f"{searched} in the search",
+            y_label=f"{name}, retrained",
+            label=f"{searched} in the search against {name} after retraining, {row.label}: {words}",
+        ),
+        note=words,
+        table=Table(
+            f"Rank correlation of {row.label}",
+            ("Run", *_COEFFICIENTS.values(), "Architectures"),
+            [
+                [
+                    Cell(f"seed {run.summary.seed}", run.summary.seed),
+                    *(_coefficient(proxy[key]) for key in _COEFFICIENTS),
+                    Cell(str(proxy["n"]), proxy["n"]),
+                ]
+                for run, proxy in found
+            ],
+            frozenset({1, 2, 3}),
+        ),
+    )
+
+
+def _in_words(proxies: Sequence[Mapping[str, Any]]) -> str:
+    """The mean of each coefficient over the seeds that have one."""
+    known = [proxy for proxy in proxies if any(proxy[key] is not None for key in _COEFFICIENTS)]
+    if not known:
+        most = max(proxy["n"] for proxy in proxies)
+        if most < LEAST_CORRELATED:
+            return f"too few for a rank correlation: {_sizes(proxies)}"
+        return f"no rank correlation, as all scores of a side are equal; {_sizes(proxies)}"
+    parts = []
+    for key, name in _COEFFICIENTS.items():
+        values = [proxy[key] for proxy in known if proxy[key] is not None]
+        parts.append(f"{name} {_signed(fmean(values))}" if values else f"{name} unknown")
+    over = f"; mean over {len(known)} seeds of" if len(known) > 1 else ";"
+    words = f"{', '.join(parts)}{over} {_sizes(known)}"
+    without = len(proxies) - len(known)
+    others = f"{without} other seed{'s' if without > 1 else ''}"
+    return f"{words}; none for {others}" if without else words
+
+
+def _sizes(proxies: Sequence[Mapping[str, Any]]) -> str:
+    sizes = sorted({proxy["n"] for proxy in proxies})
+    number = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    return f"{number} architectures{' each' if len(proxies) > 1 else ''}"
+
+
+def _coefficient(value: float | None) -> Cell:
+    return Cell("") if value is None else Cell(_signed(value), value)
+
+
+def _signed(value: float) -> str:
+    return f"{value:.3f}".replace("-", "\u2212")

@@ -9,7 +9,7 @@ from itertools import combinations, groupby, pairwise
 
 from nasgan.graph import Edge
 
-__all__ = ["Grid", "Slot"]
+__all__ = ["Grid"]
 
 _GAP_X = 12.0
 _PASSING = 4.0

@@ -1,4 +1,4 @@
-"""Which options a search preferred in its course: learned probabilities, or what it sampled."""
+"""Which options a search preferred in its course, and the small pictures that show it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from nasgan.report.histories import RunHistory
+from markupsafe import Markup
 
-__all__ = ["OptionCourse", "course_of", "mean_course"]
+from nasgan.report.chapters import Chapter
+from nasgan.report.histories import RunHistory
+from nasgan.report.svg import COLOURS, line_path, picture, tag
+
+__all__ = ["OptionFigure", "course_of", "mean_course", "option_figures"]
 
 _PLACES = 24
 _LEAST_SAMPLES = 16
@@ -163,3 +167,155 @@ def _frequencies(values: Sequence[str], options: Sequence[str]) -> tuple[float, 
     counts = Counter(values)
     total = sum(counts[option] for option in options)
     return tuple(counts[option] / total for option in options) if total else None
+
+
+_MOST_DECISIONS = 100
+
+
+@dataclass(frozen=True)
+class OptionPanel:
+    """One decision.
+
+    Attributes:
+        name: of the decision.
+        picture: the shares of its options.
+    """
+
+    name: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class OptionGroup:
+    """The decisions that have the same options.
+
+    Attributes:
+        keys: ``(name, class of the style sheet)`` of each option.
+        panels: the decisions.
+    """
+
+    keys: Sequence[tuple[str, str]]
+    panels: Sequence[OptionPanel]
+
+
+@dataclass(frozen=True)
+class OptionFigure:
+    """The decisions of a row over the course of its searches.
+
+    Attributes:
+        title: the row's name.
+        kind: what the shares are.
+        groups: the decisions by their options.
+        note: what is left out.
+    """
+
+    title: str
+    kind: str
+    groups: Sequence[OptionGroup]
+    note: str = ""
+
+
+def option_figures(chapter: Chapter) -> list[OptionFigure]:
+    """For each searched row of which enough is known, the mean over its seeds."""
+    figures = []
+    for row in chapter.search_rows:
+        courses = [
+            course
+            for run in row.runs
+            if run.history is not None
+            and (course := course_of(run.history, run.record.decisions)) is not None
+        ]
+        mean = mean_course(courses)
+        if mean is not None:
+            figures.append(_option_figure(row.label, mean, len(courses)))
+    return figures
+
+
+def _option_figure(title: str, course: OptionCourse, runs: int) -> OptionFigure:
+    decisions = list(course.shares)[:_MOST_DECISIONS]
+    panels: dict[tuple[str, ...], list[OptionPanel]] = {}
+    for decision in decisions:
+        panel = _panel(decision, course)
+        if panel is not None:
+            panels.setdefault(course.options[decision], []).append(panel)
+    groups = [
+        OptionGroup([(name, option_colour(k)) for k, name in enumerate(options)], found)
+        for options, found in panels.items()
+    ]
+    kind = "probabilities" if course.is_learned else "how often each was scored"
+    over = f", mean over {runs} seeds" if runs > 1 else ""
+    rest = len(course.shares) - len(decisions)
+    note = f"{rest} more decisions are not shown" if rest else ""
+    return OptionFigure(title, kind + over, groups, note)
+
+
+def _panel(decision: str, course: OptionCourse) -> OptionPanel | None:
+    options = course.options[decision]
+    known = [
+        (place, row)
+        for place, row in zip(course.places, course.shares[decision], strict=True)
+        if row is not None
+    ]
+    if not known:
+        return None
+    first, last = known[0][1], known[-1][1]
+    leading = sorted(zip(last, options, strict=True), reverse=True)[:3]
+    words = ", ".join(f"{option} {share:.0%}" for share, option in leading if share > 0)
+    picture = stack_chart(
+        [place for place, _ in known],
+        [row for _, row in known],
+        [option_colour(k) for k in range(len(options))],
+        label=f"{decision}: {words} at the end",
+        tips=[
+            f"{option}: {start:.0%} at first, {end:.0%} at the end"
+            for option, start, end in zip(options, first, last, strict=True)
+        ],
+    )
+    return OptionPanel(decision, picture)
+
+
+_WIDTH, _HEIGHT = 150.0, 64.0
+
+OPTION_COLOURS = COLOURS + 4
+
+
+def option_colour(index: int) -> str:
+    """The class of the style sheet for the ``index``-th option."""
+    return f"o{index % OPTION_COLOURS}"
+
+
+def stack_chart(
+    places: Sequence[float],
+    shares: Sequence[Sequence[float]],
+    colours: Sequence[str],
+    *,
+    label: str,
+    tips: Sequence[str],
+) -> Markup:
+    """Areas stacked to 1; the last share is held to the end.
+
+    Args:
+        places: ascending, from 0 (the start) to 1 (the end); where the shares are known.
+        shares: for each place the share of each option; they add up to 1.
+        colours: a class for each option.
+        label: the chart in words, for those who do not see it.
+        tips: for each option what is told when its area is pointed at.
+    """
+    xs = [_WIDTH * place for place in places]
+    if xs[-1] < _WIDTH:
+        xs, shares = [*xs, _WIDTH], [*shares, shares[-1]]
+    tops = [0.0] * len(xs)
+    borders = []
+    for k in range(len(colours)):
+        tops = [top + row[k] for top, row in zip(tops, shares, strict=True)]
+        borders.append(list(tops))
+    parts = []
+    # From the top one down: each area covers the lower part of the one before.
+    layers = list(zip(borders, colours, tips, strict=True))
+    for border, colour, tip in reversed(layers):
+        outline = [(x, _HEIGHT * (1 - min(1.0, top))) for x, top in zip(xs, border, strict=True)]
+        corners = [(_WIDTH, _HEIGHT), (xs[0], _HEIGHT)]
+        if any(y < _HEIGHT for _, y in outline):
+            path = line_path([*outline, *corners]) + "Z"
+            parts.append(tag("path", tag("title", tip), d=path, class_=f"area {colour}"))
+    return picture(_WIDTH, _HEIGHT, label, parts, class_="stack")

@@ -16,13 +16,14 @@ from markupsafe import Markup
 
 from nasgan import atomic
 from nasgan.errors import ConfigError
-from nasgan.report.board import board_table, comparison_tables, csv_uri, headlines
+from nasgan.report.boards import board_table, comparison_tables, csv_uri, headlines
+from nasgan.report.chapters import Chapter, Collection, collect
 from nasgan.report.checklist import Item, checklist
-from nasgan.report.collect import Chapter, Collection, collect
-from nasgan.report.courses import search_tabs, training_tabs
+from nasgan.report.curves import search_tabs, training_tabs
 from nasgan.report.details import (
     RowDetails,
     Setting,
+    budget_for,
     problem_table,
     row_details,
     run_table,
@@ -30,20 +31,18 @@ from nasgan.report.details import (
 )
 from nasgan.report.figures import (
     line_keys,
+    proxy_figures,
     searched_label,
     seed_tabs,
     series_styles,
     tradeoff_keys,
     tradeoff_tabs,
 )
-from nasgan.report.grids import budget_for
-from nasgan.report.jobs import Jobs
-from nasgan.report.palette import Style
-from nasgan.report.preferences import OptionFigure, option_figures
-from nasgan.report.proxies import proxy_figures
+from nasgan.report.options import OptionFigure, option_figures
+from nasgan.report.svg import Style
 from nasgan.report.views import Figure, Key, Tab, Table
 
-__all__ = ["JOBS_PLACE", "Report", "build_report", "render_jobs", "render_page"]
+__all__ = ["JOBS_PLACE", "build_report", "render_page", "rendered"]
 
 JOBS_PLACE = "<!-- jobs -->"
 """Where a live page takes up its jobs; texts from records cannot hold it, as they are escaped."""
@@ -121,11 +120,6 @@ def build_report(
     return Report(render_page(collection), len(collection.runs))
 
 
-def render_jobs(jobs: Jobs) -> str:
-    """What is going on, as HTML that stands at `JOBS_PLACE`."""
-    return _encodable(_environment().get_template("jobs.html.j2").render(jobs=jobs))
-
-
 def render_page(collection: Collection, *, digest: str | None = None) -> str:
     """The page as HTML.
 
@@ -137,8 +131,8 @@ def render_page(collection: Collection, *, digest: str | None = None) -> str:
     styles = series_styles(collection.chapters)
     grid_bytes = budget_for(len(collection.runs))
     script = _asset("report.js")
-    template = _environment().get_template("page.html.j2")
-    page = template.render(
+    return rendered(
+        "page.html.j2",
         css=Markup(_asset("report.css")),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
         policy=_policy(script, live=digest is not None),
@@ -152,11 +146,11 @@ def render_page(collection: Collection, *, digest: str | None = None) -> str:
         jobs=Markup(JOBS_PLACE),  # noqa: S704 - a constant
         digest=digest,
     )
-    return _encodable(page)
 
 
-def _encodable(text: str) -> str:
-    """``text`` with "?" for halves of characters, which JSON and names of files can hold."""
+def rendered(template: str, **values: Any) -> str:
+    """A template with ``values``; "?" for halves of characters, which JSON and names can hold."""
+    text = _environment().get_template(template).render(**values)
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Scale", "log_is_better", "shown", "spanning", "with_spread"]
+__all__ = ["Scale", "shown", "spanning", "with_spread"]
 
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LOG_RATIO = 30.0

@@ -13,7 +13,7 @@ from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.locking import LOCK_FILE, RunLock
 from nasgan.runs.record import RECORD_FILE
 
-__all__ = ["CONFIG_FILE", "IDENTITY_FILE", "KEPT_CONFIGURATION", "has_begun", "new_folder"]
+__all__ = ["CONFIG_FILE", "IDENTITY_FILE", "KEPT_CONFIGURATION", "new_folder"]
 
 CONFIG_FILE = "config.json"
 IDENTITY_FILE = "run.json"

@@ -40,7 +40,7 @@ from nasgan.schema import (
     model,
 )
 
-__all__ = ["CONTENT", "RECORD_FILE", "RunRecord", "breakdown_words", "hash_config"]
+__all__ = ["RECORD_FILE", "RunRecord", "breakdown_words", "hash_config"]
 
 RECORD_FILE = "record.json"
 

@@ -13,7 +13,7 @@ from nasgan.errors import RunDirectoryError
 from nasgan.reading import read_json
 from nasgan.schema import Amount, Text, UtcTime, made_of, model, whole
 
-__all__ = ["STATUS_FILE", "State", "Status", "utc_now"]
+__all__ = ["STATUS_FILE", "Status", "utc_now"]
 
 STATUS_FILE = "status.json"
 _MAX_FILE_BYTES = 1_000_000

@@ -11,8 +11,8 @@ import pytest
 
 from nasgan.engine import Outcome, run_training
 from nasgan.errors import ConfigError
-from nasgan.report.board import headlines
-from nasgan.report.collect import collect
+from nasgan.report.boards import headlines
+from nasgan.report.chapters import collect
 from nasgan.runs.record import RunRecord
 
 Tiny = Callable[..., dict[str, Any]]

@@ -11,15 +11,15 @@ from nasgan.report.charts import (
     Line,
     Point,
     Reference,
+    Strip,
     line_chart,
     near,
     scatter_chart,
+    strip_chart,
 )
-from nasgan.report.palette import COLOURS, SHAPES, Style, mark, styles_of
-from nasgan.report.pareto import pareto_front
-from nasgan.report.stacks import stack_chart
-from nasgan.report.strips import Strip, strip_chart
-from nasgan.report.svg import line_path, number, tag
+from nasgan.report.figures import pareto_front
+from nasgan.report.options import stack_chart
+from nasgan.report.svg import COLOURS, SHAPES, Style, line_path, mark, number, styles_of, tag
 
 HOSTILE = "</svg><script>alert('x')</script>\"&"
 STYLE = Style("c0")

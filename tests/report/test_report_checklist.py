@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from report_samples import environment, run_record, write_run, write_sweep
 
+from nasgan.report.chapters import collect
 from nasgan.report.checklist import Item, checklist
-from nasgan.report.collect import collect
 from nasgan.runs.record import hash_config
 
 

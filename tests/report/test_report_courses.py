@@ -10,7 +10,7 @@ import pytest
 from report_samples import write_run
 
 from nasgan.leaderboard.bootstrap import summarise
-from nasgan.report.anytime import incumbent_curve, mean_curve, training_curve
+from nasgan.report.curves import incumbent_curve, mean_curve, training_curve
 from nasgan.report.histories import (
     Checkpoint,
     RunHistory,

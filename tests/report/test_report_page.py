@@ -18,11 +18,10 @@ from nasgan.errors import ConfigError
 from nasgan.leaderboard.leaderboard import build_leaderboard
 from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.study import find_records
-from nasgan.report.collect import collect
-from nasgan.report.figures import series_styles
-from nasgan.report.jobs import find_jobs
-from nasgan.report.page import JOBS_PLACE, build_report, render_jobs, render_page
-from nasgan.report.proxies import proxy_figures
+from nasgan.report.chapters import collect
+from nasgan.report.figures import proxy_figures, series_styles
+from nasgan.report.live import find_jobs, render_jobs
+from nasgan.report.page import JOBS_PLACE, build_report, render_page
 from nasgan.runs.record import RECORD_FILE, RunRecord
 
 SECTIONS = [

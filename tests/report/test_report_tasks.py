@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from report_samples import write_run, write_sweep
 
-from nasgan.report.board import board_table, headlines
-from nasgan.report.collect import collect
-from nasgan.report.courses import search_tabs, training_tabs
-from nasgan.report.figures import seed_tabs, series_styles, tradeoff_tabs
-from nasgan.report.proxies import proxy_figures
+from nasgan.report.boards import board_table, headlines
+from nasgan.report.chapters import collect
+from nasgan.report.curves import search_tabs, training_tabs
+from nasgan.report.figures import proxy_figures, seed_tabs, series_styles, tradeoff_tabs
 
 
 def test_a_bound_of_few_images_is_not_called_the_best_that_can_be(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.faults import record_faults
 from nasgan.publishing.verification import verify_table
-from nasgan.report.grids import embed_grid
+from nasgan.report.details import embed_grid
 from nasgan.report.histories import read_run_history
 from nasgan.report.live import LivePage
 from nasgan.report.page import build_report

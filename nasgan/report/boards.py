@@ -10,7 +10,7 @@ from dataclasses import replace
 from nasgan.leaderboard.published import published_result
 from nasgan.leaderboard.ranks import Comparison
 from nasgan.leaderboard.rows import MIN_SEEDS, Row, Task, metric_names
-from nasgan.report.collect import Chapter, LabelledRow
+from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.figures import bound_images, bound_notes, bounds
 from nasgan.report.labels import (
     axis_label,
