@@ -44,7 +44,7 @@ def _bound(config: dict[str, Any]) -> Bound:
 
 def _leaderboard(config: dict[str, Any], _: Path) -> int:
     from nasgan.cli.board import board_lines, note_lines, ranks_lines
-    from nasgan.leaderboard.leaderboard import build_leaderboard
+    from nasgan.leaderboard.build import build_leaderboard
     from nasgan.leaderboard.study import find_records
     from nasgan.leaderboard.tables import ranks_csv
 

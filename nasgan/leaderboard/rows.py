@@ -281,9 +281,9 @@ def _scores(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     cells: dict[str, Any] = {"metrics": tuple(sorted({name for each in scores for name in each}))}
     for name in cells["metrics"]:
         values = [metrics[name] for metrics in scores if name in metrics]
-        is_spread = name in METRICS and METRICS[name].companion_of is not None
-        summary = summarise(values, interval=not is_spread)
-        if is_spread:
+        is_companion = name in METRICS and METRICS[name].companion_of is not None
+        summary = summarise(values, interval=not is_companion)
+        if is_companion:
             cells[_mean_column(name)] = summary.mean
         else:
             cells |= {f"{name}_{what}": getattr(summary, what) for what in ("n", *STATISTICS)}

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from nasgan.errors import ConfigError, RunDirectoryError, UnknownNameError
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.summaries import Problem, RunSummary, without_duplicates
 from nasgan.reading import walk
 from nasgan.runs.history import HISTORY_FILE, read_history
@@ -90,7 +91,7 @@ class Study:
         """The leaderboard of these runs; its ``frame`` holds the rows.
 
         Args:
-            settings: of `nasgan.leaderboard.leaderboard.build_leaderboard`: ``rank_by``, ...
+            settings: of `nasgan.leaderboard.build.build_leaderboard`: ``rank_by``, ...
 
         Raises:
             ConfigError: as there.

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
-from importlib import metadata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from nasgan import atomic
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.selection import select_runs, selection_of
 from nasgan.leaderboard.study import find_records
@@ -27,6 +27,7 @@ from nasgan.report.chapters import collect
 from nasgan.report.checklist import checklist
 from nasgan.report.page import build_report
 from nasgan.run_settings import with_places
+from nasgan.runs.environment import installed_version
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RECORD_FILE, RunRecord
 
@@ -237,7 +238,7 @@ def _write_results(
         "format": FORMAT,
         "version": VERSION,
         "title": title,
-        "nasgan": _version(),
+        "nasgan": installed_version("nasgan") or "",
         "protocol": board.protocol,
         "ranked_by": board.ranked_by,
         "selection": {name: list(values) for name, values in board.selection.items()},
@@ -333,13 +334,6 @@ def _named_places(failure: str) -> Iterator[tuple[str, str]]:
     for word in _WORDS.findall(failure):
         if len(word) > 1 and _is_absolute(word):
             yield "failure", word
-
-
-def _version() -> str:
-    try:
-        return metadata.version("nasgan")
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _is_absolute(value: Any) -> bool:

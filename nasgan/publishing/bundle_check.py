@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.errors import ConfigError, MissingDependencyError, quoted
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.selection import selection_text
 from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.summaries import RunSummary

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.errors import ConfigError, MissingDependencyError
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.columns import KEY_COLUMNS
-from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard, build_leaderboard
+from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
 from nasgan.leaderboard.rows import metric_names
 from nasgan.leaderboard.selection import read_selection
 from nasgan.leaderboard.summaries import Problem, RunSummary

@@ -10,16 +10,10 @@ from dataclasses import replace
 from nasgan.leaderboard.published import published_result
 from nasgan.leaderboard.ranks import Comparison
 from nasgan.leaderboard.rows import MIN_SEEDS, Row, Task, metric_names
+from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.figures import bound_images, bound_notes, bounds
-from nasgan.report.labels import (
-    axis_label,
-    duration,
-    images_scored,
-    in_unit,
-    is_spread,
-    metric_label,
-)
+from nasgan.report.labels import axis_label, duration, images_scored, in_unit
 from nasgan.report.scales import shown, with_spread
 from nasgan.report.views import Cell, Table
 
@@ -39,7 +33,9 @@ def board_table(chapter: Chapter) -> Table:
     """The rows by task, best first; below them real test images and the papers' numbers."""
     protocol = chapter.protocol
     board = chapter.board
-    others = [m for m in metric_names(board.all_rows) if not is_spread(m) and m != board.ranked_by]
+    others = [
+        m for m in metric_names(board.all_rows) if not is_companion(m) and m != board.ranked_by
+    ]
     metrics = [board.ranked_by, *others]
     scores = [axis_label(metric, protocol) for metric in metrics]
     headers = [*_AHEAD, scores[0], "Seeds", *scores[1:], *_BEHIND]
@@ -49,7 +45,7 @@ def board_table(chapter: Chapter) -> Table:
         *(_paper_cells(row, metrics) for row in board.published),
     ]
     return Table(
-        f"Leaderboard under {protocol}, ranked by {metric_label(board.ranked_by, protocol)}",
+        f"Leaderboard under {protocol}, ranked by {metric_title(board.ranked_by, protocol)}",
         headers,
         [_cells(row, metrics) for rows in by_task.values() for row in rows],
         frozenset(k for k, header in enumerate(headers) if header not in _TEXTS),
@@ -152,13 +148,13 @@ def _bound_in_words(chapter: Chapter, bound: float) -> str:
     words += f", fewer than the {_grouped(generated)} of the generators"
     if metric not in _BIAS_OF_FEW:
         return words
-    name = metric_label(metric, chapter.protocol)
+    name = metric_title(metric, chapter.protocol)
     return f"{words}: {name} is biased {_BIAS_OF_FEW[metric]} by that, so it is no strict bound"
 
 
 def _task_in_words(chapter: Chapter, rows: Sequence[LabelledRow]) -> str:
     metric = chapter.board.ranked_by
-    name = metric_label(metric, chapter.protocol)
+    name = metric_title(metric, chapter.protocol)
     first = [row for row in rows if row.row["rank"] == 1]
     if not first:
         return f"no row is ranked, as a rank takes {MIN_SEEDS} seeds with a {name}"

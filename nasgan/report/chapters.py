@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
 from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.summaries import (
@@ -178,7 +179,7 @@ def collect(
     Args:
         roots: folders that hold runs, or record files.
         protocol: the only one to keep; by default each gets its chapter.
-        rank_by: see `nasgan.leaderboard.leaderboard.build_leaderboard`.
+        rank_by: see `nasgan.leaderboard.build.build_leaderboard`.
         confined: leave out what links lead to outside of ``roots``.
 
     Raises:

@@ -14,11 +14,12 @@ from markupsafe import Markup
 from PIL import Image
 
 from nasgan.leaderboard.summaries import Problem
+from nasgan.leaderboard.tables import metric_title
 from nasgan.reading import open_file
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.drawing import draw_graph, graphs_of
 from nasgan.report.figures import direction, searched_label
-from nasgan.report.labels import duration, metric_label, short_commit
+from nasgan.report.labels import duration, short_commit
 from nasgan.report.scales import shown
 from nasgan.report.views import Cell, Table
 from nasgan.run_settings import with_places, without_places
@@ -239,7 +240,7 @@ def _best_first(chapter: Chapter, row: LabelledRow) -> list[Run]:
 
 def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
     metric = chapter.board.ranked_by
-    name = metric_label(metric, chapter.protocol)
+    name = metric_title(metric, chapter.protocol)
     value = (run.summary.metrics or {}).get(metric)
     score = "" if value is None else f"{name} {shown(value, 4)}"
     if run.summary.is_untrained:
@@ -294,7 +295,7 @@ def run_table(chapter: Chapter) -> Table:
     """One line for each run: what it was made with, on what, when, and how it ended."""
     metric = chapter.board.ranked_by
     headers = (
-        *("Run", "Seed", "Status", metric_label(metric, chapter.protocol), "Parameters G"),
+        *("Run", "Seed", "Status", metric_title(metric, chapter.protocol), "Parameters G"),
         *("Time", "Memory", "Hardware", "Versions", "Commit", "Settings", "Started", "Run id"),
     )
     rows = [_run_cells(run, metric) for run in chapter.runs]

@@ -8,18 +8,12 @@ from statistics import fmean
 from typing import Any
 
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, metric_names
+from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.metrics.table import METRICS, SIZES
 from nasgan.pareto import first_front
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.charts import Point, Reference, Strip, scatter_chart, strip_chart
-from nasgan.report.labels import (
-    ARROWS,
-    axis_label,
-    direction_of,
-    fidelity_words,
-    is_spread,
-    metric_label,
-)
+from nasgan.report.labels import ARROWS, axis_label, direction_of, fidelity_words
 from nasgan.report.scales import shown
 from nasgan.report.svg import NEUTRAL, Style, key_line, key_shape, styles_of
 from nasgan.report.views import Cell, Figure, Key, Tab, Table
@@ -68,7 +62,7 @@ def searched_label(chapter: Chapter, metric: str, *, arrow: bool = False) -> str
     if metric in SIZES and metric not in own:
         return SIZES[metric].label + (ARROWS[SIZES[metric].direction] if arrow else "")
     if metric not in own or metric in METRICS:
-        return (axis_label if arrow else metric_label)(metric, chapter.protocol)
+        return (axis_label if arrow else metric_title)(metric, chapter.protocol)
     return metric + ARROWS[own[metric]] if arrow else metric
 
 
@@ -104,7 +98,7 @@ def line_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
 
 def seed_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
     """One tab for each metric, the one behind the ranks first; one figure for each task."""
-    names = [name for name in metric_names(chapter.board.rows) if not is_spread(name)]
+    names = [name for name in metric_names(chapter.board.rows) if not is_companion(name)]
     names.sort(key=lambda name: name != chapter.board.ranked_by)
     return [
         Tab(axis_label(metric, chapter.protocol), _seed_figures(chapter, metric, styles))
@@ -116,7 +110,7 @@ def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) ->
     bound = bounds(chapter).get(metric)
     references = [] if bound is None else [Reference(bound, "real test images")]
     sign = 1 if direction(chapter, metric) == "min" else -1
-    name = metric_label(metric, chapter.protocol)
+    name = metric_title(metric, chapter.protocol)
     figures = []
     for task, rows in chapter.by_task.items():
         scored = [row for row in rows if metric in row.row["metrics"]]
@@ -233,7 +227,7 @@ def _tradeoff(
     styles: Mapping[str, Style],
 ) -> Figure:
     metric = chapter.board.ranked_by
-    name = metric_label(metric, chapter.protocol)
+    name = metric_title(metric, chapter.protocol)
     scores = {run.summary.run_id: (run.summary.metrics or {})[metric] for _, run in found}
     smaller = direction(chapter, metric) == "min"
     front = pareto_front(
@@ -315,7 +309,7 @@ def _proxy_figure(
     style: Style,
 ) -> Figure:
     first = found[0][1]
-    name = metric_label(first["metric"], chapter.protocol)
+    name = metric_title(first["metric"], chapter.protocol)
     searched = first.get("search_metric", name)
     points = [
         Point(

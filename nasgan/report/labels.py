@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from nasgan.errors import NasganError
 from nasgan.leaderboard.rows import Row, Task
-from nasgan.metrics.protocol import Protocol, display_name
+from nasgan.leaderboard.tables import metric_title
+from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import METRICS
 from nasgan.report.scales import shown
 
@@ -20,8 +21,6 @@ __all__ = [
     "fidelity_words",
     "images_scored",
     "in_unit",
-    "is_spread",
-    "metric_label",
     "row_labels",
     "series_of",
     "short_commit",
@@ -50,19 +49,10 @@ def fidelity_words(fidelity: str) -> str:
     return _FIDELITIES.get(fidelity, fidelity)
 
 
-def metric_label(metric: str, protocol: str) -> str:
-    """The metric's name with its features, unless these are Inception's."""
-    try:
-        return display_name(metric, protocol)
-    except NasganError:
-        # A metric or a form of id that this version does not know: never shown as a plain FID.
-        return f"{metric} ({protocol})"
-
-
 def axis_label(metric: str, protocol: str) -> str:
     """The same with an arrow to where better lies."""
     arrow = ARROWS.get(direction_of(metric), "")
-    return metric_label(metric, protocol) + arrow
+    return metric_title(metric, protocol) + arrow
 
 
 def images_scored(protocol: str) -> int | None:
@@ -81,11 +71,6 @@ def direction_of(metric: str, otherwise: str = "") -> str:
 def series_of(row: Row) -> str:
     """What gets a colour of its own: a strategy, or a trained architecture."""
     return f"train {row['architecture']}" if row["strategy"] == "train" else row["strategy"]
-
-
-def is_spread(metric: str) -> bool:
-    """Whether it is the spread of another metric, which stands beside that one."""
-    return metric in METRICS and METRICS[metric].companion_of is not None
 
 
 def row_labels(rows: Sequence[Row]) -> list[str]:

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from nasgan.report.figures import (
 from nasgan.report.options import OptionFigure, option_figures
 from nasgan.report.svg import Style
 from nasgan.report.views import Figure, Key, Tab, Table
+from nasgan.runs.environment import installed_version
 
 __all__ = ["JOBS_PLACE", "build_report", "render_page", "rendered"]
 
@@ -136,7 +136,7 @@ def render_page(collection: Collection, *, digest: str | None = None) -> str:
         css=Markup(_asset("report.css")),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
         policy=_policy(script, live=digest is not None),
-        version=_version(),
+        version=installed_version("nasgan") or "",
         chapters=[
             _view(f"c{k + 1}", chapter, styles, grid_bytes)
             for k, chapter in enumerate(collection.chapters)
@@ -247,10 +247,3 @@ def _policy(script: str, *, live: bool) -> str:
     if live:
         rules["connect-src"] = "'self'"
     return "; ".join(f"{name} {value}" for name, value in rules.items())
-
-
-def _version() -> str:
-    try:
-        return metadata.version("nasgan")
-    except metadata.PackageNotFoundError:
-        return ""

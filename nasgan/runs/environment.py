@@ -15,7 +15,7 @@ from nasgan import registry
 from nasgan.binding import named_targets
 from nasgan.machine import usable_cores
 
-__all__ = ["collect_environment", "nasgan_build", "packages_named"]
+__all__ = ["collect_environment", "installed_version", "nasgan_build", "packages_named"]
 
 _PACKAGES = (
     "torch",
@@ -47,7 +47,7 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
     return {
         "nasgan": nasgan_build(),
         "python": platform.python_version(),
-        "packages": {name: _installed_version(name) for name in _PACKAGES},
+        "packages": {name: installed_version(name) for name in _PACKAGES},
         "plugins": {
             plugin.distribution: plugin.version
             for group in registry.GROUPS
@@ -82,7 +82,8 @@ def packages_named(node: Any) -> set[str]:
     return {target.partition(".")[0] for target in named_targets(node)}
 
 
-def _installed_version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """The version of a package; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -91,7 +92,7 @@ def _installed_version(package: str) -> str | None:
 
 def _nasgan_version() -> str:
     """The installed version, or in a checkout that is not installed the built-ins' own."""
-    installed = _installed_version("nasgan")
+    installed = installed_version("nasgan")
     if installed is not None:
         return installed
     own = [p.version for p in registry.plugins(registry.STRATEGIES) if p.distribution == "nasgan"]

@@ -7,31 +7,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator
-from typing_extensions import NotRequired
-
 from nasgan import atomic
-from nasgan.architecture import Architecture
-from nasgan.errors import ArchitectureError, ConfigError, quoted
-from nasgan.metrics.table import METRICS
+from nasgan.errors import ConfigError, quoted
 from nasgan.reading import digest_of, read_json
 from nasgan.run_settings import BESIDE_THE_RESULT, without_places
+from nasgan.runs.parts import (
+    ArchitectureData,
+    AverageRandom,
+    Bound,
+    Budget,
+    Content,
+    Costs,
+    DatasetInfo,
+    Digests,
+    Evaluation,
+    Objective,
+    OnAFront,
+    Parameters,
+    PhasedBreakdown,
+    Scores,
+    ScoresByClass,
+)
 from nasgan.runs.proxy import ProxyCorrelation
 from nasgan.schema import (
     Amount,
     Count,
-    Fault,
     JsonObject,
     Many,
-    Number,
-    OpenPart,
-    Part,
     Shape,
     Text,
     UtcTime,
@@ -46,8 +53,6 @@ RECORD_FILE = "record.json"
 
 _FORMAT = "nasgan-record"
 _VERSION = 1
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def hash_config(
@@ -77,119 +82,7 @@ def hash_config(
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
 
-def _architecture(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        Architecture.from_json(value, source="")
-    except ArchitectureError as error:
-        raise ValueError(str(error).removeprefix(": ")) from error
-    return value
-
-
-def _within_bounds(scores: dict[str, Any]) -> dict[str, Any]:
-    """Refuse what a metric cannot give; one that is unknown here may give anything."""
-    for name, score in scores.items():
-        many = isinstance(score, list | tuple)
-        for place, value in enumerate(score if many else (score,)):
-            if name in METRICS and not METRICS[name].holds(value):
-                raise Fault(METRICS[name].range, value, name, *((place,) if many else ()))
-    return scores
-
-
-def _sha256(digests: dict[str, str]) -> dict[str, str]:
-    for name, digest in digests.items():
-        if not _DIGEST.fullmatch(digest):
-            raise Fault("64 hexadecimal digits", digest, name)
-    return digests
-
-
-_Architecture = Annotated[dict[str, Any], AfterValidator(_architecture)]
-_Scores = Annotated[dict[str, Number], AfterValidator(_within_bounds)]
-_ScoresByClass = Annotated[dict[str, Many[Number]], AfterValidator(_within_bounds)]
 _Object: TypeAlias = Mapping[str, Any]
-
-
-class _Cost(Part):
-    architectures: Count
-    generator_steps: Count
-    images: Count
-    device_seconds: Amount
-
-
-class _Costs(Part):
-    search: _Cost
-    final: _Cost
-
-
-class _Budget(Part):
-    architectures: Amount | None
-    generator_steps: Amount | None
-    images: Amount | None
-    device_seconds: Amount | None
-
-
-class _OneObjective(Part):
-    metric: Text
-    direction: Literal["min", "max"]
-
-
-class _Objective(_OneObjective):
-    others: NotRequired[Many[_OneObjective]]
-
-
-class _Breakdown(Part):
-    reason: Text
-    generator_step: Count
-
-
-class _PhasedBreakdown(_Breakdown):
-    phase: Literal["search", "final"]
-
-
-class _Evaluation(Part):
-    architecture: _Architecture
-    metrics: _Scores
-    score: Number | None
-    fidelity: Text
-    generator_steps: Count
-    cost: _Cost
-    failure: str
-    breakdown: NotRequired[_Breakdown]
-    parent: NotRequired[Text]
-
-
-class _OnAFront(Part):
-    phase: Literal["search", "final"]
-    architecture: _Architecture
-    values: dict[str, Number]
-
-
-class _AverageRandom(Part):
-    count: Count
-    failed: Count
-    metrics: _Scores
-    evaluations: Many[_Evaluation]
-
-
-class _Bound(Part):
-    metrics: _Scores
-    num_images: Count
-
-
-class _Parameters(Part):
-    generator: Count
-    discriminator: Count
-
-
-class _Content(Part):
-    images: Text | None
-    test_images: Text | None
-    features: Text | None
-    architecture: Text | None
-
-
-class _DatasetInfo(OpenPart):
-    checksum: Text
-    num_images: Count
 
 
 @model("the record")
@@ -272,43 +165,41 @@ class RunRecord:
     dataset: Text
     protocol: Text
     seed: Count
-    objective: Annotated[_Object, Shape(_Objective)]
-    cost: Annotated[Mapping[str, Mapping[str, float]], Shape(_Costs)]
-    budget: Annotated[Mapping[str, float | None], Shape(_Budget)]
+    objective: Annotated[_Object, Shape(Objective)]
+    cost: Annotated[Mapping[str, Mapping[str, float]], Shape(Costs)]
+    budget: Annotated[Mapping[str, float | None], Shape(Budget)]
     config: Annotated[_Object, Shape(JsonObject)]
     config_hash: Text
     environment: Annotated[_Object, Shape(JsonObject)]
-    dataset_info: Annotated[_Object, Shape(_DatasetInfo)]
+    dataset_info: Annotated[_Object, Shape(DatasetInfo)]
     started: UtcTime
     ended: UtcTime
     failure: str = ""
-    architecture: Annotated[_Object | None, Shape(_Architecture | None)] = None
+    architecture: Annotated[_Object | None, Shape(ArchitectureData | None)] = None
     architecture_name: Text | None = None
     graphs: Annotated[Sequence[_Object], Shape(Many[dict[str, Any]])] = ()
     decisions: Annotated[Mapping[str, Sequence[str]], Shape(dict[str, Many[str]])] = field(
         default_factory=dict
     )
-    metrics: Annotated[Mapping[str, float] | None, Shape(_Scores | None)] = None
-    per_class: Annotated[Mapping[str, Sequence[float]] | None, Shape(_ScoresByClass | None)] = None
-    parameters: Annotated[Mapping[str, int] | None, Shape(_Parameters | None)] = None
+    metrics: Annotated[Mapping[str, float] | None, Shape(Scores | None)] = None
+    per_class: Annotated[Mapping[str, Sequence[float]] | None, Shape(ScoresByClass | None)] = None
+    parameters: Annotated[Mapping[str, int] | None, Shape(Parameters | None)] = None
     macs: Count | None = None
-    finalists: Annotated[Sequence[_Object], Shape(Many[_Evaluation])] = ()
-    average_random: Annotated[_Object | None, Shape(_AverageRandom | None)] = None
+    finalists: Annotated[Sequence[_Object], Shape(Many[Evaluation])] = ()
+    average_random: Annotated[_Object | None, Shape(AverageRandom | None)] = None
     proxy_correlation: Annotated[_Object | None, Shape(ProxyCorrelation | None)] = None
-    breakdowns: Annotated[Sequence[_Object], Shape(Many[_PhasedBreakdown])] = ()
-    bound: Annotated[_Object | None, Shape(_Bound | None)] = None
+    breakdowns: Annotated[Sequence[_Object], Shape(Many[PhasedBreakdown])] = ()
+    bound: Annotated[_Object | None, Shape(Bound | None)] = None
     bound_note: str = ""
     timers: Annotated[Mapping[str, float], Shape(dict[str, Amount])] = field(default_factory=dict)
     peak_memory_bytes: Count = 0
     experiment: Text | None = None
     tuning_budget: Text | None = None
-    content: Annotated[Mapping[str, str | None] | None, Shape(_Content | None)] = None
-    files: Annotated[
-        Mapping[str, str], Shape(Annotated[dict[str, str], AfterValidator(_sha256)])
-    ] = field(default_factory=dict)
-    search_objective: Annotated[_Object | None, Shape(_Objective | None)] = None
-    search_result: Annotated[_Object | None, Shape(_Evaluation | None)] = None
-    front: Annotated[Sequence[_Object], Shape(Many[_OnAFront])] = ()
+    content: Annotated[Mapping[str, str | None] | None, Shape(Content | None)] = None
+    files: Annotated[Mapping[str, str], Shape(Digests)] = field(default_factory=dict)
+    search_objective: Annotated[_Object | None, Shape(Objective | None)] = None
+    search_result: Annotated[_Object | None, Shape(Evaluation | None)] = None
+    front: Annotated[Sequence[_Object], Shape(Many[OnAFront])] = ()
 
     def __post_init__(self) -> None:
         _check_consistency(self)
@@ -420,7 +311,7 @@ _NEWER = frozenset(
 )
 
 _FIELDS = tuple(item.name for item in fields(RunRecord))
-CONTENT = tuple(_Content.__annotations__)
+CONTENT = tuple(Content.__annotations__)
 """The keys of a record's ``content``."""
 
 _WHERE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from record_samples import average_random, evaluation, failed_record, record
 
 from nasgan.cli.board import board_lines, note_lines, ranks_lines
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 
 CIFAR = "cifar10-train-50k-inceptionv3-v1"
 

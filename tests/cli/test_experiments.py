@@ -10,7 +10,7 @@ import pytest
 from nasgan.cli.compose import compose_run
 from nasgan.cli.main import main
 from nasgan.errors import NasganError
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.study import find_records
 
 GLOBAL = "# @package _global_\n"

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import nasgan
 from nasgan.cli.main import main
 from nasgan.errors import CheckpointError
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.study import find_records
 from nasgan.publishing.faults import record_faults
 

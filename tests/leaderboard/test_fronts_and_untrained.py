@@ -10,7 +10,7 @@ import pytest
 from record_samples import DIGITS, architecture, average_random, cost, evaluation, sound_record
 
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.summaries import RunSummary
 from nasgan.publishing.verification import verify_table

@@ -23,7 +23,8 @@ from record_samples import (
 from nasgan.errors import ConfigError
 from nasgan.leaderboard import study
 from nasgan.leaderboard.bootstrap import summarise
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
 from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.tables import safe_cell
@@ -417,7 +418,7 @@ def test_the_leaderboard_is_made_without_torch(tmp_path: Path) -> None:
     program = (
         "import sys, nasgan.runs.environment, nasgan.runs.history, nasgan.runs.locking\n"
         "import nasgan.runs.loggers, nasgan.runs.record, nasgan.runs.status\n"
-        "from nasgan.leaderboard.leaderboard import build_leaderboard\n"
+        "from nasgan.leaderboard.build import build_leaderboard\n"
         "from nasgan.leaderboard.study import find_records\n"
         f"build_leaderboard(find_records([{str(tmp_path)!r}])[0]).to_markdown()\n"
         "nasgan.runs.environment.collect_environment('cpu')\n"

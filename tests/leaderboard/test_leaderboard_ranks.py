@@ -13,7 +13,8 @@ from record_samples import DIGITS, average_random, evaluation, record, sound_rec
 from scipy import stats
 
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.leaderboard import Leaderboard, build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.ranks import Comparison, compare_strategies, holm, signed_rank_p_value
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
 from nasgan.runs.record import RunRecord

@@ -12,8 +12,9 @@ import pytest
 from record_samples import DIGITS, average_random, evaluation, record
 
 from nasgan.errors import ConfigError, NasganError
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.columns import KEY_COLUMNS, columns
-from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard, build_leaderboard
+from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
 from nasgan.leaderboard.published import PUBLISHED, published_result
 from nasgan.leaderboard.selection import FILTERS, read_selection, selection_of, selection_text
 from nasgan.leaderboard.study import find_records

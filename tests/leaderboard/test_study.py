@@ -13,7 +13,7 @@ from record_samples import architecture, cost, failed_record, record
 
 import nasgan
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.study import Study, find_records
 from nasgan.runs.history import History
 from nasgan.runs.proxy import proxy_correlation

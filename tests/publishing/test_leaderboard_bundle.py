@@ -16,7 +16,7 @@ from PIL import Image
 from record_samples import evaluation, failed_record, sound_record
 
 from nasgan.errors import ConfigError, StorageError
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.study import find_records
 from nasgan.publishing import bundle as bundle_module
 from nasgan.publishing.bundle import CHECKSUM_FILE, Bundle, publish

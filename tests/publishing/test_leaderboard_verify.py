@@ -12,7 +12,7 @@ import pytest
 from record_samples import average_random, evaluation, failed_record, sound_record
 
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.tables import csv_line, read_csv
 from nasgan.publishing.verification import Verification, verify_table

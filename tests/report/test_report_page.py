@@ -15,7 +15,7 @@ from report_samples import PROTOCOL, write_run, write_status, write_sweep
 
 from nasgan.cli.main import main
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.study import find_records
 from nasgan.report.chapters import collect

@@ -20,7 +20,7 @@ from nasgan.cli.sweep import JobNote, SweepLog, complaint, summary
 from nasgan.engine.identity import RunIdentity
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import NasganError
-from nasgan.leaderboard.leaderboard import build_leaderboard
+from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.selection import read_selection
 from nasgan.leaderboard.study import find_records
 from nasgan.publishing.bundle import publish
