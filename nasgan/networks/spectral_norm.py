@@ -7,7 +7,7 @@ those of the classic `torch.nn.utils.spectral_norm`, so published checkpoints fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -35,6 +35,9 @@ class SpectralNormLayer(nn.Module):
     Attributes:
         groups: sizes of the successive parts of the batch that count as passes of their own; set
             by `sample_groups`.
+        prepared: what the next `normalised_weight` gives; set by
+            `nasgan.networks.batched_spectral_norm.normalised_together`.
+        observer: told each time that the weight is normalised.
     """
 
     weight_orig: nn.Parameter
@@ -50,6 +53,8 @@ class SpectralNormLayer(nn.Module):
         self.register_buffer("weight_u", F.normalize(torch.randn(rows), dim=0))
         self.register_buffer("weight_v", F.normalize(torch.randn(columns), dim=0))
         self.groups: tuple[int, ...] | None = None
+        self.prepared: tuple[Tensor, Tensor | None] | None = None
+        self.observer: Callable[[SpectralNormLayer], object] | None = None
         if not weight.is_meta:
             self.update_singular_pair(_START_ITERATIONS)
 
@@ -68,14 +73,19 @@ class SpectralNormLayer(nn.Module):
         Raises:
             ConfigError: the groups do not add up to the batch.
         """
+        if self.observer is not None:
+            self.observer(self)
         groups = self.groups if self.training else None
-        if groups is None:
-            return self.weight_orig / self._sigmas(1)[0], None
-        if sum(groups) != batch_size:
+        if groups is not None and sum(groups) != batch_size:
             raise ConfigError(
                 f"sample_groups{groups} describe {sum(groups)} samples, but the batch has "
                 f"{batch_size}; give the sizes of the parts that were concatenated"
             )
+        if self.prepared is not None:
+            prepared, self.prepared = self.prepared, None
+            return prepared
+        if groups is None:
+            return self.weight_orig / self._sigmas(1)[0], None
         sigmas = self._sigmas(len(groups))
         reference = sigmas[-1].detach()
         factors = [

@@ -14,6 +14,7 @@ from nasgan.contracts import DrawnWeights, HalfWeights, NetworkPair, PairWeights
 from nasgan.contracts.trainer_settings import CUDA_GRAPHS, TrainerSettings
 from nasgan.data import Batch, ImageSet, ShuffledBatches
 from nasgan.errors import ConfigError
+from nasgan.networks.batched_spectral_norm import PassNorms
 from nasgan.networks.spectral_norm import joint_pass_is_exact, sample_groups
 from nasgan.randomness import derive_seed, torch_generator
 from nasgan.training.averaging import AveragedGenerator
@@ -107,9 +108,11 @@ class AdversarialTrainer:
         self._joint = bool(settings.joint_discriminator_pass) and joint_pass_is_exact(
             self.discriminator
         )
+        self._norms = PassNorms(self.discriminator)
         self._run_generator: Callable[..., Tensor] = self.generator
         self._run_discriminator: Callable[..., Tensor] = self.discriminator
-        if compile_networks and settings.compile != "off":
+        self._compiled = compile_networks and settings.compile != "off"
+        if self._compiled:
             # Dynamo compiles a function for eight kinds of input, then runs it eager, and
             # architectures of one space share their functions. This frees the last graphs, too.
             torch.compiler.reset()
@@ -318,7 +321,12 @@ class AdversarialTrainer:
     ) -> Tensor:
         half = weights.discriminator if weights is not None else None
         run: Callable[..., Tensor] = self.discriminator if eager else self._run_discriminator
-        return run(x, **_arguments(half, labels, stage))
+        arguments = _arguments(half, labels, stage)
+        # A compiled pass has few launches; a supernet's depends on its weights.
+        if half or (self._compiled and not eager):
+            return run(x, **arguments)
+        with self._norms.during((stage, x.shape[-1]), x, **arguments):
+            return run(x, **arguments)
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor | None]:
         """Latents (count, latent_dim), and classes (count,) of a conditional pair."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,7 +11,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from nasgan.errors import ConfigError
+from nasgan.networks import batched_spectral_norm
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
+from nasgan.networks.batched_spectral_norm import (
+    PassNorms,
+    layers_used_once,
+    normalised_together,
+    spectral_norm_layers,
+)
 from nasgan.networks.dcgan import DCGANDiscriminator
 from nasgan.networks.sngan import SNGANDiscriminator
 from nasgan.networks.spectral_norm import (
@@ -195,3 +203,69 @@ def test_gradient_penalties_differentiate_twice():
     (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
     slope.square().sum().backward()
     assert network.linear.weight_orig.grad.isfinite().all()
+
+
+@pytest.fixture
+def launches_cost(monkeypatch):
+    """As on an accelerator: layers of equal shape are normalised together."""
+    monkeypatch.setattr(batched_spectral_norm, "_CHEAP_LAUNCHES", ())
+
+
+@pytest.mark.parametrize("network", discriminators(), ids=lambda n: type(n).__name__)
+@pytest.mark.parametrize("sizes", [None, (2, 5)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_layers_normalised_together_equal_each_alone(network, sizes, layout, launches_cost):
+    together = copy.deepcopy(network).double().to(memory_format=layout)
+    perturb(together)
+    apart = copy.deepcopy(together)
+    x = torch.randn(7, 3, 16, 16, dtype=torch.float64).to(memory_format=layout)
+    norms = PassNorms(together)
+    for _ in range(2):
+        for module, block in ((together, norms.during("pass", x)), (apart, nullcontext())):
+            with sample_groups(module, sizes) if sizes else nullcontext(), block:
+                module(x).square().sum().backward()
+    exactly = {"rtol": 1e-12, "atol": 1e-12}
+    for (name, a), (_, b) in zip(
+        together.named_parameters(), apart.named_parameters(), strict=True
+    ):
+        torch.testing.assert_close(a.grad, b.grad, **exactly, msg=lambda m, n=name: n + m)
+    for (name, a), (_, b) in zip(together.named_buffers(), apart.named_buffers(), strict=True):
+        torch.testing.assert_close(a, b, **exactly, msg=lambda m, n=name: n + m)
+    assert all(layer.prepared is None for layer in spectral_norm_layers([together]))
+
+
+def test_a_layer_that_is_not_used_keeps_its_estimate(launches_cost):
+    used, other, unused = layers = [SNConv2d(3, 3, 3).double() for _ in range(3)]
+    for layer in layers:
+        perturb(layer)
+    before, alone = copy.deepcopy(unused.state_dict()), copy.deepcopy(used)
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    with normalised_together(layers):
+        other(used(x))
+    alone(x)
+    assert all(torch.equal(before[name], value) for name, value in unused.state_dict().items())
+    torch.testing.assert_close(used.weight_u, alone.weight_u, rtol=0, atol=1e-12)
+    torch.testing.assert_close(used.weight_v, alone.weight_v, rtol=0, atol=1e-12)
+
+
+def test_only_layers_that_a_pass_uses_once_are_normalised_together():
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.once, self.twice, self.never = (SNLinear(3, 3) for _ in range(3))
+
+        def forward(self, x):
+            return self.once(self.twice(self.twice(x)))
+
+    network = Network()
+    before = copy.deepcopy(network.state_dict())
+    assert layers_used_once(network, lambda: network(torch.zeros(1, 3))) == [network.once]
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert network.training
+
+
+def test_on_a_cpu_each_layer_normalises_its_own():
+    """The last digits of a training on a CPU do not depend on what else its network holds."""
+    layers = [SNLinear(3, 3) for _ in range(2)]
+    with normalised_together(layers):
+        assert all(layer.prepared is None for layer in layers)

@@ -22,7 +22,8 @@ class Chosen:
 
     Attributes:
         option: its name.
-        factor: a scalar that its output is multiplied by, where the weight carries gradients.
+        factor: a scalar that its output is multiplied by, where the weight carries gradients; on
+            the device and of the type of the maps.
     """
 
     option: str
@@ -30,7 +31,7 @@ class Chosen:
 
     def scale(self, output: Tensor) -> Tensor:
         """Apply the factor."""
-        return output if self.factor is None else output * self.factor.to(output)
+        return output if self.factor is None else output * self.factor.to(output.dtype)
 
 
 #: The operations that run, by decision; edges that are none or that nothing reads are absent.
@@ -42,22 +43,40 @@ def path_of(options: Mapping[str, str]) -> Path:
     return {name: Chosen(options[name]) for name in running(options)}
 
 
-def selected_path(decisions: Sequence[Decision], weights: Sequence[Tensor]) -> Path | None:
+def selected_path(
+    decisions: Sequence[Decision], weights: Sequence[Tensor], like: Tensor
+) -> Path | None:
     """The path that one-hot ``weights`` select; None if any of them mixes.
+
+    Args:
+        decisions: of one network.
+        weights: one vector per decision.
+        like: factors take its device and type.
 
     Raises:
         ArchitectureError: the weights do not fit the decisions.
     """
     check_weights(decisions, weights)
-    chosen: dict[str, Chosen] = {}
+    chosen: dict[str, str] = {}
+    factors: dict[str, Tensor] = {}
     for decision, weight in zip(decisions, weights, strict=True):
         index = chosen_option(weight)
         if index is None:
             return None
-        factor = weight[index] if weight.requires_grad else None
-        chosen[decision.name] = Chosen(decision.options[index], factor)
-    names = running({name: choice.option for name, choice in chosen.items()})
-    return {name: chosen[name] for name in names}
+        chosen[decision.name] = decision.options[index]
+        if weight.requires_grad:
+            factors[decision.name] = weight[index]
+    names = running(chosen)
+    factors = _moved({name: factors[name] for name in names if name in factors}, like)
+    return {name: Chosen(chosen[name], factors.get(name)) for name in names}
+
+
+def _moved(factors: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
+    """In one copy, not one per decision."""
+    if not factors:
+        return {}
+    together = torch.stack(list(factors.values())).to(like)
+    return dict(zip(factors, together.unbind(), strict=True))
 
 
 def weight_rows(weights: Mapping[str, Tensor], names: Sequence[str], like: Tensor) -> Tensor:

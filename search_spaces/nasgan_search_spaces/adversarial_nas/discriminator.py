@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nasgan.contracts import NetworkSettings
 from nasgan.errors import ArchitectureError
+from nasgan.networks.batched_spectral_norm import normalised_together, spectral_norm_layers
 from nasgan.networks.blocks import linear, sum_pool
 from nasgan.networks.conditional import ClassProjection
 from nasgan.networks.spectral_norm import SpectralNormLayer, sample_groups
@@ -140,9 +141,10 @@ class SuperDiscriminator(_Discriminator):
             ConfigError: another stage, or labels do not fit.
         """
         refuse_stage(stage)
-        path = selected_path(self.decisions, weights)
+        path = selected_path(self.decisions, weights, x)
         if path is not None:
-            return self._run(x, path, labels)
+            with normalised_together(self._layers(path)):
+                return self._run(x, path, labels)
         named = dict(zip((d.name for d in self.decisions), weights, strict=True))
         groups = self._groups_of(named)
         stacked, scales = StackedEdges(groups), self._scales(groups)
@@ -155,6 +157,14 @@ class SuperDiscriminator(_Discriminator):
             with sample_groups(self, [len(part)]):
                 outputs.append(self._mix(part, self._mixtures(stacked.merge(), scales), own))
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+    def _layers(self, path: Path) -> list[SpectralNormLayer]:
+        """Those that a training pass along ``path`` uses."""
+        if not self.training:
+            return []
+        chosen = (dict(self._edge(name)).get(choice.option) for name, choice in path.items())
+        running = [layer for layer in chosen if layer is not None]
+        return spectral_norm_layers([*running, self.linear, self.projection])
 
     def _sample_groups(self) -> tuple[int, ...] | None:
         layer = self.linear
@@ -214,16 +224,17 @@ class SuperDiscriminator(_Discriminator):
     def _group(
         self, names: Sequence[str], options: tuple[str, ...], weights: Mapping[str, Tensor]
     ) -> EdgeGroup:
-        edges = []
-        for name in names:
-            cell, edge = edge_of(name)
-            held = self.cells[cell].edges
-            assert isinstance(held, nn.ModuleDict)
-            module = held[edge]
-            assert isinstance(module, Edge)
-            edges.append(module)
         like = next(self.parameters())
+        edges = [self._edge(name) for name in names]
         return EdgeGroup(edges, options, weight_rows(weights, names, like))
+
+    def _edge(self, name: str) -> Edge:
+        cell, edge = edge_of(name)
+        held = self.cells[cell].edges
+        assert isinstance(held, nn.ModuleDict)
+        module = held[edge]
+        assert isinstance(module, Edge)
+        return module
 
 
 class FixedDiscriminator(nn.Module):

@@ -156,7 +156,7 @@ class SuperGenerator(_Generator):
             ConfigError: another stage, or labels do not fit.
         """
         refuse_stage(stage)
-        path = selected_path(self.decisions, weights)
+        path = selected_path(self.decisions, weights, z)
         if path is not None:
             return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, path), labels)
         named = dict(zip((d.name for d in self.decisions), weights, strict=True))

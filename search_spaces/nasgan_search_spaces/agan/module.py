@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from nasgan.architecture import Part
-from nasgan_search_spaces.agan.choices import Choices, add, gather, unread
+from nasgan_search_spaces.agan.choices import Choice, Choices, add, gather, unread
 from nasgan_search_spaces.agan.decisions import (
     DOWN,
     INPUT,
@@ -111,6 +111,13 @@ class Slot(nn.ModuleDict):
         assert total is not None
         return total
 
+    def running(self, choices: Choices) -> Iterator[nn.Module]:
+        """The layers that a pass runs."""
+        kinds = {self._kind(source) for source in choices[f"{self.name}.input"]}
+        for kind, layers in self.items():
+            if kind in kinds:
+                yield from _of_options(layers, choices[f"{self.name}.{kind}"])
+
     def _kind(self, source: str) -> str:
         return "resample" if self.resamples and source in MODULE_INPUTS else "operation"
 
@@ -180,7 +187,7 @@ class Module(nn.Module):
         Returns:
             (N, C, H, W), or twice or half the size.
         """
-        reads = [choices[f"{name}.input"] for name in self._slots]
+        reads = self._reads(choices)
         maps = {INPUT: x}
         if any(PREV in choice for choice in reads):
             if self.prev is not None and self.resizes_prev is not None:
@@ -198,3 +205,25 @@ class Module(nn.Module):
             output = add(output, y, share)
         assert output is not None
         return output
+
+    def running(self, choices: Choices) -> Iterator[nn.Module]:
+        """The layers that a pass runs, each once where ``choices`` are a path."""
+        reads = self._reads(choices)
+        if self.prev is not None and any(PREV in choice for choice in reads):
+            assert isinstance(self.prev, nn.ModuleDict)
+            assert self.resizes_prev is not None
+            yield from _of_options(self.prev, choices[self.resizes_prev])
+        for slots in self.blocks.values():
+            assert isinstance(slots, nn.ModuleDict)
+            for slot in slots.values():
+                assert isinstance(slot, Slot)
+                yield from slot.running(choices)
+        yield from _of_options(self.project, unread(self.blocks, reads))
+
+    def _reads(self, choices: Choices) -> list[Choice]:
+        return [choices[f"{name}.input"] for name in self._slots]
+
+
+def _of_options(layers: nn.Module, options: Iterable[str]) -> Iterator[nn.Module]:
+    assert isinstance(layers, nn.ModuleDict)
+    return (layers[option] for option in options if option in layers)

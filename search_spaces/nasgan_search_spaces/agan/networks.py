@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nasgan.architecture import Decision, Part
 from nasgan.contracts import NetworkSettings
+from nasgan.networks.batched_spectral_norm import normalised_together, spectral_norm_layers
 from nasgan.networks.blocks import sum_pool
 from nasgan.networks.conditional import ProjectionHead, apply_norm, check_labels
 from nasgan.networks.sizes import bottom_and_doublings
@@ -57,6 +58,12 @@ class _Stack(nn.ModuleDict):
         for module in self.values():
             prev, x = x, module(x, prev, choices, labels)
         return x
+
+    def running(self, choices: Choices) -> Iterator[nn.Module]:
+        """The layers that a pass runs, each once where ``choices`` are a path."""
+        for module in self.values():
+            assert isinstance(module, Module)
+            yield from module.running(choices)
 
 
 class _Generator(nn.Module):
@@ -245,7 +252,10 @@ class SuperDiscriminator(_Discriminator):
         refuse_stage(stage)
         choices = choices_of(self.decisions, weights, x)
         groups = self._sample_groups()
-        if groups is None or not is_mixed(choices):
+        if not is_mixed(choices):
+            with normalised_together(self._layers(choices)):
+                return self._judge(x, choices, labels)
+        if groups is None:
             return self._judge(x, choices, labels)
         check_labels(labels, self.num_classes, len(x))
         label_parts: Sequence[Tensor | None] = [None] * len(groups)
@@ -256,6 +266,12 @@ class SuperDiscriminator(_Discriminator):
             with sample_groups(self, [len(part)]):
                 outputs.append(self._judge(part, choices, own_labels))
         return torch.cat(outputs)
+
+    def _layers(self, choices: Choices) -> list[SpectralNormLayer]:
+        """Those that a training pass along a path uses."""
+        if not self.training:
+            return []
+        return spectral_norm_layers([self.conv, self.head, *self.stack.running(choices)])
 
     def _sample_groups(self) -> list[int] | None:
         layer = self.conv
