@@ -159,7 +159,8 @@ class ChargedTrainer:
             self._generator_losses.append(loss.detach())
             return
         # Alone, it is an iteration of its own; whatever the discriminator does is healthy.
-        self.trainer.end_iteration(torch.ones(()), loss.detach(), self._variation)
+        healthy = torch.ones_like(loss.detach())
+        self.trainer.end_iteration(healthy, loss.detach(), self._variation.to(healthy))
         self._variation = torch.ones(())
 
     # Whole iterations
