@@ -51,10 +51,10 @@ def test_the_strategy_shows_up_wherever_strategies_do(programs: Path, tmp_path: 
     (offered,) = re.findall(
         r"^  strategy +(.*)$", run([nasgan, "search", "--help"], cwd=tmp_path), re.MULTILINE
     )
-    assert {"evolution", "evolution_pareto", "[random]"} <= set(offered.split(", "))
+    assert {"evolution", "evolution_nsga2", "[random]"} <= set(offered.split(", "))
     line = {"COMP_LINE": "nasgan search strategy=evol"}
     completed = run([nasgan, "-sc", "query=bash"], cwd=tmp_path, environment=line)
-    assert completed.split() == ["strategy=evolution", "strategy=evolution_pareto"]
+    assert completed.split() == ["strategy=evolution", "strategy=evolution_nsga2"]
 
 
 def test_it_runs_in_sweeps_and_reaches_leaderboard_and_report(
@@ -62,14 +62,16 @@ def test_it_runs_in_sweeps_and_reaches_leaderboard_and_report(
 ) -> None:
     nasgan = str(programs / "nasgan")
     chosen = "strategy=glob([evol*,random])"
-    command = [nasgan, "search", "-m", chosen, "+experiment=debug/tiny", "progress=false"]
+    several = "objective=[fid,parameters]"
+    command = [nasgan, "search", "-m", chosen, several, "+experiment=debug/tiny", "progress=false"]
     swept = run(command, cwd=tmp_path)
     assert "Sweep of 3 jobs: 3 completed" in swept
     board = run([nasgan, "leaderboard"], cwd=tmp_path)
     rows = set(re.findall(r"^  -\s+(\S+)", board, re.MULTILINE))
-    assert {"evolution", "evolution_pareto", "random"} <= rows, board
+    assert {"evolution_pareto", "nsga2_inherit_pareto", "random_pareto"} <= rows, board
     run([nasgan, "report"], cwd=tmp_path)
-    assert "evolution_pareto" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Pareto fronts of nsga2_inherit_pareto" in page
 
 
 def test_it_passes_the_conformance_suite_there(programs: Path) -> None:

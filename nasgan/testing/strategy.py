@@ -22,6 +22,7 @@ from nasgan.contracts import (
     StepReport,
 )
 from nasgan.errors import BudgetExhausted, ConfigError, PluginError, quoted
+from nasgan.pareto import dominates
 from nasgan.state_files import not_plain
 from nasgan.testing.toy_run import ToyRun, require_valid
 from nasgan.testing.toy_space import ToySpace
@@ -83,6 +84,8 @@ def check_strategy(
         case = _Case(factory, kind, space, max_steps, seed)
         _check_search(case)
         _check_small_budgets(case)
+        if case.factory().many_objectives:
+            _check_search(replace(case, several=True))
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class _Case:
     space: SearchSpace
     max_steps: int
     seed: int
+    several: bool = False  # objectives
 
 
 class _Session:
@@ -108,6 +112,7 @@ class _Session:
             shared=case.kind == "shared",
             seed=case.seed,
             together=_TOGETHER[case.kind],
+            several=case.several,
         )
         with _own_randomness_only("`__init__` or `setup`"):
             self.strategy = case.factory()
@@ -306,6 +311,9 @@ def _check_end(session: _Session) -> None:
             not run.scores.fails(architecture),
             f"the finalist {architecture.id} failed: evaluations with score None are no results",
         )
+    if run.objective.others:
+        _check_front(session, finalists)
+        return
     for first, second in pairwise(known):
         scores = (run.scores(first, length[first]), run.scores(second, length[second]))
         _expect(
@@ -313,6 +321,23 @@ def _check_end(session: _Session) -> None:
             f"`finalists` are not best first: {first.id} has the score {scores[0]}, {second.id} "
             f"{scores[1]} ({run.objective.direction} is better: compare `run.objective.reward`)",
         )
+
+
+def _check_front(session: _Session, finalists: Sequence[Architecture]) -> None:
+    """Of several objectives the finalists are of the front, the best in the first objective first.
+
+    Those are held against each other alone that were trained equally long.
+    """
+    objective, front = session.run.objective, session.strategy.front()
+    named = [evaluation.architecture for evaluation in front]
+    _expect(finalists == named[:_FINALISTS], "`finalists` are not the first of `front`")
+    points = [objective.rewards(evaluation) for evaluation in front]
+    _expect(
+        not any(dominates(a, b) for a in points for b in points),
+        "`front` holds an evaluation that another of it beats in every objective: take "
+        "`run.objective.front(evaluations)`",
+    )
+    _expect(points[0][0] == max(points)[0], "`front` does not begin with the best in the first")
 
 
 def _check_report(report: object, completed: Sequence[object], paid: int) -> None:

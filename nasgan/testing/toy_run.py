@@ -335,6 +335,7 @@ class ToyRun(Run):
         shared: whether these stand for scores with shared weights; no matter to others.
         seed: of the run.
         together: the most that the evaluator by the rule scores in one piece.
+        several: whether the search goes by both metrics.
         folder: for files of evaluations; by default one that all toy runs of this process share.
     """
 
@@ -347,6 +348,7 @@ class ToyRun(Run):
         shared: bool = False,
         seed: int,
         together: int = 1,
+        several: bool = False,
         folder: Path | None = None,
     ) -> None:
         images = toy_images(space, "toy images")
@@ -359,7 +361,7 @@ class ToyRun(Run):
             ),
             harness=toy_harness(images),
             # Both directions are tried: strategies compare rewards, not scores.
-            objective=Objective("is", "max") if shared else Objective("fid", "min"),
+            objective=_objective("is" if shared else "fid", several=several),
             ledger=Ledger(budget),
             seed=seed,
             device=torch.device("cpu"),
@@ -404,6 +406,11 @@ class ToyRun(Run):
         """Continue from `state_dict`."""
         self.ledger.load_state_dict(state["ledger"])
         super().load_state_dict(state)
+
+
+def _objective(metric: str, *, several: bool) -> Objective:
+    others = [Objective(name, METRICS[name]) for name in METRICS if name != metric]
+    return Objective(metric, METRICS[metric], tuple(others) if several else ())
 
 
 def require_valid(space: SearchSpace, architecture: object, what: str) -> None:

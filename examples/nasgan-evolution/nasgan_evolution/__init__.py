@@ -1,1 +1,1 @@
-"""Regularised evolution for nasgan."""
+"""Evolution of architectures, for nasgan."""

@@ -1,29 +1,36 @@
-"""Regularised evolution (Real et al. 2019, algorithm 1), for one objective or two."""
+"""Evolution: regularised (Real et al. 2019, algorithm 1) or NSGA-II (Deb et al. 2002)."""
 
-import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
-import torch
+from numpy.random import Generator
 
 from nasgan.contracts import Architecture, AskTellStrategy, Evaluation, Proposal
 from nasgan.errors import ConfigError
-from nasgan.networks.cost import count_parameters
-from nasgan_evolution.pareto import Point, crowding, fronts
+
+Survivors = Literal["newest", "best"]
 
 
-class RegularisedEvolution(AskTellStrategy):
-    """Mutates the best of a random sample of the population, which is the newest candidates.
+class Evolution(AskTellStrategy):
+    """Crosses and mutates the best of a random sample of the population.
+
+    Where the run has several objectives, what is best goes by Pareto fronts, then by crowding
+    distances, and the finalists are the first front.
 
     Args:
         num_candidates: architectures to score.
-        population_size: the first so many are random; later, the oldest leaves for the newest.
-        sample_size: how many of the population compete to be the parent.
-        pareto: search for quality and few parameters of the generator (at the search's widths);
-            parents compete by front, then by crowding distance, and finalists are of the front.
+        population_size: the first so many are random.
+        sample_size: how many of the population compete to be a parent.
+        survivors: who makes up the population: the ``newest`` candidates (regularised evolution),
+            or the ``best`` of all (NSGA-II).
+        crossover: share of the children that mix one of their networks with a second parent's.
+        inherit: whether a child's training begins with the weights of its parent, where the
+            evaluator can do that (``evaluator=scratch``).
         supernet_steps: see `AskTellStrategy`.
     """
 
     name = "evolution"
+    many_objectives = True
 
     def __init__(
         self,
@@ -31,22 +38,29 @@ class RegularisedEvolution(AskTellStrategy):
         num_candidates: int = 100,
         population_size: int = 20,
         sample_size: int = 5,
-        pareto: bool = False,
+        survivors: Survivors = "newest",
+        crossover: float = 0.0,
+        inherit: bool = False,
         supernet_steps: int | None = None,
     ) -> None:
         super().__init__(supernet_steps=supernet_steps)
         if min(num_candidates, population_size, sample_size) < 1:
             raise ConfigError("strategy: num_candidates and both sizes must be at least 1")
+        if survivors not in get_args(Survivors) or not 0 <= crossover <= 1:
+            raise ConfigError("strategy: survivors is newest or best, crossover from 0 to 1")
         self.num_candidates = num_candidates
         self.population_size = population_size
         self.sample_size = sample_size
-        self.pareto = pareto
-        self._parameters: dict[Architecture, int] = {}
+        self.survivors = survivors
+        self.crossover = crossover
+        self.inherit = inherit
 
     @property
     def label(self) -> str:
-        """Two methods, two rows of the leaderboard."""
-        return f"{super().label}_pareto" if self.pareto else super().label
+        """Methods must not share a row of the leaderboard."""
+        method = "nsga2" if self.survivors == "best" else "evolution"
+        inherits = "_inherit" if self.inherit else ""
+        return super().label.replace("evolution", method + inherits, 1)
 
     @property
     def finished(self) -> bool:
@@ -65,43 +79,37 @@ class RegularisedEvolution(AskTellStrategy):
         if asked >= self.num_candidates or not (is_first or self.evaluations):
             return None
         rng = self.run.rng("evolution")
-        if is_first:
-            return Proposal(self.run.space.sample(rng))
-        population = self.evaluations[-self.population_size :]
-        fitness = self._fitness(population)
-        drawn = rng.integers(len(population), size=self.sample_size)
-        parent = population[max(drawn, key=lambda i: fitness[i])]
-        return Proposal(self.run.space.mutate(parent.architecture, rng))
+        keep = self.inherit and self.run.evaluator.inherits_weights
+        population = self._population()
+        if is_first or not population:
+            return Proposal(self.run.space.sample(rng), keep=keep)
+        parent = self._parent(population, rng)
+        child = self._child(parent, population, rng)
+        return Proposal(child, parent=parent if keep else None, keep=keep)
 
-    def finalists(self, count: int) -> list[Architecture]:
-        """The best by quality; of the Pareto front alone if that is what is searched."""
-        scored = [evaluation for evaluation in self.ranking() if evaluation.score is not None]
-        if self.pareto and scored:
-            scored = [scored[i] for i in fronts([self._point(e) for e in scored])[0]]
-        return [evaluation.architecture for evaluation in scored[:count]]
+    def _population(self) -> list[Evaluation]:
+        """Those that may be parents, the best first."""
+        alive = [evaluation for evaluation in self.evaluations if evaluation.score is not None]
+        best_first = self.run.objective.best_first
+        if self.survivors == "best":
+            return best_first(alive)[: self.population_size]
+        return best_first(alive[-self.population_size :])
+
+    def _parent(self, population: Sequence[Evaluation], rng: Generator) -> Architecture:
+        drawn = rng.integers(len(population), size=self.sample_size)
+        return population[min(drawn)].architecture
+
+    def _child(
+        self, parent: Architecture, population: Sequence[Evaluation], rng: Generator
+    ) -> Architecture:
+        space = self.run.space
+        if rng.random() >= self.crossover:
+            return space.mutate(parent, rng)
+        part = rng.choice(sorted({d.part for d in space.decisions if len(d.options) > 1}))
+        crossed = space.crossover(parent, self._parent(population, rng), rng, part=part)
+        return space.mutate(crossed, rng, part=part)
 
     def progress(self) -> float:
         """The supernet's training is half of it, where there is one."""
         scored = min(1.0, len(self.evaluations) / self.num_candidates)
         return (self.supernet_progress + scored) / 2 if self.supernet_steps else scored
-
-    def _fitness(self, population: Sequence[Evaluation]) -> list[tuple[float, float]]:
-        """Pairs that compare, more is better; failed candidates come last."""
-        if not self.pareto:
-            return [(self.run.objective.reward(e.score), 0.0) for e in population]
-        fitness = [(-math.inf, 0.0)] * len(population)
-        alive = [i for i, evaluation in enumerate(population) if evaluation.score is not None]
-        points = [self._point(population[i]) for i in alive]
-        for rank, front in enumerate(fronts(points)):
-            for i, distance in zip(front, crowding([points[i] for i in front]), strict=True):
-                fitness[alive[i]] = (-rank, distance)
-        return fitness
-
-    def _point(self, evaluation: Evaluation) -> Point:
-        """Quality and smallness."""
-        architecture = evaluation.architecture
-        if architecture not in self._parameters:
-            with torch.device("meta"):  # shapes without values: nothing is computed or drawn
-                generator = self.run.space.build_generator(architecture)
-            self._parameters[architecture] = count_parameters(generator)
-        return self.run.objective.reward(evaluation.score), -self._parameters[architecture]
