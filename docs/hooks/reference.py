@@ -190,8 +190,9 @@ def _hydra_verbs() -> list[str]:
 
 def _verbs() -> Iterator[str]:
     yield "# Verbs\n"
-    yield "Every verb that reads a configuration takes `group=option` and `key=value`, and the"
-    yield "flags `--help`, `--cfg job` (show the configuration), `--info` and `-m` (a sweep).\n"
+    yield "Every verb that computes takes `group=option` and `key=value`, and the flags `--help`,"
+    yield "`--cfg job` (show the configuration), `--info` and `-m` (a sweep). Those that read"
+    yield "results take `key=value`, `--help` and `--cfg job`.\n"
     yield "| verb | |\n|---|---|"
     yield from (f"| [`nasgan {verb}`](#nasgan-{verb}) | {about} |" for verb, about in VERBS.items())
     known: dict[str, Setting] = {}
@@ -238,7 +239,7 @@ def _default_options(verb: str) -> dict[str, str]:
     plain = yaml.safe_load((config_folder() / f"{verb}.yaml").read_text(encoding="utf-8"))
     return {
         str(group): str(option)
-        for item in plain["defaults"]
+        for item in plain.get("defaults", ())
         if isinstance(item, Mapping)
         for group, option in item.items()
         if not str(group).startswith("override")

@@ -12,21 +12,12 @@ import os
 from collections.abc import Sequence
 
 from nasgan.cli.console import say
+from nasgan.cli.key_values import READING_VERBS, names_of
 
 __all__ = ["run"]
 
 _EXPERIMENT = "+experiment="
-_HYDRA_VERBS = (
-    "search",
-    "train",
-    "tabulate",
-    "evaluate",
-    "sample",
-    "leaderboard",
-    "publish",
-    "report",
-    "watch",
-)
+_HYDRA_VERBS = ("search", "train", "tabulate", "evaluate", "sample")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -46,6 +37,8 @@ def run(arguments: Sequence[str]) -> int:
         from nasgan.cli.new import KINDS
 
         say(*(kind for kind in KINDS if kind.startswith(word) and " " not in rest))
+    elif verb in READING_VERBS:
+        say(*(f"{name}=" for name in names_of(verb) if f"{name}=".startswith(word)))
     elif verb in _HYDRA_VERBS and word.startswith(_EXPERIMENT):
         say(*_experiments_like(word))
     elif verb in _HYDRA_VERBS:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from nasgan.cli.arguments import with_homes
 from nasgan.cli.configs import config_folder, register_plugin_configs
 from nasgan.cli.hydra_rules import guard_hydra
+from nasgan.cli.key_values import READING_VERBS, settings_of
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
 from nasgan.cli.paths import refuse_empty_paths, settled_paths
 from nasgan.cli.resolvers import experiment_name, register_resolvers
@@ -55,7 +56,9 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         ConfigError: an override is malformed or names something unknown.
     """
-    return compose_run(verb, overrides)[0]
+    return (
+        settings_of(verb, overrides) if verb in READING_VERBS else compose_run(verb, overrides)[0]
+    )
 
 
 def compose_run(

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import math
 from pathlib import Path
-from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
+from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import ConfigError, shortened
 from nasgan.reading import read_text
 
-__all__ = ["ConfigFiles", "read_yaml"]
-
-_MOST_BYTES = 1_000_000
-_MOST_VALUES = 100_000
+__all__ = ["ConfigFiles"]
 
 _EXPERIMENTS = "experiment/"
 _WHOLE = "_global_"
@@ -56,28 +50,3 @@ class ConfigFiles(FileConfigSource):
             )
         place = f"{self.scheme()}://{self.path}"
         return ConfigResult(provider=self.provider, path=place, config=content, header=header)
-
-
-def read_yaml(path: Path) -> Any:
-    """A configuration, looked at before its aliases are followed: few bytes can stand for a world.
-
-    Raises:
-        OSError: it cannot be read, or is too large.
-        ValueError: it stands for too much.
-        YAMLError: it is no YAML.
-    """
-    text = read_text(path, most=_MOST_BYTES)
-    # To look costs as much as to read, and nearly no file has an alias.
-    if "*" in text and _size(yaml.compose(text, yaml.SafeLoader), {}) > _MOST_VALUES:
-        raise ValueError(f"its aliases stand for more than {_MOST_VALUES} values")
-    return OmegaConf.load(io.StringIO(text))
-
-
-def _size(node: Any, known: dict[int, float]) -> float:
-    """The values that a node stands for; infinitely many where it holds itself."""
-    if id(node) not in known:
-        known[id(node)] = math.inf
-        inner = node.value if isinstance(node, yaml.CollectionNode) else []
-        pairs = [pair if isinstance(pair, tuple) else (pair,) for pair in inner]
-        known[id(node)] = 1 + sum(_size(item, known) for pair in pairs for item in pair)
-    return known[id(node)]

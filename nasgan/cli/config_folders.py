@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
 import nasgan
-from nasgan.cli.config_files import read_yaml
+from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import PluginError, shortened
 from nasgan.registry import CONFIGS, SEARCH_SPACES, STRATEGIES, Plugin, plugins
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from nasgan.streams import put
@@ -16,6 +17,7 @@ __all__ = [
     "Without",
     "complain",
     "heading",
+    "log_shown",
     "say",
     "table",
 ]
@@ -96,3 +98,19 @@ class ConsoleHandler(logging.Handler):
             put(sys.stderr, _shown(self.format(record), sys.stderr) + "\n")
         except Exception:  # as every handler: logging must not stop the work
             self.handleError(record)
+
+
+@contextmanager
+def log_shown() -> Iterator[None]:
+    """Meanwhile, the log is shown on the terminal; Python's warnings, which are in it, are not."""
+    handler, root = ConsoleHandler(), logging.getLogger()
+    handler.setFormatter(ShortFormatter())
+    handler.addFilter(Without("py.warnings"))
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasgan import atomic
 from nasgan.cli.console import say
-from nasgan.cli.folders import roots_of, with_lists
-from nasgan.cli.hydra_app import run_app
-from nasgan.cli.hydra_job import Bound
+from nasgan.cli.folders import roots_of
+from nasgan.cli.key_values import run_reading
 from nasgan.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ __all__ = ["run"]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb; see `nasgan.cli.hydra_app.run_app`, and `nasgan.cli.verify` for its other half.
+    """Run the verb; see `nasgan.cli.key_values`, and `nasgan.cli.verify` for its other half.
 
     Raises:
         NasganError: as there.
@@ -35,14 +33,10 @@ def run(arguments: Sequence[str]) -> int:
         return verify(arguments[1:])
     if arguments and re.fullmatch(r"\w[^=]*", arguments[0]):
         raise UnknownNameError("subcommand of nasgan leaderboard", arguments[0], ["verify"])
-    return run_app("leaderboard", _bound, with_lists(arguments))
+    return run_reading("leaderboard", _leaderboard, arguments)
 
 
-def _bound(config: dict[str, Any]) -> Bound:
-    return partial(_leaderboard, config)
-
-
-def _leaderboard(config: dict[str, Any], _: Path) -> int:
+def _leaderboard(config: dict[str, Any]) -> int:
     from nasgan.cli.board import board_lines, note_lines, ranks_lines
     from nasgan.leaderboard.build import build_leaderboard
     from nasgan.leaderboard.study import find_records

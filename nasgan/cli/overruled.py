@@ -7,9 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from nasgan.cli.config_files import read_yaml
 from nasgan.cli.configs import options
 from nasgan.cli.resolvers import experiment_name
+from nasgan.cli.yaml_files import read_yaml
 
 __all__ = ["overruled"]
 

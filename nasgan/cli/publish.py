@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from nasgan.cli.console import say
-from nasgan.cli.folders import roots_of, with_lists
-from nasgan.cli.hydra_app import run_app
-from nasgan.cli.hydra_job import Bound
+from nasgan.cli.folders import roots_of
+from nasgan.cli.key_values import run_reading
 
 __all__ = ["run"]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb; see `nasgan.cli.hydra_app.run_app`."""
-    return run_app("publish", _bound, with_lists(arguments))
+    """Run the verb; see `nasgan.cli.key_values.run_reading`."""
+    return run_reading("publish", _publish, arguments)
 
 
-def _bound(config: dict[str, Any]) -> Bound:
-    return partial(_publish, config)
-
-
-def _publish(config: dict[str, Any], _: Path) -> int:
+def _publish(config: dict[str, Any]) -> int:
     from nasgan.publishing.bundle import publish
 
     bundle = publish(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from nasgan.cli.console import say
+from nasgan.cli.key_values import values_of
 from nasgan.cli.paths import refuse_empty_paths
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.reading import digest_of
@@ -16,7 +16,6 @@ from nasgan.run_settings import with_home
 __all__ = ["run"]
 
 _MOST_SHOWN = 50
-_FOLDERS = re.compile(r"""\s*'([^']*)'|\s*"([^"]*)"|([^,]+)""")
 
 _EXAMPLES = """\
 examples:
@@ -118,9 +117,5 @@ def _roots(settings: Sequence[str]) -> list[str]:
         if key != "runs":
             raise UnknownNameError("setting of verify", key, ["runs"])
         refuse_empty_paths(value, "runs")
-        if value.startswith("[") and value.endswith("]"):
-            value = value[1:-1]
-        # A folder with a comma in its name stands in quotes, as for the other verbs.
-        parts = ["".join(found).strip() for found in _FOLDERS.findall(value)]
-        roots += [with_home(part) for part in parts if part]
+        roots += [with_home(str(part)) for part in values_of(value) if part != ""]
     return roots

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from record_samples import DIGITS, sound_record
 
 from nasgan.cli.compose import compose
-from nasgan.cli.folders import with_lists
+from nasgan.cli.key_values import settings_of
 from nasgan.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -272,17 +275,57 @@ def test_publish_and_verify(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "seen"),
     [
-        (["runs=a,b"], ["runs=[a,b]"]),
-        (["runs=[a,b]"], ["runs=[a,b]"]),
-        (["runs=a"], ["runs=a"]),
-        (["runs='a,b'"], ["runs='a,b'"]),
-        (["where.seed=0,1", "rank_by=is"], ["where.seed=[0,1]", "rank_by=is"]),
-        (["-m", "runs=a,b"], ["-m", "runs=a,b"]),
-        (["title=a,b"], ["title=a,b"]),
+        (["runs=a,b"], {"runs": ["a", "b"]}),
+        (["runs=[a,b]"], {"runs": ["a", "b"]}),
+        (["runs=[a]"], {"runs": ["a"]}),
+        (["runs=a"], {"runs": "a"}),
+        (["runs='a,b'"], {"runs": "a,b"}),
+        (["runs=['a, b',\"c\"]"], {"runs": ["a, b", "c"]}),
+        (["where.seed=0,1", "rank_by=is"], {"where.seed": [0, 1], "rank_by": "is"}),
+        (["where.conditional=false"], {"where.conditional": False}),
+        (["where.config_hash='012345'"], {"where.config_hash": "012345"}),
+        (["title=a,b"], {"title": "a,b"}),
+        (["title='It\\'s: 1'"], {"title": "It's: 1"}),
+        (["title=Search on digits"], {"title": "Search on digits"}),
+        (["runs=a", "runs=b"], {"runs": "b"}),
     ],
 )
-def test_several_values_need_no_brackets(given: list[str], seen: list[str]) -> None:
-    assert with_lists(given) == seen
+def test_several_values_need_no_brackets(given: list[str], seen: dict[str, Any]) -> None:
+    made = settings_of("publish", ["to=x", *given])
+    flat = {**made, **{f"where.{key}": value for key, value in made["where"].items()}}
+    assert {key: flat[key] for key in seen} == seen
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-m", "runs=a,b"], "unknown flag -m"),
+        (["runs=here", "rank_by"], "a setting is written key=value"),
+        (["runs=[a,'b]"], "cannot read"),
+        (["runs=[a,[b]]"], "cannot read"),
+        (["where=x"], "has no setting 'where'"),
+        (["+rank_by=is"], "Did you mean rank_by"),
+        (["published=maybe"], "published must be true or false, got 'maybe'"),
+        (["runs=${oc.env:NOT_SET_ANYWHERE}"], "NOT_SET_ANYWHERE"),
+    ],
+    ids=lambda found: " ".join(found) if isinstance(found, list) else None,
+)
+def test_words_that_are_no_settings_are_refused(run: Run, words: list[str], message: str) -> None:
+    code, _, err = run("leaderboard", *words)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert message in err
+
+
+def test_verbs_that_read_results_start_without_hydra(run: Run) -> None:
+    assert run("leaderboard", "--cfg", "job", "runs=here,there")[1].startswith("runs:\n- here\n")
+    program = (
+        "import sys; from nasgan.cli.main import main; code = main(['leaderboard', 'runs=here']); "
+        "sys.exit(code or 3 * ('hydra' in sys.modules) or 4 * ('torch' in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -304,7 +347,7 @@ def test_every_command_of_the_guide_and_the_help_is_one(command: str, run: Run) 
         code, _, err = run(verb, *arguments)
         assert (code, "there is no such leaderboard or bundle" in err) == (2, True)
     else:
-        assert compose(verb, with_lists(arguments))
+        assert compose(verb, arguments)
 
 
 def test_there_are_commands_in_the_guide() -> None:

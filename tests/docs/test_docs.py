@@ -19,7 +19,6 @@ from nasgan.cli import simulate as simulate_verb
 from nasgan.cli import table as table_verb
 from nasgan.cli.compose import compose
 from nasgan.cli.configs import config_folder, options
-from nasgan.cli.folders import with_lists
 from nasgan.cli.listing import SECTIONS
 from nasgan.cli.main import VERBS
 from nasgan.cli.schema import settings_class
@@ -160,7 +159,7 @@ def test_commands_can_be_given(command: str) -> None:
     overrides = [text for text in overrides if not text.startswith(("hydra", "device=cuda"))]
     is_sweep = bool({"-m", "--multirun"} & set(arguments))
     for run in single_runs(overrides, is_sweep=is_sweep):
-        config = compose(verb, run if verb in RUN_VERBS else with_lists(run))
+        config = compose(verb, run)
         if verb in ("search", "train"):
             bind(config)
 

@@ -1,0 +1,171 @@
+"""Settings of the verbs that only read results, from words as ``key=value``: no Hydra application.
+
+Defaults are the file of the verb's name among the configurations; `nasgan.cli.schema` checks the
+rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from nasgan.cli.config_folders import config_folder
+from nasgan.cli.console import log_shown, say
+from nasgan.cli.paths import settled_paths
+from nasgan.cli.schema import check_config
+from nasgan.cli.yaml_files import read_yaml
+from nasgan.errors import ConfigError, MissingSettingError, nearest_names, quoted, shortened
+from nasgan.reading import read_text
+
+__all__ = ["READING_VERBS", "names_of", "run_reading", "settings_of", "values_of"]
+
+READING_VERBS = ("leaderboard", "publish", "report", "watch")
+
+_SEVERAL = re.compile(r"runs|out|protocol|group_by|where\.\w+")
+_PARTS = re.compile(r"""\s*(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|([^,]+))\s*(?:,|$)""")
+_PLAIN = re.compile(r"null|true|false|[-+]?[0-9]+|[-+]?[0-9]*\.[0-9]+", re.IGNORECASE)
+
+
+def run_reading(verb: str, work: Callable[[dict[str, Any]], int], arguments: Sequence[str]) -> int:
+    """Run ``nasgan VERB ARGUMENTS...``: its help, its settings (``--cfg job``), or its work.
+
+    Args:
+        verb: one of `READING_VERBS`.
+        work: what it does with its settings; gives the exit code.
+        arguments: what follows the verb.
+
+    Raises:
+        ConfigError: a word is malformed, or a setting unknown or wrong.
+    """
+    words = [word for word in arguments if not word.startswith("-") and word != "job"]
+    flags = [word for word in arguments if word.startswith("-")]
+    for flag in flags:
+        if flag not in ("-h", "--help", "--cfg", "--resolve"):
+            raise ConfigError(f"unknown flag {flag}; see nasgan {verb} --help")
+    if {"-h", "--help"} & set(flags):
+        say(*_help(verb, words))
+        return 0
+    if flags:
+        say(OmegaConf.to_yaml(_merged(verb, words)).rstrip())
+        return 0
+    settings = settings_of(verb, words)
+    with log_shown():
+        return work(settings)
+
+
+def settings_of(verb: str, words: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings of ``nasgan VERB WORDS...`` as plain data, checked.
+
+    Raises:
+        ConfigError: as `run_reading`.
+    """
+    try:
+        plain = OmegaConf.to_container(_merged(verb, words), resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise MissingSettingError(str(error.full_key)) from error
+    except OmegaConfBaseException as error:
+        reason = str(error).partition("\n")[0].rpartition("interpolation: ")[2]
+        raise ConfigError(f"{error.full_key}: {shortened(reason, 600)}") from error
+    assert isinstance(plain, dict)
+    config = settled_paths({str(key): value for key, value in plain.items()}, ".")
+    check_config(verb, config)
+    return config
+
+
+def names_of(verb: str) -> list[str]:
+    """The settings of ``verb``, with dots."""
+    return list(_names(_defaults(verb)))
+
+
+def values_of(text: str) -> list[Any]:
+    """The values in ``a,b``, ``[a,b]`` or ``a``; those in quotes are texts, with commas in them.
+
+    Raises:
+        ValueError: a quote or bracket is not closed.
+    """
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    values, end = [], 0
+    while end < len(inner):
+        found = _PARTS.match(inner, end)
+        if found is None or inner[end] == "[":
+            raise ValueError(text)
+        single, double, bare = found.groups()
+        if bare is not None:
+            values.append(_plain(bare.strip()))
+        else:
+            values.append(re.sub(r"\\(.)", r"\1", single if single is not None else double))
+        end = found.end()
+    return values
+
+
+def _plain(text: str) -> Any:
+    if text.startswith(("'", '"', "{")):
+        raise ValueError(text)
+    return yaml.safe_load(text.lower()) if _PLAIN.fullmatch(text) else text
+
+
+def _merged(verb: str, words: Sequence[str]) -> DictConfig:
+    config = _defaults(verb)
+    known = list(_names(config))
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise ConfigError(f"cannot read {quoted(word)}: a setting is written key=value")
+        if key not in known:
+            raise ConfigError(_unknown(verb, key, known))
+        OmegaConf.update(config, key, _value(key, text, word), force_add=False)
+    return config
+
+
+def _value(key: str, text: str, word: str) -> Any:
+    is_list = text.startswith("[")
+    try:
+        if not _SEVERAL.fullmatch(key) and not is_list:
+            is_quoted = text[:1] in ("'", '"') and text[-1:] == text[:1] and len(text) > 1
+            return values_of(text)[0] if is_quoted else _plain(text)
+        values = values_of(text)
+    except (ValueError, IndexError) as error:
+        raise ConfigError(
+            f"cannot read {quoted(word)}; put values with special characters into quotes of their "
+            "own: 'key=\"some value\"'"
+        ) from error
+    if is_list or len(values) > 1:
+        return values
+    return values[0] if values else ""
+
+
+def _unknown(verb: str, key: str, known: Sequence[str]) -> str:
+    prefix, _, last = key.rpartition(".")
+    siblings = [name for name in known if name.rpartition(".")[0] == prefix] or list(known)
+    # Between names with the same beginning, what follows decides.
+    ends = {name.rpartition(".")[2]: name for name in siblings}
+    near = [ends[end] for end in nearest_names(last, ends)]
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"nasgan {verb} has no setting {quoted(key)}.{hint} Known: {', '.join(siblings)}."
+
+
+def _defaults(verb: str) -> DictConfig:
+    config = read_yaml(config_folder() / f"{verb}.yaml")
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _names(config: DictConfig, where: str = "") -> Iterator[str]:
+    for key in map(str, config):
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none():
+            yield from _names(node, f"{where}{key}.")
+        else:
+            yield f"{where}{key}"
+
+
+def _help(verb: str, words: Sequence[str]) -> Iterator[str]:
+    path = config_folder() / "hydra" / "help" / f"{verb}.yaml"
+    text: Mapping[str, str] = yaml.safe_load(read_text(path))
+    shown = text["template"].replace("${hydra.help.header}", text["header"].strip() + "\n")
+    yield shown.replace("$CONFIG", OmegaConf.to_yaml(_merged(verb, words))).rstrip()
