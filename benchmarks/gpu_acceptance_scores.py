@@ -80,13 +80,13 @@ class GivenFeatures(FeatureExtractor):
     def __init__(self, device: torch.device) -> None:
         super().__init__(device=device, batch_size=1)
 
-    def _extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError("there is no network")
 
-    def _weights(self) -> Mapping[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
         return {}
 
-    def _preprocessing(self) -> str:
+    def preprocessing(self) -> str:
         return "none"
 
 

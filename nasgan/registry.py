@@ -26,6 +26,8 @@ __all__ = [
     "ARCHITECTURES",
     "AUGMENTATIONS",
     "CONFIGS",
+    "EVALUATORS",
+    "EXTRACTORS",
     "GROUPS",
     "LOSSES",
     "METRICS",
@@ -47,10 +49,12 @@ _log = logging.getLogger(__name__)
 
 STRATEGIES = "nasgan.strategies"
 SEARCH_SPACES = "nasgan.search_spaces"
+EVALUATORS = "nasgan.evaluators"
 ARCHITECTURES = "nasgan.architectures"
 METRICS = "nasgan.metrics"
 LOSSES = "nasgan.losses"
 AUGMENTATIONS = "nasgan.augmentations"
+EXTRACTORS = "nasgan.extractors"
 CONFIGS = "nasgan.conf"
 
 _NAMELESS = "a package without metadata"
@@ -58,10 +62,12 @@ _NAMELESS = "a package without metadata"
 _KIND = {
     STRATEGIES: "search strategy",
     SEARCH_SPACES: "search space",
+    EVALUATORS: "evaluator",
     ARCHITECTURES: "architecture",
     METRICS: "metric",
     LOSSES: "trainer.loss",
     AUGMENTATIONS: "trainer.augmentation",
+    EXTRACTORS: "feature extractor",
     CONFIGS: "configuration package",
 }
 GROUPS = tuple(_KIND)

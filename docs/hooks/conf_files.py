@@ -18,7 +18,7 @@ import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 
 from nasgan.binding import type_hints
 from nasgan.contracts import Budget, Cost, NetworkSettings, SearchSpace
-from nasgan.metrics.features import EXTRACTORS
+from nasgan.registry import EXTRACTORS, load_plugin, plugins
 from nasgan.values import describe
 
 __all__ = ["ConfigFile", "Setting", "parameters_of", "read_config"]
@@ -267,15 +267,18 @@ def _shown(default: Any) -> str:
 def _parameter(
     path: tuple[str, ...], known: Mapping[str, Parameter], features: str
 ) -> Parameter | None:
-    if path[0] == "features" and len(path) > 1 and features in EXTRACTORS:
-        module, name = EXTRACTORS[features]
-        known, path = parameters_of(getattr(importlib.import_module(module), name)), path[1:]
+    if path[0] == "features" and len(path) > 1 and features in _extractors():
+        known, path = parameters_of(load_plugin(EXTRACTORS, features)), path[1:]
     parameter = known.get(path[0])
     for key in path[1:]:
         if parameter is None or not is_dataclass(parameter.annotation):
             return None
         parameter = parameters_of(parameter.annotation).get(key)
     return parameter
+
+
+def _extractors() -> set[str]:
+    return {plugin.name for plugin in plugins(EXTRACTORS)}
 
 
 def _meanings(target: Any) -> dict[str, str]:

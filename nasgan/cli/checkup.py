@@ -18,6 +18,7 @@ from nasgan.cli.compose import compose
 from nasgan.cli.configs import options
 from nasgan.data.availability import probe
 from nasgan.errors import NasganError
+from nasgan.registry import EXTRACTORS, plugins
 from nasgan.runs.environment import collect_environment
 
 __all__ = [
@@ -180,14 +181,14 @@ def datasets() -> Iterator[Finding]:
 def features() -> Iterator[Finding]:
     """Which feature extractors have their weights."""
     try:
-        from nasgan.metrics.features import EXTRACTORS, is_available
+        from nasgan.metrics.features import is_available
     except (ImportError, OSError) as error:
         yield Finding("broken", "features", f"cannot be imported: {error}")
         return
-    for name in EXTRACTORS:
+    for name in (plugin.name for plugin in plugins(EXTRACTORS)):
         try:
             available, detail = is_available(name)
-        except (ImportError, OSError) as error:
+        except (ImportError, OSError, NasganError) as error:
             available, detail = False, f"cannot be imported: {error}"
         missing: Literal["note", "broken"] = "broken" if name == "digits" else "note"
         yield Finding("ok" if available else missing, name, detail)

@@ -22,13 +22,17 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaCo
 import nasgan
 from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import PluginError, shortened
-from nasgan.registry import CONFIGS, SEARCH_SPACES, STRATEGIES, Plugin, plugins
+from nasgan.registry import CONFIGS, EVALUATORS, SEARCH_SPACES, STRATEGIES, Plugin, plugins
 
 __all__ = ["PAIRED", "ConfigFolder", "config_folder", "config_folders", "plugin_folder"]
 
 _log = logging.getLogger(__name__)
 
-PAIRED: Mapping[str, str] = {"strategy": STRATEGIES, "search_space": SEARCH_SPACES}
+PAIRED: Mapping[str, str] = {
+    "strategy": STRATEGIES,
+    "search_space": SEARCH_SPACES,
+    "evaluator": EVALUATORS,
+}
 """The groups whose options name a class that an entry point registers, and where it does."""
 
 

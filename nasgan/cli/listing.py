@@ -14,6 +14,8 @@ from nasgan.metrics.table import METRICS as METRIC_TABLE
 from nasgan.registry import (
     ARCHITECTURES,
     AUGMENTATIONS,
+    EVALUATORS,
+    EXTRACTORS,
     LOSSES,
     METRICS,
     SEARCH_SPACES,
@@ -73,7 +75,7 @@ def _datasets() -> _Rows:
 
 
 def _evaluators() -> _Rows:
-    return _option_rows("evaluator")
+    return _selectable("evaluator", EVALUATORS)
 
 
 def _experiments() -> _Rows:
@@ -138,6 +140,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], _Rows]]] = {
     "datasets": ("dataset=NAME", _datasets),
     "architectures": ("nasgan train architecture=NAME", _architectures),
     "metrics": ("metrics.metrics=[NAME,...] objective=NAME", _metrics),
+    "features": ("metrics.features.name=NAME", _registered(EXTRACTORS)),
     "losses": ("trainer.loss=NAME", _registered(LOSSES)),
     "augmentations": ("trainer.augmentation=NAME", _registered(AUGMENTATIONS)),
     "protocols": ("nasgan leaderboard protocol=ID", _protocols),

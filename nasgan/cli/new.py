@@ -15,7 +15,7 @@ from nasgan import atomic
 from nasgan.cli.configs import options
 from nasgan.cli.console import heading, say
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.registry import SEARCH_SPACES, STRATEGIES, plugins
+from nasgan.registry import EVALUATORS, EXTRACTORS, SEARCH_SPACES, STRATEGIES, plugins
 
 __all__ = ["KINDS", "run"]
 
@@ -30,6 +30,8 @@ class _Kind(NamedTuple):
 KINDS: Mapping[str, _Kind] = {
     "strategy": _Kind("strategy", STRATEGIES, "Search", "strategy.py"),
     "space": _Kind("search_space", SEARCH_SPACES, "Space", "space.py"),
+    "evaluator": _Kind("evaluator", EVALUATORS, "Evaluator", "evaluator.py"),
+    "extractor": _Kind("metrics", EXTRACTORS, "Features", "extractor.py"),
 }
 """What there are templates for: a folder of this package's ``templates`` each."""
 
@@ -48,11 +50,11 @@ def run(arguments: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="nasgan new",
-        description="Write a package that adds a search strategy or a search space to nasgan: it "
-        "installs, runs and passes its test as it is.",
+        description="Write a package that adds a search strategy, a search space, an evaluator or "
+        "a feature extractor to nasgan: it installs, runs and passes its test as it is.",
     )
     parser.add_argument("kind", metavar="KIND", help=" or ".join(KINDS))
-    parser.add_argument("name", metavar="NAME", help="what users will type: strategy=NAME")
+    parser.add_argument("name", metavar="NAME", help="what users will type, e.g. strategy=NAME")
     parser.add_argument("path", metavar="path=FOLDER", nargs="?", help="default: nasgan-NAME here")
     given = parser.parse_args(list(arguments))
     if given.kind not in KINDS:
@@ -88,7 +90,7 @@ def _check_name(kind: str, name: str) -> None:
     owners.update({plugin.name: plugin.distribution for plugin in plugins(entry_points)})
     if name in owners:
         raise ConfigError(
-            f"there is a {kind} {name!r} already, of the package {owners[name]}; take another name "
+            f"the {kind} {name!r} exists already, in the package {owners[name]}; take another name "
             f"than {', '.join(sorted(owners))}"
         )
     package = _package(name)

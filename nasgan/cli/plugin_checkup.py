@@ -20,6 +20,8 @@ from nasgan.registry import (
     ARCHITECTURES,
     AUGMENTATIONS,
     CONFIGS,
+    EVALUATORS,
+    EXTRACTORS,
     LOSSES,
     METRICS,
     SEARCH_SPACES,
@@ -36,23 +38,34 @@ __all__ = ["config_findings", "plugin_findings"]
 _KINDS = {
     STRATEGIES: "strategy",
     SEARCH_SPACES: "space",
+    EVALUATORS: "evaluator",
     ARCHITECTURES: "architecture",
     METRICS: "metric",
     LOSSES: "loss",
     AUGMENTATIONS: "augmentation",
+    EXTRACTORS: "feature extractor",
 }
 _BASES = {
     STRATEGIES: ("nasgan.contracts", "SearchStrategy"),
     SEARCH_SPACES: ("nasgan.contracts", "SearchSpace"),
+    EVALUATORS: ("nasgan.contracts", "Evaluator"),
     ARCHITECTURES: ("nasgan.architecture", "Architecture"),
     LOSSES: ("nasgan.contracts", "AdversarialLoss"),
     AUGMENTATIONS: ("nasgan.contracts", "Augmentation"),
+    EXTRACTORS: ("nasgan.metrics", "FeatureExtractor"),
 }
-_NEEDED = {STRATEGIES: "random", SEARCH_SPACES: "autogan"}
+_NEEDED = {
+    STRATEGIES: "random",
+    SEARCH_SPACES: "autogan",
+    EVALUATORS: "shared",
+    EXTRACTORS: "digits",
+}
+# By these names records and protocol ids call them.
+_OWN_NAME = {SEARCH_SPACES: "name", EVALUATORS: "fidelity", EXTRACTORS: "name"}
 
 _SECONDS = 30.0  # torch alone may take ten
 
-_UNPAIRED = ("budget", "evaluator", "executor", "experiment", "logger", "metrics", "trainer")
+_UNPAIRED = ("budget", "executor", "experiment", "logger", "metrics", "trainer")
 
 
 def plugin_findings() -> Iterator[Finding]:
@@ -121,9 +134,8 @@ def _fault(plugin: Plugin, loaded: object) -> str:
         return f"is no subclass of {module}.{name}"
     if not is_class and not isinstance(loaded, base):
         return f"is no {module}.{name}"
-    own_name = getattr(loaded, "name", plugin.name)
-    # Architectures name their space, which is then looked up.
-    if plugin.group == SEARCH_SPACES and own_name != plugin.name:
+    own_name = getattr(loaded, _OWN_NAME.get(plugin.group, ""), plugin.name)
+    if own_name != plugin.name:
         return f"calls itself {own_name!r}: the name of the entry point has to be the same"
     return ""
 

@@ -26,7 +26,7 @@ from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
 from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import TrainingPlan
-from nasgan.evaluation.arrival import check_objectives, search_objective
+from nasgan.evaluation.arrival import check_name_is_free, check_objectives, search_objective
 from nasgan.evaluation.executors import Executor
 from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import MetricHarness, Scores, build_harness
@@ -196,6 +196,7 @@ def bind(
     )
     evaluator = _given(given, "evaluator", Evaluator) or make_evaluator(config)
     check_objectives(strategy, search_objective(evaluator, common.objective))
+    check_name_is_free(evaluator)
     budget = build_node(config["budget"], where="budget", base=Budget)
     executor = _executor(config, strategy, evaluator)
     _check_workers(executor, given)

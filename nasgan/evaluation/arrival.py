@@ -23,9 +23,11 @@ from nasgan.contracts import (
 )
 from nasgan.errors import ArchitectureError, ConfigError, PluginError, plugin_name
 from nasgan.metrics.table import SIZES
+from nasgan.registry import EVALUATORS, load_plugin, plugins
 
 __all__ = [
     "begin_evaluation",
+    "check_name_is_free",
     "check_objectives",
     "check_parent",
     "checked_evaluation",
@@ -33,6 +35,9 @@ __all__ = [
     "checked_report",
     "search_objective",
 ]
+
+# What the final phase and searches on tables call their scores.
+_RESERVED = ("final", "table")
 
 
 def search_objective(evaluator: Evaluator, configured: Objective) -> Objective:
@@ -71,6 +76,25 @@ def search_objective(evaluator: Evaluator, configured: Objective) -> Objective:
             f"{', '.join(lacking)}; beside its score it can be searched by {' and '.join(SIZES)}"
         )
     return replace(own, others=configured.others)
+
+
+def check_name_is_free(evaluator: Evaluator) -> None:
+    """Refuse an evaluator under the name of another.
+
+    Raises:
+        PluginError: the name is that of an evaluator that is registered, or of a final training.
+    """
+    fidelity = evaluator.fidelity
+    owners = [plugin for plugin in plugins(EVALUATORS) if plugin.name == fidelity]
+    if fidelity not in _RESERVED and not owners:
+        return
+    if owners and type(evaluator) is load_plugin(EVALUATORS, fidelity):
+        return
+    owner = owners[0].distribution if owners else "nasgan"
+    raise PluginError(
+        f"evaluator {plugin_name(evaluator)}: `fidelity` is {fidelity!r}, the name of an evaluator "
+        f"of {owner}; labels and histories would mix their scores: give it a name of its own"
+    )
 
 
 def check_objectives(strategy: SearchStrategy, objective: Objective) -> None:

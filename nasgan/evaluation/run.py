@@ -29,7 +29,7 @@ from nasgan.contracts import (
 )
 from nasgan.data import ImageSet
 from nasgan.errors import ConfigError
-from nasgan.evaluation.arrival import search_objective
+from nasgan.evaluation.arrival import check_name_is_free, search_objective
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
 from nasgan.evaluation.sizes import measured_pool
 from nasgan.evaluation.training_task import DerivedPair
@@ -112,6 +112,7 @@ class Run:
         """
         self.evaluator = evaluator
         self.objective = search_objective(evaluator, self.final_objective)
+        check_name_is_free(evaluator)
         evaluator.setup(self)
         if make_pool is not None:
             pool = make_pool(evaluator, self.ledger)

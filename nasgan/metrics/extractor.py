@@ -62,7 +62,7 @@ class FeatureExtractor(ABC):
             ``"bfloat16"``, which move the scores and therefore have their own protocol names.
 
     Attributes:
-        name: registered name.
+        name: under which it is registered (`nasgan.extractors`); protocol ids hold it.
         version: raised when preprocessing or network change the numbers.
         dim: width of the features.
         num_logits: number of classes.
@@ -85,9 +85,14 @@ class FeatureExtractor(ABC):
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.precision = precision
-        weights = state_digest(self._weights())
-        described = f"{self.name}|{self.version}|{self._preprocessing()}|{precision}|{weights}"
+        weights = state_digest(self.weights())
+        described = f"{self.name}|{self.version}|{self.preprocessing()}|{precision}|{weights}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
+
+    @staticmethod
+    def availability() -> tuple[bool, str]:
+        """See `nasgan.metrics.is_available`; override it where weights have to be got."""
+        return True, "needs no weights"
 
     @property
     def protocol_name(self) -> str:
@@ -113,19 +118,19 @@ class FeatureExtractor(ABC):
         with torch.inference_mode(), self._arithmetic():
             for start in range(0, count, self.batch_size):
                 rows = slice(start, start + self.batch_size)
-                features[rows], logits[rows] = self._extract(images[rows].to(self.device))
+                features[rows], logits[rows] = self.extract(images[rows].to(self.device))
         return Features(features, logits)
 
     @abstractmethod
-    def _extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features and logits of one batch of uint8 images on `device`."""
 
     @abstractmethod
-    def _weights(self) -> Mapping[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
         """Every tensor that the features depend on."""
 
     @abstractmethod
-    def _preprocessing(self) -> str:
+    def preprocessing(self) -> str:
         """What happens to the pixels, in words; a change gives another fingerprint."""
 
     @contextlib.contextmanager

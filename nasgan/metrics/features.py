@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any
 
 import torch
 
-from nasgan.errors import ConfigError, UnknownNameError, nearest_names
+from nasgan.errors import ConfigError, PluginError, nearest_names
 from nasgan.metrics.extractor import FeatureExtractor, Features
+from nasgan.registry import EXTRACTORS, load_plugin
 
-__all__ = ["EXTRACTORS", "FeatureExtractor", "Features", "is_available", "make_features"]
-
-EXTRACTORS: dict[str, tuple[str, str]] = {
-    "inceptionv3": ("nasgan.metrics.extractors.inceptionv3", "InceptionV3Features"),
-    "lite0": ("nasgan.metrics.extractors.lite0", "Lite0Features"),
-    "digits": ("nasgan.metrics.extractors.digits", "DigitsFeatures"),
-}
-"""Name -> (module, class); a module is imported when its extractor is chosen."""
+__all__ = ["FeatureExtractor", "Features", "is_available", "make_features"]
 
 
 def make_features(name: str, *, device: torch.device | str, **settings: Any) -> FeatureExtractor:
     """Load a feature extractor with its weights.
 
     Args:
-        name: ``"inceptionv3"``, ``"lite0"`` or ``"digits"``.
+        name: ``"inceptionv3"``, ``"lite0"``, ``"digits"``, or a plugin's.
         device: where it computes.
         settings: keyword arguments of the extractor's class, e.g. ``batch_size``, ``precision``.
 
@@ -33,6 +26,7 @@ def make_features(name: str, *, device: torch.device | str, **settings: Any) -> 
         UnknownNameError: there is no such extractor.
         ConfigError: a setting is unknown or wrong, or the weights are missing or damaged.
         MissingDependencyError: the extractor needs an optional package.
+        PluginError: the package that brings the extractor is broken.
     """
     extractor = _load_class(name)
     known = [
@@ -59,13 +53,18 @@ def is_available(name: str) -> tuple[bool, str]:
 
     Raises:
         UnknownNameError: there is no such extractor.
+        PluginError: the package that brings the extractor is broken.
     """
-    answer: tuple[bool, str] = _load_class(name).availability()
-    return answer
+    return _load_class(name).availability()
 
 
-def _load_class(name: str) -> Any:
-    if name not in EXTRACTORS:
-        raise UnknownNameError("feature extractor", name, EXTRACTORS)
-    module, attribute = EXTRACTORS[name]
-    return getattr(importlib.import_module(module), attribute)
+def _load_class(name: str) -> type[FeatureExtractor]:
+    made = load_plugin(EXTRACTORS, name)
+    if not (isinstance(made, type) and issubclass(made, FeatureExtractor)):
+        raise PluginError(f"feature extractor {name!r} is registered as {made!r}")
+    if made.name != name:
+        raise PluginError(
+            f"feature extractor {name!r}: the class {made.__module__}.{made.__qualname__} calls "
+            f"itself {made.name!r}; protocol ids hold the name: it has to be the entry point's"
+        )
+    return made

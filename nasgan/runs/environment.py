@@ -67,12 +67,13 @@ def nasgan_build() -> dict[str, Any]:
 
 
 def _is_used(plugin: registry.Plugin, config: Mapping[str, Any]) -> bool:
-    trainer = config.get("trainer", {})
+    trainer, metrics = config.get("trainer", {}), config.get("metrics", {})
     named = {
-        registry.METRICS: config.get("metrics", {}).get("metrics", ()),
+        registry.METRICS: metrics.get("metrics", ()),
         registry.ARCHITECTURES: [config.get("architecture")],
         registry.LOSSES: [trainer.get("loss")],
         registry.AUGMENTATIONS: [trainer.get("augmentation")],
+        registry.EXTRACTORS: [metrics.get("features", {}).get("name")],
     }
     return plugin.name in named.get(plugin.group, ()) or plugin.package in packages_named(config)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nasgan.contracts import SearchSpace
 from nasgan.randomness import seeded, torch_generator
+from nasgan.testing.expecting import expect
 
 __all__ = [
     "BATCH",
@@ -17,7 +18,6 @@ __all__ = [
     "build_in_double",
     "draw_images",
     "draw_latents",
-    "expect",
     "expect_equal",
     "expect_error",
     "expect_images",
@@ -80,12 +80,6 @@ def repeated(names: Iterable[str]) -> list[str]:
     """The names that occur more than once."""
     listed = list(names)
     return sorted({name for name in listed if listed.count(name) > 1})
-
-
-def expect(condition: bool, message: str) -> None:
-    """Fail with ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise AssertionError(message)
 
 
 def expect_error(

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
-
-import numpy as np
-import torch
 
 from nasgan.contracts import (
     Architecture,
@@ -24,6 +19,7 @@ from nasgan.contracts import (
 from nasgan.errors import BudgetExhausted, ConfigError, PluginError, quoted
 from nasgan.pareto import dominates
 from nasgan.state_files import not_plain
+from nasgan.testing.expecting import expect, own_randomness_only, through_a_file
 from nasgan.testing.toy_run import ToyRun, require_valid
 from nasgan.testing.toy_space import ToySpace
 
@@ -76,7 +72,7 @@ def check_strategy(
     space = space or ToySpace()
     if evaluators is None:
         evaluators = _usable_evaluators(factory, space, max_steps, seed)
-    _expect(
+    expect(
         len(evaluators) > 0 and set(evaluators) <= set(_EVALUATORS),
         f"evaluators must be of {_EVALUATORS}, got {tuple(evaluators)}",
     )
@@ -114,7 +110,7 @@ class _Session:
             together=_TOGETHER[case.kind],
             several=case.several,
         )
-        with _own_randomness_only("`__init__` or `setup`"):
+        with own_randomness_only("`__init__` or `setup`"):
             self.strategy = case.factory()
             self.strategy.setup(self.run)
 
@@ -123,18 +119,18 @@ class _Session:
         trace, before = self.run.trace, self.run.ledger.spent()
         begun, completed = len(trace.events), len(trace.completed)
         try:
-            with _own_randomness_only("`step`"):
+            with own_randomness_only("`step`"):
                 report = self.strategy.step()
         except BudgetExhausted:
             return None
         except PluginError as error:
             raise AssertionError(str(error)) from error
-        _expect(
+        expect(
             not trace.refused or self.strategy.finished,
             "the budget is spent and `step` goes on: let BudgetExhausted through",
         )
         spent = self.run.ledger.spent()
-        _expect(
+        expect(
             spent.generator_steps >= before.generator_steps
             and spent.architectures >= before.architectures,
             "`step` took charges back: only add to `run.ledger`",
@@ -164,17 +160,14 @@ class _Session:
 
     def resumed(self) -> _Session:
         """A fresh instance that continues from this one's state, through a file."""
-        with _own_randomness_only("`state_dict`"):
+        with own_randomness_only("`state_dict`"):
             state = self.strategy.state_dict()
         complaint = not_plain(state, "state_dict()")
-        _expect(not complaint, complaint)
-        buffer = io.BytesIO()
-        torch.save({"run": self.run.state_dict(), "strategy": state}, buffer)
-        buffer.seek(0)
-        stored = torch.load(buffer, weights_only=True)
+        expect(not complaint, complaint)
+        stored = through_a_file({"run": self.run.state_dict(), "strategy": state})
         other = _Session(self._case, self._budget)
         other.run.load_state_dict(stored["run"])
-        with _own_randomness_only("`load_state_dict`"):
+        with own_randomness_only("`load_state_dict`"):
             other.strategy.load_state_dict(stored["strategy"])
         return other
 
@@ -237,12 +230,12 @@ def _check_small_budgets(case: _Case) -> None:
         _drive(case, session, cuts=())
         for unit, limit in limits.items():
             spent = getattr(session.run.ledger.spent(), unit)
-            _expect(
+            expect(
                 spent <= limit,
                 f"spent {spent} {unit} of a budget of {limit}: ask `run.ledger.allow` before work",
             )
         answers = session.answers()
-        _expect(
+        expect(
             session.resumed().answers() == answers,
             "after the budget ended the search, a loaded state names other finalists",
         )
@@ -262,7 +255,7 @@ def _drive(case: _Case, session: _Session, *, cuts: Sequence[int]) -> list[dict[
     """Step until the search ends; before the steps ``cuts`` a fresh instance takes over."""
     records: list[dict[str, Any]] = []
     while not session.strategy.finished:
-        _expect(
+        expect(
             len(records) < case.max_steps,
             f"the search has not ended after {case.max_steps} steps: set `finished`, or spend the "
             f"budget (work that neither the evaluator nor `run.shared_weights` does has to be "
@@ -280,11 +273,11 @@ def _drive(case: _Case, session: _Session, *, cuts: Sequence[int]) -> list[dict[
 
 def _check_start(session: _Session) -> None:
     strategy = session.strategy
-    _expect(isinstance(strategy, SearchStrategy), "the factory must make a SearchStrategy")
+    expect(isinstance(strategy, SearchStrategy), "the factory must make a SearchStrategy")
     name = getattr(type(strategy), "name", None)
-    _expect(isinstance(name, str) and bool(name), "set the class attribute `name`")
-    _expect(not strategy.finished, "`finished` before the first step")
-    _expect(
+    expect(isinstance(name, str) and bool(name), "set the class attribute `name`")
+    expect(not strategy.finished, "`finished` before the first step")
+    expect(
         strategy.incumbent() is None and strategy.finalists(_FINALISTS) == [],
         "`incumbent` or `finalists` name an architecture before the first step: return None and []",
     )
@@ -294,20 +287,20 @@ def _check_end(session: _Session) -> None:
     """After a whole search there is a result, and the finalists are in order."""
     run, strategy = session.run, session.strategy
     spent = run.ledger.spent()
-    _expect(
+    expect(
         spent.architectures + spent.generator_steps + spent.images > 0,
         "the search spent nothing: work of the strategy's own has to be charged to `run.ledger`",
     )
     finalists = strategy.finalists(_FINALISTS)
-    _expect(bool(finalists), "the search ended without an incumbent: return what scored best")
-    _expect(strategy.finalists(0) == [], "`finalists(0)` must be empty")
-    _expect(strategy.finalists(1) == finalists[:1], "`finalists(1)` must be the first of more")
+    expect(bool(finalists), "the search ended without an incumbent: return what scored best")
+    expect(strategy.finalists(0) == [], "`finalists(0)` must be empty")
+    expect(strategy.finalists(1) == finalists[:1], "`finalists(1)` must be the first of more")
     # Scores of other weights and of smaller networks do not compare.
     full = [e for e in run.trace.completed[run.trace.present :] if e.stage is None]
     length = {e.architecture: e.generator_steps for e in full}
     known = [a for a in finalists if a in length]
     for architecture in known:
-        _expect(
+        expect(
             not run.scores.fails(architecture),
             f"the finalist {architecture.id} failed: evaluations with score None are no results",
         )
@@ -316,7 +309,7 @@ def _check_end(session: _Session) -> None:
         return
     for first, second in pairwise(known):
         scores = (run.scores(first, length[first]), run.scores(second, length[second]))
-        _expect(
+        expect(
             length[first] != length[second] or not run.objective.better(scores[1], scores[0]),
             f"`finalists` are not best first: {first.id} has the score {scores[0]}, {second.id} "
             f"{scores[1]} ({run.objective.direction} is better: compare `run.objective.reward`)",
@@ -330,39 +323,37 @@ def _check_front(session: _Session, finalists: Sequence[Architecture]) -> None:
     """
     objective, front = session.run.objective, session.strategy.front()
     named = [evaluation.architecture for evaluation in front]
-    _expect(finalists == named[:_FINALISTS], "`finalists` are not the first of `front`")
+    expect(finalists == named[:_FINALISTS], "`finalists` are not the first of `front`")
     points = [objective.rewards(evaluation) for evaluation in front]
-    _expect(
+    expect(
         not any(dominates(a, b) for a in points for b in points),
         "`front` holds an evaluation that another of it beats in every objective: take "
         "`run.objective.front(evaluations)`",
     )
-    _expect(points[0][0] == max(points)[0], "`front` does not begin with the best in the first")
+    expect(points[0][0] == max(points)[0], "`front` does not begin with the best in the first")
 
 
 def _check_report(report: object, completed: Sequence[object], paid: int) -> None:
-    _expect(
-        isinstance(report, StepReport), f"`step` must return a StepReport, got {quoted(report)}"
-    )
+    expect(isinstance(report, StepReport), f"`step` must return a StepReport, got {quoted(report)}")
     assert isinstance(report, StepReport)
-    _expect(isinstance(report.message, str), "StepReport.message must be a text")
+    expect(isinstance(report.message, str), "StepReport.message must be a text")
     progress = report.progress
-    _expect(
+    expect(
         progress is None or 0 <= progress <= 1,
         f"StepReport.progress must be in [0, 1] or None, got {progress}",
     )
     for key, value in report.values.items():
-        _expect(
+        expect(
             type(value) in (int, float),
             f"StepReport.values[{key!r}] must be a plain number, got {type(value).__name__}",
         )
     for evaluation in completed:
-        _expect(
+        expect(
             evaluation in report.evaluations,
             "an evaluation ended in this step and is not in StepReport.evaluations: the history "
             "would lack it",
         )
-    _expect(
+    expect(
         len(report.evaluations) <= paid,
         "evaluations are reported that nobody paid for: charge Cost(architectures=1) for each",
     )
@@ -372,11 +363,11 @@ def _check_options(space: SearchSpace, report: StepReport) -> None:
     sizes = {decision.name: len(decision.options) for decision in space.decisions}
     for name, row in report.options.items():
         where = f"StepReport.options[{name!r}]"
-        _expect(
+        expect(
             sizes.get(name) == len(row),
             f"{where} must be a decision of the space, with one number for each of its options",
         )
-        _expect(
+        expect(
             all(type(p) in (int, float) and 0 <= p <= 1 for p in row),
             f"{where} must be plain numbers in [0, 1], got {list(row)}",
         )
@@ -387,36 +378,15 @@ def _check_finalists(
 ) -> None:
     for architecture in finalists:
         require_valid(space, architecture, "`finalists` names")
-    _expect(
+    expect(
         len(finalists) <= _FINALISTS,
         f"`finalists({_FINALISTS})` gives {len(finalists)} architectures",
     )
-    _expect(len(set(finalists)) == len(finalists), "`finalists` names an architecture twice")
-    _expect(
+    expect(len(set(finalists)) == len(finalists), "`finalists` names an architecture twice")
+    expect(
         incumbent == next(iter(finalists), None),
         "`incumbent` is not the first of `finalists`: both mean the best architecture known",
     )
-
-
-@contextmanager
-def _own_randomness_only(what: str) -> Iterator[None]:
-    """Fail if the block draws from a global random generator."""
-    before = _global_randomness()
-    yield
-    for name, state in _global_randomness().items():
-        _expect(
-            state == before[name],
-            f"{what} drew from the global generator of {name}: draw from `self.run.rng(...)`",
-        )
-
-
-def _global_randomness() -> dict[str, object]:
-    kind, keys, position, *_ = np.random.get_state(legacy=True)
-    return {
-        "python's random": random.getstate(),
-        "numpy": (kind, np.asarray(keys).tobytes(), position),
-        "torch": torch.random.get_rng_state().numpy().tobytes(),
-    }
 
 
 def _expect_same(
@@ -424,10 +394,5 @@ def _expect_same(
 ) -> None:
     for k, (a, b) in enumerate(zip(found, expected, strict=False)):
         differing = sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
-        _expect(not differing, f"{message} (first difference in step {k}: {', '.join(differing)})")
-    _expect(len(found) == len(expected), f"{message} ({len(found)} steps, not {len(expected)})")
-
-
-def _expect(condition: bool, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)
+        expect(not differing, f"{message} (first difference in step {k}: {', '.join(differing)})")
+    expect(len(found) == len(expected), f"{message} ({len(found)} steps, not {len(expected)})")

@@ -42,15 +42,15 @@ class ToyFeatures(FeatureExtractor):
         self._weight = weight.to(device)
         super().__init__(device=device, batch_size=batch_size)
 
-    def _extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         grey = (images.float() / 255).mean(dim=1, keepdim=True)
         features = F.adaptive_avg_pool2d(grey, _SIDE).flatten(1)
         return features, features @ self._weight.T
 
-    def _weights(self) -> Mapping[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
         return {"weight": self._weight}
 
-    def _preprocessing(self) -> str:
+    def preprocessing(self) -> str:
         return "grey x/255, mean of quarters"
 
 

@@ -13,6 +13,7 @@ import pytest
 from built_packages import build_wheel, run, unpack
 
 from nasgan.cli.main import main
+from nasgan.cli.new import KINDS
 
 NASGAN = [sys.executable, "-m", "nasgan.cli"]
 
@@ -29,28 +30,38 @@ def test_the_packages_build_run_together_and_pass_their_tests(
     assert main(["new", "space", "plain", "path=spaces/mine"]) == 0
     said = capsys.readouterr().out
     assert "nasgan search strategy=hill_search +experiment=debug/tiny" in said
+    assert main(["new", "evaluator", "brief"]) == 0
+    assert main(["new", "extractor", "fixed", "path=features"]) == 0
+    said = capsys.readouterr().out
+    assert "nasgan search evaluator=brief +experiment=debug/tiny" in said
+    assert "nasgan search metrics=fixed +experiment=debug/tiny" in said
     projects = [tmp_path / "nasgan-hill-search", tmp_path / "spaces" / "mine"]
+    projects += [tmp_path / "nasgan-brief", tmp_path / "features"]
     site = tmp_path / "site"
     for project in projects:
         assert "{{" not in "".join(p.read_text() for p in project.rglob("*") if p.is_file())
         unpack(build_wheel(project, tmp_path), site)
     tests = [str(project / "tests") for project in projects]
     pytest_options = ["-q", "-p", "no:cacheprovider"]
-    assert "2 passed" in run(
+    assert "4 passed" in run(
         [sys.executable, "-m", "pytest", *pytest_options, *tests], cwd=tmp_path, path=[site]
     )
     chosen = ["strategy=hill_search", "search_space=plain", "+experiment=debug/tiny"]
+    chosen += ["evaluator=brief", "metrics=fixed", "evaluator.num_images=16"]
     run([*NASGAN, "search", *chosen, "run_dir=run"], cwd=tmp_path, path=[site])
     record = json.loads((tmp_path / "run" / "record.json").read_text(encoding="utf-8"))
     plugins = record["environment"]["plugins"]
-    assert plugins.items() >= {"nasgan-hill-search": "0.1.0", "nasgan-plain": "0.1.0"}.items()
+    owners = ("nasgan-hill-search", "nasgan-plain", "nasgan-brief", "nasgan-fixed")
+    assert plugins.items() >= dict.fromkeys(owners, "0.1.0").items()
+    assert record["strategy"] == "hill_search_brief"
+    assert record["protocol"].endswith("-fixed-v1")
     listed = run([*NASGAN, "list"], cwd=tmp_path, path=[site])
-    for name, owner in {"hill_search": "nasgan-hill-search", "plain": "nasgan-plain"}.items():
+    for name, owner in zip(("hill_search", "plain", "brief", "fixed"), owners, strict=True):
         assert re.search(rf"^  {name} .*\[{owner}\]$", listed, re.MULTILINE)
 
 
 def test_pytest_comes_with_the_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for kind in ("strategy", "space"):
+    for kind in KINDS:
         folder = f"my {kind}"
         assert main(["new", kind, f"mine_{kind}", f"path={folder}"]) == 0
         said = capsys.readouterr().out
@@ -88,8 +99,10 @@ def test_the_class_is_not_called_search_twice(tmp_path: Path) -> None:
         (["strategy", "null"], "cannot be the name of a strategy"),
         (["strategy", "../up"], "cannot be the name of a strategy"),
         (["strategy", "trailing_"], "Did you mean 'trailing'?"),
-        (["strategy", "random"], "there is a strategy 'random' already, of the package nasgan"),
-        (["space", "autogan"], "there is a space 'autogan' already"),
+        (["strategy", "random"], "the strategy 'random' exists already, in the package nasgan"),
+        (["space", "autogan"], "the space 'autogan' exists already"),
+        (["evaluator", "scratch"], "the evaluator 'scratch' exists already"),
+        (["extractor", "lite0"], "the extractor 'lite0' exists already"),
         (["strategy", "strategies"], "a Python package 'nasgan_strategies' already"),
         (["stategy", "hill"], "Did you mean 'strategy'"),
         (["strategy", "hill", "folder"], "the folder is given as path=FOLDER"),

@@ -16,6 +16,7 @@ FILES: dict[str, str] = dict(
     re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', GUIDE, re.DOTALL),
 )
 NASGAN = [sys.executable, "-m", "nasgan.cli"]
+TESTS = [f"tests/test_{name}.py" for name in ("tabu", "plain", "evaluators", "tiles")]
 PARTS = {
     "strategy": ["mylab/tabu.py", "mylab/conf/strategy/tabu.yaml"],
     "evaluator": ["mylab/size.py", "mylab/conf/evaluator/size.yaml"],
@@ -23,6 +24,7 @@ PARTS = {
     "search space": ["mylab/plain.py", "mylab/conf/search_space/plain.yaml"],
     "data set": ["mylab/patches.py", "mylab/conf/dataset/patches.yaml"],
     "metric": ["mylab/swd.py"],
+    "feature extractor": ["mylab/tiles.py", "mylab/conf/metrics/tiles.yaml"],
     "loss and augmentation": ["mylab/margin.py"],
 }
 
@@ -53,7 +55,7 @@ def test_each_part_takes_under_fifty_lines(part: str) -> None:
 
 def test_the_guide_shows_every_file_of_the_package() -> None:
     shown = {name for names in PARTS.values() for name in names}
-    assert set(FILES) == {*shown, "pyproject.toml", "tests/test_tabu.py", "tests/test_plain.py"}
+    assert set(FILES) == {*shown, "pyproject.toml", *TESTS}
 
 
 def test_the_conformance_tests_of_the_guide_pass(project: Path, installed: Path) -> None:
@@ -62,7 +64,7 @@ def test_the_conformance_tests_of_the_guide_pass(project: Path, installed: Path)
         cwd=project,
         path=[installed],
     )
-    assert "2 passed" in out
+    assert f"{len(TESTS)} passed" in out
 
 
 def test_all_parts_run_together(installed: Path, tmp_path: Path) -> None:
@@ -135,6 +137,9 @@ def test_the_doctor_finds_nothing_wrong(installed: Path, tmp_path: Path) -> None
         "strategy tabu",
         "space plain",
         "metric swd",
+        "evaluator size",
+        "evaluator gap",
+        "feature extractor tiles",
         "loss margin",
         "augmentation jitter",
         "dataset=patches",
@@ -144,5 +149,5 @@ def test_the_doctor_finds_nothing_wrong(installed: Path, tmp_path: Path) -> None
 
 def test_all_parts_are_listed(installed: Path, tmp_path: Path) -> None:
     out = run([*NASGAN, "list"], cwd=tmp_path, path=[installed])
-    for name in ("tabu", "size", "plain", "patches", "swd", "margin", "jitter"):
+    for name in ("tabu", "size", "gap", "plain", "patches", "swd", "tiles", "margin", "jitter"):
         assert re.search(rf"^  {name} .*\[mylab\]$", out, re.MULTILINE), name

@@ -155,6 +155,9 @@ def test_a_score_that_is_not_the_objective_needs_a_name(
         ({"fidelity": ""}, "`fidelity` is ''"),
         ({"fidelity": None}, "`fidelity` is None"),
         ({"fidelity": "two words"}, "`fidelity` is .* in one word"),
+        ({"fidelity": "scratch"}, "`fidelity` is 'scratch', the name of an evaluator of nasgan"),
+        ({"fidelity": "shared"}, "`fidelity` is 'shared', the name of an evaluator of nasgan"),
+        ({"fidelity": "final"}, "`fidelity` is 'final', the name of an evaluator of nasgan"),
     ],
 )
 def test_an_evaluator_that_names_itself_wrongly_is_refused_at_once(

@@ -12,8 +12,9 @@ from nasgan.data import load_digits
 from nasgan.errors import ConfigError, MissingDependencyError, UnknownNameError
 from nasgan.metrics.extractors import inceptionv3, lite0
 from nasgan.metrics.extractors.digits import WEIGHTS, DigitsFeatures
-from nasgan.metrics.features import EXTRACTORS, FeatureExtractor, is_available, make_features
+from nasgan.metrics.features import FeatureExtractor, is_available, make_features
 from nasgan.metrics.images import MetricError
+from nasgan.registry import EXTRACTORS, plugins
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_unknown_names_and_settings_are_refused_with_a_hint() -> None:
 
 def test_availability_says_where_or_how() -> None:
     assert is_available("digits") == (True, str(WEIGHTS))
-    for name in EXTRACTORS:
+    for name in (plugin.name for plugin in plugins(EXTRACTORS)):
         available, detail = is_available(name)
         assert isinstance(available, bool)
         assert detail

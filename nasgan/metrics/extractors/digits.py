@@ -60,7 +60,8 @@ class DigitsFeatures(FeatureExtractor):
         """See `nasgan.metrics.features.is_available`."""
         return (True, str(WEIGHTS)) if WEIGHTS.is_file() else (False, f"{WEIGHTS} missing: {_GET}")
 
-    def _extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See `FeatureExtractor.extract`."""
         pixels = images.double()
         if pixels.shape[1] == 3:
             luma = pixels.new_tensor(_LUMA).view(1, 3, 1, 1)
@@ -72,11 +73,13 @@ class DigitsFeatures(FeatureExtractor):
         features, logits = self._network(pixels / 127.5 - 1.0)
         return features, logits
 
-    def _weights(self) -> Mapping[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
+        """See `FeatureExtractor.weights`."""
         state: Mapping[str, Tensor] = self._network.state_dict()
         return state
 
-    def _preprocessing(self) -> str:
+    def preprocessing(self) -> str:
+        """See `FeatureExtractor.preprocessing`."""
         return f"luma, bilinear antialias {_SIDE}, x/127.5-1, float64"
 
 

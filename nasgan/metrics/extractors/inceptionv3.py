@@ -90,15 +90,18 @@ class InceptionV3Features(FeatureExtractor):
         plain = super().protocol_name
         return plain if self._published else plain.replace(self.name, f"{self.name}_custom", 1)
 
-    def _extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See `FeatureExtractor.extract`."""
         (features,) = self._network(to_rgb(images))
         return features, linear_float64(features, self._network.fc.weight)
 
-    def _weights(self) -> Mapping[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
+        """See `FeatureExtractor.weights`."""
         state: Mapping[str, Tensor] = self._network.state_dict()
         return state
 
-    def _preprocessing(self) -> str:
+    def preprocessing(self) -> str:
+        """See `FeatureExtractor.preprocessing`."""
         return "torch-fidelity inception-v3-compat, features 2048, logits_unbiased in float64"
 
 

@@ -78,7 +78,8 @@ class Lite0Features(FeatureExtractor):
             return super().protocol_name
         return super().protocol_name.replace(self.name, f"{self.name}_r{self.resolution}", 1)
 
-    def _extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See `FeatureExtractor.extract`."""
         pixels = images.float()  # a new tensor: the in-place steps below leave the images alone
         side = self.resolution
         if pixels.shape[2:] != (side, side):
@@ -91,11 +92,13 @@ class Lite0Features(FeatureExtractor):
         features, logits = self._network(pixels.contiguous(memory_format=torch.channels_last))
         return features, logits
 
-    def _weights(self) -> Mapping[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
+        """See `FeatureExtractor.weights`."""
         state: Mapping[str, Tensor] = self._network.state_dict()
         return state
 
-    def _preprocessing(self) -> str:
+    def preprocessing(self) -> str:
+        """See `FeatureExtractor.preprocessing`."""
         return f"bicubic antialias {self.resolution} clamp (x-127)/128"
 
 
