@@ -17,9 +17,10 @@ PROGRAMS = {
     "python (nothing)": ["-c", "pass"],
     "nasgan --help": ["-m", "nasgan.cli", "--help"],
     "nasgan list": ["-m", "nasgan.cli", "list"],
+    "nasgan leaderboard --help": ["-m", "nasgan.cli", "leaderboard", "--help"],
     "import torch": ["-c", "import torch"],
 }
-LIMITED = ("nasgan --help", "nasgan list")
+LIMITED = ("nasgan --help", "nasgan list", "nasgan leaderboard --help")
 
 
 def main() -> int:
@@ -32,10 +33,10 @@ def main() -> int:
         for name, arguments in PROGRAMS.items():
             best[name] = min(best[name], seconds(arguments))
     torch = best["import torch"]
-    print(f"{'program':18} {'seconds':>8} {'of importing torch':>19}   limit {LIMIT} s")
+    print(f"{'program':26} {'seconds':>8} {'of importing torch':>19}   limit {LIMIT} s")
     for name, taken in best.items():
         verdict = ("ok" if taken < LIMIT else "too slow") if name in LIMITED else ""
-        print(f"{name:18} {taken:8.2f} {taken / torch:19.2f}   {verdict}".rstrip())
+        print(f"{name:26} {taken:8.2f} {taken / torch:19.2f}   {verdict}".rstrip())
     return int(any(best[name] >= LIMIT for name in LIMITED))
 
 

@@ -345,7 +345,7 @@ def type_hints(maker: Callable[..., Any]) -> dict[str, Any]:
     no other's.
     """
     try:
-        return typing.get_type_hints(maker)
+        return typing.get_type_hints(maker, include_extras=True)
     except (NameError, TypeError, AttributeError):
         own = getattr(maker, "__annotations__", {})
         scope = getattr(maker, "__globals__", vars(sys.modules.get(maker.__module__, typing)))
@@ -356,7 +356,7 @@ def _hint(annotation: Any, scope: dict[str, Any]) -> list[Any]:
     """The evaluated annotation; none if it cannot be."""
     alone = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
-        return list(typing.get_type_hints(alone, globalns=scope).values())
+        return list(typing.get_type_hints(alone, globalns=scope, include_extras=True).values())
     except (NameError, TypeError, AttributeError):
         return []
 

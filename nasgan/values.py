@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from nasgan.errors import ConfigError, quoted
 
@@ -30,6 +30,7 @@ _NAMES: Mapping[Any, str] = {
     Path: "a path",
     type(None): "null",
 }
+_RANGES = {"greater than or equal to": "at least", "less than or equal to": "at most"}
 
 
 def convert(
@@ -37,7 +38,8 @@ def convert(
 ) -> Any:
     """``value`` as ``annotation`` wants it.
 
-    An int is taken for a float, a list for a tuple, a text for a path; a mapping becomes an
+    What ``Annotated`` adds (``Annotated[int, Ge(1)]``: at least 1) is held by pydantic. An int is
+    taken for a float, a list for a tuple, a text for a path; a mapping becomes an
     instance of the annotated class through ``nested``. Annotations that say nothing about plain
     values (type variables, protocols of functions) accept anything.
 
@@ -53,6 +55,10 @@ def convert(
     """
     expected = expected or describe(annotation)
     origin = get_origin(annotation)
+    if origin is Annotated:
+        made = convert(value, get_args(annotation)[0], where, nested, expected=expected)
+        _hold(made, annotation, where)
+        return made
     if origin in (Union, types.UnionType):
         return _convert_union(value, get_args(annotation), where, nested, expected)
     if origin is Literal:
@@ -75,6 +81,8 @@ def convert(
 def describe(annotation: Any) -> str:
     """``annotation`` in words: ``"int or null"``, ``"'a' or 'b'"``, ``"a list of str"``."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return describe(args[0])
     if origin in (Union, types.UnionType):
         return " or ".join(describe(arg) for arg in args)
     if origin is Literal:
@@ -89,6 +97,18 @@ def describe(annotation: Any) -> str:
     if annotation is None:
         return "null"
     return str(_NAMES.get(annotation) or getattr(annotation, "__name__", annotation))
+
+
+def _hold(value: Any, annotation: Any, where: str) -> None:
+    from pydantic import TypeAdapter, ValidationError  # only where there is a range
+
+    try:
+        TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        words = error.errors(include_url=False)[0]["msg"].removeprefix("Input should be ")
+        for theirs, ours in _RANGES.items():
+            words = words.replace(theirs, ours)
+        raise ConfigError(f"{where} must be {words}, got {quoted(value)}") from None
 
 
 def _convert_plain(value: Any, annotation: Any, where: str, nested: Nested, expected: str) -> Any:

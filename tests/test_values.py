@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from annotated_types import Ge, Le, Lt, MultipleOf
 
 from nasgan.errors import ConfigError
 from nasgan.values import convert, describe
@@ -90,6 +91,25 @@ def test_the_message_says_what_was_wanted_and_what_came() -> None:
         made("five", int | None)
     with pytest.raises(ConfigError, match=r"^a\.b\[1\] must be int, got null$"):
         made([1, None], list[int])
+
+
+def test_ranges_are_written_with_the_annotation() -> None:
+    positive = Annotated[int, Ge(1)]
+    assert made(1, positive) == 1
+    assert made(None, positive | None) is None
+    assert made([2, 3], list[positive]) == [2, 3]
+    for value, annotation, words in [
+        (0, positive, "a.b must be at least 1, got 0"),
+        (0, positive | None, "a.b must be at least 1, got 0"),
+        ([2, 0], list[positive], r"a.b\[1\] must be at least 1, got 0"),
+        (2, Annotated[float, Ge(0), Le(1)], "a.b must be at most 1, got 2.0"),
+        (2, Annotated[float, Lt(1)], "a.b must be less than 1, got 2.0"),
+        (3, Annotated[int, MultipleOf(2)], "a.b must be a multiple of 2, got 3"),
+        ("x", positive, "a.b must be int, got 'x'"),
+    ]:
+        with pytest.raises(ConfigError, match=f"^{words}$"):
+            made(value, annotation)
+    assert describe(positive | None) == "int or null"
 
 
 def test_annotations_in_words() -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
+
+from annotated_types import Ge
 
 from nasgan.binding import check_values
-from nasgan.errors import ConfigError
 from nasgan.metrics.table import objective_info
-from nasgan.objects import OBJECT
 
 __all__ = ["check_config", "settings_class", "strip_foreign"]
 
@@ -26,16 +26,20 @@ _FOREIGN: Mapping[str, frozenset[str]] = {
 }
 
 
+Count: TypeAlias = Annotated[int, Ge(0)]
+Positive: TypeAlias = Annotated[int, Ge(1)]
+
+
 @dataclass(frozen=True)
 class _Checkpoint:
-    every_seconds: float
-    keep: int
+    every_seconds: Annotated[float, Ge(0)]
+    keep: Positive
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Scored:
-    generator_steps: int
-    eval_every: int | None
+    generator_steps: Positive
+    eval_every: Positive | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +55,19 @@ class _Training(_TableTraining):
 @dataclass(frozen=True, kw_only=True)
 class _Final(_Scored):
     keep: Literal["best", "last"]
-    top_k: int
+    top_k: Count
     select: Literal["best", "random"]
-    random_architectures: int
+    random_architectures: Count
     generator_channels: int
     discriminator_channels: int
 
 
 @dataclass(frozen=True)
 class _Run:
-    seed: int
+    seed: Count
     conditional: bool
     device: str
-    threads: int | None
+    threads: Positive | None
     output_root: str
     run_dir: str | None
     objective: str | list[str]
@@ -101,7 +105,7 @@ class _Tabulate:
     design: dict[str, Any]
     training: _TableTraining
     shard: str
-    workers: int | None
+    workers: Positive | None
     conditional: bool
     device: str
     objective: str
@@ -118,10 +122,10 @@ class _Tabulate:
 @dataclass(frozen=True)
 class _Evaluate:
     run: str
-    num_images: int | None
-    seed: int
+    num_images: Annotated[int, Ge(2)] | None
+    seed: Count
     device: str
-    threads: int | None
+    threads: Positive | None
     progress: bool
     metrics: dict[str, Any]
     dataset: dict[str, Any]
@@ -130,13 +134,13 @@ class _Evaluate:
 @dataclass(frozen=True)
 class _Sample:
     run: str
-    num: int
-    seed: int
+    num: Positive
+    seed: Count
     out: str | None
     classes: list[int] | None
-    columns: int | None
+    columns: Positive | None
     device: str
-    threads: int | None
+    threads: Positive | None
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ class _Report:
 class _Watch:
     runs: str | list[str]
     host: str
-    port: int
+    port: Count
     protocol: str | None
     rank_by: str | None
 
@@ -187,23 +191,6 @@ _SCHEMAS: Mapping[str, type] = {
     "publish": _Publish,
     "report": _Report,
     "watch": _Watch,
-}
-
-# The smallest sensible value of numbers, by their last key.
-_LEAST: Mapping[str, float] = {
-    "columns": 1,
-    "every_seconds": 0,
-    "eval_every": 1,
-    "generator_steps": 1,
-    "keep": 1,
-    "num": 1,
-    "num_images": 2,
-    "port": 0,
-    "random_architectures": 0,
-    "seed": 0,
-    "threads": 1,
-    "top_k": 0,
-    "workers": 1,
 }
 
 
@@ -225,19 +212,6 @@ def check_config(verb: str, config: Mapping[str, Any]) -> None:
         ConfigError: naming the setting.
     """
     check_values(config, _SCHEMAS[verb])
-    made = {"_target_", OBJECT}
-    own = {k: v for k, v in config.items() if not (isinstance(v, dict) and made & v.keys())}
-    for part in ("dataset", "search_space", "metrics"):
-        own.pop(part, None)
-    _check_least(own, "")
     objective = config.get("objective") or []
     for name in [objective] if isinstance(objective, str) else objective:
         objective_info(name)
-
-
-def _check_least(values: Mapping[str, Any], prefix: str) -> None:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            _check_least(value, f"{prefix}{key}.")
-        elif isinstance(value, (int, float)) and key in _LEAST and value < _LEAST[key]:
-            raise ConfigError(f"{prefix}{key} must be at least {_LEAST[key]}, got {value}")

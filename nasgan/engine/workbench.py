@@ -225,14 +225,6 @@ def _plan(config: Mapping[str, Any], objects: Mapping[str, Any]) -> TrainingPlan
 
 def bind_common(config: Mapping[str, Any], objects: Mapping[str, Any] | None = None) -> Parts:
     """What every kind of training has, a worker's too; see `bind`."""
-    seed = config["seed"]
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"seed must be a whole number of at least 0, got {quoted(seed)}")
-    if not isinstance(config["conditional"], bool):
-        raise ConfigError(f"conditional must be true or false, got {quoted(config['conditional'])}")
-    threads = config["threads"]
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads must be at least 1 or null, got {quoted(threads)}")
     given = objects or {}
     if _given(given, "dataset", Splits) is None:
         check_node(config["dataset"], where="dataset", base=Splits, ignore=_NOT_OF_THE_LOADER)

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from annotated_types import Ge
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import SearchSpace
@@ -71,7 +73,7 @@ class Design:
 
     kind: Literal["uniform", "all", "list", "best", "neighbours"] = "uniform"
     architectures: int | None = None
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
     path: str | None = None
     seeds: int = 2
     repeated: int = 0
