@@ -60,6 +60,7 @@ class _Final(_Scored):
     random_architectures: Count
     generator_channels: int
     discriminator_channels: int
+    evaluator: str | dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

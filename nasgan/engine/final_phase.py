@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Evaluation, Ledger, SearchSpace
+from nasgan.contracts import (
+    Evaluation,
+    EvaluationTask,
+    Evaluator,
+    Ledger,
+    Proposal,
+    SearchSpace,
+)
 from nasgan.engine.job import JobReport
 from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import Run, TrainingPlan, TrainingTask
+from nasgan.evaluation.arrival import begin_evaluation, check_scores, checked_evaluations
+from nasgan.metrics.table import SIZES
 from nasgan.runs.loggers import run_log
+from nasgan.state_files import plugin_state
 
-__all__ = ["FinalPhase", "FinalSettings"]
+__all__ = ["FinalPhase", "FinalSettings", "FullTraining", "OtherScoring"]
 
 FINALIST = "finalist"
 RANDOM = "random"
@@ -36,6 +46,8 @@ class FinalSettings:
         keep: ``best`` or ``last``, see `TrainingPlan`.
         generator_channels: width of the final networks (the published ones are twice the search's).
         discriminator_channels: as above.
+        evaluator: what scores the finalists instead of that training: the name of an evaluator, or
+            its node in a configuration. None: the full training.
     """
 
     top_k: int
@@ -46,6 +58,7 @@ class FinalSettings:
     eval_every: int | None = None
     keep: str = "best"
     select: Literal["best", "random"] = "best"
+    evaluator: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.select not in ("best", "random"):
@@ -71,34 +84,120 @@ class FinalSettings:
         )
 
 
-class FinalPhase:
-    """Trains a list of architectures one after the other and keeps the best finalist's networks.
-
-    An architecture that is both finalist and random is trained once and counts as both.
+class FullTraining:
+    """Trains networks in full, as the final phase does unless another evaluator is named.
 
     Args:
         run: in which they are trained.
         space: builds the final networks.
         plan: of each training.
+    """
+
+    def __init__(self, run: Run, space: SearchSpace, plan: TrainingPlan) -> None:
+        self.ledger = run.ledger
+        self.objective = run.final_objective
+        self._run = run
+        self._space = space
+        self._plan = plan
+
+    def begin(self, architecture: Architecture) -> EvaluationTask:
+        """Start to train ``architecture``."""
+        return TrainingTask(self._run, self._space, architecture, self._plan)
+
+    def advance(self, task: EvaluationTask) -> Evaluation | None:
+        """Go on; the evaluation, when it is over."""
+        task.advance()
+        return task.results[0] if task.results else None
+
+    def words(self, task: EvaluationTask) -> tuple[str, float]:
+        """For the progress line: how far it has come, also as a share."""
+        assert isinstance(task, TrainingTask)
+        done, length = task.generator_steps, self._plan.generator_steps
+        return f", step {done}/{length}", done / length
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing is kept between trainings."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+
+
+class OtherScoring:
+    """Scores the finalists by an evaluator, at the final widths, at the final phase's cost.
+
+    Args:
+        run: the search's.
+        space: builds the final networks.
+        evaluator: a new one; it is set up here.
+
+    Raises:
+        ConfigError: it cannot score there.
+    """
+
+    def __init__(self, run: Run, space: SearchSpace, evaluator: Evaluator) -> None:
+        self.ledger = run.ledger
+        self._run = run.beside(space, folder=run.folder / "final")
+        self._run.score_with(evaluator)
+        self.objective = self._run.objective
+
+    def begin(self, architecture: Architecture) -> EvaluationTask:
+        """Start to score ``architecture``."""
+        self._proposal = Proposal(architecture)
+        return begin_evaluation(self._run.evaluator, self._proposal)
+
+    def advance(self, task: EvaluationTask) -> Evaluation | None:
+        """Go on; the evaluation, when it is over."""
+        try:
+            task.advance()
+        finally:
+            # It charges what it knows as the search.
+            self.ledger.charge(self._run.ledger.spent(), Ledger.FINAL)
+            self._run.ledger.load_state_dict({})
+        if task.results is None:
+            return None
+        evaluator = self._run.evaluator
+        (made,) = checked_evaluations(task.results, evaluator, [self._proposal])
+        # Sizes among the objectives are measured when the front is made.
+        scored = tuple(other for other in self.objective.others if other.metric not in SIZES)
+        check_scores(made, evaluator, replace(self.objective, others=scored))
+        return made
+
+    def words(self, task: EvaluationTask) -> tuple[str, float]:
+        """For the progress line: who scores."""
+        del task
+        return f", by {self._run.evaluator.fidelity}", 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the evaluator."""
+        return plugin_state(self._run.evaluator, "evaluator")
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self._run.evaluator.load_state_dict(state)
+
+
+class FinalPhase:
+    """Scores a list of architectures one after the other and keeps the best finalist's networks.
+
+    An architecture that is both finalist and random is scored once and counts as both.
+
+    Args:
+        scoring: by a full training, or by another evaluator.
         roles: ``(role, architecture)``, in order.
     """
 
     def __init__(
-        self,
-        run: Run,
-        space: SearchSpace,
-        plan: TrainingPlan,
-        roles: list[tuple[str, Architecture]],
+        self, scoring: FullTraining | OtherScoring, roles: list[tuple[str, Architecture]]
     ) -> None:
         self.roles = roles
         self.evaluations: dict[str, Evaluation] = {}
         self.networks: dict[str, Any] | None = None
         self.per_class: dict[str, list[float]] | None = None
-        self._run = run
-        self._space = space
-        self._plan = plan
+        self.objective = scoring.objective
+        self._scoring = scoring
         self._queue = list(dict.fromkeys(architecture for _, architecture in roles))
-        self._task: TrainingTask | None = None
+        self._task: EvaluationTask | None = None
 
     @property
     def finished(self) -> bool:
@@ -119,40 +218,40 @@ class FinalPhase:
         One whose training broke down counts by its best moment before.
         """
         chosen = [e for e in self.results(FINALIST) + self.results(GIVEN) if e.score is not None]
-        reward = self._run.final_objective.reward
+        reward = self.objective.reward
         return max(chosen, key=lambda e: reward(e.score), default=None)
 
     def step(self) -> JobReport:
         """Advance the training under way; see `nasgan.engine.job.Job.step`."""
         number = len(self.evaluations)
-        task = self._task = self._task or self._begin(self._queue[number])
-        points = len(task.curve)
-        task.advance()
-        lines = [self._point_line(task, point) for point in task.curve[points:]]
+        architecture = self._queue[number]
+        task = self._task = self._task or self._scoring.begin(architecture)
+        known = len(_curve(task))
+        made = self._scoring.advance(task)
+        lines = [self._point_line(architecture, point) for point in _curve(task)[known:]]
+        words, share = self._scoring.words(task)
         message = (
-            f"training {number + 1}/{len(self._queue)} ({self._role(task.architecture)} "
-            f"{task.architecture.id}), step {task.generator_steps}/{self._plan.generator_steps}"
+            f"training {number + 1}/{len(self._queue)} ({self._role(architecture)} "
+            f"{architecture.id}){words}"
         )
-        share = task.generator_steps / self._plan.generator_steps
-        if task.result is not None:
-            lines.append(self._finish(task, task.result))
+        if made is not None:
+            lines.append(self._finish(task, made))
             share = 1.0
         return JobReport(Ledger.FINAL, message, (number + share) / len(self._queue), tuple(lines))
 
-    def _begin(self, architecture: Architecture) -> TrainingTask:
-        return TrainingTask(self._run, self._space, architecture, self._plan)
-
-    def _finish(self, task: TrainingTask, evaluation: Evaluation) -> dict[str, Any]:
+    def _finish(self, task: EvaluationTask, evaluation: Evaluation) -> dict[str, Any]:
         self.evaluations[evaluation.architecture.id] = evaluation
         best = self.best()
         if best is not None and best.architecture == evaluation.architecture:
-            self.networks = task.kept
-            self.per_class = (task.kept_point or {}).get("per_class")
+            trained = task if isinstance(task, TrainingTask) else None
+            self.networks = None if trained is None else trained.kept
+            point = None if trained is None else trained.kept_point
+            self.per_class = (point or {}).get("per_class")
         self._task = None
         role = self._role(evaluation.architecture)
         end = evaluation.failure
         if evaluation.score is not None:
-            end = f"{self._run.final_objective.metric} {evaluation.score:.4g}"
+            end = f"{self.objective.metric} {evaluation.score:.4g}"
             if evaluation.breakdown is not None:
                 end += f", the best before its {evaluation.breakdown}"
         run_log.info("training of %s %s over: %s", role, evaluation.architecture.id, end)
@@ -166,13 +265,13 @@ class FinalPhase:
     def _role(self, architecture: Architecture) -> str:
         return next(role for role, held in self.roles if held == architecture)
 
-    def _point_line(self, task: TrainingTask, point: Mapping[str, Any]) -> dict[str, Any]:
+    def _point_line(self, architecture: Architecture, point: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "kind": "checkpoint",
             "phase": Ledger.FINAL,
-            "architecture": task.architecture.id,
+            "architecture": architecture.id,
             **point,
-            "spent": self._run.ledger.spent(Ledger.FINAL).to_json(),
+            "spent": self._scoring.ledger.spent(Ledger.FINAL).to_json(),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -182,29 +281,31 @@ class FinalPhase:
             "evaluations": {key: item.to_json() for key, item in self.evaluations.items()},
             "networks": self.networks,
             "per_class": self.per_class,
-            "task": self._task.state_dict() if self._task is not None else None,
+            "task": None if self._task is None else plugin_state(self._task, "evaluation"),
+            "scoring": self._scoring.state_dict(),
         }
 
     @classmethod
     def from_state(
-        cls,
-        state: Mapping[str, Any],
-        run: Run,
-        space: SearchSpace,
-        plan: TrainingPlan,
+        cls, state: Mapping[str, Any], scoring: FullTraining | OtherScoring
     ) -> FinalPhase:
         """Continue from `state_dict`."""
         roles = [
             (role, Architecture.from_json(item, source="checkpoint"))
             for role, item in state["roles"]
         ]
-        phase = cls(run, space, plan, roles)
+        phase = cls(scoring, roles)
         phase.evaluations = {
             key: Evaluation.from_json(item) for key, item in state["evaluations"].items()
         }
         phase.networks = state["networks"]
         phase.per_class = state["per_class"]
+        scoring.load_state_dict(state.get("scoring", {}))
         if state["task"] is not None:
-            phase._task = phase._begin(phase._queue[len(phase.evaluations)])
+            phase._task = scoring.begin(phase._queue[len(phase.evaluations)])
             phase._task.load_state_dict(state["task"])
         return phase
+
+
+def _curve(task: EvaluationTask) -> list[dict[str, Any]]:
+    return task.curve if isinstance(task, TrainingTask) else []

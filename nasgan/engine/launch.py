@@ -278,7 +278,7 @@ class _Run:
         )
         run = self._evaluation_run(bench, space, Ledger(parts.budget))
         run.score_with(parts.evaluator, partial(parts.executor.open, order=order))
-        return SearchJob(run, parts.strategy, parts.final)
+        return SearchJob(run, parts.strategy, parts.final, parts.final_evaluator)
 
     def _evaluation_run(self, bench: Workbench, space: SearchSpace, ledger: Ledger) -> Run:
         return Run(

@@ -12,13 +12,21 @@ from nasgan.contracts import (
     AskTellStrategy,
     Breakdown,
     Evaluation,
+    Evaluator,
     Ledger,
     Objective,
     SearchSpace,
     SearchStrategy,
     StepReport,
 )
-from nasgan.engine.final_phase import FINALIST, RANDOM, FinalPhase, FinalSettings
+from nasgan.engine.final_phase import (
+    FINALIST,
+    RANDOM,
+    FinalPhase,
+    FinalSettings,
+    FullTraining,
+    OtherScoring,
+)
 from nasgan.engine.job import JobReport
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import Run
@@ -44,12 +52,19 @@ class SearchJob:
         run: what the strategy works with.
         strategy: set up here.
         final: settings of the final phase.
+        final_evaluator: scores the finalists; None: the full training does.
 
     Raises:
-        ConfigError: the strategy cannot work with this run.
+        ConfigError: the strategy or the evaluator cannot work with this run.
     """
 
-    def __init__(self, run: Run, strategy: SearchStrategy, final: FinalSettings) -> None:
+    def __init__(
+        self,
+        run: Run,
+        strategy: SearchStrategy,
+        final: FinalSettings,
+        final_evaluator: Evaluator | None = None,
+    ) -> None:
         self.run = run
         self.ledger = run.ledger
         self.strategy = strategy
@@ -64,6 +79,11 @@ class SearchJob:
             generator_channels=final.generator_channels,
             discriminator_channels=final.discriminator_channels,
         )
+        self._scoring: FullTraining | OtherScoring
+        if final_evaluator is None:
+            self._scoring = FullTraining(run, self._final_space, final.plan())
+        else:
+            self._scoring = OtherScoring(run, self._final_space, final_evaluator)
         check_objectives(strategy, run.objective)
         strategy.setup(run)
         if isinstance(strategy, AskTellStrategy):
@@ -97,7 +117,7 @@ class SearchJob:
         searched = [_on_front("search", made, objective) for made in self.strategy.front()]
         if self.final is None:
             return searched
-        objective, sizes = self.run.final_objective, GeneratorSizes(self._final_space)
+        objective, sizes = self.final.objective, GeneratorSizes(self._final_space)
         trained = [
             replace(made, metrics={**made.metrics, **sizes(made.architecture)})
             for made in self.final.results(FINALIST)
@@ -153,8 +173,11 @@ class SearchJob:
             scores[made.fidelity, made.generator_steps] = made.score
 
     def proxy_correlation(self) -> dict[str, Any] | None:
-        """See `nasgan.runs.proxy.proxy_correlation`; of all that the final phase trained."""
-        if self.final is None:
+        """See `nasgan.runs.proxy.proxy_correlation`; of all that the final phase trained.
+
+        None where an evaluator with an objective of its own scored them: there was no training.
+        """
+        if self.final is None or self.final.objective != self.run.final_objective:
             return None
         final = {
             key: made.score
@@ -193,7 +216,6 @@ class SearchJob:
         return tuple(lines)
 
     def _begin_final(self, ended_by: str) -> JobReport:
-        settings = self._final_settings
         finalists = self._finalists()
         found = bool(finalists or self.strategy.finalists(1))
         if not found and self._failures:
@@ -212,7 +234,7 @@ class SearchJob:
         self.search_ended_by = ended_by
         told = self._with_scores(finalists) or "none (final.top_k=0)"
         run_log.info("search over: %s; finalists %s", ended_by, told)
-        self.final = FinalPhase(self.run, self._final_space, settings.plan(), roles)
+        self.final = FinalPhase(self._scoring, roles)
         self.run.pool.close()
         self.run.release_shared_weights()
         line = {
@@ -288,9 +310,7 @@ class SearchJob:
             kinds = {(fidelity, steps): score for fidelity, steps, score in scores}
             self._scored[architecture.id] = (architecture, kinds)
         if state["final"] is not None:
-            self.final = FinalPhase.from_state(
-                state["final"], self.run, self._final_space, self._final_settings.plan()
-            )
+            self.final = FinalPhase.from_state(state["final"], self._scoring)
 
 
 def _on_front(phase: str, made: Evaluation, objective: Objective) -> dict[str, Any]:

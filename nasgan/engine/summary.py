@@ -40,6 +40,8 @@ def how_it_ended(record: RunRecord) -> str:
     if record.metrics is None:
         return f"completed: {searched_words(record)}"
     metric = record.objective["metric"]
+    if metric not in record.metrics:  # an evaluator's own
+        metric = next(iter(record.metrics))
     notes = "".join(f"; {breakdown_words(item)}" for item in record.breakdowns)
     return f"completed: {metric} {record.metrics[metric]:.4g}{notes}"
 
@@ -87,10 +89,13 @@ def front_lines(record: RunRecord) -> list[str]:
     where = {"final": "after training", "search": "in the search"}[phase]
     lines = [
         f"  {point['architecture']['id']}  "
-        + ", ".join(f"{name} {value:.4g}" for name, value in point["values"].items())
+        + ", ".join(
+            f"{name} {value:.0f}" if value >= 1000 else f"{name} {value:.4g}"
+            for name, value in point["values"].items()
+        )
         for point in points
     ]
-    return [f"Pareto front {where} ({len(points)} architectures):", *lines] if lines else []
+    return [f"Pareto front {where}:", *lines] if lines else []
 
 
 def score_table(rows: Mapping[str, Mapping[str, float]], protocol: str) -> list[str]:

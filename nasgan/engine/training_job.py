@@ -7,7 +7,7 @@ from typing import Any
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Breakdown, Ledger, SearchSpace
-from nasgan.engine.final_phase import GIVEN, FinalPhase
+from nasgan.engine.final_phase import GIVEN, FinalPhase, FullTraining
 from nasgan.engine.job import JobReport
 from nasgan.evaluation import Run, TrainingPlan
 
@@ -34,9 +34,8 @@ class TrainingJob:
         self.ledger = run.ledger
         self.breakdown: Breakdown | None = None  # of a supernet
         self.final_space = space
-        self.final = FinalPhase(run, space, plan, [(GIVEN, architecture)])
-        self._run = run
-        self._plan = plan
+        self._scoring = FullTraining(run, space, plan)
+        self.final = FinalPhase(self._scoring, [(GIVEN, architecture)])
 
     @property
     def phase(self) -> str:
@@ -65,4 +64,4 @@ class TrainingJob:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `nasgan.engine.job.Job`."""
         self.ledger.load_state_dict(state["ledger"])
-        self.final = FinalPhase.from_state(state["final"], self._run, self.final_space, self._plan)
+        self.final = FinalPhase.from_state(state["final"], self._scoring)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nasgan.architecture import Architecture
-from nasgan.binding import build_node, check_node, check_values
+from nasgan.binding import build_node, check_node, check_values, make_plugin
 from nasgan.contracts import (
     AskTellStrategy,
     Budget,
@@ -32,7 +32,7 @@ from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import MetricHarness, Scores, build_harness
 from nasgan.metrics.settings import MetricSettings
 from nasgan.metrics.table import SIZES, objective_info
-from nasgan.registry import plugins_named
+from nasgan.registry import EVALUATORS, plugins_named
 from nasgan.runs.loggers import NullLogger, RunLogger, SafeLogger
 from nasgan.training import TrainerSettings
 
@@ -153,6 +153,7 @@ class SearchParts(Parts):
         executor: where candidates are scored.
         budget: what the search may spend.
         final: the phase after the search.
+        final_evaluator: scores the finalists in it; None: a full training does.
     """
 
     strategy: SearchStrategy
@@ -160,6 +161,7 @@ class SearchParts(Parts):
     executor: Executor
     budget: Budget
     final: FinalSettings
+    final_evaluator: Evaluator | None
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,40 @@ def bind(
         executor=executor,
         budget=budget,
         final=final,
+        final_evaluator=_final_evaluator(final, common),
     )
+
+
+def _final_evaluator(final: FinalSettings, common: Parts) -> Evaluator | None:
+    """The evaluator of ``final.evaluator``, if one is named.
+
+    Raises:
+        ConfigError: there is none of that name, or it cannot score under the run's protocol.
+    """
+    asked, where = final.evaluator, "final.evaluator"
+    if asked is None:
+        return None
+    if isinstance(asked, str):
+        evaluator = make_plugin(EVALUATORS, asked, Evaluator, {}, where=where)
+    else:
+        evaluator = build_node(asked, where=where, base=Evaluator)
+        _check_images(asked.get("num_images"), common.metrics.num_images)
+    assert isinstance(evaluator, Evaluator)
+    if evaluator.needs_shared_weights:
+        raise ConfigError(
+            f"{where}: {type(evaluator).__name__} scores with shared weights, which end with the "
+            "search; take final.top_k=0 for the search's own scores, or final.evaluator=scratch"
+        )
+    search_objective(evaluator, common.objective)
+    return evaluator
+
+
+def _check_images(asked: object, of_protocol: int) -> None:
+    if asked not in (None, of_protocol):
+        raise ConfigError(
+            f"final.evaluator.num_images={asked}: results are scored under the protocol, with "
+            f"{of_protocol} images; leave it out or set it to null"
+        )
 
 
 def _plan(config: Mapping[str, Any], objects: Mapping[str, Any]) -> TrainingPlan:

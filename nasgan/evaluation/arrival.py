@@ -30,6 +30,7 @@ __all__ = [
     "check_name_is_free",
     "check_objectives",
     "check_parent",
+    "check_scores",
     "checked_evaluation",
     "checked_evaluations",
     "checked_report",
@@ -271,9 +272,7 @@ def checked_report(
         raise PluginError(f"{giver}: `step` returned {_shown(report)}, not a StepReport")
     evaluations = tuple(checked_evaluation(made, giver) for made in report.evaluations)
     for made in evaluations:
-        if evaluator.objective is None:
-            _check_unit(made, evaluator, objective)
-        _check_others(made, evaluator, objective)
+        check_scores(made, evaluator, objective)
     return replace(
         report,
         evaluations=evaluations,
@@ -288,20 +287,21 @@ def checked_report(
     )
 
 
-def _check_unit(made: Evaluation, evaluator: Evaluator, objective: Objective) -> None:
-    """Refuse a score under the objective's name that is something else."""
+def check_scores(made: Evaluation, evaluator: Evaluator, objective: Objective) -> None:
+    """Hold the scores of an evaluation against the objectives.
+
+    Raises:
+        PluginError: a score under the objective's name is something else, or the values of further
+            objectives are lacking.
+    """
     named = made.metrics.get(objective.metric)
-    if made.score != named:
+    if evaluator.objective is None and made.score != named:
         raise PluginError(
             f"evaluator {plugin_name(evaluator)}: Evaluation.score is {made.score}, and "
             f"Evaluation.metrics[{objective.metric!r}], the run's objective, is {named}: a score "
             "of another kind needs a name of its own; give the evaluator an "
             "objective = Objective(NAME, 'min') or Objective(NAME, 'max')"
         )
-
-
-def _check_others(made: Evaluation, evaluator: Evaluator, objective: Objective) -> None:
-    """Refuse a score that lacks the values of further objectives."""
     lacking = [other.metric for other in objective.others if other.metric not in made.metrics]
     if made.score is not None and lacking:
         raise PluginError(

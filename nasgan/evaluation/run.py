@@ -95,6 +95,22 @@ class Run:
         self._shares_weights = shares_weights
         self._streams = RandomStreams(seed, "strategy")
 
+    def beside(self, space: SearchSpace, *, folder: Path) -> Run:
+        """A run on the same data with ledger, folder and space of its own, without a supernet."""
+        return Run(
+            space=space,
+            images=self.images,
+            held_out=self.held_out,
+            trainer_settings=self.trainer_settings,
+            harness=self.harness,
+            objective=self.final_objective,
+            ledger=Ledger(),
+            seed=self.seed,
+            device=self.device,
+            folder=folder,
+            shares_weights=False,
+        )
+
     def score_with(
         self,
         evaluator: Evaluator,

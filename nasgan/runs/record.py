@@ -365,6 +365,8 @@ def _check_consistency(record: RunRecord) -> None:
 
 
 def _front_names(record: RunRecord, phase: str) -> list[str]:
-    """The objectives of a front: a search's own first one may have another name."""
+    """The objectives of a front: the first one of an evaluator may have another name."""
     first = record.search_metric if phase == "search" else record.objectives[0]
+    if phase == "final" and record.metrics and first not in record.metrics:
+        first = next(iter(record.metrics))
     return [first, *record.objectives[1:]]

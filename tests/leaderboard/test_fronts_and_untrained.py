@@ -13,6 +13,8 @@ from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.summaries import RunSummary
+from nasgan.publishing.bundle import publish
+from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.verification import verify_table
 from nasgan.report.page import build_report
 from nasgan.runs.record import RunRecord, hash_config
@@ -160,3 +162,9 @@ def test_random_architectures_do_not_hide_that_the_result_was_not_trained() -> N
     made = untrained(average_random=average_random(evaluation(4, fid=30.0)))
     row = next(r for r in build_leaderboard([made]).rows if r["strategy"] == "random_scratch")
     assert row["n_seeds"] == 1
+
+
+def test_untrained_searches_are_published_and_verified(tmp_path: Path) -> None:
+    runs = written(tmp_path / "runs", *map(untrained, range(2)))
+    publish([runs], tmp_path / "bundle")
+    assert verify_bundle(tmp_path / "bundle").differences == ()

@@ -1,0 +1,132 @@
+"""final.evaluator: what scores the finalists instead of the full training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_comparison import fingerprint
+
+import nasgan
+from nasgan.contracts import Objective, Proposal, SimpleEvaluator
+from nasgan.engine import workbench
+from nasgan.errors import ConfigError, RunDirectoryError, UnknownNameError
+from nasgan.evaluation.sizes import GeneratorSizes
+from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.study import find_records
+from nasgan.report.page import build_report
+from nasgan.runs.history import read_history
+from nasgan.runs.record import RunRecord
+
+Tiny = Callable[..., dict[str, Any]]
+SCRATCH = "final.evaluator={_target_: nasgan.evaluation.ScratchEvaluator, generator_steps: 3}"
+
+
+class Sizer(SimpleEvaluator):
+    """A proxy: the generator's size, less is better."""
+
+    fidelity = "sizer"
+    objective = Objective("size", "min")
+
+    def score(self, proposal: Proposal) -> float:
+        return GeneratorSizes(self.run.space)(proposal.architecture)["parameters"]
+
+
+def run_search(config: dict[str, Any], run_dir: Path) -> RunRecord:
+    from nasgan.engine import run_search as search
+
+    search(config, run_dir)
+    return RunRecord.read(run_dir / "record.json")
+
+
+def test_the_finalists_are_scored_by_the_named_evaluator(tiny: Tiny, tmp_path: Path) -> None:
+    record = run_search(tiny("search", SCRATCH, "final.top_k=2"), tmp_path / "run")
+    assert [(f["fidelity"], f["generator_steps"]) for f in record.finalists] == [("scratch", 3)] * 2
+    assert record.metrics == min(record.finalists, key=lambda f: f["score"])["metrics"]
+    assert record.average_random is not None
+    assert record.average_random["evaluations"][0]["fidelity"] == "scratch", "in the same way"
+    assert record.cost["final"]["generator_steps"] == 3 * 3
+    assert record.cost["final"]["architectures"] == 3
+    full = run_search(tiny("search", "final.top_k=2"), tmp_path / "full")
+    assert record.cost["search"]["architectures"] == full.cost["search"]["architectures"]
+    searched = list(read_history(tmp_path / "run" / "history.jsonl"))
+    of_full = list(read_history(tmp_path / "full" / "history.jsonl"))
+    scores = [[x["score"] for x in each if x["phase"] == "search" and "score" in x]
+              for each in (searched, of_full)]  # fmt: skip
+    assert scores[0] == scores[1], "the search does not see the final phase"
+    images = nasgan.load(tmp_path / "run").sample(2)
+    assert images.shape[0] == 2, "what was trained is kept"
+
+
+def test_a_name_takes_the_evaluator_s_own_settings(tiny: Tiny) -> None:
+    parts = workbench.bind(tiny("search", "final.evaluator=scratch"))
+    assert isinstance(parts, workbench.SearchParts)
+    assert type(parts.final_evaluator).__name__ == "ScratchEvaluator"
+    assert parts.evaluator is not parts.final_evaluator
+    with pytest.raises(UnknownNameError, match="scratch"):
+        workbench.bind(tiny("search", "final.evaluator=scrach"))
+
+
+@pytest.mark.parametrize(
+    ("override", "what"),
+    [
+        ("final.evaluator=shared", "scores with shared weights, which end with the search"),
+        (SCRATCH.replace("}", ", num_images: 7}"), "under the protocol, with 64 images"),
+        ("final.evaluator={_target_: nasgan.contracts.Ledger}", "final.evaluator"),
+        ("final.evaluator=3", "final.evaluator"),
+    ],
+)
+def test_evaluators_that_cannot_score_results_are_refused_at_once(
+    tiny: Tiny, override: str, what: str
+) -> None:
+    with pytest.raises(ConfigError, match=what):
+        workbench.bind(tiny("search", override))
+
+
+def test_a_proxy_of_its_own_unit_leaves_no_networks_and_no_fid(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbench, "_final_evaluator", lambda *_: Sizer())
+    record = run_search(tiny("search", "final.top_k=3", "objective=[fid,macs]"), tmp_path / "run")
+    assert record.status == "completed"
+    sizes = [finalist["metrics"]["size"] for finalist in record.finalists]
+    assert record.metrics == {"size": min(sizes)}
+    assert record.proxy_correlation is None, "nothing was trained to be foretold"
+    final = [point for point in record.front if point["phase"] == "final"]
+    assert final
+    assert all(set(point["values"]) == {"size", "macs"} for point in final)
+    with pytest.raises(RunDirectoryError, match="its result was not trained"):
+        nasgan.load(tmp_path / "run").sample(1)
+    (row, *_) = build_leaderboard(find_records([tmp_path / "run"])[0]).rows
+    assert row["rank"] is None
+    assert "size" in build_report([tmp_path / "run"]).html
+
+
+class Stopped(Exception):
+    """Stands for a crash between two steps."""
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_final_phase_by_an_evaluator_resumes_to_the_bit(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    from nasgan.engine.final_phase import FinalPhase
+
+    monkeypatch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", 0.0)
+    config = tiny("search", SCRATCH, "final.top_k=2", "checkpoint.every_seconds=0")
+    run_search(config, tmp_path / "whole")
+    step, steps = FinalPhase.step, iter(range(99))
+
+    def stop(phase: FinalPhase) -> Any:
+        if next(steps) == after:
+            raise Stopped
+        return step(phase)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FinalPhase, "step", stop)
+        with pytest.raises(Stopped):
+            run_search(config, tmp_path / "run")
+    run_search(config, tmp_path / "run")
+    assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
