@@ -1,5 +1,7 @@
 """How many operators a training step launches, and what crosses between host and device.
 
+Spectral norms together, as on accelerators, and each layer alone, as on a CPU.
+
 Counted without a device: the networks live on torch's `meta` device, which knows shapes and types
 but holds no numbers. Every dispatched operator that is not a view counts, forward, backward and
 optimiser; on CUDA each of them is a kernel or a few. A value that is read on the host cannot be had
@@ -25,6 +27,7 @@ from torch.utils._pytree import tree_leaves
 from nasgan.architecture import Architecture
 from nasgan.contracts import Budget, Ledger, SearchSpace
 from nasgan.data import ImageSet, batches
+from nasgan.networks import batched_spectral_norm
 from nasgan.randomness import derive_seed, numpy_generator
 from nasgan.testing import ToyRun
 from nasgan.training import AdversarialTrainer, TrainerSettings, trainer
@@ -200,10 +203,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--most", type=int, default=0, help="name so many of the operators")
     options = parser.parse_args()
-    print(f"{'a generator step of':36} {'operators':>10} {'copies in':>10} {'copies out':>10}")
+    head = ("operators", "each layer alone", "ratio", "copies in", "copies out")
+    print(f"{'a generator step of':34}" + "".join(f"{name:>18}" for name in head))
     for name, make in CASES.items():
         count = counted(make())
-        print(f"{name:36} {count.total:10,} {count.copies:10,} {count.reads:10,}")
+        with mock.patch.object(batched_spectral_norm, "_CHEAP_LAUNCHES", ("cpu", DEVICE.type)):
+            alone = counted(make()).total
+        values = (count.total, alone, round(count.total / alone, 2), count.copies, count.reads)
+        print(f"{name:34}" + "".join(f"{value:18,}" for value in values))
         for operator, number in count.operators.most_common(options.most):
             print(f"    {number:8,} {operator}")
 

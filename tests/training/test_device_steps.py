@@ -32,19 +32,9 @@ from nasgan_search_spaces.autogan.space import AutoGANSpace
 SPACES = [AutoGANSpace, AdversarialNASSpace, AGANSpace]
 by_name = pytest.mark.parametrize("kind", SPACES, ids=lambda kind: kind.__name__)
 
-#: Recorded when they were made, with a margin of a few percent.
-MOST_OPERATORS = {
-    "autogan_a": 2_400,
-    "agan, path": 11_000,
-    "adversarial_nas, soft": 20_000,
-    "adversarial_nas, straight-through": 8_000,
-}
 
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_step_launches_no_more_than_it_did(case):
-    count = counted(CASES[case]())
-    assert 0.5 * MOST_OPERATORS[case] < count.total <= MOST_OPERATORS[case]
+def test_a_step_launches_no_more_than_it_did():
+    assert 2_000 < counted(CASES["autogan_a"]()).total <= 2_400
 
 
 @by_name
@@ -70,21 +60,27 @@ def test_an_augmented_step_stays_on_the_device():
     assert (count.copies, count.reads) == (0, 0)
 
 
+#: Recorded, with a margin of a few percent.
+MOST_ALONG_A_PATH = {AutoGANSpace: 700, AdversarialNASSpace: 1_050, AGANSpace: 1_950}
+
+
 @by_name
 def test_a_step_along_a_path_stays_on_the_device(kind):
     count = counted(path_step(make_space(kind, 16), n_critic=1))
     assert (count.copies, count.reads) == (0, 0)
+    assert count.total <= MOST_ALONG_A_PATH[kind]
 
 
 @pytest.mark.parametrize(
-    ("relaxation", "copies", "reads"),
-    [("gumbel_probabilities", 42, 12), ("straight_through", 3, 3)],
+    ("relaxation", "copies", "reads", "operators"),
+    [("gumbel_probabilities", 42, 12, 4_900), ("straight_through", 3, 3, 2_050)],
 )
-def test_a_bilevel_step_crosses_over_a_few_times(relaxation, copies, reads):
+def test_a_bilevel_step_crosses_over_a_few_times(relaxation, copies, reads, operators):
     """Weights go in by group of edges, on paths once a pass; gradients of the weights come out."""
     count = counted(soft_step(make_space(AdversarialNASSpace, 16), relaxation, n_critic=1))
     assert 0 < count.copies <= copies
     assert 0 < count.reads <= reads
+    assert count.total <= operators
 
 
 def test_what_would_go_wrong_is_seen():
