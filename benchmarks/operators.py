@@ -45,7 +45,14 @@ DEVICE = torch.device("meta")
 _aten = torch.ops.aten
 _COPIES = {_aten._to_copy, _aten.copy_}
 #: No kernels: they make room, or tell the profiler where a step begins.
-_FREE = {_aten.empty, _aten.empty_like, _aten.empty_strided, _aten.promote_types, _aten.detach}
+_FREE = {
+    _aten.empty,
+    _aten.empty_like,
+    _aten.empty_strided,
+    _aten.new_empty,
+    _aten.promote_types,
+    _aten.detach,
+}
 
 
 class OperatorCount(TorchDispatchMode):

@@ -126,10 +126,7 @@ class _Stack(torch.autograd.Function):
     def forward(ctx: Any, *weights: Tensor) -> Tensor:
         if weights[0].ndim == 1:
             return torch.stack(weights)
-        o, i, height, width = weights[0].shape
-        stacked = weights[0].new_empty(len(weights), o, height, width, i)
-        torch.stack(weights, out=stacked.permute(0, 1, 4, 2, 3))
-        return stacked
+        return torch.stack([weight.permute(0, 2, 3, 1) for weight in weights])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
