@@ -5,19 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nasgan.cli.console import heading, table
-from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task, metric_names
-from nasgan.leaderboard.selection import MIN_PREFIX, selection_text
-from nasgan.leaderboard.tables import (
-    interval_text,
-    is_companion,
-    metric_title,
-    rank_text,
-    short_number,
-    value_text,
-)
+from nasgan.leaderboard.columns import interval_text, short_number, text_of, title_of, value_text
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, metric_names
+from nasgan.leaderboard.selection import selection_text
+from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.report.labels import duration
 
 if TYPE_CHECKING:
@@ -92,34 +87,37 @@ def note_lines(problems: Iterable[object]) -> list[str]:
 
 def _columns(rows: Sequence[Row], metric: str, title: str) -> Cells:
     """The columns that these rows need: what all share stands in the heading above."""
-    found: dict[str, Callable[[Row], str]] = {
-        "rank": lambda row: rank_text(row) or "-",
-        "strategy": lambda row: _strategy(row["strategy"]),
-    }
-    if any(row["architecture"] for row in rows):
-        found["architecture"] = lambda row: row["architecture"]
-    if len({Task.of(row).space for row in rows}) > 1:
-        found["search space"] = lambda row: Task.of(row).space
-    if len({row["dataset"] for row in rows}) > 1:
-        found["dataset"] = lambda row: row["dataset"]
-    names = Counter(
-        tuple(cell(row) for name, cell in found.items() if name != "rank") for row in rows
-    )
-    if max(names.values()) > 1:
-        found["config"] = lambda row: row["config_hash"][:MIN_PREFIX]
-    found[title] = lambda row: value_text(row, metric) or "-"
-    found["seeds"] = lambda row: str(row["n_seeds"])
-    found["failed"] = lambda row: str(row["n_failed"])
+    names = ["strategy"]
+    names += ["architecture"] if any(row["architecture"] for row in rows) else []
+    names += [
+        name
+        for name in ("search_space", "dataset")
+        if len({text_of(row, name) for row in rows}) > 1
+    ]
+    if max(Counter(tuple(text_of(row, name) for name in names) for row in rows).values()) > 1:
+        names.append("config_hash")
+    found = {title_of(name).lower(): partial(_text, name=name) for name in ("rank", *names)}
+    found[title] = partial(_score, metric=metric)
+    found |= {title_of(name).lower(): partial(_text, name=name) for name in ("n_seeds", "n_failed")}
     if any("search_generator_steps" in row for row in rows):
-        found["search steps"] = _search_cost
+        found[title_of("search_generator_steps").lower()] = partial(_search_cost)
     return found
+
+
+def _score(row: Row, metric: str) -> str:
+    return value_text(row, metric) or "-"
+
+
+def _text(row: Row, name: str) -> str:
+    text = text_of(row, name)
+    return _strategy(text) if name == "strategy" else text or "-" * (name == "rank")
 
 
 def _paper_columns(metric: str, title: str) -> Cells:
     return {
         "method": lambda row: row["strategy"].removeprefix("published: "),
         "dataset": lambda row: row["dataset"],
-        title: lambda row: value_text(row, metric) or "-",
+        title: partial(_score, metric=metric),
     }
 
 

@@ -1,14 +1,26 @@
-"""The columns of the leaderboard, one list for frames, files and pages: names, units, meanings."""
+"""The columns of the leaderboard, one list for frames, files, pages and the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nasgan.leaderboard.rows import FINAL_UNITS, SEARCH_UNITS, STATISTICS, Row
+from nasgan.leaderboard.rows import FINAL_UNITS, SEARCH_UNITS, STATISTICS, Row, Task
+from nasgan.leaderboard.selection import MIN_PREFIX
 from nasgan.metrics.table import METRICS
 
-__all__ = ["KEY_COLUMNS", "Cell", "Column", "cells_of", "columns"]
+__all__ = [
+    "KEY_COLUMNS",
+    "Cell",
+    "Column",
+    "cells_of",
+    "columns",
+    "interval_text",
+    "short_number",
+    "text_of",
+    "title_of",
+    "value_text",
+]
 
 Cell = str | int | float | None
 
@@ -33,10 +45,14 @@ class Column(NamedTuple):
     Attributes:
         unit: of its numbers; empty for texts, and for numbers without a unit.
         meaning: in a sentence.
+        title: what stands above it where people read; empty for what is only in files.
+        text: a row's cell as a person reads it, where it is not the cell itself.
     """
 
     unit: str
     meaning: str
+    title: str = ""
+    text: Callable[[Row], str] | None = None
 
 
 def columns(metrics: Iterable[str], *, with_fronts: bool = False) -> dict[str, Column]:
@@ -68,6 +84,47 @@ def cells_of(row: Row, names: Iterable[str], shared: Mapping[str, Any]) -> dict[
     }
 
 
+def title_of(name: str) -> str:
+    """What stands above a column where people read."""
+    return _READ[name].title
+
+
+def text_of(row: Row, name: str) -> str:
+    """A row's cell as a person reads it; empty for what it has not."""
+    text, value = _READ[name].text, row.get(name)
+    if text is not None:
+        return text(row)
+    return short_number(value) if isinstance(value, float) else "" if value is None else str(value)
+
+
+def value_text(row: Row, metric: str) -> str:
+    """A row's mean ± standard deviation (interval); the mean alone where that is all there is."""
+    mean, std, low, high = (row.get(f"{metric}_{name}") for name in STATISTICS[:4])
+    if std is None or low is None or high is None:
+        return short_number(mean)
+    return f"{short_number(mean)} ± {short_number(std)} ({interval_text(low, high)})"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """The ends of an interval."""
+    return f"{short_number(low)} to {short_number(high)}"
+
+
+def short_number(value: float | None) -> str:
+    """At most four digits, or a whole number."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _rank_text(row: Row) -> str:
+    """A row's rank, and those that the intervals allow if they are others."""
+    if row["rank"] is None:
+        return ""
+    low, high = row["rank_low"], row["rank_high"]
+    return f"{row['rank']} ({low} to {high})" if low != high else str(row["rank"])
+
+
 def _metric_columns(metric: str) -> dict[str, Column]:
     """The statistics of one metric; of a spread within a run only its mean over the seeds."""
     companion_of = METRICS[metric].companion_of if metric in METRICS else None
@@ -94,6 +151,7 @@ _UNITS = {
     "images": "images",
     "device_seconds": "s",
 }
+_SHORT = {"generator_steps": "steps", "device_seconds": "device s"}
 _PHASES = (
     ("search", "the search", SEARCH_UNITS),
     ("final", "training and scoring the result", FINAL_UNITS),
@@ -101,40 +159,56 @@ _PHASES = (
 
 _IDENTITY: dict[str, Column] = {
     "rank": Column(
-        "", "rank within the task; rows whose interval overlaps the best one's share it"
+        "", "rank within the task; rows whose interval overlaps the best one's share it",
+        "Rank", _rank_text,
     ),
     "rank_low": Column("", "the best rank that the intervals allow"),
     "rank_high": Column("", "the worst rank that the intervals allow"),
     "strategy": Column(
-        "", "the strategy; `train` for a given architecture, `published: ...` for a paper's number"
+        "", "the strategy; `train` for a given architecture, `published: ...` for a paper's number",
+        "Strategy",
     ),
-    "search_space": Column("", "the search space"),
+    "search_space": Column(
+        "", "the search space", "Search space", lambda row: Task.of(row).space
+    ),
     "num_classes": Column("classes", "of class-conditional networks; 0 for unconditional ones"),
-    "architecture": Column("", "name or id of a given architecture; empty for a search"),
-    "dataset": Column("", "the image set"),
+    "architecture": Column(
+        "", "name or id of a given architecture; empty for a search", "Architecture"
+    ),
+    "dataset": Column("", "the image set", "Dataset"),
     "budget": Column(
         "", "the limits of the search, and how long how many results were trained"
     ),
     "protocol": Column("", "how it was scored: an id, or in words for a paper's number"),
     "source": Column("", "`run records`, or the paper that says so"),
-    "n_seeds": Column("seeds", "with a result"),
-    "n_failed": Column("seeds", "without a result"),
+    "n_seeds": Column("seeds", "with a result", "Seeds"),
+    "n_failed": Column("seeds", "without a result", "Failed"),
 }  # fmt: skip
 _DETAILS: dict[str, Column] = {
-    "generator_parameters_m": Column("millions", "parameters of the generator, mean over seeds"),
+    "generator_parameters_m": Column(
+        "millions", "parameters of the generator, mean over seeds", "Params G (M)"
+    ),
     "discriminator_parameters_m": Column(
         "millions", "parameters of the discriminator, mean over seeds"
     ),
-    "macs_g": Column("billions", "multiply-adds of the generator for one image, mean over seeds"),
+    "macs_g": Column(
+        "billions", "multiply-adds of the generator for one image, mean over seeds", "MACs (G)"
+    ),
     **{
-        f"{phase}_{unit}": Column(_UNITS[unit], f"spent on {what}, mean over seeds")
+        f"{phase}_{unit}": Column(
+            _UNITS[unit], f"spent on {what}, mean over seeds",
+            f"{phase.capitalize()} {_SHORT.get(unit, unit)}",
+        )
         for phase, what, units in _PHASES
         for unit in units
     },
     "hardware": Column("", "the devices"),
     "versions": Column("", "of nasgan and the packages that move numbers"),
     "commit": Column("", "of nasgan's checkout; `+dirty` if it had changes"),
-    "config_hash": Column("", "of the configuration without the seed"),
+    "config_hash": Column(
+        "", "of the configuration without the seed", "Config",
+        lambda row: str(row["config_hash"][:MIN_PREFIX]),
+    ),
     "dataset_checksum": Column("", "of the images trained on"),
     "run_ids": Column("", "the runs, failed ones too"),
     "tuning_budget": Column("", "what was spent on tuning the settings before, in words"),
@@ -152,5 +226,6 @@ _FRONTS: dict[str, Column] = {
 _LAST: dict[str, Column] = {
     "ranked_by": Column("", "the metric behind the ranks"),
     "selection": Column("", "the filters that chose the runs, as JSON; empty if there were none"),
-    "note": Column("", "what a reader has to know"),
+    "note": Column("", "what a reader has to know", "Note", lambda row: "; ".join(row["note"])),
 }
+_READ = {**_IDENTITY, **_DETAILS, **_LAST}

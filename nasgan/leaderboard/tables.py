@@ -8,9 +8,16 @@ import re
 from collections.abc import Iterable, Sequence
 
 from nasgan.errors import ConfigError, NasganError
-from nasgan.leaderboard.columns import Cell
+from nasgan.leaderboard.columns import (
+    Cell,
+    interval_text,
+    short_number,
+    text_of,
+    title_of,
+    value_text,
+)
 from nasgan.leaderboard.ranks import Comparison
-from nasgan.leaderboard.rows import Row, Task, metric_names
+from nasgan.leaderboard.rows import Row, metric_names
 from nasgan.metrics.protocol import display_name
 from nasgan.metrics.table import METRICS
 
@@ -18,22 +25,27 @@ __all__ = [
     "comparison_markdown",
     "csv_line",
     "escape_markdown",
-    "interval_text",
     "is_companion",
     "markdown_code",
     "markdown_lines",
     "markdown_table",
     "metric_title",
     "original_text",
-    "rank_text",
     "ranks_csv",
     "read_csv",
     "safe_cell",
-    "short_number",
-    "value_text",
 ]
 
-_SPREAD = ("mean", "std", "ci_low", "ci_high")
+_NAMES = ("strategy", "search_space", "architecture")
+_DETAILS = (
+    "n_seeds",
+    "n_failed",
+    "generator_parameters_m",
+    "macs_g",
+    "search_generator_steps",
+    "search_device_seconds",
+    "note",
+)
 # A spreadsheet takes a text that begins with one of these for a formula (CWE-1236).
 _FORMULA_SIGNS = "=+-@＝＋－＠"
 _FORMULA_STARTS = (*_FORMULA_SIGNS, "\t", "\r", "\n")
@@ -129,12 +141,17 @@ def markdown_table(rows: Sequence[Row], protocol: str, ranked_by: str) -> str:
     Metric names carry their features unless these are Inception's (`display_name`).
     """
     metrics = [name for name in metric_names(rows) if not is_companion(name)]
-    with_config = _some_look_alike(rows)
-    header = ["Rank", "Strategy", "Search space", "Architecture", *["Config"] * with_config]
-    header += [escape_markdown(metric_title(metric, protocol)) for metric in metrics]
-    header += ["Seeds", "Failed", "Params G (M)", "MACs (G)", "Search steps", "Search device s"]
-    header += ["Note"]
-    cells = (_markdown_cells(row, metrics, ranked_by, with_config=with_config) for row in rows)
+    before = ["rank", *_NAMES, *(["config_hash"] if _some_look_alike(rows) else [])]
+    titles = [escape_markdown(metric_title(metric, protocol)) for metric in metrics]
+    header = [*map(title_of, before), *titles, *map(title_of, _DETAILS)]
+    cells = (
+        [
+            *(escape_markdown(text_of(row, name)) for name in before),
+            *(_score(row, metric, ranked_by) for metric in metrics),
+            *(escape_markdown(text_of(row, name)) for name in _DETAILS),
+        ]
+        for row in rows
+    )
     return markdown_lines(header, cells)
 
 
@@ -142,12 +159,14 @@ def _some_look_alike(rows: Sequence[Row]) -> bool:
     """Whether rows of different settings have the same names."""
     settings: dict[tuple[str, ...], set[str]] = {}
     for row in rows:
-        settings.setdefault(_names(row), set()).add(row["config_hash"])
+        names = tuple(text_of(row, name) for name in _NAMES)
+        settings.setdefault(names, set()).add(row["config_hash"])
     return any(len(hashes) > 1 for hashes in settings.values())
 
 
-def _names(row: Row) -> tuple[str, ...]:
-    return row["strategy"], Task.of(row).space, row["architecture"]
+def _score(row: Row, metric: str, ranked_by: str) -> str:
+    shown = value_text(row, metric)
+    return f"**{shown}**" if row["rank"] == 1 and metric == ranked_by else shown
 
 
 def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -170,57 +189,9 @@ def markdown_code(text: str) -> str:
     return f"`{' '.join(_encodable(text).split()).replace('`', chr(39))}`"
 
 
-def interval_text(low: float | None, high: float | None) -> str:
-    """The ends of an interval."""
-    return f"{short_number(low)} to {short_number(high)}"
-
-
-def short_number(value: float | None) -> str:
-    """At most four digits, or a whole number."""
-    if value is None:
-        return ""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
 def _encodable(text: str) -> str:
     """``text`` with what UTF-8 cannot say (bytes of odd file names) in plain letters."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _markdown_cells(
-    row: Row, metrics: Sequence[str], ranked_by: str, *, with_config: bool
-) -> list[str]:
-    cells = [rank_text(row), *map(escape_markdown, _names(row))]
-    cells += [escape_markdown(row["config_hash"][:6])] * with_config
-    for metric in metrics:
-        shown = value_text(row, metric)
-        is_first = row["rank"] == 1 and metric == ranked_by
-        cells.append(f"**{shown}**" if is_first else shown)
-    cells += [str(row.get(name, "")) for name in ("n_seeds", "n_failed")]
-    numbers = (
-        "generator_parameters_m",
-        "macs_g",
-        "search_generator_steps",
-        "search_device_seconds",
-    )
-    cells += [short_number(row.get(name)) for name in numbers]
-    return [*cells, escape_markdown("; ".join(row["note"]))]
-
-
-def rank_text(row: Row) -> str:
-    """A row's rank, and those that the intervals allow if they are others."""
-    if row["rank"] is None:
-        return ""
-    low, high = row["rank_low"], row["rank_high"]
-    return f"{row['rank']} ({low} to {high})" if low != high else str(row["rank"])
-
-
-def value_text(row: Row, metric: str) -> str:
-    """A row's mean ± standard deviation (interval); the mean alone where that is all there is."""
-    mean, std, low, high = (row.get(f"{metric}_{name}") for name in _SPREAD)
-    if std is None or low is None or high is None:
-        return short_number(mean)
-    return f"{short_number(mean)} ± {short_number(std)} ({interval_text(low, high)})"
 
 
 def metric_title(metric: str, protocol: str) -> str:

@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nasgan.leaderboard.columns import title_of
 from nasgan.leaderboard.published import published_result
 from nasgan.leaderboard.ranks import Comparison
-from nasgan.leaderboard.rows import MIN_SEEDS, Row, Task, metric_names
+from nasgan.leaderboard.rows import MIN_SEEDS, STATISTICS, Row, Task, metric_names
 from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.figures import bound_images, bound_notes, bounds
@@ -23,10 +24,9 @@ _MOST_NAMED = 2
 _MOST_TASKS = 12
 # Where a score of few images lies of one of many (Chong and Forsyth 2020); KID has no bias.
 _BIAS_OF_FEW = {"fid": "upwards", "is": "downwards"}
-_AHEAD = ("Rank", "Method", "Search space")
-_SPREAD = ("mean", "std", "ci_low", "ci_high")
-_TEXTS = ("Method", "Search space", "Paper", "Note")
-_BEHIND = ("Parameters G", "Multiply-adds G", "Search", "Final training", "Paper", "Note")
+_AHEAD = (title_of("rank"), "Method", title_of("search_space"))
+_TEXTS = ("Method", title_of("search_space"), "Paper", title_of("note"))
+_BEHIND = ("Parameters G", "Multiply-adds G", "Search", "Final training", *_TEXTS[-2:])
 
 
 def board_table(chapter: Chapter) -> Table:
@@ -38,7 +38,7 @@ def board_table(chapter: Chapter) -> Table:
     ]
     metrics = [board.ranked_by, *others]
     scores = [axis_label(metric, protocol) for metric in metrics]
-    headers = [*_AHEAD, scores[0], "Seeds", *scores[1:], *_BEHIND]
+    headers = [*_AHEAD, scores[0], title_of("n_seeds"), *scores[1:], *_BEHIND]
     by_task = chapter.by_task
     foot = [
         *_bound_cells(chapter, metrics),
@@ -233,7 +233,7 @@ def _amount_cell(value: float | None) -> Cell:
 
 
 def _metric_cell(row: Row, metric: str) -> Cell:
-    mean, std, low, high = (row.get(f"{metric}_{name}") for name in _SPREAD)
+    mean, std, low, high = (row.get(f"{metric}_{name}") for name in STATISTICS[:4])
     if mean is None:
         return Cell("")
     if std is None or low is None or high is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nasgan import atomic
 from nasgan.leaderboard.bootstrap import Summary
+from nasgan.leaderboard.columns import interval_text, short_number
 from nasgan.leaderboard.searches import (
     CriticalDifference,
     Moment,
@@ -18,9 +19,7 @@ from nasgan.leaderboard.searches import (
 from nasgan.leaderboard.tables import (
     csv_line,
     escape_markdown,
-    interval_text,
     markdown_lines,
-    short_number,
 )
 from nasgan.metrics.table import metric_info
 from nasgan.report.critical_difference import critical_difference_svg
