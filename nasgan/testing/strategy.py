@@ -276,6 +276,14 @@ def _check_start(session: _Session) -> None:
     expect(isinstance(strategy, SearchStrategy), "the factory must make a SearchStrategy")
     name = getattr(type(strategy), "name", None)
     expect(isinstance(name, str) and bool(name), "set the class attribute `name`")
+    fidelity = session.run.evaluator.fidelity
+    expect(
+        not isinstance(strategy, AskTellStrategy)
+        or fidelity == "shared"
+        or fidelity in strategy.label,
+        f"`label` is {quoted(strategy.label)} with evaluator={fidelity}, too: methods would share "
+        "a row; add to `super().label`",
+    )
     expect(not strategy.finished, "`finished` before the first step")
     expect(
         strategy.incumbent() is None and strategy.finalists(_FINALISTS) == [],

@@ -199,15 +199,20 @@ def test_learning_rates_stay_constant_where_the_length_is_not_known() -> None:
         run.trainer(pair, settings=replace(run.trainer_settings, n_critic=0))
 
 
-def test_samples_of_an_architecture_are_what_it_generates_with_the_supernets_weights() -> None:
-    run = run_in()
+@pytest.mark.parametrize("space", [ToySpace, growing])
+def test_samples_of_an_architecture_are_what_it_generates_with_the_supernets_weights(
+    space: Any,
+) -> None:
+    run = run_in(space())
     run.shared_weights.train(lambda: run.space.sample(run.rng("paths")), generator_steps=2)
-    architecture = run.space.architecture(CHOICES)
+    architecture = run.space.sample(run.rng("one"))
     before = run.ledger.spent().images
+    untouched = state_of(run.shared_weights.supernet)
     sampler = run.sample(architecture)
     drawn = sampler(5).images
     assert run.ledger.spent().images == before + 5
     assert run.shared_weights.supernet.generator.training
+    assert same(state_of(run.shared_weights.supernet), untouched)
     inherited = run.networks(architecture, inherit=True).generator
     again = run.sample(inherited)(5).images
     assert drawn.dtype == torch.uint8

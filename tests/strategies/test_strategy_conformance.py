@@ -75,6 +75,12 @@ def test_a_strategy_with_or_without_a_plan_conforms(strategy):
     check_strategy(strategy)
 
 
+class Unlabelled(Sequential):
+    """Goes by one name, however its candidates are scored."""
+
+    label = "mine"
+
+
 class FreeWork(Endless):
     """Never evaluates, never spends, never ends."""
 
@@ -269,6 +275,7 @@ class NeedsScratch(Sequential):
     ("broken", "kind", "complaint"),
     [
         (FreeWork, "scratch", "has not ended after"),
+        (Unlabelled, "scratch", "`label` is 'mine' with evaluator=scratch"),
         (ForeignProposal, "scratch", "no valid architecture"),
         (Unseeded, "scratch", "two runs of one seed differ"),
         (SharedBetweenInstances, "scratch", "two runs of one seed differ"),
