@@ -33,6 +33,8 @@ GIVEN = {"search": ["budget=quick"], "train": ["architecture=autogan_a"]}
 NEEDED = {
     "dataset=npz": ["dataset.path=x.npz"],
     "dataset=image_folder": ["dataset.path=x"],
+    "evaluator=table": ["evaluator.table=x.npz"],
+    "evaluator=table_mean": ["evaluator.table=x.npz"],
     "executor=processes": ["evaluator=scratch"],
     "executor=ray": ["evaluator=scratch"],
 }

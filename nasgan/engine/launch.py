@@ -345,7 +345,7 @@ class _Run:
             search_space=job.final_space.name,
             space_settings=job.final_space.settings,
             dataset=bench.images.identity,
-            protocol=bench.harness.protocol.id,
+            protocol=_protocol(bench, job),
             seed=config["seed"],
             architecture=result.to_json() if result is not None else None,
             architecture_name=_registered_name(config.get("architecture")),
@@ -385,7 +385,17 @@ def _of_the_search(job: _AnyJob) -> dict[str, Any]:
     if not isinstance(job, SearchJob) or job.final is None:
         return {}
     made = job.search_result
-    return {"front": job.fronts(), "search_result": None if made is None else made.to_json()}
+    return {
+        "front": job.fronts(),
+        "search_result": None if made is None else made.to_json(),
+        "judge": job.verdict(),
+    }
+
+
+def _protocol(bench: Workbench, job: _AnyJob) -> str:
+    """What the final scores are of: a table's never stand in a row with trained ones."""
+    judge = job.judge if isinstance(job, SearchJob) else None
+    return bench.harness.protocol.id if judge is None else judge.table.score_protocol
 
 
 def _registered_name(architecture: Any) -> str | None:

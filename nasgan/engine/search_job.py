@@ -32,6 +32,8 @@ from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDi
 from nasgan.evaluation import Run
 from nasgan.evaluation.arrival import check_objectives, checked_report
 from nasgan.evaluation.sizes import GeneratorSizes
+from nasgan.evaluation.table import TableMeanEvaluator
+from nasgan.evaluation.table_trainings import TableTrainings
 from nasgan.randomness import numpy_generator
 from nasgan.runs.loggers import run_log
 from nasgan.runs.proxy import proxy_correlation
@@ -75,6 +77,7 @@ class SearchJob:
         # Of each architecture that the search scored whole: its latest score of each kind.
         self._scored: dict[str, tuple[Architecture, dict[tuple[str, int], float]]] = {}
         self._final_settings = final
+        self._final_evaluator = final_evaluator
         self._final_space = run.space.with_settings(
             generator_channels=final.generator_channels,
             discriminator_channels=final.discriminator_channels,
@@ -108,6 +111,27 @@ class SearchJob:
         if self._final_settings.top_k > 0 or self.result is None:
             return None
         return self.strategy.evaluation_of(self.result)
+
+    @property
+    def judge(self) -> TableTrainings | None:
+        """The table that scores the finalists; None where nothing is read from one."""
+        evaluator = self._final_evaluator
+        return evaluator.table if isinstance(evaluator, TableMeanEvaluator) else None
+
+    def verdict(self) -> dict[str, Any] | None:
+        """The record's ``judge``."""
+        if self.judge is None:
+            return None
+        objective = self.run.final_objective
+        known = self.judge.best_known(objective.metric)
+        best = None if self.final is None else self.final.best()
+        lost = None if best is None else objective.reward(known) - objective.reward(best.score)
+        return {
+            "table": self.judge.table.name,
+            "scores": "exact" if self.judge.is_exact else "surrogate",
+            "best_known": known,
+            "regret": lost,
+        }
 
     def fronts(self) -> list[dict[str, Any]]:
         """The record's ``front``: the search's, then that of the finalists after training."""

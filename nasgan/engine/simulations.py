@@ -148,7 +148,7 @@ def _write(
         {
             **asdict(asked),
             "table": trainings.table.name,
-            "protocol": f"table:{trainings.table.name}",
+            "protocol": trainings.table.score_protocol,
             "scores": "exact" if trainings.is_exact else "surrogate",
             "best_known": trainings.best_known(asked.metric),
             "nasgan": nasgan_build(),

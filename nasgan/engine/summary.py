@@ -63,6 +63,9 @@ def result_lines(record: RunRecord, directory: RunDirectory) -> list[str]:
         rows[f"average of {record.average_random['count']} random"] = record.average_random[
             "metrics"
         ]
+    if record.judge is not None:
+        known = {record.objective["metric"]: record.judge["best_known"]}
+        rows[f"best known in {record.judge['table']} ({record.judge['scores']})"] = known
     if record.bound is not None:
         rows[f"bound: {record.bound['num_images']} test images"] = record.bound["metrics"]
     grid = directory.samples / "final.png"

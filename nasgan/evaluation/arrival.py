@@ -37,8 +37,8 @@ __all__ = [
     "search_objective",
 ]
 
-# What the final phase and searches on tables call their scores.
-_RESERVED = ("final", "table")
+# What the final phase calls its scores.
+_RESERVED = ("final",)
 
 
 def search_objective(evaluator: Evaluator, configured: Objective) -> Objective:

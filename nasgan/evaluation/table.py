@@ -16,9 +16,10 @@ from nasgan.contracts import (
     SearchRun,
 )
 from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.evaluation.table_trainings import TableTrainings, open_table
 from nasgan.tabular.trainings import SimulatedTraining, Trainings
 
-__all__ = ["TableEvaluator"]
+__all__ = ["NamedTableEvaluator", "TableEvaluator", "TableMeanEvaluator"]
 
 
 class TableEvaluator(Evaluator):
@@ -30,9 +31,6 @@ class TableEvaluator(Evaluator):
     Args:
         table: the trainings.
         generator_steps: length of a training where the strategy does not say; None: the table's.
-
-    Raises:
-        ConfigError: the table is shorter.
     """
 
     fidelity = "table"
@@ -40,16 +38,22 @@ class TableEvaluator(Evaluator):
 
     def __init__(self, table: Trainings, *, generator_steps: int | None = None) -> None:
         self._table = table
-        self._default = self.point(table.steps[-1] if generator_steps is None else generator_steps)
+        self._generator_steps = generator_steps
         # Generator steps already charged, by architecture id.
         self._trained: dict[str, int] = {}
 
     def setup(self, run: SearchRun) -> None:
-        """See `Evaluator.setup`; the run's seed chooses among the table's repeats."""
+        """See `Evaluator.setup`; the run's seed chooses among the table's repeats.
+
+        Raises:
+            ConfigError: the table has no such metric, or is shorter.
+        """
         super().setup(run)
         metric = run.objective.metric
         if metric not in self._table.metrics:
             raise ConfigError(f"objective={metric}: the table has {', '.join(self._table.metrics)}")
+        wanted = self._generator_steps
+        self._default = self.point(self._table.steps[-1] if wanted is None else wanted)
 
     def point(self, generator_steps: int) -> int:
         """The table's first point at or after ``generator_steps``.
@@ -117,6 +121,16 @@ class TableEvaluator(Evaluator):
             failure="" if metrics is not None else _reason(training),
         )
 
+    def kept(self, architecture: Architecture) -> dict[str, Any]:
+        """See `Evaluator.kept`."""
+        steps = self._trained.get(architecture.id)
+        return {} if steps is None else {"trained": steps}
+
+    def adopt(self, architecture: Architecture, kept: Mapping[str, Any]) -> None:
+        """See `Evaluator.adopt`."""
+        if "trained" in kept:
+            self._trained[architecture.id] = kept["trained"]
+
     def state_dict(self) -> dict[str, Any]:
         """See `Evaluator.state_dict`."""
         return {"trained": dict(self._trained)}
@@ -126,6 +140,81 @@ class TableEvaluator(Evaluator):
         self._trained = dict(state["trained"])
 
 
+class NamedTableEvaluator(TableEvaluator):
+    """A `TableEvaluator` of a table by its name, for ``nasgan search evaluator=table``.
+
+    Args:
+        table: name of a shipped table, or the path of one.
+        generator_steps: as there.
+    """
+
+    def __init__(self, *, table: str, generator_steps: int | None = None) -> None:
+        self._name = table
+        self._generator_steps = generator_steps
+        self._trained = {}
+
+    def setup(self, run: SearchRun) -> None:
+        """See `Evaluator.setup`.
+
+        Raises:
+            TableError: the table was made otherwise than this run trains and scores.
+            ConfigError: as `TableEvaluator.setup`.
+        """
+        self._table = open_table(self._name, run, run.space, where="evaluator.table")
+        super().setup(run)
+
+
+class TableMeanEvaluator(Evaluator):
+    """What a table's trainings of an architecture give on average: for ``final.evaluator``.
+
+    In an exact table it is the mean over seeds that no search sees, where there are some. It costs
+    nothing but to be counted.
+
+    Args:
+        table: name of a shipped table, or the path of one.
+
+    Attributes:
+        table: as searches meet it, from `setup` on.
+    """
+
+    fidelity = "table_mean"
+    table: TableTrainings
+
+    def __init__(self, *, table: str) -> None:
+        self._name = table
+
+    def setup(self, run: SearchRun) -> None:
+        """See `Evaluator.setup`.
+
+        Raises:
+            TableError: the table was made otherwise than this run trains and scores.
+        """
+        super().setup(run)
+        self.table = open_table(self._name, run, run.space, where="final.evaluator.table")
+
+    def begin(self, *proposals: Proposal) -> EvaluationTask:
+        """See `Evaluator.begin`."""
+        (proposal,) = proposals
+        return _Lookup(self, proposal, Cost(architectures=1))
+
+    def look_up(self, proposal: Proposal, cost: Cost) -> Evaluation:
+        """The means of all scores of the table."""
+        self.run.ledger.allow("architectures", 1)
+        self.run.ledger.charge(cost)
+        wanted, table = proposal.architecture, self.table
+        found = {name: table.judged(wanted, name) for name in table.metrics}
+        score = found[self.run.objective.metric]
+        return Evaluation(
+            wanted,
+            {} if score is None else {k: v for k, v in found.items() if v is not None},
+            score,
+            self.fidelity,
+            generator_steps=table.steps[-1],
+            cost=cost,
+            failure="" if score is not None else "its trainings in the table broke down",
+        )
+
+
 def _reason(training: SimulatedTraining) -> str:
     return training.failure or "the table has no score here"
 
@@ -133,7 +222,9 @@ def _reason(training: SimulatedTraining) -> str:
 class _Lookup(EvaluationTask):
     """A training that takes one piece."""
 
-    def __init__(self, evaluator: TableEvaluator, proposal: Proposal, cost: Cost) -> None:
+    def __init__(
+        self, evaluator: TableEvaluator | TableMeanEvaluator, proposal: Proposal, cost: Cost
+    ) -> None:
         self._evaluator = evaluator
         self._proposal = proposal
         self._cost = cost

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import SearchSpace
+from nasgan.contracts import SearchRun, SearchSpace
 from nasgan.errors import TableError
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.randomness import numpy_generator
-from nasgan.tabular.table import SECONDS, Table
+from nasgan.tabular.manifest import differences
+from nasgan.tabular.table import SECONDS, Table, load_table
 from nasgan.tabular.trainings import SimulatedTraining
 from nasgan.training import HealthSettings, TrainerSettings
 
-__all__ = ["TableTrainings", "settings_of_space"]
+__all__ = ["TableTrainings", "open_table", "settings_of_space"]
 
 # Larger spaces are not listed to see whether a table holds them whole.
 _MOST_LISTED = 100_000
 _MOST_KEPT = 2000
+# Settings of the trainer by which a device does the same training in its own way.
+_OF_THE_DEVICE = {*TrainerSettings.OPEN, "tf32", "channels_last", "compile"}
 
 
 class TableTrainings:
@@ -63,10 +68,12 @@ class TableTrainings:
         """See `Trainings`."""
         return self.table.steps
 
-    @property
+    @cached_property
     def metrics(self) -> Sequence[str]:
-        """See `Trainings`."""
-        return self.table.metrics
+        """See `Trainings`; those that a table names but never has are left out."""
+        known = np.isfinite(self.table.scores)
+        at_every_step = (known[:, :, k].any(axis=0).all() for k in range(known.shape[2]))
+        return [name for name, has in zip(self.table.metrics, at_every_step, strict=True) if has]
 
     @cached_property
     def images_per_generator_step(self) -> int:
@@ -169,3 +176,46 @@ def settings_of_space(table: Table) -> tuple[str, dict[str, Any]]:
     """Name and settings of the space that ``table`` was made in, for `make_search_space`."""
     space = table.manifest["settings"]["search_space"]
     return str(space["name"]), dict(space["settings"])
+
+
+def open_table(name: str, run: SearchRun, space: SearchSpace, *, where: str) -> TableTrainings:
+    """The table ``name`` for a run, if it was made as the run trains and scores.
+
+    Args:
+        name: of a shipped table, or a path.
+        run: that asks it.
+        space: whose networks the table is to hold: that of the search, or of the final phase.
+        where: the setting that names the table, for messages.
+
+    Raises:
+        TableError: it is of another space, version, protocol or trainer, or lacks the objective.
+        NasganError: it is missing or damaged.
+    """
+    table = load_table(name)
+    theirs = table.manifest["settings"]
+    ours = {
+        "search_space": {"name": space.name, "version": space.version, "settings": space.settings},
+        "protocol": run.harness.protocol.id,
+        "trainer": asdict(run.trainer_settings),
+    }
+    # What it does not say it was made before; and a device's own ways are not another training.
+    trainer = {k: v for k, v in theirs.get("trainer", {}).items() if k not in _OF_THE_DEVICE}
+    told = {**{k: theirs[k] for k in ours if k in theirs}, "trainer": trainer}
+    found = [*differences(told, _shared(json.loads(json.dumps(ours)), told))]
+    if found:
+        raise TableError(
+            f"{where}={name}: the table was made otherwise than this run trains and scores: "
+            f"{'; '.join(each.replace(' there ', ' in the table ') for each in found)}"
+        )
+    trainings, metric = TableTrainings(table, space), run.final_objective.metric
+    if metric not in trainings.metrics:
+        known = ", ".join(trainings.metrics)
+        raise TableError(f"{where}={name}: the table has {known}, no {metric}")
+    return trainings
+
+
+def _shared(ours: Any, told: Any) -> Any:
+    """``ours`` without what the other side does not tell."""
+    if not (isinstance(ours, Mapping) and isinstance(told, Mapping)):
+        return ours
+    return {key: _shared(ours[key], told[key]) for key in told if key in ours}

@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.metrics.table import METRICS
 
-__all__ = ["Protocol", "dataset_token", "display_name"]
+__all__ = ["TABLE_PROTOCOL", "Protocol", "dataset_token", "display_name"]
 
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]*")
 _TOKEN = re.compile(r"[A-Za-z0-9._+]+")
 _ID = re.compile(
     r"(?P<dataset>.+)-(?P<split>[^-]+)-(?P<count>[1-9][0-9]*k?)-(?P<features>[^-]+)-v(?P<version>[1-9][0-9]*)"
 )
+
+TABLE_PROTOCOL = "table:"
+"""What the ids of scores begin with that were read from a table of trainings; its name follows."""
 
 # The only features whose scores the literature calls FID and IS (Heusel et al. 2017, section 3;
 # Salimans et al. 2016, section 4).
@@ -113,6 +116,8 @@ def dataset_token(identity: str, checksum: str) -> str:
 def display_name(metric: str, protocol: Protocol | str) -> str:
     """The metric's name for a reader: ``"FID"``, or ``"FID (lite0)"`` for other features.
 
+    Scores read from a table are ``"FID (table)"``.
+
     Only scores from the Inception features may go without a qualifier.
 
     Raises:
@@ -121,6 +126,8 @@ def display_name(metric: str, protocol: Protocol | str) -> str:
     """
     if metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)
+    if isinstance(protocol, str) and protocol.startswith(TABLE_PROTOCOL):
+        return f"{METRICS[metric].label} (table)"
     features = (Protocol.parse(protocol) if isinstance(protocol, str) else protocol).features
     label = METRICS[metric].label
     return label if features == _UNQUALIFIED_FEATURES else f"{label} ({features})"

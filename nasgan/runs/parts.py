@@ -24,6 +24,7 @@ __all__ = [
     "DatasetInfo",
     "Digests",
     "Evaluation",
+    "Judge",
     "Objective",
     "OnAFront",
     "Parameters",
@@ -153,6 +154,15 @@ class Bound(Part):
 
     metrics: Scores
     num_images: Count
+
+
+class Judge(Part):
+    """The table that scored the finalists."""
+
+    table: Text
+    scores: Literal["exact", "surrogate"]
+    best_known: Number
+    regret: Number | None
 
 
 class Parameters(Part):

@@ -26,6 +26,7 @@ from nasgan.runs.parts import (
     DatasetInfo,
     Digests,
     Evaluation,
+    Judge,
     Objective,
     OnAFront,
     Parameters,
@@ -122,6 +123,10 @@ class RunRecord:
             architecture on a Pareto front: of the phase ``"search"`` by the search's scores, of
             ``"final"`` those of its finalists by the scores after training, at the final widths.
             ``values`` holds each objective's.
+        judge: ``{"table", "scores", "best_known", "regret"}`` where a table of trainings scored the
+            finalists (``final.evaluator``): its name, whether the means are of its rows or its
+            surrogate's, the best of the objective in it, and by how much the result is worse; else
+            null.
         average_random: ``{"count", "failed", "metrics", "evaluations"}`` of random architectures
             trained like the finalists: how many, how many of them failed, the mean over the
             others, and the evaluation of each.
@@ -200,6 +205,7 @@ class RunRecord:
     search_objective: Annotated[_Object | None, Shape(Objective | None)] = None
     search_result: Annotated[_Object | None, Shape(Evaluation | None)] = None
     front: Annotated[Sequence[_Object], Shape(Many[OnAFront])] = ()
+    judge: Annotated[_Object | None, Shape(Judge | None)] = None
 
     def __post_init__(self) -> None:
         _check_consistency(self)
@@ -303,6 +309,7 @@ _NEWER = frozenset(
         "files",
         "front",
         "graphs",
+        "judge",
         "per_class",
         "proxy_correlation",
         "search_objective",

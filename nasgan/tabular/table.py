@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nasgan.architecture import Architecture, Decision
 from nasgan.errors import ArchitectureError, TableError, UnknownNameError
+from nasgan.metrics.protocol import TABLE_PROTOCOL
 from nasgan.metrics.table import metric_info
 from nasgan.tabular.build import merged
 from nasgan.tabular.reliability import (
@@ -138,6 +139,11 @@ class Table:
         most = np.array([len(decision.options) for decision in self.decisions])
         if (self.options < 0).any() or (self.options >= most).any():
             raise TableError(f"{source}: a row has an option that its decision does not have")
+
+    @property
+    def score_protocol(self) -> str:
+        """The protocol id of scores that come from this table, and not from a training."""
+        return f"{TABLE_PROTOCOL}{self.name}"
 
     # Asking
 
