@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache, wraps
@@ -270,27 +270,28 @@ def _moment(value: str) -> str:
 
 
 def _json(value: dict[str, Any]) -> dict[str, Any]:
-    for place, fault in _odd_values(value, MOST_NESTED):
-        raise Fault("JSON data (no NaN or infinity)", fault, *place)
+    found = _odd_value(value, MOST_NESTED)
+    if found is not None:
+        raise Fault("JSON data (no NaN or infinity)", found[-1], *found[:-1])
     return value
 
 
-def _odd_values(value: Any, levels: int) -> Iterator[tuple[tuple[object, ...], Any]]:
-    """What JSON cannot hold, with its place; below so many ``levels`` that is all."""
-    if value is None or isinstance(value, str | int):
-        return
-    is_object = isinstance(value, dict)
+def _odd_value(value: Any, levels: int) -> tuple[Any, ...] | None:
+    """The place of what JSON cannot hold, and it; below so many ``levels`` that is all."""
     if isinstance(value, float):
-        if not math.isfinite(value):
-            yield (), value
-    elif not levels or not (is_object or isinstance(value, list | tuple)):
-        yield (), value
-    else:
-        for key, item in value.items() if is_object else enumerate(value):
-            if is_object and not isinstance(key, str):
-                yield (), value
-            elif item is not None and not isinstance(item, str | int):
-                yield from (((key, *rest), odd) for rest, odd in _odd_values(item, levels - 1))
+        return None if math.isfinite(value) else (value,)
+    is_object = isinstance(value, dict)
+    if not levels or not (is_object or isinstance(value, list | tuple)):
+        return (value,)
+    for key, item in value.items() if is_object else enumerate(value):
+        if is_object and not isinstance(key, str):
+            return (value,)
+        # Nearly all that there is.
+        if item is not None and not isinstance(item, str | int):
+            found = _odd_value(item, levels - 1)
+            if found is not None:
+                return (key, *found)
+    return None
 
 
 Text = Annotated[str, AfterValidator(_not_empty)]

@@ -76,12 +76,8 @@ def cells_of(row: Row, names: Iterable[str], shared: Mapping[str, Any]) -> dict[
         names: of its columns.
         shared: the cells that all rows of a leaderboard share.
     """
-    given = {**row, **shared}
-    values = {name: given.get(name) for name in names}
-    return {
-        name: "; ".join(value) if isinstance(value, tuple) else value
-        for name, value in values.items()
-    }
+    values = ((name, shared.get(name, row.get(name))) for name in names)
+    return {name: "; ".join(value) if isinstance(value, tuple) else value for name, value in values}
 
 
 def title_of(name: str) -> str:

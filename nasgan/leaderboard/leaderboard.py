@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,13 @@ class Leaderboard:
         """The rows, and below them the papers'."""
         return self.rows + self.published
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, Column]:
         """The columns of the CSV, of the rows in JSON and of `frame`, in order."""
         with_fronts = any(row["objectives"] for row in self.rows)
         return columns(metric_names(self.all_rows), with_fronts=with_fronts)
 
-    @property
+    @cached_property
     def cells(self) -> list[dict[str, Cell]]:
         """All rows as files hold them."""
         names = list(self.columns)
