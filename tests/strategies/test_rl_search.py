@@ -12,7 +12,8 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Budget, Cost, Decision, Evaluation, Objective, Proposal, StepLosses
 from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.testing import check_strategy
-from nasgan.testing.toy_run import ToyEvaluator, ToyRun
+from nasgan.testing.toy_evaluator import ToyEvaluator
+from nasgan.testing.toy_run import ToyRun
 from nasgan.testing.toy_space import ToySpace
 from nasgan_strategies.rl import learner
 from nasgan_strategies.rl.candidates import by_score
