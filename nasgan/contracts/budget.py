@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -96,6 +98,7 @@ class Ledger:
     def __init__(self, budget: Budget | None = None) -> None:
         self.budget = budget or Budget()
         self._spent: dict[str, Cost] = {}
+        self._is_timed = False
 
     def spent(self, phase: str | None = None) -> Cost:
         """What was spent in ``phase``, or in all phases."""
@@ -106,6 +109,19 @@ class Ledger:
     def charge(self, cost: Cost, phase: str = SEARCH) -> None:
         """Book ``cost``. Booking never fails: what was spent, was spent."""
         self._spent[phase] = self.spent(phase) + cost
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Charge the block's seconds to the search; of nested blocks those of the outermost."""
+        if self._is_timed:
+            yield
+            return
+        self._is_timed, started = True, time.perf_counter()
+        try:
+            yield
+        finally:
+            self._is_timed = False
+            self.charge(Cost(device_seconds=time.perf_counter() - started))
 
     def remaining(self, unit: str, phase: str = SEARCH) -> float:
         """What is left of ``unit`` in ``phase``; infinite without a limit."""
@@ -124,6 +140,16 @@ class Ledger:
             if self.remaining(checked, phase) <= 0:
                 raise BudgetExhausted(checked, getattr(self.budget, checked))
         return int(min(amount, self.remaining(unit, phase)))
+
+    def require(self, cost: Cost) -> None:
+        """Ask for all of ``cost``, whose seconds are not foreseen, from the search's budget.
+
+        Raises:
+            BudgetExhausted: less than that is left of a unit.
+        """
+        for unit in ("architectures", "generator_steps", "images"):
+            if getattr(cost, unit) > self.remaining(unit):
+                raise BudgetExhausted(unit, getattr(self.budget, unit))
 
     def state_dict(self) -> dict[str, Any]:
         """The amounts by phase, as plain numbers."""

@@ -303,7 +303,7 @@ class Evaluator(ABC):
         """
 
     def expected_cost(self, proposal: Proposal) -> Cost:
-        """What scoring ``proposal`` will cost: workers get it only if the budget covers that.
+        """What scoring ``proposal`` will cost: it is begun only if the budget covers that.
 
         Device seconds are not foreseen.
 
@@ -370,6 +370,8 @@ class _OnePiece(EvaluationTask):
     def advance(self) -> None:
         ledger = self._evaluator.run.ledger
         ledger.allow("architectures", 1)
+        # In full: half a training's score would stand beside those of whole ones.
+        ledger.require(self._evaluator.expected_cost(self._proposal))
         before, started = ledger.spent(), time.perf_counter()
         metrics, failure = self._metrics()
         seconds = time.perf_counter() - started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -207,11 +206,9 @@ class Run:
 
         def sample(count: int) -> GeneratedImages:
             self.ledger.allow("images", 1)
-            started = time.perf_counter()
-            with evaluation_mode(generator):
+            with self.ledger.timed(), evaluation_mode(generator):
                 drawn = draw(count)
-            seconds = time.perf_counter() - started
-            self.ledger.charge(Cost(images=count, device_seconds=seconds))
+            self.ledger.charge(Cost(images=count))
             return drawn
 
         return sample

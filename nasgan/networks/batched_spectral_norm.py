@@ -71,6 +71,8 @@ def layers_used_once(network: nn.Module, run: Callable[[], object]) -> list[Spec
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             run()
     finally:
+        # Not for the pass to come: what autocast has cast here has no gradients.
+        torch.clear_autocast_cache()
         network.train(before)
         for layer in layers:
             layer.observer = None

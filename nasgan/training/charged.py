@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -64,7 +63,6 @@ class ChargedTrainer:
         self.trainer = trainer
         self.space = space
         self._ledger = ledger
-        self._is_timed = False
         # Of the iteration under way: the stage, if it has one, and the losses of its updates.
         self._stage: int | None = None
         self._is_counted = False
@@ -106,7 +104,7 @@ class ChargedTrainer:
 
     def real_images(self, parts: int = 1, *, stage: int | None = None) -> Sequence[RealImages]:
         """See `nasgan.contracts.TrainingSteps`."""
-        with self._timed():
+        with self._ledger.timed():
             batch = self.trainer.real_batch(self._image_size(self._stage_of(stage)))
         images = torch.tensor_split(batch.images, parts)
         if batch.labels is None:
@@ -144,7 +142,7 @@ class ChargedTrainer:
 
     def update_discriminator(self, loss: Tensor) -> None:
         """See `nasgan.contracts.TrainingSteps`."""
-        with self._timed():
+        with self._ledger.timed():
             self.trainer.update_discriminator(loss)
         if self._is_counted:
             self._critic_losses.append(loss.detach())
@@ -159,9 +157,7 @@ class ChargedTrainer:
             self._generator_losses.append(loss.detach())
             return
         # Alone, it is an iteration of its own; whatever the discriminator does is healthy.
-        healthy = torch.ones_like(loss.detach())
-        self.trainer.end_iteration(healthy, loss.detach(), self._variation.to(healthy))
-        self._variation = torch.ones(())
+        self._end(torch.ones_like(loss.detach()), loss.detach())
 
     # Whole iterations
 
@@ -180,7 +176,7 @@ class ChargedTrainer:
             path = self._weights_of(sample_path, stage)
         before = trainer.generator_steps
         losses: list[tuple[Tensor, Tensor]] = []
-        with self._timed():
+        with self._ledger.timed():
             try:
                 losses.extend(
                     trainer.iteration(path, stage=stage, image_size=size) for _ in range(steps)
@@ -211,7 +207,7 @@ class ChargedTrainer:
         self._ledger.allow("images", 1)
         losses: list[tuple[Tensor, Tensor]] = []
         self._stage, self._is_counted = stage, True
-        with self._timed():
+        with self._ledger.timed():
             try:
                 # As with paths, an image limit ends with the iteration that passes it.
                 while len(losses) < wanted and self._ledger.remaining("images") > 0:
@@ -243,8 +239,17 @@ class ChargedTrainer:
                 f"{len(self._generator_losses)} updates"
             )
         critic_losses, generator_loss = torch.stack(self._critic_losses), self._generator_losses[0]
-        self.trainer.end_iteration(critic_losses.mean(), generator_loss, self._variation)
+        self._end(critic_losses.mean(), generator_loss)
         return critic_losses, generator_loss
+
+    def _end(self, loss_discriminator: Tensor, loss_generator: Tensor) -> None:
+        # Looking at the numbers is what waits for the device. Images that were not looked at are
+        # taken for varied.
+        variation, self._variation = self._variation, torch.ones(())
+        with self._ledger.timed():
+            self.trainer.end_iteration(
+                loss_discriminator, loss_generator, variation.to(loss_generator)
+            )
 
     def _stage_of(self, stage: int | None) -> int | None:
         return self._stage if stage is None else stage
@@ -259,26 +264,13 @@ class ChargedTrainer:
         Raises:
             BudgetExhausted: no image is left.
         """
-        if not self._is_counted:
+        if images and not self._is_counted:
             self._ledger.allow("images", 1)
-        with self._timed():
+        with self._ledger.timed():
             try:
                 yield
             finally:
                 self._ledger.charge(Cost(images=images, generator_steps=generator_steps))
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """Charge the time of the outermost of these blocks."""
-        if self._is_timed:
-            yield
-            return
-        self._is_timed, started = True, time.perf_counter()
-        try:
-            yield
-        finally:
-            self._is_timed = False
-            self._ledger.charge(Cost(device_seconds=time.perf_counter() - started))
 
     def state_dict(self) -> dict[str, Any]:
         """See `nasgan.contracts.Trainer.state_dict`."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import pytest
 
@@ -84,3 +85,24 @@ def test_a_ledger_continues_from_its_state_as_plain_json():
 def test_limits_that_are_none_are_refused(unit, limit):
     with pytest.raises(ConfigError, match=f"budget.{unit} must be above 0 or null"):
         Budget(**{unit: limit})
+
+
+def test_nested_blocks_are_timed_once():
+    ledger = Ledger()
+    started = time.perf_counter()
+    with ledger.timed():
+        for _ in range(2):
+            with ledger.timed():
+                time.sleep(0.02)
+    passed = time.perf_counter() - started
+    assert 0.04 <= ledger.spent().device_seconds <= passed
+    with pytest.raises(ZeroDivisionError), ledger.timed():
+        time.sleep(0.01) or 1 / 0
+    assert ledger.spent().device_seconds >= 0.05
+
+
+def test_a_cost_is_required_in_full():
+    ledger = Ledger(Budget(generator_steps=8))
+    ledger.require(Cost(architectures=100, generator_steps=8, device_seconds=1e9))
+    with pytest.raises(BudgetExhausted, match="8 generator_steps"):
+        ledger.require(Cost(generator_steps=9))

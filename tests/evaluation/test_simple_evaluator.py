@@ -77,3 +77,21 @@ def test_no_score_beyond_the_budget() -> None:
 def test_metrics_without_what_the_search_goes_by_are_refused() -> None:
     with pytest.raises(PluginError, match=r"By: `score` gave size, and the search goes by fid"):
         scored(By(lambda _: {"size": 3.0}))
+
+
+def test_no_score_after_half_a_training() -> None:
+    """What it says that a score costs must be left, or a shorter training would be ranked."""
+
+    class Training(By):
+        def expected_cost(self, proposal: Proposal) -> Cost:
+            return Cost(architectures=1, generator_steps=5)
+
+    def training(evaluator: By) -> float:
+        evaluator.run.ledger.charge(Cost(generator_steps=5))
+        return 1.0
+
+    run, _ = scored(Training(training), generator_steps=8)
+    run.pool.submit(Proposal(run.space.architecture([0, 1, 2, 0])))
+    with pytest.raises(BudgetExhausted, match="8 generator_steps"):
+        run.pool.advance()
+    assert run.ledger.spent().generator_steps == 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -249,3 +250,27 @@ def test_no_sample_beyond_the_budget_and_none_that_is_not_finite() -> None:
     next(generator.parameters()).data.fill_(float("nan"))
     with pytest.raises(TrainingDiverged):
         run.sample(generator)(2)
+
+
+def test_an_update_whose_loss_took_the_last_image_is_done() -> None:
+    run = run_in()
+    one_step(candidate(run))
+    spent = run.ledger.spent().images
+    run = run_in(images=spent)
+    one_step(candidate(run))
+    assert run.ledger.spent().generator_steps == 1
+    with pytest.raises(BudgetExhausted):
+        one_step(candidate(run))
+
+
+def test_sampling_inside_an_iteration_is_timed_once() -> None:
+    run = run_in()
+    trainer = candidate(run)
+
+    def iteration(steps: TrainingSteps) -> None:
+        one_step(steps)
+        run.sample(trainer.generator)(500)
+
+    started = time.perf_counter()
+    trainer.train_by(iteration, generator_steps=2)
+    assert run.ledger.spent().device_seconds <= time.perf_counter() - started

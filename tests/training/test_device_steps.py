@@ -14,17 +14,21 @@ import torch
 from benchmarks.operators import (
     CASES,
     DEVICE,
+    DerivedNetworks,
     OperatorCount,
     counted,
     derived_step,
     make_space,
+    make_trainer,
     path_step,
     soft_step,
 )
+from nasgan.contracts import Ledger
 from nasgan.networks import batched_spectral_norm
 from nasgan.networks.batched_spectral_norm import layers_used_once, spectral_norm_layers
 from nasgan.randomness import numpy_generator
 from nasgan.registry import LOSSES, plugins
+from nasgan.training.charged import ChargedTrainer
 from nasgan_search_spaces.adversarial_nas.space import AdversarialNASSpace
 from nasgan_search_spaces.agan.space import AGANSpace
 from nasgan_search_spaces.autogan.space import AutoGANSpace
@@ -81,6 +85,19 @@ def test_a_bilevel_step_crosses_over_a_few_times(relaxation, copies, reads, oper
     assert 0 < count.copies <= copies
     assert 0 < count.reads <= reads
     assert count.total <= operators
+
+
+def test_a_generator_step_down_a_loss_of_ones_own_stays_on_the_device():
+    space = make_space(AutoGANSpace, 16)
+    pair = DerivedNetworks(space, space.sample(numpy_generator(0, "architecture")))
+    training = ChargedTrainer(make_trainer(pair, space), space, Ledger())
+
+    def step():
+        latents = torch.zeros(2, space.network.latent_dim, device=DEVICE)
+        training.update_generator(training.generator(latents).square().mean())
+
+    count = counted(step)
+    assert (count.copies, count.reads) == (0, 0)
 
 
 def test_what_would_go_wrong_is_seen():

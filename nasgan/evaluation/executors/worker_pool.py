@@ -20,7 +20,6 @@ _log = logging.getLogger(__name__)
 
 # `advance` comes back after so long at the latest, for progress and checkpoints.
 _WAIT_SECONDS = 0.5
-_COUNTED = ("architectures", "generator_steps", "images")
 
 
 @dataclass(eq=False)
@@ -119,14 +118,11 @@ class WorkerPool(EvaluationPool):
 
     def _check_budget(self, expected: Cost) -> None:
         reserved = sum((job.expected for job in self._jobs), Cost())
-        budget = self._ledger.budget
-        for unit in _COUNTED:
-            wanted = getattr(reserved + expected, unit)
-            if wanted > self._ledger.remaining(unit):
-                raise BudgetExhausted(unit, getattr(budget, unit))
+        self._ledger.require(reserved + expected)
         if self._seconds_under_way() >= self._ledger.remaining("device_seconds"):
-            assert budget.device_seconds is not None
-            raise BudgetExhausted("device_seconds", budget.device_seconds)
+            limit = self._ledger.budget.device_seconds
+            assert limit is not None
+            raise BudgetExhausted("device_seconds", limit)
 
     def _seconds_under_way(self) -> float:
         return sum(place.seconds for place in self._places)
