@@ -32,7 +32,7 @@ import torch
 from nasgan.architecture import Architecture
 from nasgan.cli.compose import compose
 from nasgan.contracts import Evaluation, EvaluationPool, Proposal
-from nasgan.engine.workbench import load_splits, make_space
+from nasgan.engine.parts import load_splits, make_space
 from nasgan.engine.workers import WORKER_BUILDER, open_evaluator
 from nasgan.evaluation import InProcessPool
 from nasgan.evaluation.executors import ProcessExecutor, WorkOrder

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.binding import make_plugin
 from nasgan.contracts import SearchSpace, SearchStrategy, narrowed
 from nasgan.errors import ArchitectureError, PluginError, UnknownNameError
+from nasgan.nodes import make_plugin
 from nasgan.registry import ARCHITECTURES, SEARCH_SPACES, STRATEGIES, load_plugin, plugins
 
 __all__ = ["load_architecture", "make_search_space", "make_strategy", "settings_for"]

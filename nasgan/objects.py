@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.architecture import Architecture
-from nasgan.binding import is_accepted
 from nasgan.errors import ConfigError
+from nasgan.nodes import is_accepted
 
 __all__ = ["OBJECT", "described", "is_plain", "label_of", "not_installed", "words_of"]
 

@@ -10,7 +10,7 @@ import torch
 
 from nasgan.cli.compose import compose
 from nasgan.data import ImageSet
-from nasgan.engine.workbench import bind, find_architecture
+from nasgan.engine.parts import bind, find_architecture
 from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.randomness import numpy_generator
 from nasgan_search_spaces.adversarial_nas.discriminator import DerivedDiscriminator

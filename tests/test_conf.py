@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from nasgan.cli.compose import compose
-from nasgan.cli.configs import ConfigOption, config_folder, options
-from nasgan.engine.workbench import bind
+from nasgan.cli.config_options import ConfigOption, config_folder, options
+from nasgan.engine.parts import bind
 from nasgan.registry import SEARCH_SPACES, STRATEGIES, plugins
 
 GROUPS = {

@@ -84,7 +84,7 @@ def test_the_same_call_finds_its_run_and_other_code_is_another_run(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = search(run_dir="r")
-    monkeypatch.setattr("nasgan.engine.launch.open_workbench", pytest.fail)
+    monkeypatch.setattr("nasgan.engine.launch.load_inputs", pytest.fail)
     again = search(run_dir="r")
     assert again.record.run_id == first.record.run_id
     for other in (Drawing(count=3), Other()):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nasgan.cli.compose import compose
-from nasgan.cli.configs import options
+from nasgan.cli.config_options import options
 
 PAGE = Path(__file__).parents[1] / "docs" / "papers" / "reproduction.md"
 COMMAND = re.compile(r"nasgan (search|train) (?:-m )?\+experiment=(\w+/\w+)")

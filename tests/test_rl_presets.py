@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nasgan.binding import build_node
 from nasgan.cli.compose import compose
 from nasgan.contracts import Budget, Objective
-from nasgan.engine.workbench import bind
+from nasgan.engine.parts import bind
 from nasgan.factory import make_search_space
+from nasgan.nodes import build_node
 from nasgan.randomness import numpy_generator
 from nasgan.testing.toy_run import ToyRun
 

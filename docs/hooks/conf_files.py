@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 
-from nasgan.binding import type_hints
 from nasgan.contracts import Budget, Cost, NetworkSettings, SearchSpace
+from nasgan.conversion import describe
+from nasgan.nodes import type_hints
 from nasgan.registry import EXTRACTORS, load_plugin, plugins
-from nasgan.values import describe
 
 __all__ = ["ConfigFile", "Setting", "parameters_of", "read_config"]
 

@@ -16,7 +16,7 @@ from unittest import mock
 import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 from conf_files import ConfigFile, Setting, parameters_of, read_config
 
-from nasgan.cli.configs import ConfigOption, config_folder, options
+from nasgan.cli.config_options import ConfigOption, config_folder, options
 from nasgan.cli.main import VERBS
 from nasgan.cli.schema import settings_class
 from nasgan.engine.final_phase import FinalSettings

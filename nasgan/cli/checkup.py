@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 from packaging.requirements import Requirement  # comes with Hydra
 from packaging.version import InvalidVersion, Version
 
-from nasgan.binding import is_accepted, named_targets
 from nasgan.cli.compose import compose
-from nasgan.cli.configs import options
+from nasgan.cli.config_options import options
 from nasgan.data.availability import probe
 from nasgan.errors import NasganError
+from nasgan.nodes import is_accepted, named_targets
 from nasgan.registry import EXTRACTORS, plugins
 from nasgan.runs.environment import collect_environment
 

@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _experiments_like(word: str) -> list[str]:
     """Hydra does not complete options in the subfolders of a group, where most of these are."""
-    from nasgan.cli.configs import options
+    from nasgan.cli.config_options import options
 
     words = [f"{_EXPERIMENT}{option.name}" for option in options("experiment")]
     return [found for found in words if found.startswith(word)]

@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from nasgan.cli.arguments import with_homes
-from nasgan.cli.configs import config_folder, register_plugin_configs
+from nasgan.cli.config_options import config_folder, register_plugin_configs
 from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.key_values import READING_VERBS, settings_of
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain

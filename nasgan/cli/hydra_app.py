@@ -29,7 +29,7 @@ from nasgan.cli.compose import (
     single_valued,
     sweep_jobs,
 )
-from nasgan.cli.configs import config_folder, config_uri, register_plugin_configs
+from nasgan.cli.config_options import config_folder, config_uri, register_plugin_configs
 from nasgan.cli.console import say
 from nasgan.cli.hydra_job import Job, Work
 from nasgan.cli.hydra_rules import guard_hydra

@@ -18,14 +18,14 @@ from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
 from nasgan import atomic
-from nasgan.cli.apart import call_apart
 from nasgan.cli.compose import explained, resolved
 from nasgan.cli.devices import share_of_devices
+from nasgan.cli.endings import Outcome, is_refusal, named, report
 from nasgan.cli.hydra_rules import check_logging, guard_hydra
 from nasgan.cli.log_file import log_warnings
-from nasgan.cli.outcome import Outcome, is_refusal, named, report
 from nasgan.cli.overruled import overruled
 from nasgan.cli.resolvers import refused_folder, register_resolvers
+from nasgan.cli.separate_process import call_in_process
 from nasgan.cli.sweep import JobNote, SweepLog
 from nasgan.errors import NasganError, PluginError
 from nasgan.runs.folder import KEPT_CONFIGURATION, new_folder
@@ -130,7 +130,7 @@ class Job:
             "hydra": _plain(HydraConfig.get()),
         }
         output = Path(note.folder, _CONSOLE_FILE) if self.verb in _RUN_VERBS else None
-        failure = call_apart(run_job, job, output, starter=sweep.pid)
+        failure = call_in_process(run_job, job, output, starter=sweep.pid)
         if failure and sweep.state_of(note.number) == "running":
             sweep.write(replace(note, state="failed", reason=failure))
         return int(sweep.state_of(note.number) in _BAD_ENDS)

@@ -27,9 +27,9 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from nasgan.binding import TARGET, check_node
-from nasgan.cli.config_files import ConfigFiles
+from nasgan.cli.hydra_files import ConfigFiles
 from nasgan.errors import ConfigError, quoted
+from nasgan.nodes import TARGET, check_node
 
 __all__ = ["PackageSource", "check_hydra", "check_logging", "guard_hydra"]
 

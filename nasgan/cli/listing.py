@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from nasgan.cli.configs import ConfigOption, left_out, options
+from nasgan.cli.config_options import ConfigOption, left_out, options
 from nasgan.cli.console import heading, say, table
 from nasgan.errors import UnknownNameError
 from nasgan.metrics.table import COMPUTED_METRICS

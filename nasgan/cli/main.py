@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from nasgan.cli.console import complain, heading, say, table
+from nasgan.cli.endings import is_refusal, named
 from nasgan.cli.log_file import log_warnings
-from nasgan.cli.outcome import is_refusal, named
 from nasgan.errors import NasganError, UnknownNameError
 
 __all__ = ["VERBS", "main"]

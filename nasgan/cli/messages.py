@@ -18,7 +18,7 @@ from omegaconf.errors import (
 from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
 from nasgan.cli.config_folders import PAIRED
-from nasgan.cli.configs import options
+from nasgan.cli.config_options import options
 from nasgan.errors import (
     ConfigError,
     MissingDependencyError,

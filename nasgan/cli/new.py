@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nasgan import atomic
-from nasgan.cli.configs import options
+from nasgan.cli.config_options import options
 from nasgan.cli.console import heading, say
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.registry import EVALUATORS, EXTRACTORS, SEARCH_SPACES, STRATEGIES, plugins

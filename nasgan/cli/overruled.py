@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from nasgan.cli.configs import options
+from nasgan.cli.config_options import options
 from nasgan.cli.resolvers import experiment_name
 from nasgan.cli.yaml_files import read_yaml
 

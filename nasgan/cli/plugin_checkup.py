@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from nasgan.cli.checkup import Finding, refused_target
 from nasgan.cli.compose import compose
 from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder
-from nasgan.cli.configs import ConfigOption, options
+from nasgan.cli.config_options import ConfigOption, options
 from nasgan.cli.time_limit import TookTooLongError, time_limit
 from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import MissingSettingError, NasganError, PluginError

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nasgan.cli.compose import compose
-from nasgan.cli.configs import options
+from nasgan.cli.config_options import options
 from nasgan.cli.yaml_files import read_yaml
 from nasgan.metrics.protocol import Protocol
 

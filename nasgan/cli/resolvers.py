@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from nasgan.cli.configs import options
+from nasgan.cli.config_options import options
 from nasgan.cli.paths import cannot_make, given_folder, is_architecture_file
 from nasgan.errors import RunDirectoryError
 from nasgan.objects import OBJECT

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge
 
-from nasgan.binding import check_values
 from nasgan.metrics.table import objective_info
+from nasgan.nodes import check_values
 
 __all__ = ["check_config", "settings_class", "strip_foreign"]
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from nasgan.binding import make_plugin
 from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
 from nasgan.errors import ConfigError, quoted
+from nasgan.nodes import make_plugin
 from nasgan.registry import AUGMENTATIONS, LOSSES
 
 __all__ = ["CUDA_GRAPHS", "HealthSettings", "TrainerSettings", "ZeroGrad"]

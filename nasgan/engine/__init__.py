@@ -2,7 +2,7 @@
 
 from nasgan.engine.inspect import LoadedRun, evaluate_run, load, sample_run
 from nasgan.engine.launch import Outcome, run, run_search, run_training
-from nasgan.engine.workbench import bind
+from nasgan.engine.parts import bind
 
 __all__ = [
     "LoadedRun",

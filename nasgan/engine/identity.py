@@ -12,12 +12,12 @@ from typing import Any
 from typing_extensions import NotRequired
 
 from nasgan import atomic
-from nasgan.binding import build_node
 from nasgan.data import Splits
-from nasgan.engine.workbench import load_splits
+from nasgan.engine.parts import load_splits
 from nasgan.errors import RunDirectoryError
 from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.settings import MetricSettings
+from nasgan.nodes import build_node
 from nasgan.reading import read_json
 from nasgan.run_settings import places
 from nasgan.runs.record import RECORD_FILE, RunRecord

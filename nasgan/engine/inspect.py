@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from nasgan import atomic
 from nasgan.architecture import Architecture
-from nasgan.binding import build_node, check_values
 from nasgan.contracts import SearchSpace
 from nasgan.data import ImageSet
 from nasgan.engine.device import choose_device, prepared_torch
 from nasgan.engine.identity import other_content
+from nasgan.engine.parts import load_splits, make_harness
 from nasgan.engine.run_directory import RunDirectory
-from nasgan.engine.workbench import load_splits, make_harness
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, shortened
 from nasgan.evaluation.sampling import image_sampler, images_of
 from nasgan.factory import make_search_space
 from nasgan.metrics import to_uint8
 from nasgan.metrics.settings import MetricSettings
+from nasgan.nodes import build_node, check_values
 from nasgan.randomness import torch_generator
 from nasgan.reading import read_bytes
 from nasgan.registry import plugins_named

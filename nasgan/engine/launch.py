@@ -31,18 +31,18 @@ from nasgan.engine.identity import (
     content_of_images,
 )
 from nasgan.engine.loop import RunLoop
+from nasgan.engine.parts import (
+    Inputs,
+    SearchParts,
+    TrainingParts,
+    bind,
+    load_inputs,
+)
 from nasgan.engine.progress import ProgressView, progress_view, tell
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
 from nasgan.engine.training_job import TrainingJob
-from nasgan.engine.workbench import (
-    SearchParts,
-    TrainingParts,
-    Workbench,
-    bind,
-    open_workbench,
-)
 from nasgan.engine.workers import WORKER_BUILDER
 from nasgan.errors import (
     PluginFailedError,
@@ -214,7 +214,7 @@ class _Run:
             f"reference: {features} features of {len(splits.train)} images of "
             f"{splits.train.identity} (made once, then cached)",
         )
-        bench = open_workbench(self.parts, splits)
+        bench = load_inputs(self.parts, splits)
         identity.hold(content_of_features(bench.harness.extractor))
         tell(view, f"protocol {bench.harness.protocol.id}, on {device_name(bench.device)}")
         metric = bench.objective.metric
@@ -262,9 +262,7 @@ class _Run:
             return Outcome("failed", self.directory.path, lines, record.failure)
         return Outcome("completed", self.directory.path, result_lines(record, self.directory))
 
-    def _make_job(
-        self, bench: Workbench, space: SearchSpace, given: Architecture | None
-    ) -> _AnyJob:
+    def _make_job(self, bench: Inputs, space: SearchSpace, given: Architecture | None) -> _AnyJob:
         parts = self.parts
         if isinstance(parts, TrainingParts):
             assert given is not None
@@ -280,7 +278,7 @@ class _Run:
         run.score_with(parts.evaluator, partial(parts.executor.open, order=order))
         return SearchJob(run, parts.strategy, parts.final, parts.final_evaluator)
 
-    def _evaluation_run(self, bench: Workbench, space: SearchSpace, ledger: Ledger) -> Run:
+    def _evaluation_run(self, bench: Inputs, space: SearchSpace, ledger: Ledger) -> Run:
         return Run(
             space=space,
             images=bench.images,
@@ -314,7 +312,7 @@ class _Run:
 
     def _record(
         self,
-        bench: Workbench,
+        bench: Inputs,
         job: _AnyJob,
         loop: RunLoop,
         identity: RunIdentity,
@@ -392,7 +390,7 @@ def _of_the_search(job: _AnyJob) -> dict[str, Any]:
     }
 
 
-def _protocol(bench: Workbench, job: _AnyJob) -> str:
+def _protocol(bench: Inputs, job: _AnyJob) -> str:
     """What the final scores are of: a table's never stand in a row with trained ones."""
     judge = job.judge if isinstance(job, SearchJob) else None
     return bench.harness.protocol.id if judge is None else judge.table.score_protocol

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from nasgan import atomic
-from nasgan.binding import with_defaults
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import settled
 from nasgan.errors import RunDirectoryError, quoted
+from nasgan.nodes import with_defaults
 from nasgan.reading import digest_of, read_json
 from nasgan.run_settings import BESIDE_THE_RESULT, FREE_ON_RESUME, without_places
 from nasgan.runs.folder import CONFIG_FILE, IDENTITY_FILE

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from nasgan import atomic
-from nasgan.binding import build_node
 from nasgan.contracts import AskTellStrategy, Budget, Objective, SearchStrategy
 from nasgan.engine.simulation import TableRun, simulate
 from nasgan.engine.slots import Slots
@@ -22,6 +21,7 @@ from nasgan.errors import ConfigError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.metrics.table import metric_info
+from nasgan.nodes import build_node
 from nasgan.reading import read_json
 from nasgan.runs.environment import nasgan_build
 from nasgan.tabular.table import load_table

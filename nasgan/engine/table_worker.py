@@ -17,12 +17,12 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import prepare_torch
-from nasgan.engine.workbench import (
-    Workbench,
+from nasgan.engine.parts import (
+    Inputs,
     bind_common,
+    load_inputs,
     load_splits,
     make_space,
-    open_workbench,
 )
 from nasgan.evaluation import Run, TrainingPlan, TrainingTask
 from nasgan.networks.cost import count_macs, count_parameters
@@ -40,7 +40,7 @@ class TableWork:
     """What a worker needs to know.
 
     Attributes:
-        config: the table's configuration, as `nasgan.engine.workbench` reads it.
+        config: the table's configuration, as `nasgan.engine.parts` reads it.
         devices: of the slots, in turn.
         folder: of the table.
     """
@@ -97,11 +97,11 @@ def _checkpoint_folder(folder: Path, training: Training) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _opened(config_text: str) -> tuple[Workbench, SearchSpace]:
+def _opened(config_text: str) -> tuple[Inputs, SearchSpace]:
     config = json.loads(config_text)
     parts = bind_common(config)
     prepare_torch(config, parts.device)
-    bench = open_workbench(parts, load_splits(config["dataset"]), with_bound=False)
+    bench = load_inputs(parts, load_splits(config["dataset"]), with_bound=False)
     return bench, make_space(config, bench.images)
 
 

@@ -15,24 +15,24 @@ from typing import Any
 
 import torch
 
-from nasgan.binding import check_values
 from nasgan.contracts import SearchSpace
 from nasgan.engine.device import choose_device, prepared_torch, settled
 from nasgan.engine.export import device_name
 from nasgan.engine.job import JobReport
+from nasgan.engine.parts import (
+    Inputs,
+    bind_common,
+    load_inputs,
+    load_splits,
+    make_space,
+)
 from nasgan.engine.progress import ProgressView, progress_view
 from nasgan.engine.slots import Slots
 from nasgan.engine.table_worker import TableWork, forget_checkpoints
-from nasgan.engine.workbench import (
-    Workbench,
-    bind_common,
-    load_splits,
-    make_space,
-    open_workbench,
-)
 from nasgan.errors import ConfigError, NasganError, SearchFailed
 from nasgan.evaluation import TrainingPlan
 from nasgan.machine import usable_cores
+from nasgan.nodes import check_values
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.locking import RunLock
 from nasgan.tabular.design import Design, Shard, Training
@@ -173,12 +173,12 @@ class _Tabulation:
             f"reference: {self.config['metrics']['features']['name']} features of "
             f"{len(splits.train)} images of {splits.train.identity} (made once, then cached)"
         )
-        bench = open_workbench(bind_common(self.config), splits)
+        bench = load_inputs(bind_common(self.config), splits)
         self.view.say(f"protocol {bench.harness.protocol.id}, on {device_name(self.device)}")
         self._manifest(bench, space).claim(self.folder)
         return [t for t in self.design.trainings(architectures) if self.shard.holds(t)]
 
-    def _manifest(self, bench: Workbench, space: SearchSpace) -> Manifest:
+    def _manifest(self, bench: Inputs, space: SearchSpace) -> Manifest:
         images = bench.images
         environment = collect_environment(device_name(self.device), self.config)
         return Manifest(

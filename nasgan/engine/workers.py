@@ -8,12 +8,12 @@ from typing import Any
 
 from nasgan.contracts import Evaluator, Ledger
 from nasgan.engine.device import prepare_torch
-from nasgan.engine.workbench import (
+from nasgan.engine.parts import (
     bind_common,
+    load_inputs,
     load_splits,
     make_evaluator,
     make_space,
-    open_workbench,
 )
 from nasgan.evaluation import Run
 
@@ -40,7 +40,7 @@ def open_evaluator(
     config = {**settings["config"], "device": device, "threads": threads}
     parts = bind_common(config)
     prepare_torch(config, parts.device)
-    bench = open_workbench(parts, load_splits(config["dataset"]), with_bound=False)
+    bench = load_inputs(parts, load_splits(config["dataset"]), with_bound=False)
     ledger = Ledger()
     run = Run(
         space=make_space(config, bench.images),

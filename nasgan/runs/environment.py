@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgan import registry
-from nasgan.binding import named_targets
 from nasgan.machine import usable_cores
+from nasgan.nodes import named_targets
 
 __all__ = ["collect_environment", "installed_version", "nasgan_build", "packages_named"]
 

@@ -10,7 +10,7 @@ import pytest
 from built_packages import write_package
 
 from nasgan import registry
-from nasgan.cli import config_folders, configs, plugin_checkup
+from nasgan.cli import config_folders, config_options, plugin_checkup
 from nasgan.registry import ARCHITECTURES, CONFIGS, METRICS, SEARCH_SPACES, STRATEGIES
 
 Install = Callable[..., None]
@@ -27,7 +27,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     def forget() -> None:
         registry.refresh()
         config_folders._examined.cache_clear()
-        configs._warn_once.cache_clear()
+        config_options._warn_once.cache_clear()
 
     def add(
         name: str,

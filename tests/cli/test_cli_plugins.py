@@ -14,7 +14,7 @@ import pytest
 from installed_plugins import Install, findings, random_search
 
 import nasgan
-from nasgan.cli import config_folders, configs, plugin_checkup
+from nasgan.cli import config_folders, config_options, plugin_checkup
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.errors import PluginError
@@ -51,7 +51,7 @@ def test_a_plugins_options_are_found_without_importing_it(
 
 def test_a_plugin_cannot_replace_an_option_of_nasgan(acme: None) -> None:
     assert "nasgan_strategies" in compose("search", [])["strategy"]["_target_"]
-    owners = {option.name: option.owner for option in configs.options("strategy")}
+    owners = {option.name: option.owner for option in config_options.options("strategy")}
     assert (owners["random"], owners["acme"]) == ("nasgan", "acme")
     state, detail = findings()["option strategy/random"]
     assert state == "note"
@@ -97,7 +97,7 @@ def test_a_file_that_would_stop_every_sweep_is_left_out_alone(
     }
     install("broken", files)
     with caplog.at_level(logging.WARNING):
-        names = [option.name for option in configs.options("strategy")]
+        names = [option.name for option in config_options.options("strategy")]
         assert compose("search", ["strategy=sound"])["strategy"]["speed"] == 5
     assert {"acme", "sound"} <= set(names)
     assert not {"broken", "heir"} & set(names)
@@ -124,7 +124,7 @@ def test_defaults_that_exist_are_accepted(acme: None, install: Install) -> None:
         "  - /metrics@_global_.metrics: ${choice}\nspeed: 4\n"
     )
     install("more", {"more_search/conf/strategy/more.yaml": text})
-    assert "more" in [option.name for option in configs.options("strategy")]
+    assert "more" in [option.name for option in config_options.options("strategy")]
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_an_installed_package_reads_its_own_configurations(tmp_path: Path) -> No
     site = tmp_path / "site"
     own = Path(nasgan.__file__).parent
     shutil.copytree(own, site / "nasgan", ignore=shutil.ignore_patterns("__pycache__", "conf"))
-    shutil.copytree(configs.config_folder(), site / "nasgan" / "conf")
+    shutil.copytree(config_options.config_folder(), site / "nasgan" / "conf")
     (site / "nasgan" / "conf" / "budget" / "mine.yaml").write_text(
         "_target_: nasgan.contracts.Budget\nimages: 7\n", encoding="utf-8"
     )

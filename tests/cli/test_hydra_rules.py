@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nasgan.binding import build_node, check_node
 from nasgan.cli.compose import compose, composed
 from nasgan.cli.hydra_rules import check_logging
 from nasgan.cli.main import main
-from nasgan.engine.workbench import make_logger
+from nasgan.engine.parts import make_logger
 from nasgan.errors import ConfigError
+from nasgan.nodes import build_node, check_node
 from nasgan.runs.loggers import NullLogger, RunLogger
 
 

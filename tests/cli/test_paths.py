@@ -13,9 +13,9 @@ import pytest
 from nasgan.atomic import storage_error
 from nasgan.cli.arguments import flags_last, with_homes
 from nasgan.cli.compose import compose, compose_run
+from nasgan.cli.endings import is_refusal
 from nasgan.cli.main import main
-from nasgan.cli.outcome import is_refusal
-from nasgan.engine.workbench import load_splits
+from nasgan.engine.parts import load_splits
 from nasgan.errors import ConfigError, NasganError, StorageError
 
 TINY = ["+experiment=debug/tiny", "progress=false", "threads=1", "device=cpu"]
@@ -231,7 +231,7 @@ def test_warnings_of_libraries_go_to_the_log_and_not_to_the_terminal(
         warnings.warn("this will be gone in version 9", FutureWarning, stacklevel=1)
         return load_splits(node)
 
-    monkeypatch.setattr("nasgan.engine.workbench.load_splits", load)
+    monkeypatch.setattr("nasgan.engine.parts.load_splits", load)
     before = warnings.showwarning
     monkeypatch.chdir(tmp_path)
     assert main([*DCGAN, "run_dir=run"]) == 0

@@ -94,7 +94,7 @@ def test_the_jobs_of_a_parallel_sweep_run_on_them(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(devices, "_cuda_devices", lambda: count)
-    monkeypatch.setattr(hydra_job, "call_apart", call_here)
+    monkeypatch.setattr(hydra_job, "call_in_process", call_here)
     monkeypatch.setattr(nasgan.engine, "bind", lambda config: config)
     monkeypatch.setattr(nasgan.engine, "run", engine)
     # One job at a time: joblib then runs them in this process.

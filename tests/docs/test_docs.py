@@ -18,11 +18,11 @@ from omegaconf import OmegaConf
 from nasgan.cli import simulate as simulate_verb
 from nasgan.cli import table as table_verb
 from nasgan.cli.compose import compose
-from nasgan.cli.configs import config_folder, options
+from nasgan.cli.config_options import config_folder, options
 from nasgan.cli.listing import SECTIONS
 from nasgan.cli.main import VERBS
 from nasgan.cli.schema import settings_class
-from nasgan.engine.workbench import bind
+from nasgan.engine.parts import bind
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

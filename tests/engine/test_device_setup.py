@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from nasgan.cli.compose import compose
-from nasgan.cli.configs import config_folder
+from nasgan.cli.config_options import config_folder
 from nasgan.engine import LoadedRun, evaluate_run, run_search, run_training, sample_run
 from nasgan.engine.device import prepared_torch
 from nasgan.engine.tabulate import tabulate
@@ -69,7 +69,7 @@ def set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
             "sample": lambda: sample_run(config),
         }
         with monkeypatch.context() as patch:
-            for module in ("workbench", "tabulate"):
+            for module in ("parts", "tabulate"):
                 patch.setattr(f"nasgan.engine.{module}.load_splits", stop)
             patch.setattr(nn.Module, "to", stop)
             with pytest.raises(Stopped):

@@ -19,7 +19,7 @@ from nasgan.engine import run_search
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import JobReport
 from nasgan.engine.loop import RunLoop
-from nasgan.engine.workbench import bind
+from nasgan.engine.parts import bind
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from nasgan.evaluation.executors.processes import ProcessWorker
 from nasgan.runs.history import read_history

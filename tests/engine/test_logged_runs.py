@@ -54,7 +54,7 @@ class Recorder(NullLogger):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> Recorder:
-    monkeypatch.setattr("nasgan.engine.workbench.make_logger", lambda config: SafeLogger(recorder))
+    monkeypatch.setattr("nasgan.engine.parts.make_logger", lambda config: SafeLogger(recorder))
     return recorder
 
 

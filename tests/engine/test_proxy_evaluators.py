@@ -70,7 +70,7 @@ def by(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[SizeEvaluator]], None]
     """``by(Class)``: runs score by it."""
 
     def use(kind: type[SizeEvaluator]) -> None:
-        monkeypatch.setattr("nasgan.engine.workbench.make_evaluator", lambda config: kind())
+        monkeypatch.setattr("nasgan.engine.parts.make_evaluator", lambda config: kind())
 
     return use
 

@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
 def test_a_finished_run_says_so_and_computes_nothing(
     finished: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nasgan.engine.launch.open_workbench", pytest.fail)
+    monkeypatch.setattr("nasgan.engine.launch.load_inputs", pytest.fail)
     outcome = run_search(tiny("search"), finished)
     assert outcome.status == "already_completed"
     assert "finished already" in outcome.summary_lines[0]

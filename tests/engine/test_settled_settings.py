@@ -62,7 +62,7 @@ def test_a_run_claims_its_folder_with_what_the_gpu_decides(
     tiny: Tiny, tmp_path: Path, pretend_cuda: Pretend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend_cuda()
-    monkeypatch.setattr("nasgan.engine.workbench.load_splits", _stop)
+    monkeypatch.setattr("nasgan.engine.parts.load_splits", _stop)
     config = {**tiny("search"), "device": "auto"}
     with pytest.raises(Stopped):
         run_search(config, tmp_path)

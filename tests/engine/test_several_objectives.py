@@ -10,8 +10,8 @@ import pytest
 from run_comparison import fingerprint
 
 from nasgan.engine import run_search
+from nasgan.engine.parts import check_config
 from nasgan.engine.search_job import SearchJob
-from nasgan.engine.workbench import check_config
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.evaluation.sizes import GeneratorSizes
 from nasgan.factory import make_search_space

@@ -1,8 +1,8 @@
 """Calls a function in a process of its own, so that its death is nobody else's.
 
 A plain program and not `multiprocessing`, whose processes cannot be started from the workers of
-every launcher. Run as ``python -m nasgan.cli.apart MODULE:FUNCTION``; the argument comes by the
-standard input, whose end says that the caller is gone.
+every launcher. Run as ``python -m nasgan.cli.separate_process MODULE:FUNCTION``; the argument comes
+by the standard input, whose end says that the caller is gone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["call_apart"]
+__all__ = ["call_in_process"]
 
 # Slurm sends them to every process of a job that is about to end; the one that it started acts,
 # which goes into the queue again or is killed, and this process with it.
@@ -28,7 +28,7 @@ _FOR_THE_PARENT_IN_SLURM = (signal.SIGTERM,)
 _POLL_SECONDS = 1.0
 
 
-def call_apart(
+def call_in_process(
     function: Callable[[Any], object],
     argument: Mapping[str, Any],
     output: Path | None = None,
@@ -47,7 +47,8 @@ def call_apart(
         How the process failed; empty if the function returned.
     """
     where = f"{function.__module__}:{function.__qualname__}"
-    command = [sys.executable, "-m", "nasgan.cli.apart", where, *([str(output)] if output else [])]
+    program = [sys.executable, "-m", "nasgan.cli.separate_process"]
+    command = [*program, where, *([str(output)] if output else [])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603
     assert process.stdin is not None

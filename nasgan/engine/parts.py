@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nasgan.architecture import Architecture
-from nasgan.binding import build_node, check_node, check_values, make_plugin
 from nasgan.contracts import (
     AskTellStrategy,
     Budget,
@@ -32,6 +31,7 @@ from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import MetricHarness, Scores, build_harness
 from nasgan.metrics.settings import MetricSettings
 from nasgan.metrics.table import SIZES, objective_info
+from nasgan.nodes import build_node, check_node, check_values, make_plugin
 from nasgan.registry import EVALUATORS, plugins_named
 from nasgan.runs.loggers import NullLogger, RunLogger, SafeLogger
 from nasgan.training import TrainerSettings
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = [
+    "Inputs",
     "Parts",
     "SearchParts",
     "TrainingParts",
-    "Workbench",
     "bind",
     "bind_common",
     "find_architecture",
+    "load_inputs",
     "load_splits",
     "make_evaluator",
     "make_harness",
     "make_logger",
     "make_space",
-    "open_workbench",
 ]
 
 # Beside its own arguments a dataset's node says what suits it; other nodes refer to that.
@@ -66,7 +66,7 @@ class _Narrowing:
 
 
 @dataclass(frozen=True)
-class Workbench:
+class Inputs:
     """What every kind of run needs.
 
     Attributes:
@@ -370,7 +370,7 @@ def make_harness(
     )
 
 
-def open_workbench(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Workbench:
+def load_inputs(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Inputs:
     """Put the data on the device and make the metrics.
 
     Args:
@@ -383,7 +383,7 @@ def open_workbench(parts: Parts, splits: Splits, *, with_bound: bool = True) -> 
     classes = images.num_classes if parts.config["conditional"] else 0
     harness = make_harness(parts.metrics, images, device, num_classes=classes)
     bound, note = _bound(harness, splits.test if with_bound else None, device)
-    return Workbench(
+    return Inputs(
         device=device,
         splits=splits,
         images=images,

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Ge, Le, Lt, MultipleOf
 
+from nasgan.conversion import convert, describe
 from nasgan.errors import ConfigError
-from nasgan.values import convert, describe
 
 
 def refuse(mapping: Mapping[str, Any], wanted: type, where: str) -> Any:

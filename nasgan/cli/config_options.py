@@ -15,8 +15,8 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 import nasgan
-from nasgan.cli.config_files import ConfigFiles
 from nasgan.cli.config_folders import ConfigFolder, config_folder, config_folders
+from nasgan.cli.hydra_files import ConfigFiles
 from nasgan.errors import PluginError
 from nasgan.reading import read_text
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nasgan.cli.apart import call_apart
+from nasgan.cli.separate_process import call_in_process
 
 
 def speak(argument: dict[str, Any]) -> None:
@@ -39,8 +39,8 @@ def hang(argument: dict[str, Any]) -> None:
 
 def test_it_runs_in_another_process_and_adds_to_the_file(tmp_path: Path) -> None:
     output = tmp_path / "new" / "console.log"
-    assert call_apart(speak, {"word": "one"}, output) == ""
-    assert call_apart(speak, {"word": "two"}, output) == ""
+    assert call_in_process(speak, {"word": "one"}, output) == ""
+    assert call_in_process(speak, {"word": "two"}, output) == ""
     words = output.read_text().split()
     assert [word for word in words if not word.isdigit()] == ["one", "two"]
     pids = {int(word) for word in words if word.isdigit()}
@@ -48,13 +48,13 @@ def test_it_runs_in_another_process_and_adds_to_the_file(tmp_path: Path) -> None
 
 
 def test_without_a_file_it_prints_here(capfd: pytest.CaptureFixture[str]) -> None:
-    assert call_apart(speak, {"word": "here"}) == ""
+    assert call_in_process(speak, {"word": "here"}) == ""
     assert capfd.readouterr().out == "here\n"
 
 
 def test_an_error_is_told_and_its_traceback_kept(tmp_path: Path) -> None:
-    assert "exit code 3" in call_apart(leave, {"code": 3}, tmp_path / "log")
-    assert "exit code 1" in call_apart(fail, {"word": "a bug"}, tmp_path / "log")
+    assert "exit code 3" in call_in_process(leave, {"code": 3}, tmp_path / "log")
+    assert "exit code 1" in call_in_process(fail, {"word": "a bug"}, tmp_path / "log")
     assert "ValueError: a bug" in (tmp_path / "log").read_text()
 
 
@@ -63,27 +63,27 @@ def test_an_error_is_told_and_its_traceback_kept(tmp_path: Path) -> None:
     [(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGSEGV, "SIGSEGV;")],
 )
 def test_a_death_is_told(number: int, words: str, tmp_path: Path) -> None:
-    assert words in call_apart(end_by, {"signal": int(number)}, tmp_path / "log")
+    assert words in call_in_process(end_by, {"signal": int(number)}, tmp_path / "log")
 
 
 def test_signals_for_the_caller_are_left_to_it(tmp_path: Path) -> None:
     for number in (signal.SIGUSR1, signal.SIGUSR2):
-        assert call_apart(end_by, {"signal": int(number)}, tmp_path / "log") == ""
+        assert call_in_process(end_by, {"signal": int(number)}, tmp_path / "log") == ""
 
 
 def test_slurm_ends_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    assert "SIGTERM" in call_apart(end_by, {"signal": int(signal.SIGTERM)}, tmp_path / "log")
+    assert "SIGTERM" in call_in_process(end_by, {"signal": int(signal.SIGTERM)}, tmp_path / "log")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert call_apart(end_by, {"signal": int(signal.SIGTERM)}, tmp_path / "log") == ""
+    assert call_in_process(end_by, {"signal": int(signal.SIGTERM)}, tmp_path / "log") == ""
 
 
 CALLER = """
 import sys
 sys.path[:0] = [{folder!r}]
-from nasgan.cli.apart import call_apart
-from test_apart import hang
-call_apart(hang, {{"pid_file": {pid_file!r}}})
+from nasgan.cli.separate_process import call_in_process
+from test_separate_process import hang
+call_in_process(hang, {{"pid_file": {pid_file!r}}})
 """
 
 
@@ -125,7 +125,7 @@ def test_it_ends_with_the_process_that_has_started_its_caller(tmp_path: Path) ->
 
 
 def test_a_starter_that_is_not_the_parent_is_not_waited_for() -> None:
-    assert call_apart(speak, {"word": "here"}, starter=os.getpid()) == ""
+    assert call_in_process(speak, {"word": "here"}, starter=os.getpid()) == ""
 
 
 def _wait_until_gone(pid: int) -> None:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeAlias
 
+from nasgan.conversion import convert
 from nasgan.errors import ConfigError, PluginError, nearest_names, quoted, shortened
 from nasgan.registry import load_plugin, package_owners, plugin_packages
-from nasgan.values import convert
 
 __all__ = [
     "build_node",

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import pytest
 
-from nasgan import binding
-from nasgan.binding import build_node, check_node, check_values
+from nasgan import nodes
 from nasgan.errors import ConfigError, PluginError
+from nasgan.nodes import build_node, check_node, check_values
 
 
 class Base(ABC):
@@ -81,7 +81,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     things.value = 3  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "acme_plugin", package)
     monkeypatch.setitem(sys.modules, "acme_plugin.things", things)
-    monkeypatch.setattr(binding, "plugin_packages", lambda: frozenset({"nasgan", "acme_plugin"}))
+    monkeypatch.setattr(nodes, "plugin_packages", lambda: frozenset({"nasgan", "acme_plugin"}))
     return things
 
 
@@ -158,7 +158,7 @@ def test_a_module_that_cannot_be_imported_is_the_plugins_fault(
     (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "things.py").write_text("import a_module_that_is_not_there\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(binding, "plugin_packages", lambda: frozenset({"broken_plugin"}))
+    monkeypatch.setattr(nodes, "plugin_packages", lambda: frozenset({"broken_plugin"}))
     with pytest.raises(PluginError, match="a_module_that_is_not_there"):
         check_node({"_target_": "broken_plugin.things.Thing"}, where="strategy")
 
@@ -263,7 +263,7 @@ def test_an_annotation_that_cannot_be_evaluated_costs_its_own_argument_alone() -
     def make(width: int, frame: NoSuchFrame, depth: float = 1.0) -> Open:  # type: ignore[name-defined]  # noqa: F821
         return Open(width=width, frame=frame, depth=depth)
 
-    assert binding.type_hints(make) == {"width": int, "depth": float, "return": Open}
+    assert nodes.type_hints(make) == {"width": int, "depth": float, "return": Open}
 
     class Settings:
         def __init__(self, *, steps: int, frame: NoSuchFrame = None) -> None:  # type: ignore[name-defined]  # noqa: F821
