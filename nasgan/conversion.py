@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
+from annotated_types import BaseMetadata, GroupedMetadata
+
 from nasgan.errors import ConfigError, quoted
 
 __all__ = ["Nested", "convert", "describe"]
@@ -38,10 +40,10 @@ def convert(
 ) -> Any:
     """``value`` as ``annotation`` wants it.
 
-    What ``Annotated`` adds (``Annotated[int, Ge(1)]``: at least 1) is held by pydantic. An int is
-    taken for a float, a list for a tuple, a text for a path; a mapping becomes an
-    instance of the annotated class through ``nested``. Annotations that say nothing about plain
-    values (type variables, protocols of functions) accept anything.
+    A range that ``Annotated`` adds (``Annotated[int, Ge(1)]``: at least 1) is held by pydantic,
+    what else it adds is a note. An int is taken for a float, a list for a tuple, a text for a path;
+    a mapping becomes an instance of the annotated class through ``nested``. Annotations that say
+    nothing about plain values (type variables, protocols of functions) accept anything.
 
     Args:
         value: null, bool, int, float, str, or lists and dicts of these.
@@ -57,7 +59,8 @@ def convert(
     origin = get_origin(annotation)
     if origin is Annotated:
         made = convert(value, get_args(annotation)[0], where, nested, expected=expected)
-        _hold(made, annotation, where)
+        if any(isinstance(note, BaseMetadata | GroupedMetadata) for note in get_args(annotation)):
+            _hold(made, annotation, where)
         return made
     if origin in (Union, types.UnionType):
         return _convert_union(value, get_args(annotation), where, nested, expected)

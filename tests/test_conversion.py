@@ -112,6 +112,19 @@ def test_ranges_are_written_with_the_annotation() -> None:
     assert describe(positive | None) == "int or null"
 
 
+class Unknown:
+    """Nothing that pydantic knows."""
+
+
+def test_notes_on_an_annotation_that_are_no_range_hold_nothing() -> None:
+    one = Unknown()
+    assert made(one, Annotated[Unknown, "doc"]) is one
+    assert made(one, Annotated["Nowhere", "doc"]) is one  # noqa: F821 - of a checker alone
+    assert made("x", Annotated[Unknown | str, "doc"]) == "x"
+    with pytest.raises(ConfigError, match=r"^a\.b must be int, got 'x'$"):
+        made("x", Annotated[int, "doc"])
+
+
 def test_annotations_in_words() -> None:
     assert describe(int | None) == "int or null"
     assert describe(Literal["a", "b"]) == "'a' or 'b'"

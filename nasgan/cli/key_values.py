@@ -26,9 +26,12 @@ __all__ = ["READING_VERBS", "names_of", "run_reading", "settings_of", "values_of
 
 READING_VERBS = ("leaderboard", "publish", "report", "watch")
 
+_FLAGS = ("-h", "--help", "--cfg", "--resolve")
 _SEVERAL = re.compile(r"runs|out|protocol|group_by|where\.\w+")
 _PARTS = re.compile(r"""\s*(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|([^,]+))\s*(?:,|$)""")
-_PLAIN = re.compile(r"null|true|false|[-+]?[0-9]+|[-+]?[0-9]*\.[0-9]+", re.IGNORECASE)
+# As in Hydra's grammar, where 012 is a text.
+_WHOLE = r"(?:0|[1-9][0-9]*)"
+_PLAIN = re.compile(rf"null|true|false|[-+]?(?:{_WHOLE}|{_WHOLE}?\.[0-9]+)", re.IGNORECASE)
 
 
 def run_reading(verb: str, work: Callable[[dict[str, Any]], int], arguments: Sequence[str]) -> int:
@@ -42,12 +45,8 @@ def run_reading(verb: str, work: Callable[[dict[str, Any]], int], arguments: Seq
     Raises:
         ConfigError: a word is malformed, or a setting unknown or wrong.
     """
-    words = [word for word in arguments if not word.startswith("-") and word != "job"]
-    flags = [word for word in arguments if word.startswith("-")]
-    for flag in flags:
-        if flag not in ("-h", "--help", "--cfg", "--resolve"):
-            raise ConfigError(f"unknown flag {flag}; see nasgan {verb} --help")
-    if {"-h", "--help"} & set(flags):
+    words, flags = _apart(verb, arguments)
+    if {"-h", "--help"} & flags:
         say(*_help(verb, words))
         return 0
     if flags:
@@ -56,6 +55,22 @@ def run_reading(verb: str, work: Callable[[dict[str, Any]], int], arguments: Seq
     settings = settings_of(verb, words)
     with log_shown():
         return work(settings)
+
+
+def _apart(verb: str, arguments: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Words that are settings, and flags."""
+    words, flags, rest = [], set(), iter(arguments)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            words.append(word)
+            continue
+        if flag not in _FLAGS or (equals and flag != "--cfg"):
+            raise ConfigError(f"unknown flag {word}; see nasgan {verb} --help")
+        if flag == "--cfg" and (value if equals else next(rest, "")) != "job":
+            raise ConfigError(f"--cfg takes one word: nasgan {verb} --cfg job")
+        flags.add(flag)
+    return words, flags
 
 
 def settings_of(verb: str, words: Sequence[str] = ()) -> dict[str, Any]:

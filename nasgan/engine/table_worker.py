@@ -99,7 +99,7 @@ def _checkpoint_folder(folder: Path, training: Training) -> Path:
 @lru_cache(maxsize=1)
 def _opened(config_text: str) -> tuple[Inputs, SearchSpace]:
     config = json.loads(config_text)
-    parts = bind_common(config)
+    parts = bind_common({**config, "logger": None})
     prepare_torch(config, parts.device)
     bench = load_inputs(parts, load_splits(config["dataset"]), with_bound=False)
     return bench, make_space(config, bench.images)

@@ -37,7 +37,8 @@ def open_evaluator(
     Returns:
         The evaluator, and the ledger that it charges: the budget is held by the run.
     """
-    config = {**settings["config"], "device": device, "threads": threads}
+    # Only the run itself logs, and a logger given as an object has no place to be made from.
+    config = {**settings["config"], "device": device, "threads": threads, "logger": None}
     parts = bind_common(config)
     prepare_torch(config, parts.device)
     bench = load_inputs(parts, load_splits(config["dataset"]), with_bound=False)

@@ -307,6 +307,10 @@ def test_several_values_need_no_brackets(given: list[str], seen: dict[str, Any])
         (["+rank_by=is"], "Did you mean rank_by"),
         (["published=maybe"], "published must be true or false, got 'maybe'"),
         (["runs=${oc.env:NOT_SET_ANYWHERE}"], "NOT_SET_ANYWHERE"),
+        (["runs=here", "job"], "cannot read 'job'"),
+        (["--cfg"], "--cfg job"),
+        (["--cfg=all"], "--cfg job"),
+        (["--resolve=no"], "unknown flag --resolve=no"),
     ],
     ids=lambda found: " ".join(found) if isinstance(found, list) else None,
 )
@@ -314,6 +318,19 @@ def test_words_that_are_no_settings_are_refused(run: Run, words: list[str], mess
     code, _, err = run("leaderboard", *words)
     assert (code, err.count("\n")) == (2, 1), err
     assert message in err
+
+
+def test_a_number_with_a_zero_before_it_is_a_text() -> None:
+    where = {"config_hash": "012345", "seed": [0, -7, 10], "dataset": "00.5"}
+    words = ["config_hash=012345", "seed=0,-7,10", "dataset=00.5"]
+    held = settings_of("leaderboard", [f"where.{word}" for word in words])["where"]
+    assert {name: held[name] for name in where} == where
+
+
+def test_the_settings_are_shown_by_either_spelling(run: Run) -> None:
+    spelt = [run("leaderboard", *words)[:2] for words in (["--cfg", "job"], ["--cfg=job"])]
+    assert spelt[0] == spelt[1]
+    assert spelt[0][0] == 0
 
 
 def test_verbs_that_read_results_start_without_hydra(run: Run) -> None:

@@ -20,6 +20,7 @@ from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import JobReport
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.parts import bind
+from nasgan.engine.workers import open_evaluator
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from nasgan.evaluation.executors.processes import ProcessWorker
 from nasgan.runs.history import read_history
@@ -60,6 +61,13 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> list[ProcessWorker]:
 
     monkeypatch.setattr(ProcessWorker, "__init__", init)
     return started
+
+
+def test_workers_make_no_logger(tiny: Tiny, tmp_path: Path) -> None:
+    config = {**tiny("search", *SCRATCH), "logger": {"_object_": "nobody.Logger"}}
+    order = {"config": config, "folder": str(tmp_path)}
+    evaluator, _ = open_evaluator(order, device="cpu", threads=1)
+    assert evaluator.fidelity == "scratch"
 
 
 def is_gone(worker: ProcessWorker) -> bool:

@@ -195,6 +195,19 @@ def test_an_evaluator_that_does_not_train_gets_one_rung(toy_run, search, trains)
         assert run.ledger.spent().architectures == 9
 
 
+@pytest.mark.parametrize(("brackets", "shares"), [(2, [1 / 6, 1.0]), (None, [None, None])])
+def test_brackets_without_training_tell_how_far_they_are(toy_run, brackets, shares):
+    run = toy_run("scratch", architectures=6)
+    run.evaluator.trains = False
+    strategy = RandomSearch(num_candidates=3, brackets=brackets)
+    strategy.setup(run)
+    steps = [step for step in (strategy.step() for _ in range(12)) if step.evaluations]
+    messages = [step.message for step in steps]
+    assert messages[:2] == ["bracket 1, candidate 1/3", "bracket 1, candidate 2/3"]
+    assert messages[3:5] == ["bracket 2, candidate 1/3", "bracket 2, candidate 2/3"]
+    assert [steps[0].progress, steps[-1].progress] == shares
+
+
 def test_halving_by_several_objectives_promotes_the_front(toy_run, search):
     run = toy_run("scratch")
     run.objective = Objective("score", "min", (Objective("weight", "min"),))

@@ -27,8 +27,8 @@ class RandomSearch(AskTellStrategy):
         halving_factor: with ``scratch``: share of survivors is 1 / this; null: no early stopping.
         min_steps: with ``scratch``: generator steps before the first selection.
         max_steps: with ``scratch``: generator steps of the candidates that survive to the end.
-        brackets: with ``scratch``: how often this is done, with new candidates each time; null:
-            until the budget is spent, or the space has no more.
+        brackets: without shared weights: how often this is done, with new candidates each time;
+            null: until the budget is spent, or the space has no more.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -142,9 +142,9 @@ class RandomSearch(AskTellStrategy):
         """Share of the candidates' and the supernet's work, counted in generator steps."""
         if not self.run.evaluator.trains:
             scored = len(self.evaluations) / self._schedule.candidates
-            if not self.run.evaluator.needs_shared_weights:
-                return scored
-            return 0.7 * self.supernet_progress + 0.3 * scored
+            if self.run.evaluator.needs_shared_weights:
+                return 0.7 * self.supernet_progress + 0.3 * scored
+            return None if self._brackets is None else min(1.0, scored / self._brackets)
         spent = self.run.ledger.spent("search").generator_steps
         if self._brackets is None:
             return None  # the budget's share is the progress
@@ -152,11 +152,13 @@ class RandomSearch(AskTellStrategy):
 
     def progress_message(self) -> str:
         """See `AskTellStrategy.progress_message`."""
+        once = self._brackets == 1 or self.run.evaluator.needs_shared_weights
+        bracket = "" if once else f"bracket {self._bracket + 1}, "
         if not self.run.evaluator.trains:
-            return f"candidate {len(self.evaluations)}/{self._schedule.candidates}"
+            wanted = self._schedule.candidates
+            return f"{bracket}candidate {len(self.evaluations) - self._bracket * wanted}/{wanted}"
         rungs = self._rungs
         rung = min(self._rung, len(rungs) - 1)
-        bracket = "" if self._brackets == 1 else f"bracket {self._bracket + 1}, "
         return (
             f"{bracket}rung {rung + 1}/{len(rungs)} ({rungs[rung][1]} steps), "
             f"candidate {len(self._scored)}/{len(self._queue or ())}"
