@@ -78,6 +78,15 @@ def _evaluators() -> _Rows:
     return _selectable("evaluator", EVALUATORS)
 
 
+def _tables() -> _Rows:
+    from nasgan.tabular.table import load_table, shipped_tables
+
+    return [
+        (name, f"{len(found)} trainings of {len(found.architectures)} architectures, {found.space}")
+        for name, found in ((name, load_table(name)) for name in shipped_tables())
+    ]
+
+
 def _experiments() -> _Rows:
     return _option_rows("experiment")
 
@@ -137,6 +146,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[], _Rows]]] = {
     "strategies": ("nasgan search strategy=NAME", _strategies),
     "spaces": ("nasgan search search_space=NAME", _spaces),
     "evaluators": ("nasgan search evaluator=NAME", _evaluators),
+    "tables": ("nasgan simulate table=NAME; or the path of a table's file", _tables),
     "datasets": ("dataset=NAME", _datasets),
     "architectures": ("nasgan train architecture=NAME", _architectures),
     "metrics": ("metrics.metrics=[NAME,...] objective=NAME", _metrics),

@@ -12,7 +12,7 @@ import numpy as np
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import SearchRun, SearchSpace
-from nasgan.errors import TableError
+from nasgan.errors import ConfigError, TableError
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.randomness import numpy_generator
@@ -48,6 +48,11 @@ class TableTrainings:
     """
 
     def __init__(self, table: Table, space: SearchSpace) -> None:
+        if (space.name, space.version) != (table.space, table.space_version):
+            raise TableError(
+                f"the table {table.name} is of the search space {table.space} (version "
+                f"{table.space_version}); this one is {space.name} (version {space.version})"
+            )
         ours = {d.name: d.options for d in space.decisions if len(d.options) > 1}
         theirs = {d.name: d.options for d in table.decisions if len(d.options) > 1}
         if ours != theirs:
@@ -78,9 +83,15 @@ class TableTrainings:
     @cached_property
     def images_per_generator_step(self) -> int:
         """See `Trainings`."""
-        settings = dict(self.table.manifest["settings"]["trainer"])
-        health = HealthSettings(**settings.pop("health"))
-        return TrainerSettings(**settings, health=health).images_per_generator_step
+        try:
+            settings = dict(self.table.manifest["settings"]["trainer"])
+            health = HealthSettings(**settings.pop("health"))
+            return TrainerSettings(**settings, health=health).images_per_generator_step
+        except (KeyError, TypeError, ConfigError) as error:
+            raise TableError(
+                f"the table {self.table.name} does not say how it was trained, so that searches on "
+                f"it cannot be charged: {error!r}"
+            ) from error
 
     @cached_property
     def num_images(self) -> int:
@@ -112,7 +123,10 @@ class TableTrainings:
 
     @cached_property
     def _searched_seeds(self) -> int:
-        return max(int(design["seeds"]) for design in self.table.manifest["designs"])
+        # A later design of the same folder trains the best more often, and is the one it keeps.
+        fewest = min(len(self.table.seeds_of(each)) for each in self.table.architectures)
+        designs = self.table.manifest.get("designs", ())
+        return min([fewest, *(int(each["seeds"]) for each in designs if "seeds" in each)])
 
     def _row(self, architecture: Architecture, seed: int) -> SimulatedTraining:
         points = [self.table.query(architecture, seed=seed, step=step) for step in self.steps]
@@ -173,9 +187,15 @@ def _holds_all(table: Table, space: SearchSpace) -> bool:
 
 
 def settings_of_space(table: Table) -> tuple[str, dict[str, Any]]:
-    """Name and settings of the space that ``table`` was made in, for `make_search_space`."""
-    space = table.manifest["settings"]["search_space"]
-    return str(space["name"]), dict(space["settings"])
+    """Name and settings of the space that ``table`` was made in, for `make_search_space`.
+
+    Raises:
+        TableError: it does not say.
+    """
+    settings = table.manifest["settings"]["search_space"].get("settings")
+    if not isinstance(settings, Mapping):
+        raise TableError(f"the table {table.name} does not say the settings of its search space")
+    return table.space, dict(settings)
 
 
 def open_table(name: str, run: SearchRun, space: SearchSpace, *, where: str) -> TableTrainings:

@@ -249,5 +249,12 @@ def test_the_list_has_the_evaluators(install: Install, capsys: pytest.CaptureFix
     install("zero", files)
     assert main(["list", "evaluators"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["evaluators", "scratch", "shared", "zero"]
+    assert [line.split()[0] for line in lines] == [
+        "evaluators",
+        "scratch",
+        "shared",
+        "table",
+        "table_mean",
+        "zero",
+    ]
     assert lines[-1].split(None, 1)[1] == "Scores without training  [zero]"

@@ -22,7 +22,8 @@ from nasgan.randomness import numpy_generator
 from nasgan.tabular.build import build_table
 from nasgan.tabular.manifest import Manifest
 from nasgan.tabular.rows import Point, Row, RowFile
-from nasgan.tabular.table import load_table
+from nasgan.tabular.table import load_table, shipped_tables
+from nasgan.tabular.table_file import read_table_file, write_table_file
 from nasgan.training import TrainerSettings
 
 SIZES = {"image_size": 16, "generator_channels": 8, "discriminator_channels": 8, "latent_dim": 8}
@@ -114,6 +115,63 @@ def test_an_exact_table_shows_the_seeds_of_its_design_and_judges_by_the_others(e
     assert shown == set(rows[:2])
     assert trainings.judged(architecture, "fid") == pytest.approx(np.mean(rows[2:]))
     assert trainings.training(architecture, 7) == trainings.training(architecture, 7)
+
+
+def _changed(path: Path, out: Path, **changes: Any) -> Path:
+    """The table with another manifest: parts of its settings by name, None without it."""
+    manifest, arrays = read_table_file(path)
+    for name, value in changes.items():
+        holder = manifest if name in manifest else manifest["settings"]
+        holder[name] = value
+        if value is None:
+            del holder[name]
+    write_table_file(out, manifest, arrays)
+    return out
+
+
+def test_more_seeds_for_the_best_alone_judge_also_where_the_design_counts_them(exact, tmp_path):
+    """`nasgan tabulate design.kind=best design.seeds=4` in the same folder leaves that design."""
+    manifest, arrays = read_table_file(exact)
+    kept = (arrays["seed"] < 2) | (arrays["options"] == arrays["options"][0]).all(axis=1)
+    fewer = {k: a if k in ("step", "failure") else a[kept] for k, a in arrays.items()}
+    fewer["failure"] = np.frombuffer(json.dumps([""] * int(kept.sum())).encode(), np.uint8)
+    manifest["designs"] = [{"kind": "best", "seeds": 4}]
+    write_table_file(tmp_path / "few.npz", manifest, fewer)
+    trainings = _trainings(tmp_path / "few.npz")
+    best = trainings.table.architecture(arrays["options"][0].tolist())
+    assert trainings.table.seeds_of(best) == (0, 1, 2, 3)
+    rows = [trainings.table.query(best, seed=k).metrics["fid"] for k in range(4)]
+    assert {trainings.training(best, seed).scores[600]["fid"] for seed in range(30)} == set(
+        rows[:2]
+    )
+    assert trainings.judged(best, "fid") == pytest.approx(np.mean(rows[2:]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trainer": None}, "does not say how it was trained"),
+        ({"trainer": {"n_critic": 2}}, "does not say how it was trained"),
+        ({"search_space": {"name": "autogan", "version": 1}}, "does not say the settings"),
+        ({"search_space": {"name": "autogan", "version": 9, "settings": SIZES}}, "(version 9)"),
+        ({"search_space": {"name": "nowhere", "version": 1, "settings": {}}}, "'nowhere'"),
+    ],
+)
+def test_tables_that_lack_what_a_search_needs_are_told(exact, tmp_path, capsys, changes, message):
+    path = _changed(exact, tmp_path / "changed.npz", **changes)
+    assert (
+        main(["simulate", f"table={path}", f"out={tmp_path / 'out'}", "seeds=1", "workers=1"]) == 2
+    )
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_tables_that_come_with_nasgan_are_listed_and_small(capsys):
+    assert main(["list", "tables"]) == 0
+    words = capsys.readouterr().out
+    shipped = shipped_tables()
+    assert all(name in words for name in shipped)
+    assert sum(path.stat().st_size for path in shipped.values()) <= 3_000_000
 
 
 def test_a_partial_table_is_judged_by_its_surrogate_also_where_it_has_rows(partial):
