@@ -48,6 +48,7 @@ def test_the_packages_build_run_together_and_pass_their_tests(
     )
     chosen = ["strategy=hill_search", "search_space=plain", "+experiment=debug/tiny"]
     chosen += ["evaluator=brief", "metrics=fixed", "evaluator.num_images=16"]
+    chosen += ["executor=processes", "executor.workers=1"]
     run([*NASGAN, "search", *chosen, "run_dir=run"], cwd=tmp_path, path=[site])
     record = json.loads((tmp_path / "run" / "record.json").read_text(encoding="utf-8"))
     plugins = record["environment"]["plugins"]
