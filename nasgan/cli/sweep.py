@@ -247,7 +247,9 @@ def complaint(notes: Sequence[JobNote]) -> str:
 
 def _not_begun(notes: Sequence[JobNote], planned: Sequence[tuple[str, ...]]) -> list[JobNote]:
     # A plan that does not hold for those begun says nothing of the rest: shuffled values, say.
-    if any(list(planned[note.number : note.number + 1]) != [note.overrides] for note in notes):
+    if any(
+        list(planned[note.number : note.number + 1]) != [tuple(note.overrides)] for note in notes
+    ):
         return []
     begun = {note.number for note in notes}
     return [

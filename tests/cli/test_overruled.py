@@ -12,7 +12,7 @@ TINY = "+experiment=debug/tiny"
 
 
 def notes(*overrides: str) -> list[str]:
-    config = composing._composed("search", overrides)
+    config = composing.composed("search", overrides)
     return overruled(config, config.hydra)
 
 

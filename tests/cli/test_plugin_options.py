@@ -198,7 +198,7 @@ def test_the_doctor_knows_every_extra() -> None:
 
 def test_the_doctor_tells_which_extras_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = {
-        "pandas": "2.2.0",
+        "hydra-joblib-launcher": "1.3.0",
         "wandb": "0.20.1",
         "submitit": "1.6",
         "tensorboard": "own build",
@@ -211,7 +211,8 @@ def test_the_doctor_tells_which_extras_are_there(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(metadata, "version", version)
     found = {finding.what.split()[0]: finding for finding in checkup.optional()}
-    assert (found["study"].state, found["study"].detail) == ("ok", "pandas 2.2.0")
+    joblib = found["joblib"]
+    assert (joblib.state, joblib.detail) == ("ok", "hydra-joblib-launcher 1.3.0")
     assert found["tensorboard"].state == "ok"
     assert (found["wandb"].state, found["wandb"].detail) == (
         "note",
