@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     PlainValidator,
+    PydanticUserError,
     TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -23,7 +24,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass as checked_dataclass
 from pydantic_core.core_schema import no_info_wrap_validator_function
-from typing_extensions import TypedDict, dataclass_transform, is_typeddict
+from typing_extensions import TypedDict, dataclass_transform
 
 from nasgan.errors import ConfigError, quoted, shortened
 from nasgan.reading import MOST_NESTED
@@ -176,7 +177,10 @@ def check(kind: Any, value: Any, where: str) -> None:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind) if is_typeddict(kind) else TypeAdapter(kind, config=_STRICT)
+    try:
+        return TypeAdapter(kind, config=_STRICT)
+    except PydanticUserError:  # a typed dictionary has a configuration of its own
+        return TypeAdapter(kind)
 
 
 def _words(error: ValidationError, name: str, where: str) -> str:

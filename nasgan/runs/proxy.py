@@ -50,8 +50,10 @@ class _Proxy(Part):
 def _consistent(value: _Proxy) -> _Proxy:
     if value["n"] != len(value["points"]):
         raise Fault(f"the number of its points, {len(value['points'])}", value["n"], "n")
-    if ("search_metric" in value) != ("opposed" in value):
-        raise Fault("there with search_metric, and only then", value.get("opposed"), "opposed")
+    own = ("search_metric", "opposed")
+    lacks = [name for name in own if name not in value]
+    if len(lacks) == 1:
+        raise ValueError(f"lacks {lacks[0]}")
     return value
 
 

@@ -174,7 +174,8 @@ def test_an_evaluator_that_names_itself_wrongly_is_refused_at_once(
 
 def test_records_with_a_wrong_proxy_are_refused(tmp_path: Path) -> None:
     from nasgan.errors import ConfigError
-    from nasgan.runs.proxy import check_proxy
+    from nasgan.runs.proxy import ProxyCorrelation
+    from nasgan.schema import check
 
     made = proxy_correlation(
         {"a": {("size", 0): 1.0}, "b": {("size", 0): 2.0}},
@@ -183,11 +184,11 @@ def test_records_with_a_wrong_proxy_are_refused(tmp_path: Path) -> None:
         search_metric="parameters",
         opposed=True,
     )
-    check_proxy(made, "proxy")
+    check(ProxyCorrelation, made, "proxy")
     assert made is not None
     for wrong in ({"opposed": 1}, {"search_metric": None}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
-            check_proxy({**made, **wrong}, "proxy")
+            check(ProxyCorrelation, {**made, **wrong}, "proxy")
     made.pop("opposed")
     with pytest.raises(ConfigError, match="lacks opposed"):
-        check_proxy(made, "proxy")
+        check(ProxyCorrelation, made, "proxy")
