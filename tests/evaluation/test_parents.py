@@ -13,6 +13,7 @@ from nasgan.contracts import Evaluation, Proposal
 from nasgan.errors import CheckpointError, ConfigError, PluginError
 from nasgan.evaluation import InProcessPool, ScratchEvaluator, SharedEvaluator
 from nasgan.evaluation.executors.candidate import CandidateWorker
+from nasgan.evaluation.executors.worker_pool import WorkerPool
 
 PARENT, CHILD = [0, 1, 2, 0], [1, 1, 2, 0]
 
@@ -141,6 +142,18 @@ def test_a_worker_gets_what_is_kept_of_the_parent(make_context, family):
     there = Evaluation.from_json(answer["evaluation"])
     assert there.parent == parent.id
     assert there.score == finished(here.begin(Proposal(child, parent=parent))).score
+
+
+def test_workers_are_asked_with_what_is_kept_of_the_parent(make_context, family):
+    parent, child = family
+    run = make_context()
+    evaluator, _ = trained_parent(run, parent)
+    pool = WorkerPool(evaluator, run.ledger, crew=None)
+    asked = pool._request(Proposal(child, parent=parent))
+    assert asked["kept_of_parent"] == evaluator.kept(parent) != {}
+    assert asked["kept"] == {}
+    with pytest.raises(ConfigError, match="no trained weights"):
+        pool.submit(Proposal(parent, parent=child))  # nobody is asked
 
 
 def test_a_training_of_its_own_is_gone_on_with_rather(make_context, family):
