@@ -11,7 +11,7 @@ from run_comparison import fingerprint
 
 import nasgan
 from nasgan.contracts import Objective, Proposal, SimpleEvaluator
-from nasgan.engine import workbench
+from nasgan.engine import parts as run_parts
 from nasgan.errors import ConfigError, RunDirectoryError, UnknownNameError
 from nasgan.evaluation.sizes import GeneratorSizes
 from nasgan.leaderboard.build import build_leaderboard
@@ -61,12 +61,12 @@ def test_the_finalists_are_scored_by_the_named_evaluator(tiny: Tiny, tmp_path: P
 
 
 def test_a_name_takes_the_evaluator_s_own_settings(tiny: Tiny) -> None:
-    parts = workbench.bind(tiny("search", "final.evaluator=scratch"))
-    assert isinstance(parts, workbench.SearchParts)
+    parts = run_parts.bind(tiny("search", "final.evaluator=scratch"))
+    assert isinstance(parts, run_parts.SearchParts)
     assert type(parts.final_evaluator).__name__ == "ScratchEvaluator"
     assert parts.evaluator is not parts.final_evaluator
     with pytest.raises(UnknownNameError, match="scratch"):
-        workbench.bind(tiny("search", "final.evaluator=scrach"))
+        run_parts.bind(tiny("search", "final.evaluator=scrach"))
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_evaluators_that_cannot_score_results_are_refused_at_once(
     tiny: Tiny, override: str, what: str
 ) -> None:
     with pytest.raises(ConfigError, match=what):
-        workbench.bind(tiny("search", override))
+        run_parts.bind(tiny("search", override))
 
 
 def test_a_proxy_of_its_own_unit_leaves_no_networks_and_no_fid(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workbench, "_final_evaluator", lambda *_: Sizer())
+    monkeypatch.setattr(run_parts, "_final_evaluator", lambda *_: Sizer())
     record = run_search(tiny("search", "final.top_k=3", "objective=[fid,macs]"), tmp_path / "run")
     assert record.status == "completed"
     sizes = [finalist["metrics"]["size"] for finalist in record.finalists]

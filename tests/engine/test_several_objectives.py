@@ -10,7 +10,7 @@ import pytest
 from run_comparison import fingerprint
 
 from nasgan.engine import run_search
-from nasgan.engine.parts import check_config
+from nasgan.engine.parts import bind
 from nasgan.engine.search_job import SearchJob
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.evaluation.sizes import GeneratorSizes
@@ -176,7 +176,7 @@ def test_objectives_that_cannot_be_searched_by_are_refused_before_data_are_read(
     tiny: Tiny, overrides: list[str], what: str
 ) -> None:
     with pytest.raises(ConfigError, match=what):
-        check_config(tiny("search", "metrics.metrics=[is,fid]", *overrides))
+        bind(tiny("search", "metrics.metrics=[is,fid]", *overrides))
 
 
 def test_a_misspelt_objective_names_the_nearest(tiny: Tiny) -> None:
@@ -186,4 +186,4 @@ def test_a_misspelt_objective_names_the_nearest(tiny: Tiny) -> None:
 
 def test_a_training_has_one_objective(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="a training has one objective"):
-        check_config(tiny("train", "architecture=autogan_a", "objective=[fid,parameters]"))
+        bind(tiny("train", "architecture=autogan_a", "objective=[fid,parameters]"))
