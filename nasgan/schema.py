@@ -156,10 +156,14 @@ def made_of(kind: type[T], data: object, *, newer: Collection[str] = ()) -> T:
     if not isinstance(data, dict):
         raise ConfigError(f"{name} must be an object, got {quoted(data)}")
     known: Any = kind
-    named = {*data, *newer}
-    lacks = [item.name for item in fields(known) if item.name not in named]
+    names, named = [item.name for item in fields(known)], {*data, *newer}
+    lacks = [each for each in names if each not in named]
     if lacks:
         raise ConfigError(f"{name} lacks {', '.join(lacks)}")
+    # Before the call: the initialiser has names of its own, as ``self``.
+    unknown = [shortened(str(each), _LONGEST_NAME) for each in data if each not in names]
+    if unknown:
+        raise ConfigError(f"{name} has the unknown {', '.join(unknown)}")
     return kind(**data)
 
 
@@ -254,7 +258,7 @@ def _unchanged(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 def _any_list(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     if not isinstance(value, list | tuple):
         raise Fault("a list", value)
-    return _unchanged(value, handler)
+    return handler(value)
 
 
 def _not_empty(value: str) -> str:
@@ -311,7 +315,7 @@ Amount = Annotated[float, number(least=0.0)]
 """A finite number from 0."""
 
 Many = Annotated[tuple[T, ...], Field(strict=False), WrapValidator(_any_list)]
-"""A list or a tuple."""
+"""A list or a tuple; a tuple to who reads a `model`, as the annotation says."""
 
 UtcTime = Annotated[str, AfterValidator(_moment)]
 """A moment as `nasgan.runs.status.utc_now` writes it, in no other form: such texts sort by time."""

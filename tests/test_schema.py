@@ -111,6 +111,20 @@ def test_json_data_must_name_every_field_but_those_that_are_newer() -> None:
         made_of(Note, "text")
 
 
+@pytest.mark.parametrize("key", ["self", "__dataclass_self__", "colour"])
+def test_json_data_has_no_other_keys_whatever_python_calls_them(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"the note has the unknown {key}"):
+        made_of(Note, {**dataclasses.asdict(Note("x")), key: "y"})
+
+
+def test_many_of_something_are_a_tuple_to_who_reads_it() -> None:
+    @model("the tags")
+    class Tags:
+        names: Many[Text]
+
+    assert made_of(Tags, {"names": ["a", "b"]}).names == ("a", "b")
+
+
 def test_names_and_values_of_any_length_are_cut_off() -> None:
     for values in ({"k" * 200_000: 1}, {"scores": {"k" * 200_000: "v" * 200_000}}):
         with pytest.raises(ConfigError) as found:
