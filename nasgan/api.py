@@ -16,6 +16,7 @@ from nasgan.objects import is_plain, words_of
 __all__ = ["search", "train"]
 
 _OBJECTS = ("dataset", "evaluator", "logger", "search_space", "strategy")
+_CHANGED_BY_RUNS = ("evaluator", "search_space", "strategy")
 
 
 def search(*overrides: str, run_dir: str | Path | None = None, **settings: Any) -> LoadedRun:
@@ -28,7 +29,9 @@ def search(*overrides: str, run_dir: str | Path | None = None, **settings: Any) 
             ``strategy``, ``search_space``, ``evaluator``, ``dataset`` (a `nasgan.data.Splits`) and
             ``logger`` objects are taken, too: no package, entry point or YAML is needed. The record
             then says what they are, and whether an installed package defines them; the same call
-            with the same code resumes. They are copied: the run changes none.
+            with the same code and arguments resumes. Strategy, space and evaluator are copied: the
+            run changes none of them. Their arguments are recorded: plain values, or others that a
+            property ``settings`` of the class gives in plain values by their names.
 
     Raises:
         NasganError: bad input, or the run failed; the message gives its reason.
@@ -63,7 +66,11 @@ def _run(
     run_dir: str | Path | None,
     settings: Mapping[str, Any],
 ) -> LoadedRun:
-    objects = {name: deepcopy(value) for name, value in settings.items() if not is_plain(value)}
+    objects = {
+        name: _copied(name, value)
+        for name, value in settings.items()
+        if not is_plain(value) and not isinstance(value, Mapping | list | tuple)
+    }
     for name in objects.keys() - {*_OBJECTS, "architecture"}:
         kind = type(objects[name]).__name__
         raise ConfigError(
@@ -75,3 +82,17 @@ def _run(
     if outcome.status == "failed":
         raise NasganError(" ".join(outcome.summary_lines))
     return load(outcome.run_dir, search_space=objects.get("search_space"))
+
+
+def _copied(name: str, value: Any) -> Any:
+    """``value``, or a copy of what a run would change; a logger stays the caller's own."""
+    if name not in _CHANGED_BY_RUNS:
+        return value
+    try:
+        return deepcopy(value)
+    except Exception as error:  # whatever its classes raise
+        raise ConfigError(
+            f"{name}: the run works with a copy, and this {type(value).__name__} cannot be copied "
+            f"({type(error).__name__}: {error}): make what it holds of files, locks or the like in "
+            "its setup()"
+        ) from error

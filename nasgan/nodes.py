@@ -344,6 +344,7 @@ def type_hints(maker: Callable[..., Any]) -> dict[str, Any]:
     A name may exist for type checkers alone (TYPE_CHECKING): that costs its own argument's type and
     no other's.
     """
+    maker = inspect.unwrap(maker)
     try:
         return typing.get_type_hints(maker, include_extras=True)
     except (NameError, TypeError, AttributeError):

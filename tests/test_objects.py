@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import threading
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +17,11 @@ import nasgan
 from nasgan.contracts import AskTellStrategy, Proposal
 from nasgan.data import ImageSet, Splits
 from nasgan.errors import ConfigError, RunDirectoryError
+from nasgan.evaluation.scratch import ScratchEvaluator
 from nasgan.objects import described, not_installed, words_of
 from nasgan.runs.record import RunRecord
 from nasgan_search_spaces.autogan.space import AutoGANSpace
+from nasgan_strategies.random.strategy import RandomSearch
 
 TINY = "+experiment=debug/tiny"
 SPACE = {"image_size": 16, "image_channels": 1, "latent_dim": 16}
@@ -43,6 +50,52 @@ class Other(Drawing):
 
     def ask(self) -> Proposal:
         return super().ask()
+
+
+class Private(Drawing):
+    """Keeps its argument under another name, and gives its parent one of its own."""
+
+    def __init__(self, amount: Any = 2) -> None:
+        super().__init__(count=7)
+        self._held = amount
+
+
+@dataclass
+class Fields(Drawing):
+    """One whose arguments a decorator takes."""
+
+    count: int = 2
+
+
+class Told(Private):
+    """One that says in plain values what an argument is."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"amount": sorted(self._held)}
+
+
+class Listener:
+    """A logger that holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.told: list[str] = []
+
+    def start(self, info: Any) -> None:
+        self.told.append("start")
+
+    def log(self, values: Any, step: int) -> None:
+        pass
+
+    def image(self, name: str, path: Path) -> None:
+        pass
+
+    def artifact(self, path: Path) -> None:
+        pass
+
+    def finish(self, status: str) -> None:
+        self.told.append(status)
 
 
 class Stopped(Exception):
@@ -137,9 +190,11 @@ def test_an_architecture_and_images_of_one_s_own_are_trained_on(here: Path) -> N
         ({"search_space": OwnSpace(image_size=32)}, "make it with image_size=16"),
         ({"search_space": OwnSpace(**SPACE), "executor": "processes"}, "executor=in_process"),
         ({"trainer": Drawing()}, "trainer= takes plain values, got a Drawing"),
+        ({"trainer": {"a": [1, Drawing()]}}, r"trainer\.a\[1\]= takes plain values, got a Drawing"),
+        ({"strategy": Private(threading.Lock())}, r"strategy: .*cannot be copied .*setup\(\)"),
         ({"sed": 1}, "Did you mean seed"),
     ],
-    ids=["class", "kind", "size", "workers", "trainer", "name"],
+    ids=["class", "kind", "size", "workers", "trainer", "inner", "lock", "name"],
 )
 def test_what_does_not_go_is_said_and_leaves_nothing(
     here: Path, settings: dict[str, Any], message: str
@@ -159,3 +214,59 @@ def test_the_digest_is_of_the_code_and_not_of_the_object() -> None:
     assert described(Drawing())["code"] == described(Drawing(count=9))["code"]
     assert described(Drawing())["code"] != described(Other())["code"]
     assert "code" not in described(AutoGANSpace())
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (RandomSearch(num_candidates=5), {}, {"num_candidates": 50}),
+        (ScratchEvaluator(), {"generator_steps": 1000}, {"generator_steps": 7}),
+        (AutoGANSpace(), {"image_size": 32}, {"latent_dim": 16}),
+        (Private(), {"amount": np.int64(2)}, {"amount": 3}),
+        (Private(RandomSearch()), {}, {"amount": RandomSearch(min_steps=3)}),
+        (Fields(), {"count": 2}, {"count": 3}),
+        (Told({1, 2}), {}, {"amount": {2, 3}}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_objects_are_told_apart_by_what_they_were_made_with(
+    one: Any, same: dict[str, Any], other: dict[str, Any]
+) -> None:
+    given = {"num_candidates": 5} if isinstance(one, RandomSearch) else {}
+    if isinstance(one, Private) and not same:
+        given = {"amount": one._held}
+    assert described(type(one)(**{**given, **same})) == described(one)
+    assert described(type(one)(**{**given, **other})) != described(one)
+
+
+def test_a_copy_is_the_same_and_an_attribute_set_later_counts() -> None:
+    strategy = Drawing(count=4)
+    assert described(deepcopy(strategy)) == described(strategy)
+    strategy.count = 5
+    assert described(strategy)["settings"] == {"count": 4, ".count": 5}
+
+
+def test_arguments_that_no_record_can_say_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"Private: its argument amount is a set, .*`settings`"):
+        described(Private({1, 2}))
+    forgetful = Fields()
+    del forgetful.__dict__["count"]
+    with pytest.raises(ConfigError, match=r"count is kept nowhere, .*keep it as self\.count"):
+        described(forgetful)
+
+
+def test_arguments_are_kept_without_a_change_to_signatures() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'number'"):
+        Drawing(number=1)  # type: ignore[call-arg]
+    assert list(inspect.signature(Drawing).parameters) == ["count"]
+
+
+def test_scalars_of_numpy_are_plain() -> None:
+    settings = {"a": np.float64(1e-4), "b": {"c": np.int64(2)}, "d": [np.bool_(True)]}
+    assert list(words_of(settings)) == ["a=0.0001", "b.c=2", "d=[true]"]
+
+
+def test_a_logger_is_the_caller_s_own(here: Path) -> None:
+    listener = Listener()
+    search(logger=listener)
+    assert listener.told == ["start", "completed"]

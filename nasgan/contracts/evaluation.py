@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from nasgan.architecture import Architecture, Part
 from nasgan.contracts.budget import Cost
 from nasgan.errors import PluginError, TrainingDiverged, plugin_name
+from nasgan.objects import KeepsArguments
 from nasgan.pareto import best_first, by_crowding, first_front
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ class EvaluationTask(ABC):
         """Continue from `state_dict`."""
 
 
-class Evaluator(ABC):
+class Evaluator(KeepsArguments, ABC):
     """Scores architectures at a fidelity: with shared weights, or after a training from scratch.
 
     Subclass it (or `SimpleEvaluator`) to add an evaluator. Settings are keyword arguments of
@@ -318,9 +319,7 @@ class Evaluator(ABC):
         del architecture
         return {}
 
-    def adopt(  # noqa: B027 - most evaluators keep nothing
-        self, architecture: Architecture, kept: Mapping[str, Any]
-    ) -> None:
+    def adopt(self, architecture: Architecture, kept: Mapping[str, Any]) -> None:
         """Go on from what the evaluator of another process (a worker) `kept`."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.supernet import Supernet
 from nasgan.errors import ArchitectureError, ConfigError, quoted
 from nasgan.graph import Graph, graph_of_choices
+from nasgan.objects import KeepsArguments
 
 __all__ = ["HalfWeights", "NetworkSettings", "SearchSpace"]
 
@@ -68,7 +69,7 @@ class NetworkSettings:
                 )
 
 
-class SearchSpace(ABC):
+class SearchSpace(KeepsArguments, ABC):
     """A set of architectures and the networks they stand for. Subclass it to add a space.
 
     A subclass sets ``name`` and ``version``, defines ``decisions`` and the three builders, and may
@@ -124,7 +125,7 @@ class SearchSpace(ABC):
             )
         self.check_network()
 
-    def check_network(self) -> None:  # noqa: B027 - most sizes are possible in some spaces
+    def check_network(self) -> None:
         """Refuse common settings (``self.network``) that are impossible in this space.
 
         Called once, before any setting of the space's own is there.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasgan.architecture import Architecture
 from nasgan.contracts.evaluation import Evaluation
+from nasgan.objects import KeepsArguments
 
 if TYPE_CHECKING:
     from nasgan.contracts.run import SearchRun
@@ -36,7 +37,7 @@ class StepReport:
     options: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
-class SearchStrategy(ABC):
+class SearchStrategy(KeepsArguments, ABC):
     """Searches an architecture. Subclass it (or `AskTellStrategy`) to add a strategy.
 
     The engine owns the loop: it calls `setup` once, then `step` until `finished` or until the
