@@ -138,6 +138,9 @@ class OtherScoring:
     def __init__(self, run: Run, space: SearchSpace, evaluator: Evaluator) -> None:
         self.ledger = run.ledger
         self._run = run.beside(space, folder=run.folder / "final")
+        if evaluator.objective is None:
+            # The record says that its scores are of the run's protocol.
+            self._run.harness = run.harness.held_to_protocol()
         self._run.score_with(evaluator)
         self.objective = self._run.objective
 
@@ -169,12 +172,16 @@ class OtherScoring:
         return f", by {self._run.evaluator.fidelity}", 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """That of the evaluator."""
-        return plugin_state(self._run.evaluator, "evaluator")
+        """That of the evaluator, and where its random streams stand."""
+        return {
+            "evaluator": plugin_state(self._run.evaluator, "evaluator"),
+            "streams": self._run.streams.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
-        self._run.evaluator.load_state_dict(state)
+        self._run.evaluator.load_state_dict(state["evaluator"])
+        self._run.streams.load_state_dict(state["streams"])
 
 
 class FinalPhase:

@@ -351,6 +351,7 @@ class _Run:
             per_class=final.per_class if final is not None and best is not None else None,
             objective=bench.objective.to_json(),
             search_objective=_own_objective(job),
+            final_objective=_final_objective(job),
             **_of_the_search(job),
             finalists=[evaluation.to_json() for evaluation in finalists],
             average_random=average_random(random),
@@ -399,6 +400,13 @@ def _protocol(bench: Inputs, job: _AnyJob) -> str:
 def _registered_name(architecture: Any) -> str | None:
     names = [plugin.name for plugin in plugins(ARCHITECTURES)]
     return architecture if architecture in names else None
+
+
+def _final_objective(job: _AnyJob) -> dict[str, Any] | None:
+    if not isinstance(job, SearchJob) or job.final is None:
+        return None
+    objective = job.final.objective
+    return None if objective == job.run.final_objective else objective.to_json()
 
 
 def _own_objective(job: _AnyJob) -> dict[str, Any] | None:

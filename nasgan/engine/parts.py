@@ -236,6 +236,7 @@ def _final_evaluator(final: FinalSettings, common: Parts) -> Evaluator | None:
             "search; take final.top_k=0 for the search's own scores, or final.evaluator=scratch"
         )
     search_objective(evaluator, common.objective)
+    check_name_is_free(evaluator)
     return evaluator
 
 

@@ -39,9 +39,7 @@ def how_it_ended(record: RunRecord) -> str:
         return f"failed: {record.failure}"
     if record.metrics is None:
         return f"completed: {searched_words(record)}"
-    metric = record.objective["metric"]
-    if metric not in record.metrics:  # an evaluator's own
-        metric = next(iter(record.metrics))
+    metric = record.final_metric
     notes = "".join(f"; {breakdown_words(item)}" for item in record.breakdowns)
     return f"completed: {metric} {record.metrics[metric]:.4g}{notes}"
 

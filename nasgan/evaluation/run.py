@@ -92,7 +92,7 @@ class Run:
         self.device = device
         self.folder = folder
         self._shares_weights = shares_weights
-        self._streams = RandomStreams(seed, "strategy")
+        self.streams = RandomStreams(seed, "strategy")
 
     def beside(self, space: SearchSpace, *, folder: Path) -> Run:
         """A run on the same data with ledger, folder and space of its own, without a supernet."""
@@ -215,13 +215,13 @@ class Run:
 
     def rng(self, name: str) -> np.random.Generator:
         """See `nasgan.contracts.SearchRun.rng`."""
-        return self._streams[name]
+        return self.streams[name]
 
     def state_dict(self) -> dict[str, Any]:
         """Random streams, evaluator, pool, and the supernet if it was built."""
         shared = self.__dict__.get("shared_weights")
         return {
-            "streams": self._streams.state_dict(),
+            "streams": self.streams.state_dict(),
             "evaluator": plugin_state(self.evaluator, "evaluator"),
             "pool": self.pool.state_dict(),
             "shared_weights": shared.state_dict() if shared is not None else None,
@@ -229,7 +229,7 @@ class Run:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
-        self._streams.load_state_dict(state["streams"])
+        self.streams.load_state_dict(state["streams"])
         self.evaluator.load_state_dict(state["evaluator"])
         if state["shared_weights"] is not None:
             self.shared_weights.load_state_dict(state["shared_weights"])

@@ -82,7 +82,15 @@ class ScratchEvaluator(Evaluator):
     def _inherit(self, task: TrainingTask, proposal: Proposal) -> None:
         if proposal.parent is not None:
             _, file = self._trained[proposal.parent.id]
-            task.inherit(load_state(self.run.folder / file))
+            state = load_state(self.run.folder / file)
+            if state["breakdown"] is not None:
+                _log.warning(
+                    "the training of %s broke down: %s begins without its weights",
+                    proposal.parent.id,
+                    proposal.architecture.id,
+                )
+                return
+            task.inherit(state)
 
     def expected_cost(self, proposal: Proposal) -> Cost:
         """See `Evaluator.expected_cost`."""

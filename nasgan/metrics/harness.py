@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import statistics
@@ -101,6 +102,7 @@ class MetricHarness:
         self.extractor = extractor
         self.reference = reference
         self.num_images = num_images
+        self._is_held = False
         self.metrics = metrics if classes is None else (*metrics, *CLASS_METRICS)
         self.protocol = protocol
         self.classes = classes
@@ -123,6 +125,12 @@ class MetricHarness:
             features.append(self.extractor(drawn.images))
             labels.append(drawn.labels)
         return self.score(Features.concatenate(features), _joined(labels))
+
+    def held_to_protocol(self) -> MetricHarness:
+        """The same harness, whose scores are always of the protocol's number of images."""
+        held = copy.copy(self)
+        held._is_held = True
+        return held
 
     def evaluate_each(
         self,
@@ -254,7 +262,7 @@ class MetricHarness:
         return self.classes.distances(generated, labels)
 
     def _count(self, num_images: int | None) -> int:
-        count = self.num_images if num_images is None else num_images
+        count = self.num_images if num_images is None or self._is_held else num_images
         if count < 1:
             raise ConfigError(f"num_images must be at least 1, got {count}")
         return count

@@ -112,6 +112,7 @@ class RunRecord:
             value for each class, in their order, by metric; else null.
         objective: ``{"metric", "direction"}`` that the search optimised; of several the first, with
             the others, each of the same form, under ``"others"``.
+        final_objective: the same of the result's scores, where ``final.evaluator`` names another.
         search_objective: the same of the search's own scores, where its evaluator names another
             (a proxy's score is no FID); else null.
         parameters: number of parameters, ``{"generator", "discriminator"}``.
@@ -203,6 +204,7 @@ class RunRecord:
     content: Annotated[Mapping[str, str | None] | None, Shape(Content | None)] = None
     files: Annotated[Mapping[str, str], Shape(Digests)] = field(default_factory=dict)
     search_objective: Annotated[_Object | None, Shape(Objective | None)] = None
+    final_objective: Annotated[_Object | None, Shape(Objective | None)] = None
     search_result: Annotated[_Object | None, Shape(Evaluation | None)] = None
     front: Annotated[Sequence[_Object], Shape(Many[OnAFront])] = ()
     judge: Annotated[_Object | None, Shape(Judge | None)] = None
@@ -214,6 +216,11 @@ class RunRecord:
     def search_metric(self) -> str:
         """What the scores in the search's history are of."""
         return str((self.search_objective or self.objective)["metric"])
+
+    @property
+    def final_metric(self) -> str:
+        """What the score of the result is of."""
+        return str((self.final_objective or self.objective)["metric"])
 
     @property
     def objectives(self) -> list[str]:
@@ -307,6 +314,7 @@ _NEWER = frozenset(
         "content",
         "decisions",
         "files",
+        "final_objective",
         "front",
         "graphs",
         "judge",
@@ -373,7 +381,5 @@ def _check_consistency(record: RunRecord) -> None:
 
 def _front_names(record: RunRecord, phase: str) -> list[str]:
     """The objectives of a front: the first one of an evaluator may have another name."""
-    first = record.search_metric if phase == "search" else record.objectives[0]
-    if phase == "final" and record.metrics and first not in record.metrics:
-        first = next(iter(record.metrics))
+    first = record.search_metric if phase == "search" else record.final_metric
     return [first, *record.objectives[1:]]

@@ -12,6 +12,7 @@ from run_comparison import fingerprint
 import nasgan
 from nasgan.contracts import Objective, Proposal, SimpleEvaluator
 from nasgan.engine import parts as run_parts
+from nasgan.engine.summary import how_it_ended
 from nasgan.errors import ConfigError, RunDirectoryError, UnknownNameError
 from nasgan.evaluation.sizes import GeneratorSizes
 from nasgan.leaderboard.build import build_leaderboard
@@ -30,8 +31,27 @@ class Sizer(SimpleEvaluator):
     fidelity = "sizer"
     objective = Objective("size", "min")
 
-    def score(self, proposal: Proposal) -> float:
-        return GeneratorSizes(self.run.space)(proposal.architecture)["parameters"]
+    def score(self, proposal: Proposal) -> dict[str, float]:
+        sizes = GeneratorSizes(self.run.space)(proposal.architecture)
+        return {"aux": 1.0, "size": sizes["parameters"]}
+
+
+class Drawing(SimpleEvaluator):
+    """A score from the run's random numbers, and one of a few images."""
+
+    fidelity = "drawing"
+
+    def score(self, proposal: Proposal) -> dict[str, float]:
+        pair = self.run.networks(proposal.architecture)
+        drawn: list[int] = []
+        sample = self.run.sample(pair.generator)
+
+        def counting(count: int) -> Any:
+            drawn.append(count)
+            return sample(count)
+
+        found = self.run.harness.evaluate(counting, num_images=8)
+        return {**found, "drawn": sum(drawn), "noise": self.run.rng("noise").random()}
 
 
 def run_search(config: dict[str, Any], run_dir: Path) -> RunRecord:
@@ -92,7 +112,9 @@ def test_a_proxy_of_its_own_unit_leaves_no_networks_and_no_fid(
     record = run_search(tiny("search", "final.top_k=3", "objective=[fid,macs]"), tmp_path / "run")
     assert record.status == "completed"
     sizes = [finalist["metrics"]["size"] for finalist in record.finalists]
-    assert record.metrics == {"size": min(sizes)}
+    assert record.metrics == {"aux": 1.0, "size": min(sizes)}
+    assert record.final_metric == "size"
+    assert "size" in how_it_ended(record)
     assert record.proxy_correlation is None, "nothing was trained to be foretold"
     final = [point for point in record.front if point["phase"] == "final"]
     assert final
@@ -108,14 +130,27 @@ class Stopped(Exception):
     """Stands for a crash between two steps."""
 
 
+def test_scores_of_the_protocol_are_of_its_number_of_images(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_parts, "_final_evaluator", lambda *_: Drawing())
+    record = run_search(tiny("search", "final.top_k=1"), tmp_path / "run")
+    assert record.metrics is not None
+    assert record.metrics["drawn"] == 64
+
+
 @pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("kind", ["scratch", "drawing"])
 def test_a_final_phase_by_an_evaluator_resumes_to_the_bit(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, kind: str
 ) -> None:
     from nasgan.engine.final_phase import FinalPhase
 
     monkeypatch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", 0.0)
-    config = tiny("search", SCRATCH, "final.top_k=2", "checkpoint.every_seconds=0")
+    if kind == "drawing":
+        monkeypatch.setattr(run_parts, "_final_evaluator", lambda *_: Drawing())
+    final = [SCRATCH, "final.top_k=2", "final.random_architectures=3"]
+    config = tiny("search", *final, "checkpoint.every_seconds=0")
     run_search(config, tmp_path / "whole")
     step, steps = FinalPhase.step, iter(range(99))
 
@@ -129,4 +164,11 @@ def test_a_final_phase_by_an_evaluator_resumes_to_the_bit(
         with pytest.raises(Stopped):
             run_search(config, tmp_path / "run")
     run_search(config, tmp_path / "run")
-    assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
+    if kind == "scratch":
+        assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
+        return
+    runs = [RunRecord.read(tmp_path / name / "record.json") for name in ("run", "whole")]
+    scores = [[made["metrics"] for made in run.average_random["evaluations"]] for run in runs]
+    assert scores[0] == scores[1]
+    assert len({made["noise"] for made in scores[0]}) == 3
+    assert runs[0].metrics == runs[1].metrics
