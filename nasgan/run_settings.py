@@ -18,6 +18,7 @@ __all__ = [
     "places",
     "with_home",
     "with_places",
+    "without_later",
     "without_places",
 ]
 
@@ -49,6 +50,23 @@ PLACES = frozenset(
     }
 )
 """Where what a run works with lies. What it is, the ``content`` of the record says."""
+
+# Settings that came after the first runs, by part and target, each with the value that runs of
+# before have had: with that value, an experiment is the one that it was.
+_CAME_SINCE: Mapping[str, tuple[str | None, Mapping[str, Any]]] = {
+    "final": (None, {"evaluator": None}),
+    "strategy": ("nasgan_strategies.random.strategy.RandomSearch", {"brackets": 1}),
+}
+
+
+def without_later(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` without settings that runs of before do not have, where they change nothing."""
+    made = dict(config)
+    for part, (target, later) in _CAME_SINCE.items():
+        node = config.get(part)
+        if isinstance(node, Mapping) and node.get("_target_") == target:
+            made[part] = {k: v for k, v in node.items() if k not in later or v != later[k]}
+    return made
 
 
 def without_places(config: Mapping[str, Any], where: str = "") -> dict[str, Any]:

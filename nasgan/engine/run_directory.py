@@ -106,9 +106,9 @@ class RunDirectory:
     def claim(self, config: Mapping[str, Any]) -> None:
         """Make this the folder of the run of ``config``.
 
-        A run that has ended may have been done with other threads or on another device, and by a
-        nasgan that did not have all settings of today. Where its data lie may change:
-        `nasgan.engine.identity` looks at what they are.
+        A run may have been begun by a nasgan that did not have all settings of today; one that has
+        ended may have been done with other threads or on another device. Where its data lie may
+        change: `nasgan.engine.identity` looks at what they are.
 
         Raises:
             RunDirectoryError: it already is the folder of another configuration.
@@ -122,8 +122,7 @@ class RunDirectory:
         if held is None:
             atomic.write_json(file, dict(config))
             return
-        if has_ended:
-            held = with_defaults(held, config)
+        held = with_defaults(held, config)
         theirs = {key: value for key, value in without_places(held).items() if key not in free}
         changed = list(differences(theirs, ours))
         if changed:

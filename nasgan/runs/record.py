@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from nasgan import atomic
 from nasgan.errors import ConfigError, quoted
 from nasgan.reading import digest_of, read_json
-from nasgan.run_settings import BESIDE_THE_RESULT, without_places
+from nasgan.run_settings import BESIDE_THE_RESULT, without_later, without_places
 from nasgan.runs.parts import (
     ArchitectureData,
     AverageRandom,
@@ -66,7 +66,8 @@ def hash_config(
 
     Equal for the seeds of one experiment: the seed, the device, the loggers, and how often a
     checkpoint is made are left out; so is where the images, the weights of the features and a given
-    architecture lie: ``content`` says what they are.
+    architecture lie: ``content`` says what they are. Equal, too, for runs from before
+    a setting came and those that leave it as they had it.
 
     Args:
         config: the resolved configuration as JSON data.
@@ -78,7 +79,7 @@ def hash_config(
     if content is not None:
         config = {**without_places(config), "content": dict(content)}
         left_out |= {"architecture"}
-    kept = {key: value for key, value in config.items() if key not in left_out}
+    kept = {key: value for key, value in without_later(config).items() if key not in left_out}
     canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
