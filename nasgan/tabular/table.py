@@ -24,14 +24,14 @@ from nasgan.tabular.reliability import (
     rank_agreement,
     reliability,
 )
+from nasgan.tabular.shipped import shipped_tables
 from nasgan.tabular.table_file import read_table_file
 
 if TYPE_CHECKING:
     from nasgan.tabular.surrogate import Prediction, Surrogate
 
-__all__ = ["SECONDS", "Best", "Table", "Trained", "load_table", "shipped_tables"]
+__all__ = ["SECONDS", "Best", "Table", "Trained", "load_table"]
 
-_SHIPPED = Path(__file__).parent / "tables"
 SECONDS = "seconds"
 """What the surrogate calls the time of a training."""
 
@@ -397,11 +397,6 @@ class Table:
         values = self.values(metric, step)
         groups = [values[[rows[s] for s in sorted(rows)]] for rows in self._rows_of.values()]
         return [group[np.isfinite(group)] for group in groups]
-
-
-def shipped_tables() -> dict[str, Path]:
-    """The files of the tables that come with nasgan, by name."""
-    return {path.stem: path for path in sorted(_SHIPPED.glob("*.npz"))}
 
 
 def load_table(name_or_path: str | Path) -> Table:
