@@ -101,7 +101,7 @@ def asked_of(settings: Mapping[str, Any]) -> Simulations:
         budget["generator_steps"] = _TRAININGS * steps[-1]
     return Simulations(
         table=str(settings["table"]),
-        strategies=_strategies(settings["strategy"], steps, budget),
+        strategies=_strategies(settings["strategy"], steps),
         seeds=int(settings["seeds"]),
         budget=budget,
         metric=str(settings["objective"]),
@@ -133,9 +133,7 @@ def _simulate(settings: Mapping[str, Any]) -> int:
     return 0
 
 
-def _strategies(
-    given: str | None, steps: Sequence[int], budget: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
+def _strategies(given: str | None, steps: Sequence[int]) -> dict[str, dict[str, Any]]:
     """The nodes of the strategies, composed as a search composes them, for the table's lengths."""
     from nasgan.cli.compose import compose
 
@@ -144,16 +142,13 @@ def _strategies(
         f"dataset.suggested.candidate_steps={steps[-1]}",
         f"dataset.suggested.candidate_min_steps={steps[0]}",
     ]
-    affordable = budget["generator_steps"]
-    count = _TRAININGS if affordable is None else max(1, int(affordable) // steps[-1])
-    count = int(budget["architectures"] or count)
-    whole = ["strategy.halving_factor=null", f"strategy.num_candidates={count}"]
-    nodes = {_RANDOM: compose("search", ["strategy=random_scratch", *lengths, *whole])["strategy"]}
+    whole = ["strategy=random_scratch", *lengths, "strategy.halving_factor=null"]
+    nodes = {_RANDOM: compose("search", whole)["strategy"]}
     for name in names:
         if name != _RANDOM:
             nodes[name] = compose("search", [f"strategy={name}", *lengths])["strategy"]
-    for name, node in nodes.items():
+    for node in nodes.values():
         # Equal budgets: who ends after one bracket begins the next.
-        if name != _RANDOM and "brackets" in node:
+        if "brackets" in node:
             node["brackets"] = None
     return nodes

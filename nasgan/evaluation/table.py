@@ -100,14 +100,15 @@ class TableEvaluator(Evaluator):
             BudgetExhausted: the budget does not cover it.
         """
         ledger = self.run.ledger
-        for unit in ("architectures", "generator_steps", "images"):
-            if ledger.remaining(unit) < getattr(cost, unit):
-                raise BudgetExhausted(unit, getattr(ledger.budget, unit))
         ledger.allow("architectures", 1)
         architecture, wanted = proposal.architecture, self._wanted(proposal)
         training = self._table.training(architecture, self.run.seed)
         share = cost.generator_steps / self._table.steps[-1]
         cost += Cost(device_seconds=training.seconds * share)
+        # The time is in the table, so it is known beforehand as the other units are.
+        for unit, amount in cost.to_json().items():
+            if ledger.remaining(unit) < amount:
+                raise BudgetExhausted(unit, getattr(ledger.budget, unit))
         ledger.charge(cost)
         self._trained[architecture.id] = wanted
         metrics = training.scores.get(wanted)

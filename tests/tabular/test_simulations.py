@@ -306,3 +306,19 @@ def test_the_comparison_is_paired_by_seed():
 def test_more_is_better_where_the_metric_says_so():
     records = [_record("random", 0, 5.0), _record("other", 0, 6.0)]
     assert [line.strategy for line in summary_of(records, "is", "random")] == ["other", "random"]
+
+
+@pytest.mark.parametrize("unit", ["architectures", "generator_steps", "images", "device_seconds"])
+def test_in_every_unit_all_strategies_spend_the_budget_and_none_more(partial, tmp_path, unit):
+    # In each unit what twelve trainings to the end cost.
+    whole = {"architectures": 1, "generator_steps": 600, "images": 600 * 384 + 64}
+    most = 12 * whole.get(unit, 60)
+    words = ("strategy=random_scratch", "seeds=2", f"budget.{unit}={most}", "workers=1")
+    records = _run(partial, tmp_path, *words)
+    assert {r["strategy"] for r in records} == {"random", "random_scratch"}
+    for record in records:
+        # What is left does not pay for the next training.
+        assert most * 11 / 12 * 0.98 < record["spent"][unit] <= most * (1 + 1e-9)
+        # So what a search found at its end is what it had found when the budget was spent.
+        assert record["incumbents"][-1]["spent"][unit] <= most * (1 + 1e-9)
+        assert record["incumbents"][-1]["judged"] == record["judged"]

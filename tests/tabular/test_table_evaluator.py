@@ -112,3 +112,12 @@ def test_stages_and_metrics_that_the_table_lacks_are_refused(table):
     run = SimpleNamespace(ledger=Ledger(), objective=Objective("kid", "min"), seed=0)
     with pytest.raises(ConfigError, match="objective=kid: the table has fid, is"):
         TableEvaluator(table).setup(run)
+
+
+def test_seconds_that_are_not_left_are_not_spent(table):
+    evaluator, ledger = _evaluator(table, Budget(device_seconds=100.0))
+    _score(evaluator, table, 20)
+    with pytest.raises(BudgetExhausted, match="device_seconds"):
+        _score(_evaluator(table, Budget(device_seconds=79.0))[0], table, 40)
+    _score(evaluator, table, 40)
+    assert ledger.spent().device_seconds == 80.0
