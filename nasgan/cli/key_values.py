@@ -22,7 +22,7 @@ from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import ConfigError, MissingSettingError, nearest_names, quoted, shortened
 from nasgan.reading import read_text
 
-__all__ = ["READING_VERBS", "names_of", "run_reading", "settings_of", "values_of"]
+__all__ = ["READING_VERBS", "names_of", "run_reading", "settings_of", "texts_of"]
 
 READING_VERBS = ("leaderboard", "publish", "report", "watch")
 
@@ -97,8 +97,24 @@ def names_of(verb: str) -> list[str]:
     return list(_names(_defaults(verb)))
 
 
-def values_of(text: str) -> list[Any]:
+def texts_of(word: str) -> list[str]:
+    """`values_of` what follows the ``=`` of ``word``, all as the texts that they are.
+
+    Raises:
+        ConfigError: a quote or bracket is not closed.
+    """
+    try:
+        return values_of(word.partition("=")[2], as_texts=True)
+    except ValueError as error:
+        raise _unreadable(word) from error
+
+
+def values_of(text: str, *, as_texts: bool = False) -> list[Any]:
     """The values in ``a,b``, ``[a,b]`` or ``a``; those in quotes are texts, with commas in them.
+
+    Args:
+        text: what follows the ``=``.
+        as_texts: whether ``1.10`` is a text, too.
 
     Raises:
         ValueError: a quote or bracket is not closed.
@@ -111,16 +127,18 @@ def values_of(text: str) -> list[Any]:
             raise ValueError(text)
         single, double, bare = found.groups()
         if bare is not None:
-            values.append(_plain(bare.strip()))
+            values.append(_plain(bare.strip(), as_texts=as_texts))
         else:
             values.append(re.sub(r"\\(.)", r"\1", single if single is not None else double))
         end = found.end()
     return values
 
 
-def _plain(text: str) -> Any:
+def _plain(text: str, *, as_texts: bool = False) -> Any:
     if text.startswith(("'", '"', "{")):
         raise ValueError(text)
+    if as_texts:
+        return text
     return yaml.safe_load(text.lower()) if _PLAIN.fullmatch(text) else text
 
 
@@ -133,7 +151,11 @@ def _merged(verb: str, words: Sequence[str]) -> DictConfig:
             raise ConfigError(f"cannot read {quoted(word)}: a setting is written key=value")
         if key not in known:
             raise ConfigError(_unknown(verb, key, known))
-        OmegaConf.update(config, key, _value(key, text, word), force_add=False)
+        value = _value(key, text, word)
+        try:
+            OmegaConf.update(config, key, value, force_add=False)
+        except OmegaConfBaseException as error:  # a reference to a setting that is not closed
+            raise _unreadable(word) from error
     return config
 
 
@@ -145,13 +167,17 @@ def _value(key: str, text: str, word: str) -> Any:
             return values_of(text)[0] if is_quoted else _plain(text)
         values = values_of(text)
     except (ValueError, IndexError) as error:
-        raise ConfigError(
-            f"cannot read {quoted(word)}; put values with special characters into quotes of their "
-            "own: 'key=\"some value\"'"
-        ) from error
+        raise _unreadable(word) from error
     if is_list or len(values) > 1:
         return values
     return values[0] if values else ""
+
+
+def _unreadable(word: str) -> ConfigError:
+    return ConfigError(
+        f"cannot read {quoted(word)}; put values with special characters into quotes of their "
+        "own: 'key=\"some value\"'"
+    )
 
 
 def _unknown(verb: str, key: str, known: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nasgan.cli.console import say
-from nasgan.cli.key_values import values_of
+from nasgan.cli.key_values import texts_of
 from nasgan.cli.paths import refuse_empty_paths
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.reading import digest_of
@@ -117,5 +117,5 @@ def _roots(settings: Sequence[str]) -> list[str]:
         if key != "runs":
             raise UnknownNameError("setting of verify", key, ["runs"])
         refuse_empty_paths(value, "runs")
-        roots += [with_home(str(part)) for part in values_of(value) if part != ""]
+        roots += [with_home(part) for part in texts_of(setting) if part]
     return roots

@@ -242,6 +242,29 @@ def test_verify_takes_folders_with_a_comma_in_quotes(run: Run, tmp_path: Path) -
     assert run("leaderboard", "verify", "leaderboard.csv", roots)[0] == 0
 
 
+def test_verify_takes_its_folders_as_they_are_written(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "here").rename(tmp_path / "1.10")
+    (tmp_path / "there").rename(tmp_path / "null")
+    assert run("leaderboard", "runs=['1.10','null']")[0] == 0
+    assert run("leaderboard", "verify", "leaderboard.csv", "runs=1.10,null")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["leaderboard", "verify", "b.csv", "runs='a"],
+        ["leaderboard", "verify", "b.csv", "runs=[[a]"],
+        ["report", "--cfg", "job", "out=${"],
+        ["report", "--help", "out=${"],
+        ["report", "out=${a"],
+    ],
+)
+def test_words_that_cannot_be_read_are_refused_in_one_sentence(run: Run, words: list[str]) -> None:
+    code, _, err = run(*words)
+    assert (code, f"cannot read {words[-1]!r}" in err or f'"{words[-1]}"' in err) == (2, True), err
+    assert "Traceback" not in err
+
+
 def test_help_of_verify_shows_examples(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         run("leaderboard", "verify", "--help")
