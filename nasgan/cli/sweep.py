@@ -67,9 +67,6 @@ class JobNote:
     reason: str = ""
     is_parallel: bool = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "overrides", tuple(self.overrides))
-
     @property
     def settings(self) -> dict[str, str]:
         """The overrides by name."""

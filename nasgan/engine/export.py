@@ -102,19 +102,18 @@ def _drawings(space: SearchSpace, architecture: Architecture) -> list[dict[str, 
 def average_random(evaluations: Sequence[Evaluation]) -> dict[str, Any] | None:
     """The mean scores of the random architectures; None if there are none.
 
-    A failed training has no scores: it is counted, and the mean is over the others.
+    A failed training has no scores: it is counted, and the mean is over the others. That of each
+    metric is over those that have it: a table has not every metric of every training.
     """
     if not evaluations:
         return None
     scored = [evaluation for evaluation in evaluations if evaluation.score is not None]
-    names = scored[0].metrics if scored else ()
+    names = dict.fromkeys(name for evaluation in scored for name in evaluation.metrics)
+    found = {name: [e.metrics[name] for e in scored if name in e.metrics] for name in names}
     return {
         "count": len(evaluations),
         "failed": len(evaluations) - len(scored),
-        "metrics": {
-            name: sum(evaluation.metrics[name] for evaluation in scored) / len(scored)
-            for name in names
-        },
+        "metrics": {name: sum(values) / len(values) for name, values in found.items()},
         "evaluations": [evaluation.to_json() for evaluation in evaluations],
     }
 

@@ -221,15 +221,19 @@ def _budget(record: RunRecord) -> str:
         if limit is not None
     ]
     search = f"search {', '.join(limits) or 'without limit'}"
-    return search if steps is None else f"{search}; {_final_words(final)}"
+    return search if steps is None else f"{search}; {_final_words(record, final)}"
 
 
-def _final_words(final: Mapping[str, Any]) -> str:
+def _final_words(record: RunRecord, final: Mapping[str, Any]) -> str:
     count, evaluator = final.get("top_k", 1), final.get("evaluator")
     if count == 0:
         return "no final training"
     if evaluator is None:
         return f"final {count} x {final['generator_steps']} steps"
+    scored = [each for each in record.finalists if not each["failure"]]
+    if scored:  # what was done: one evaluator can be named in several ways, and has defaults
+        steps = max(each["generator_steps"] for each in scored)
+        return f"final {count} by {scored[0]['fidelity']}, {steps} steps"
     named = evaluator.get("_target_", "") if isinstance(evaluator, Mapping) else evaluator
     return f"final {count} by {str(named).rpartition('.')[2]}"
 

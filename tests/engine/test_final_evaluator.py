@@ -85,6 +85,8 @@ def test_a_name_takes_the_evaluator_s_own_settings(tiny: Tiny) -> None:
     assert isinstance(parts, run_parts.SearchParts)
     assert type(parts.final_evaluator).__name__ == "ScratchEvaluator"
     assert parts.evaluator is not parts.final_evaluator
+    # The guide to objectives names the number.
+    assert parts.final_evaluator._generator_steps == 1000
     with pytest.raises(UnknownNameError, match="scratch"):
         run_parts.bind(tiny("search", "final.evaluator=scrach"))
 

@@ -151,11 +151,22 @@ def test_the_report_shows_fronts_and_says_what_was_not_trained(tmp_path: Path) -
 
 
 def test_finalists_of_another_evaluator_are_named_in_the_budget() -> None:
-
-    for evaluator in ("scratch", {"_target_": "somewhere.scratch"}):
+    def budget(evaluator: Any, *finalists: dict[str, Any]) -> str:
         config = {"final": {"top_k": 2, "generator_steps": 9, "evaluator": evaluator}}
-        summary = RunSummary.of(sound_record(config=config))
-        assert summary.budget.endswith("final 2 by scratch")
+        return RunSummary.of(sound_record(config=config, finalists=finalists)).budget
+
+    def scored(steps: int, **changes: Any) -> dict[str, Any]:
+        return {
+            **evaluation(0, fid=20.0), "fidelity": "scratch", "generator_steps": steps, **changes
+        }  # fmt: skip
+
+    failed = scored(3, failure="collapsed", metrics={}, score=None)
+    # One evaluator by its name and by its class, and what was done with it.
+    for evaluator in ("scratch", {"_target_": "somewhere.ScratchEvaluator"}):
+        assert budget(evaluator, scored(500)).endswith("final 2 by scratch, 500 steps")
+        assert budget(evaluator, failed, scored(50000)).endswith("by scratch, 50000 steps")
+    for evaluator in ("scratch", {"_target_": "somewhere.scratch"}):
+        assert budget(evaluator).endswith("final 2 by scratch")
 
 
 def test_random_architectures_do_not_hide_that_the_result_was_not_trained() -> None:

@@ -156,11 +156,13 @@ def test_a_fit_is_kept_and_found_again(tmp_path, monkeypatch):
     assert again.predict(parts[0]).tolist() == made.predict(parts[0]).tolist(), "fitted anew"
 
 
-@pytest.mark.parametrize("change", ["scores", "seed"])
-def test_another_fit_is_kept_apart(tmp_path, change):
+@pytest.mark.parametrize("change", ["scores", "seed", "code"])
+def test_another_fit_is_kept_apart(tmp_path, change, monkeypatch):
     features, scores, weights = _fitted(count=12)
     FitStore(tmp_path).get(features, scores, weights, seed=2)
     moved = scores + (change == "scores")
+    if change == "code":
+        monkeypatch.setattr("nasgan.tabular.score_model._CODE", -1)
     FitStore(tmp_path).get(features, moved, weights, seed=3 if change == "seed" else 2)
     assert len(list(tmp_path.iterdir())) == 2
 
