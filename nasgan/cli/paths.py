@@ -19,18 +19,24 @@ __all__ = [
     "settled_paths",
 ]
 
-_PATHS = PLACES | {
-    "architecture",
-    "design.path",
-    "hydra.run.dir",
-    "hydra.sweep.dir",
-    "out",
-    "output_root",
-    "run",
-    "run_dir",
-    "runs",
-    "to",
-}
+# A file, or the name of a table that comes with nasgan.
+_TABLES = frozenset({"evaluator.table", "final.evaluator.table"})
+_PATHS = (
+    PLACES
+    | _TABLES
+    | {
+        "architecture",
+        "design.path",
+        "hydra.run.dir",
+        "hydra.sweep.dir",
+        "out",
+        "output_root",
+        "run",
+        "run_dir",
+        "runs",
+        "to",
+    }
+)
 """The settings that are paths, or may be."""
 
 
@@ -63,7 +69,9 @@ def _changed(value: Any, start: str, name: str) -> Any:
         return [_changed(item, start, name) for item in value]
     if not isinstance(value, str):
         return value
-    if name in PLACES or (name == "architecture" and is_architecture_file(value, start)):
+    is_table = name in _TABLES and (os.sep in value or value.endswith(".npz"))
+    is_file = is_table or (name == "architecture" and is_architecture_file(value, start))
+    if name in PLACES or is_file:
         return absolute(value, start)
     return with_home(value)
 

@@ -48,6 +48,8 @@ _WORDS: Mapping[str, str] = {
     "test_images": "test images",
     "features": "weights of the features",
     "architecture": "architecture",
+    "table": "table of trainings",
+    "judge": "table that judges",
 }
 
 

@@ -227,6 +227,8 @@ class _Run:
                 f"{bench.bound[metric]:.4g} against the training images",
             )
         job = self._make_job(bench, space, given)
+        if isinstance(job, SearchJob):
+            identity.hold(job.content_of_tables())
         loop = RunLoop(
             job, self.directory, self.parts.checkpoint, view, logger, run_id=identity.run_id
         )

@@ -32,7 +32,7 @@ from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDi
 from nasgan.evaluation import Run
 from nasgan.evaluation.arrival import check_objectives, checked_report
 from nasgan.evaluation.sizes import GeneratorSizes
-from nasgan.evaluation.table import TableMeanEvaluator
+from nasgan.evaluation.table import NamedTableEvaluator, TableMeanEvaluator
 from nasgan.evaluation.table_trainings import TableTrainings
 from nasgan.randomness import numpy_generator
 from nasgan.runs.loggers import run_log
@@ -117,6 +117,15 @@ class SearchJob:
         """The table that scores the finalists; None where nothing is read from one."""
         evaluator = self._final_evaluator
         return evaluator.table if isinstance(evaluator, TableMeanEvaluator) else None
+
+    def content_of_tables(self) -> dict[str, str | None]:
+        """The part of the record's ``content`` that tables make."""
+        found: dict[str, str | None] = {}
+        if isinstance(self.run.evaluator, NamedTableEvaluator):
+            found["table"] = self.run.evaluator.table.table.checksum
+        if self.judge is not None:
+            found["judge"] = self.judge.table.checksum
+        return found
 
     def verdict(self) -> dict[str, Any] | None:
         """The record's ``judge``."""

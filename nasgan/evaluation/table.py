@@ -147,7 +147,12 @@ class NamedTableEvaluator(TableEvaluator):
     Args:
         table: name of a shipped table, or the path of one.
         generator_steps: as there.
+
+    Attributes:
+        table: as searches meet it, from `setup` on.
     """
+
+    table: TableTrainings
 
     def __init__(self, *, table: str, generator_steps: int | None = None) -> None:
         self._name = table
@@ -161,7 +166,7 @@ class NamedTableEvaluator(TableEvaluator):
             TableError: the table was made otherwise than this run trains and scores.
             ConfigError: as `TableEvaluator.setup`.
         """
-        self._table = open_table(self._name, run, run.space, where="evaluator.table")
+        self._table = self.table = open_table(self._name, run, run.space, where="evaluator.table")
         super().setup(run)
 
 

@@ -23,7 +23,12 @@ from nasgan.leaderboard.selection import (
     select_runs,
     selection_of,
 )
-from nasgan.leaderboard.summaries import Problem, RunSummary, without_duplicates
+from nasgan.leaderboard.summaries import (
+    Problem,
+    RunSummary,
+    in_one_wording,
+    without_duplicates,
+)
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import METRICS
 from nasgan.runs.record import RunRecord
@@ -66,7 +71,9 @@ def build_leaderboard(
         ConfigError: the records mix protocols, or none has ``protocol``, ``rank_by`` or what a
             filter asks for.
     """
-    runs = [RunSummary.of(item) if isinstance(item, RunRecord) else item for item in records]
+    runs = in_one_wording(
+        [RunSummary.of(item) if isinstance(item, RunRecord) else item for item in records]
+    )
     for name in group_by:
         if name not in GROUPS:
             raise UnknownNameError("group_by", name, GROUPS)

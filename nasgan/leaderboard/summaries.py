@@ -14,12 +14,14 @@ __all__ = [
     "Problem",
     "RandomArchitecture",
     "RunSummary",
+    "in_one_wording",
     "space_label",
     "without_duplicates",
 ]
 
 # Settings of the search alone: the final training of an architecture does not depend on them.
 _SEARCH_ONLY = ("strategy", "evaluator", "budget", "objective", "experiment")
+_BY = " by "
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +232,43 @@ def _final_words(record: RunRecord, final: Mapping[str, Any]) -> str:
         return "no final training"
     if evaluator is None:
         return f"final {count} x {final['generator_steps']} steps"
-    scored = [each for each in record.finalists if not each["failure"]]
-    if scored:  # what was done: one evaluator can be named in several ways, and has defaults
-        steps = max(each["generator_steps"] for each in scored)
-        return f"final {count} by {scored[0]['fidelity']}, {steps} steps"
+    # What was done: one evaluator can be named in several ways, and has defaults. A training that
+    # broke down is shorter than was asked for.
+    whole = [e for e in record.finalists if not e["failure"] and "breakdown" not in e]
+    if whole:
+        steps = max(each["generator_steps"] for each in whole)
+        by = f"final {count}{_BY}{whole[0]['fidelity']}, {steps} steps"
+        return by if record.judge is None else f"{by}, {_judge_words(record)}"
     named = evaluator.get("_target_", "") if isinstance(evaluator, Mapping) else evaluator
-    return f"final {count} by {str(named).rpartition('.')[2]}"
+    return f"final {count}{_BY}{str(named).rpartition('.')[2]}"
+
+
+def _judge_words(record: RunRecord) -> str:
+    assert record.judge is not None
+    checksum = (record.content or {}).get("judge") or ""
+    return f"{record.judge['scores']} scores{f' of {checksum[:8]}' if checksum else ''}"
+
+
+def in_one_wording(runs: Sequence[RunSummary]) -> list[RunSummary]:
+    """``runs`` with one ``budget`` for each configuration whose finalists an evaluator scored.
+
+    What it did only a result tells; a failed run takes over the words of its other seeds.
+    """
+    words: dict[str, str] = {}
+    for run in runs:
+        if _BY in run.budget:
+            held = words.get(run.config_hash, "")
+            words[run.config_hash] = max(held, run.budget, key=_told)
+    return [
+        replace(run, budget=words[run.config_hash])
+        if _BY in run.budget and run.budget != words[run.config_hash]
+        else run
+        for run in runs
+    ]
+
+
+def _told(budget: str) -> tuple[bool, str]:
+    return "," in budget.rpartition(_BY)[2], budget
 
 
 def _front_size(record: RunRecord) -> int | None:

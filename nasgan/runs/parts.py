@@ -179,6 +179,8 @@ class Content(Part):
     test_images: Text | None
     features: Text | None
     architecture: Text | None
+    table: NotRequired[Text]
+    judge: NotRequired[Text]
 
 
 class DatasetInfo(OpenPart):

@@ -148,8 +148,9 @@ class RunRecord:
         config_hash: see `hash_config`.
         content: what the run worked with, wherever that lay: SHA-256 of the ``images`` trained on,
             of the ``test_images``, of the network of the ``features``, and the id of the
-            ``architecture`` that a training was given; null for what there is not. Null in records
-            of before this was written.
+            ``architecture`` that a training was given; null for what there is not. Of the
+            ``table`` that scored candidates and the one that was the finalists' ``judge``, where
+            there was one. Null in records of before this was written.
         experiment: name of the experiment preset.
         environment: see `nasgan.runs.environment.collect_environment`.
         dataset_info: ``{"checksum", "num_images"}`` of the images trained on.

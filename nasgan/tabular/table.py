@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ __all__ = ["SECONDS", "Best", "Table", "Trained", "load_table"]
 SECONDS = "seconds"
 """What the surrogate calls the time of a training."""
 
+_TOLD = ("settings", "decisions", "metrics", "designs")
 _AS_LOGARITHM = ("fid", "kid")
 
 
@@ -97,6 +99,7 @@ class Table:
         self, manifest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], *, source: str
     ) -> None:
         self.manifest = manifest
+        self._arrays = arrays
         try:
             self.name = str(manifest["name"])
             self.metrics = tuple(str(name) for name in manifest["metrics"])
@@ -144,6 +147,16 @@ class Table:
     def score_protocol(self) -> str:
         """The protocol id of scores that come from this table, and not from a training."""
         return f"{TABLE_PROTOCOL}{self.name}"
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the numbers and how they were made, whatever name and file they have."""
+        told = {name: self.manifest.get(name) for name in _TOLD}
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        for name, array in sorted(self._arrays.items()):
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     # Asking
 

@@ -12,10 +12,12 @@ import pytest
 from run_comparison import without_times
 
 from nasgan.cli.compose import compose
+from nasgan.cli.paths import settled_paths
 from nasgan.engine import run_search
 from nasgan.engine import tabulate as driver
+from nasgan.engine.identity import RunIdentity
 from nasgan.engine.tabulate import tabulate
-from nasgan.errors import ConfigError, TableError
+from nasgan.errors import ConfigError, RunDirectoryError, TableError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.leaderboard.build import build_leaderboard
@@ -119,6 +121,8 @@ def test_candidates_get_the_tables_scores_and_the_ledger_what_trainings_would_co
         row = trainings.training(trainings.space.architecture(line["architecture"]["choices"]), 3)
         assert line["score"] == row.scores[line["generator_steps"]]["fid"]
     assert record.strategy == "random_table"
+    assert record.content is not None
+    assert record.content["table"] == trainings.table.checksum
     assert record.cost["search"]["generator_steps"] == sum(
         e["cost"]["generator_steps"] for e in scored
     )
@@ -129,6 +133,33 @@ def test_candidates_get_the_tables_scores_and_the_ledger_what_trainings_would_co
     assert not record.protocol.startswith("table:")
     assert record.judge is None
     assert record.cost["final"]["generator_steps"] > 0
+
+
+def test_a_table_is_known_by_its_numbers_and_not_by_its_name_or_file(
+    exact: Path, partial: Path, tmp_path: Path
+) -> None:
+    build_table([exact.parent], tmp_path / "other.npz", name="other")
+    checksums = {load_table(path).checksum for path in (exact, tmp_path / "other.npz")}
+    assert len(checksums) == 1
+    assert load_table(partial).checksum not in checksums
+
+
+@pytest.mark.parametrize("name", ["evaluator", "final.evaluator"])
+def test_a_tables_file_is_one_setting_however_it_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(table: str) -> Any:
+        config: Any = {"table": table}
+        for part in reversed(name.split(".")):
+            config = {part: config}
+        config = settled_paths(config, ".")
+        for part in name.split("."):
+            config = config[part]
+        return config["table"]
+
+    monkeypatch.chdir(tmp_path)
+    assert written("T.npz") == written("./T.npz") == written(str(tmp_path / "T.npz"))
+    assert written("cifar10-16-autogan-v1") == "cifar10-16-autogan-v1"
 
 
 def test_a_search_on_a_table_repeats(tiny: Tiny, partial: Path, tmp_path: Path) -> None:
@@ -157,6 +188,8 @@ def test_a_table_judges_the_finalists_of_a_search_with_a_supernet(
     assert record.judge["scores"] == "exact"
     assert record.judge["best_known"] == pytest.approx(best)
     assert record.judge["regret"] == pytest.approx(record.metrics["fid"] - best)
+    assert record.content is not None
+    assert record.content["judge"] == trainings.table.checksum
     assert record.cost["final"]["generator_steps"] == 0
     assert record.cost["search"]["generator_steps"] > 0
     assert record.average_random is not None
@@ -198,3 +231,14 @@ def test_a_table_made_otherwise_is_refused_by_name_before_anything_is_trained(
         run_search(config, tmp_path)
     assert word in str(refusal.value)
     assert not (tmp_path / "history.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [("table", "table of trainings"), ("judge", "table that judges")]
+)
+def test_a_run_goes_on_with_the_table_it_began_with(key: str, words: str, tmp_path: Path) -> None:
+    identity = RunIdentity.of(tmp_path / "run.json")
+    identity.hold({key: "a" * 64})
+    RunIdentity.of(identity.file).hold({key: "a" * 64})
+    with pytest.raises(RunDirectoryError, match=rf"other {words} \(checksum bbbb"):
+        RunIdentity.of(identity.file).hold({key: "b" * 64})

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_samples import DIGITS, architecture, average_random, cost, evaluation, sound_record
+from record_samples import (
+    DIGITS,
+    architecture,
+    average_random,
+    cost,
+    evaluation,
+    failed_record,
+    record,
+    sound_record,
+)
 
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
@@ -167,6 +176,38 @@ def test_finalists_of_another_evaluator_are_named_in_the_budget() -> None:
         assert budget(evaluator, failed, scored(50000)).endswith("by scratch, 50000 steps")
     for evaluator in ("scratch", {"_target_": "somewhere.scratch"}):
         assert budget(evaluator).endswith("final 2 by scratch")
+
+
+def test_seeds_that_failed_or_broke_down_stay_in_the_row_of_the_others() -> None:
+    scored = {**evaluation(0, fid=20.0), "fidelity": "scratch", "generator_steps": 500}
+    cut_off = {"generator_step": 300, "reason": "collapsed"}
+    broken = {**scored, "generator_steps": 300, "breakdown": cut_off}
+    config = {"final": {"top_k": 1, "generator_steps": 9, "evaluator": "scratch"}}
+    records = [
+        record(seed=0, config=config, finalists=[scored]),
+        record(seed=1, config=config, finalists=[broken]),
+        failed_record(seed=2, config=config, finalists=[]),
+    ]
+    for some in (records, records[::-1]):
+        (row,) = (r for r in build_leaderboard(some).rows if r["strategy"] == "random")
+        assert row["budget"].endswith("final 1 by scratch, 500 steps")
+        assert (row["n_seeds"], row["n_failed"]) == (2, 1)
+
+
+def test_what_a_table_judged_is_named_with_the_table_and_how_exact_it_is() -> None:
+    def budget(scores: str, checksum: str) -> str:
+        config = {"top_k": 1, "generator_steps": 9, "evaluator": {"_target_": "a.TableMean"}}
+        judged = {"table": "T", "scores": scores, "best_known": 19.0, "regret": 1.0}
+        content = {"images": "0123456789abcdef", "test_images": None, "features": "f"}
+        content |= {"architecture": None, "judge": checksum}
+        scored = {**evaluation(0, fid=20.0), "fidelity": "table_mean", "generator_steps": 600}
+        made = record(config={"final": config}, finalists=[scored], judge=judged, content=content)
+        return RunSummary.of(made).budget
+
+    assert budget("exact", "a" * 64).endswith(
+        "final 1 by table_mean, 600 steps, exact scores of aaaaaaaa"
+    )
+    assert len({budget(s, c * 64) for s in ("exact", "surrogate") for c in "ab"}) == 4
 
 
 def test_random_architectures_do_not_hide_that_the_result_was_not_trained() -> None:
