@@ -222,6 +222,10 @@ def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> tuple[st
     if untrained:
         notes.append("no scores: the search's result was not trained (final.top_k=0)")
     notes += _front_notes(runs)
+    regrets = [run.regret for run in scored if run.regret is not None]
+    if regrets:
+        mean = sum(regrets) / len(regrets)
+        notes.append(f"regret {mean:.4g} against the table's best (mean of {len(regrets)} seeds)")
     if unscored:
         notes.append(f"{unscored} completed without metrics")
     notes += [f"seed {run.seed}: {words}" for run in scored for words in run.breakdowns]

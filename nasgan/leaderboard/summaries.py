@@ -89,6 +89,7 @@ class RunSummary:
         objectives: those of a search by several, in words; empty for one.
         front_size: of such a search, the architectures on its last Pareto front.
         is_untrained: whether it is a search whose result was not trained (``final.top_k=0``).
+        regret: of a result that a table judged, how far it is from the best that the table knows.
         final_hash: hash of the configuration without what concerns the search alone.
     """
 
@@ -127,6 +128,7 @@ class RunSummary:
     objectives: str = ""
     front_size: int | None = None
     is_untrained: bool = False
+    regret: float | None = None
 
     @property
     def space_label(self) -> str:
@@ -173,6 +175,7 @@ class RunSummary:
             objectives=intern(", ".join(record.objectives) if record.objectives[1:] else ""),
             front_size=_front_size(record),
             is_untrained=_is_untrained(record),
+            regret=None if record.judge is None else record.judge["regret"],
         )
 
 

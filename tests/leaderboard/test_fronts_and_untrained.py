@@ -194,6 +194,16 @@ def test_seeds_that_failed_or_broke_down_stay_in_the_row_of_the_others() -> None
         assert (row["n_seeds"], row["n_failed"]) == (2, 1)
 
 
+def test_the_row_of_what_a_table_judged_tells_the_mean_regret() -> None:
+    judged = {"table": "T", "scores": "exact", "best_known": 19.0}
+    records = [
+        record(seed=seed, fid=20.0 + seed, judge={**judged, "regret": 1.0 + seed})
+        for seed in (0, 1)
+    ]
+    (row,) = (r for r in build_leaderboard(records).rows if r["strategy"] == "random")
+    assert "regret 1.5 against the table's best (mean of 2 seeds)" in row["note"]
+
+
 def test_what_a_table_judged_is_named_with_the_table_and_how_exact_it_is() -> None:
     def budget(scores: str, checksum: str) -> str:
         config = {"top_k": 1, "generator_steps": 9, "evaluator": {"_target_": "a.TableMean"}}
