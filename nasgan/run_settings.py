@@ -13,7 +13,9 @@ __all__ = [
     "BESIDE_THE_RESULT",
     "FREE_ON_RESUME",
     "PLACES",
+    "TABLES",
     "absolute",
+    "is_table_file",
     "nearby",
     "places",
     "with_home",
@@ -51,6 +53,11 @@ PLACES = frozenset(
 )
 """Where what a run works with lies. What it is, the ``content`` of the record says."""
 
+TABLES = {"evaluator.table": "table", "final.evaluator.table": "judge"}
+"""Further such places, of nasgan's own evaluators, and the keys of their tables in ``content``."""
+
+_ON_TABLES = ("nasgan.evaluation.NamedTableEvaluator", "nasgan.evaluation.TableMeanEvaluator")
+
 # Settings that came after the first runs, by part and target, each with the value that runs of
 # before have had: with that value, an experiment is the one that it was.
 _CAME_SINCE: Mapping[str, tuple[str | None, Mapping[str, Any]]] = {
@@ -74,8 +81,13 @@ def without_places(config: Mapping[str, Any], where: str = "") -> dict[str, Any]
     return {
         key: without_places(value, f"{where}{key}.") if isinstance(value, Mapping) else value
         for key, value in config.items()
-        if f"{where}{key}" not in PLACES
+        if f"{where}{key}" not in PLACES and not _is_table(f"{where}{key}", config)
     }
+
+
+def _is_table(name: str, node: Mapping[str, Any]) -> bool:
+    # An evaluator of a plugin may call something else so.
+    return name in TABLES and node.get("_target_") in _ON_TABLES
 
 
 def with_places(
@@ -88,7 +100,8 @@ def with_places(
         if isinstance(value, Mapping):
             made[key] = with_places(value, change, f"{name}.")
         else:
-            made[key] = change(value) if _is_place(name, value) else value
+            is_place = _is_place(name, value) or (_is_table(name, config) and is_table_file(value))
+            made[key] = change(value) if is_place else value
     return made
 
 
@@ -107,7 +120,14 @@ def places(config: Mapping[str, Any], where: str = "") -> dict[str, str]:
             found |= places(value, f"{name}.")
         elif name in PLACES and isinstance(value, str):
             found[name] = absolute(value)
+        elif _is_table(name, config) and isinstance(value, str):
+            found[name] = absolute(value) if is_table_file(value) else value
     return found
+
+
+def is_table_file(value: object) -> bool:
+    """Whether a table is given as a path, not by the name of one that comes with nasgan."""
+    return isinstance(value, str) and (os.sep in value or value.endswith(".npz"))
 
 
 def with_home(path: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nasgan.errors import ConfigError, RunDirectoryError, shortened
 from nasgan.registry import ARCHITECTURES, plugins
-from nasgan.run_settings import PLACES, absolute, with_home
+from nasgan.run_settings import PLACES, TABLES, absolute, is_table_file, with_home
 
 __all__ = [
     "cannot_make",
@@ -19,11 +19,9 @@ __all__ = [
     "settled_paths",
 ]
 
-# A file, or the name of a table that comes with nasgan.
-_TABLES = frozenset({"evaluator.table", "final.evaluator.table"})
 _PATHS = (
     PLACES
-    | _TABLES
+    | TABLES.keys()
     | {
         "architecture",
         "design.path",
@@ -69,7 +67,7 @@ def _changed(value: Any, start: str, name: str) -> Any:
         return [_changed(item, start, name) for item in value]
     if not isinstance(value, str):
         return value
-    is_table = name in _TABLES and (os.sep in value or value.endswith(".npz"))
+    is_table = name in TABLES and is_table_file(value)
     is_file = is_table or (name == "architecture" and is_architecture_file(value, start))
     if name in PLACES or is_file:
         return absolute(value, start)

@@ -19,10 +19,11 @@ from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.settings import MetricSettings
 from nasgan.nodes import build_node
 from nasgan.reading import read_json
-from nasgan.run_settings import places
+from nasgan.run_settings import TABLES, places
 from nasgan.runs.record import RECORD_FILE, RunRecord
 from nasgan.runs.status import utc_now
 from nasgan.schema import OpenPart, Text, UtcTime, check
+from nasgan.tabular.table import load_table
 
 __all__ = [
     "RunIdentity",
@@ -140,6 +141,8 @@ def check_moved(record: RunRecord, config: Mapping[str, Any], folder: Path) -> N
     changed = any(_is_newer(Path(value), ended) for value in images if isinstance(value, str))
     if not is_published and (changed or any(name.startswith("dataset.") for name in moved)):
         _check(held, content_of_images(load_splits(config["dataset"])), folder)
+    for name in moved & TABLES.keys() & places(config).keys():
+        _check(held, {TABLES[name]: load_table(places(config)[name]).checksum}, folder)
     if any(name.startswith("metrics.") for name in moved):
         settings = build_node(config["metrics"], where="metrics", base=MetricSettings)
         _check(held, content_of_features(settings.make_extractor("cpu")), folder)

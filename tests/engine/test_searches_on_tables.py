@@ -23,10 +23,11 @@ from nasgan.factory import make_search_space
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.randomness import numpy_generator
 from nasgan.runs.history import read_history
-from nasgan.runs.record import RunRecord
+from nasgan.runs.record import RunRecord, hash_config
 from nasgan.tabular.build import build_table
 from nasgan.tabular.rows import Point, Row, RowFile
 from nasgan.tabular.table import load_table
+from nasgan.tabular.table_file import read_table_file, write_table_file
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -160,6 +161,33 @@ def test_a_tables_file_is_one_setting_however_it_is_written(
     monkeypatch.chdir(tmp_path)
     assert written("T.npz") == written("./T.npz") == written(str(tmp_path / "T.npz"))
     assert written("cifar10-16-autogan-v1") == "cifar10-16-autogan-v1"
+
+
+def test_a_table_that_moved_makes_no_other_experiment_and_another_is_refused(
+    tiny: Tiny, exact: Path, tmp_path: Path
+) -> None:
+    def config(path: Path) -> dict[str, Any]:
+        return tiny("search", *ON_TABLE, f"evaluator.table={path}", *_judged_by(path), _narrow())
+
+    moved = tmp_path / "moved.npz"
+    moved.write_bytes(exact.read_bytes())
+    first = _search(config(exact), tmp_path / "one")
+    assert first.config_hash == _search(config(moved), tmp_path / "two").config_hash
+    assert run_search(config(moved), tmp_path / "one").status == "already_completed"
+    manifest, arrays = read_table_file(exact)
+    write_table_file(moved, manifest, {**arrays, "scores": arrays["scores"] + 1})
+    with pytest.raises(RunDirectoryError, match="holds a run of other data: other table"):
+        run_search(config(moved), tmp_path / "one")
+    assert _search(config(moved), tmp_path / "three").config_hash != first.config_hash
+
+
+def test_an_evaluator_of_a_plugin_may_call_something_else_a_table() -> None:
+    def hashed(target: str, table: str) -> str:
+        return hash_config({"evaluator": {"_target_": target, "table": table}}, content={})
+
+    assert hashed("plugin.Evaluator", "a.npz") != hashed("plugin.Evaluator", "b.npz")
+    ours = "nasgan.evaluation.NamedTableEvaluator"
+    assert hashed(ours, "a.npz") == hashed(ours, "b.npz")
 
 
 def test_a_search_on_a_table_repeats(tiny: Tiny, partial: Path, tmp_path: Path) -> None:
