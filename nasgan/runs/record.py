@@ -65,9 +65,9 @@ def hash_config(
     """The first 16 hexadecimal digits of the SHA-256 of an experiment: its settings and its data.
 
     Equal for the seeds of one experiment: the seed, the device, the loggers, and how often a
-    checkpoint is made are left out; so is where the images, the weights of the features and a given
-    architecture lie: ``content`` says what they are. Equal, too, for runs from before
-    a setting came and those that leave it as they had it.
+    checkpoint is made are left out; so is where the images, the weights of the features, tables and
+    a given architecture lie: ``content`` says what they are. Equal, too, for runs from before a
+    setting came and those that leave it as they had it.
 
     Args:
         config: the resolved configuration as JSON data.
