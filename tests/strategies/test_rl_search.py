@@ -233,14 +233,15 @@ class WorseEachTime:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self, architecture: Any, generator_steps: int = 0, stage: Any = None) -> float:
+    def metrics(
+        self, architecture: Any, generator_steps: int = 0, stage: Any = None
+    ) -> dict[str, float]:
         self.count += 1
-        return float(self.count)
+        return {"is": -float(self.count)}
 
 
 def drive(space: ToySpace, *, steps: int | None = None, **settings: Any) -> RLSearch:
     run = ToyRun(space, Budget(generator_steps=30, architectures=60), shared=True, seed=0)
-    run.objective = Objective("fid", "min")
     run.evaluator.scores = WorseEachTime()  # type: ignore[attr-defined]
     strategy = small(iterations=6, num_candidates=5, lr=1e-6, **settings)
     strategy.setup(run)
