@@ -10,6 +10,7 @@ from nasgan.contracts.evaluation import (
     EvaluationTask,
     Evaluator,
     Objective,
+    OnePieceTask,
     Proposal,
     SimpleEvaluator,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "NetworkSettings",
     "Node",
     "Objective",
+    "OnePieceTask",
     "PairWeights",
     "Part",
     "Proposal",

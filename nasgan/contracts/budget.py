@@ -142,13 +142,13 @@ class Ledger:
         return int(min(amount, self.remaining(unit, phase)))
 
     def require(self, cost: Cost) -> None:
-        """Ask for all of ``cost``, whose seconds are not foreseen, from the search's budget.
+        """Ask for all of ``cost`` from the search's budget.
 
         Raises:
             BudgetExhausted: less than that is left of a unit.
         """
-        for unit in ("architectures", "generator_steps", "images"):
-            if getattr(cost, unit) > self.remaining(unit):
+        for unit, amount in cost.to_json().items():
+            if amount > self.remaining(unit):
                 raise BudgetExhausted(unit, getattr(self.budget, unit))
 
     def state_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -24,6 +24,7 @@ __all__ = [
     "EvaluationTask",
     "Evaluator",
     "Objective",
+    "OnePieceTask",
     "Proposal",
     "SimpleEvaluator",
 ]
@@ -247,6 +248,36 @@ class EvaluationTask(ABC):
         """Continue from `state_dict`."""
 
 
+class OnePieceTask(EvaluationTask):
+    """Evaluations made in one piece of some seconds: either not begun or done.
+
+    Args:
+        work: what `advance` does; gives the `results`.
+    """
+
+    def __init__(self, work: Callable[[], tuple[Evaluation, ...]]) -> None:
+        self._work = work
+        self._results: tuple[Evaluation, ...] | None = None
+
+    def advance(self) -> None:
+        """See `EvaluationTask.advance`."""
+        self._results = self._work()
+
+    @property
+    def results(self) -> tuple[Evaluation, ...] | None:
+        """See `EvaluationTask.results`."""
+        return self._results
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing is kept."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `EvaluationTask.load_state_dict`."""
+        if state:
+            raise ValueError(f"an evaluation of one piece has no state, got {sorted(state)}")
+
+
 class Evaluator(KeepsArguments, ABC):
     """Scores architectures at a fidelity: with shared weights, or after a training from scratch.
 
@@ -357,60 +388,44 @@ class SimpleEvaluator(Evaluator):
     def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`."""
         (proposal,) = proposals
-        return _OnePiece(self, proposal)
+        return OnePieceTask(lambda: (_scored(self, proposal),))
 
 
-class _OnePiece(EvaluationTask):
-    def __init__(self, evaluator: SimpleEvaluator, proposal: Proposal) -> None:
-        self._evaluator = evaluator
-        self._proposal = proposal
-        self._results: tuple[Evaluation, ...] | None = None
+def _scored(evaluator: SimpleEvaluator, proposal: Proposal) -> Evaluation:
+    run, ledger = evaluator.run, evaluator.run.ledger
+    ledger.allow("architectures", 1)
+    # In full: half a training's score would stand beside those of whole ones.
+    ledger.require(evaluator.expected_cost(proposal))
+    before, started = ledger.spent(), time.perf_counter()
+    metrics, failure = _metrics(evaluator, proposal)
+    seconds = time.perf_counter() - started
+    charged = ledger.spent() - before
+    uncharged = max(0.0, seconds - charged.device_seconds)
+    ledger.charge(Cost(architectures=1, device_seconds=uncharged))
+    return Evaluation(
+        proposal.architecture,
+        metrics,
+        metrics.get(run.objective.metric),
+        evaluator.fidelity,
+        cost=ledger.spent() - before,
+        failure=failure,
+        stage=proposal.stage,
+    )
 
-    def advance(self) -> None:
-        ledger = self._evaluator.run.ledger
-        ledger.allow("architectures", 1)
-        # In full: half a training's score would stand beside those of whole ones.
-        ledger.require(self._evaluator.expected_cost(self._proposal))
-        before, started = ledger.spent(), time.perf_counter()
-        metrics, failure = self._metrics()
-        seconds = time.perf_counter() - started
-        charged = ledger.spent() - before
-        uncharged = max(0.0, seconds - charged.device_seconds)
-        ledger.charge(Cost(architectures=1, device_seconds=uncharged))
-        evaluation = Evaluation(
-            self._proposal.architecture,
-            metrics,
-            metrics.get(self._evaluator.run.objective.metric),
-            self._evaluator.fidelity,
-            cost=ledger.spent() - before,
-            failure=failure,
-            stage=self._proposal.stage,
+
+def _metrics(evaluator: SimpleEvaluator, proposal: Proposal) -> tuple[Mapping[str, float], str]:
+    """What was scored, and why nothing was."""
+    try:
+        found = evaluator.score(proposal)
+    except TrainingDiverged as error:
+        return {}, error.reason
+    metric = evaluator.run.objective.metric
+    if not isinstance(found, Mapping):
+        return {metric: found}, ""
+    if metric not in found:
+        raise PluginError(
+            f"evaluator {plugin_name(evaluator)}: `score` gave {', '.join(found)}, and the "
+            f"search goes by {metric}: give that, too, or give the evaluator an "
+            "objective = Objective(NAME, 'min') or Objective(NAME, 'max')"
         )
-        self._results = (evaluation,)
-
-    def _metrics(self) -> tuple[Mapping[str, float], str]:
-        """What was scored, and why nothing was."""
-        try:
-            found = self._evaluator.score(self._proposal)
-        except TrainingDiverged as error:
-            return {}, error.reason
-        metric = self._evaluator.run.objective.metric
-        if not isinstance(found, Mapping):
-            return {metric: found}, ""
-        if metric not in found:
-            raise PluginError(
-                f"evaluator {plugin_name(self._evaluator)}: `score` gave {', '.join(found)}, and "
-                f"the search goes by {metric}: give that, too, or give the evaluator an "
-                "objective = Objective(NAME, 'min') or Objective(NAME, 'max')"
-            )
-        return found, ""
-
-    @property
-    def results(self) -> tuple[Evaluation, ...] | None:
-        return self._results
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing was kept: the piece is either not begun or done."""
+    return found, ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from nasgan.contracts import (
     EvaluationTask,
     Evaluator,
     Ledger,
+    OnePieceTask,
     Proposal,
     SearchRun,
 )
@@ -97,7 +98,8 @@ class SharedEvaluator(Evaluator):
         """See `Evaluator.begin`; there is no training, so ``generator_steps`` must be None."""
         for proposal in proposals:
             self._check(proposal)
-        return _SharedTask(self, proposals)
+        # Generating some thousand images takes seconds.
+        return OnePieceTask(lambda: self.score_together(proposals))
 
     def score_together(self, proposals: Sequence[Proposal]) -> tuple[Evaluation, ...]:
         """Score ``proposals`` in one piece; the latents are those of the setting.
@@ -207,28 +209,6 @@ class SharedEvaluator(Evaluator):
             device=run.device,
             generator_step=shared.generator_steps,
         )
-
-
-class _SharedTask(EvaluationTask):
-    """A group, scored in a single piece: generating some thousand images takes seconds."""
-
-    def __init__(self, evaluator: SharedEvaluator, proposals: Sequence[Proposal]) -> None:
-        self._evaluator = evaluator
-        self._proposals = proposals
-        self._results: tuple[Evaluation, ...] | None = None
-
-    def advance(self) -> None:
-        self._results = self._evaluator.score_together(self._proposals)
-
-    @property
-    def results(self) -> tuple[Evaluation, ...] | None:
-        return self._results
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing was kept: a task is either not begun or done."""
 
 
 def _scored(metrics: str | Sequence[str], run: SearchRun) -> tuple[str, ...]:

@@ -12,10 +12,11 @@ from nasgan.contracts import (
     Evaluation,
     EvaluationTask,
     Evaluator,
+    OnePieceTask,
     Proposal,
     SearchRun,
 )
-from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.errors import ConfigError
 from nasgan.evaluation.table_trainings import TableTrainings, open_table
 from nasgan.tabular.trainings import SimulatedTraining, Trainings
 
@@ -74,7 +75,7 @@ class TableEvaluator(Evaluator):
         """See `Evaluator.begin`; whole networks were trained, so there are no stages."""
         (proposal,) = proposals
         cost = self.expected_cost(proposal)
-        return _Lookup(self, proposal, cost)
+        return OnePieceTask(lambda: (self.look_up(proposal, cost),))
 
     def expected_cost(self, proposal: Proposal) -> Cost:
         """See `Evaluator.expected_cost`."""
@@ -106,9 +107,7 @@ class TableEvaluator(Evaluator):
         share = cost.generator_steps / self._table.steps[-1]
         cost += Cost(device_seconds=training.seconds * share)
         # The time is in the table, so it is known beforehand as the other units are.
-        for unit, amount in cost.to_json().items():
-            if ledger.remaining(unit) < amount:
-                raise BudgetExhausted(unit, getattr(ledger.budget, unit))
+        ledger.require(cost)
         ledger.charge(cost)
         self._trained[architecture.id] = wanted
         metrics = training.scores.get(wanted)
@@ -201,7 +200,8 @@ class TableMeanEvaluator(Evaluator):
     def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`."""
         (proposal,) = proposals
-        return _Lookup(self, proposal, Cost(architectures=1))
+        cost = Cost(architectures=1)
+        return OnePieceTask(lambda: (self.look_up(proposal, cost),))
 
     def look_up(self, proposal: Proposal, cost: Cost) -> Evaluation:
         """The means of all scores of the table."""
@@ -223,29 +223,3 @@ class TableMeanEvaluator(Evaluator):
 
 def _reason(training: SimulatedTraining) -> str:
     return training.failure or "the table has no score here"
-
-
-class _Lookup(EvaluationTask):
-    """A training that takes one piece."""
-
-    def __init__(
-        self, evaluator: TableEvaluator | TableMeanEvaluator, proposal: Proposal, cost: Cost
-    ) -> None:
-        self._evaluator = evaluator
-        self._proposal = proposal
-        self._cost = cost
-        self._results: tuple[Evaluation, ...] | None = None
-
-    def advance(self) -> None:
-        self._results = (self._evaluator.look_up(self._proposal, self._cost),)
-
-    @property
-    def results(self) -> tuple[Evaluation, ...] | None:
-        return self._results
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if state:
-            raise ValueError(f"a look-up has no state, got {sorted(state)}")

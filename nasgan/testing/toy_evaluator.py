@@ -15,6 +15,7 @@ from nasgan.contracts import (
     EvaluationTask,
     Evaluator,
     Objective,
+    OnePieceTask,
     Proposal,
     SearchSpace,
 )
@@ -125,8 +126,24 @@ class ToyEvaluator(Evaluator):
     def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`."""
         if self.together > 1:
-            return _ToyGroup(self, proposals)
+            return OnePieceTask(lambda: self._together(proposals))
         return self.begin_one(*proposals)
+
+    def _together(self, proposals: Sequence[Proposal]) -> tuple[Evaluation, ...]:
+        scored: list[Evaluation] = []
+        for proposal in proposals:
+            task = self.begin_one(proposal)
+            try:
+                while task.results is None:
+                    task.advance()
+            except BudgetExhausted:
+                if not scored:
+                    raise
+                # The strategy gets fewer scores; it hears of the end when it asks again.
+                self.trace.refused = False
+                break
+            scored += task.results
+        return tuple(scored)
 
     def begin_one(self, proposal: Proposal) -> _ToyTask:
         """Check and note down ``proposal``, and begin to score it."""
@@ -224,41 +241,6 @@ class _ToyTask(EvaluationTask):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._steps = state["steps"]
-
-
-class _ToyGroup(EvaluationTask):
-    """Several at once, in one piece."""
-
-    def __init__(self, evaluator: ToyEvaluator, proposals: Sequence[Proposal]) -> None:
-        self._evaluator = evaluator
-        self._proposals = proposals
-        self._results: tuple[Evaluation, ...] | None = None
-
-    def advance(self) -> None:
-        scored: list[Evaluation] = []
-        for proposal in self._proposals:
-            task = self._evaluator.begin_one(proposal)
-            try:
-                while task.results is None:
-                    task.advance()
-            except BudgetExhausted:
-                if not scored:
-                    raise
-                # The strategy gets fewer scores; it hears of the end when it asks again.
-                self._evaluator.trace.refused = False
-                break
-            scored += task.results
-        self._results = tuple(scored)
-
-    @property
-    def results(self) -> tuple[Evaluation, ...] | None:
-        return self._results
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing was kept: a group is either not begun or done."""
 
 
 def require_valid(space: SearchSpace, architecture: object, what: str) -> None:
