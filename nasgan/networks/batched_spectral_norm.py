@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ class PassNorms:
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self._pays = _pays(network.parameters())
+        self._pays = all(_pays(weight) for weight in network.parameters())
         self._layers: dict[Hashable, Sequence[SpectralNormLayer]] = {}
 
     def during(
@@ -61,7 +62,7 @@ def layers_used_once(network: nn.Module, run: Callable[[], object]) -> list[Spec
 
     Found by running it, in evaluation mode and without gradients: no state moves.
     """
-    layers = spectral_norm_layers([network])
+    layers = list(spectral_norm_layers([network]))
     uses: list[SpectralNormLayer] = []
     before = network.training
     network.eval()
@@ -79,24 +80,28 @@ def layers_used_once(network: nn.Module, run: Callable[[], object]) -> list[Spec
     return [layer for layer in layers if uses.count(layer) == 1]
 
 
-def spectral_norm_layers(modules: Iterable[nn.Module]) -> list[SpectralNormLayer]:
+def spectral_norm_layers(modules: Iterable[nn.Module]) -> Iterator[SpectralNormLayer]:
     """All such layers in ``modules``."""
     inside = (layer for module in modules for layer in module.modules())
-    return [layer for layer in inside if isinstance(layer, SpectralNormLayer)]
+    return (layer for layer in inside if isinstance(layer, SpectralNormLayer))
 
 
 @contextmanager
-def normalised_together(layers: Sequence[SpectralNormLayer]) -> Iterator[None]:
+def normalised_together(layers: Iterable[SpectralNormLayer]) -> Iterator[None]:
     """Normalise the weights of ``layers`` for one training pass, those of equal shape at once.
 
-    On a CPU, where launches are cheap, each layer goes on normalising its own.
+    On a CPU, where launches are cheap, each layer goes on normalising its own, and of ``layers``
+    only the first is asked for.
 
     Args:
         layers: in training, of one network under the same `sample_groups`. Each that is used
             inside the block is used once; one that is not used keeps its estimate.
     """
-    weights = (layer.weight_orig for layer in layers)
-    groups = [_SameShape(members) for members in _by_shape(layers)] if _pays(weights) else []
+    layers = iter(layers)
+    first = next(layers, None)
+    groups: list[_SameShape] = []
+    if first is not None and _pays(first.weight_orig):
+        groups = [_SameShape(members) for members in _by_shape(chain([first], layers))]
     try:
         yield
     finally:
@@ -129,9 +134,9 @@ def batched_spectral_norms(layers: Sequence[SpectralNormLayer], stacked: Tensor)
         return _sigmas(u, matrices, v)
 
 
-def _pays(weights: Iterable[Tensor]) -> bool:
+def _pays(weight: Tensor) -> bool:
     """Whether launches cost more than the arithmetic: a CPU would gain 2 to 3 %."""
-    return all(weight.device.type not in _CHEAP_LAUNCHES for weight in weights)
+    return weight.device.type not in _CHEAP_LAUNCHES
 
 
 class _SameShape:

@@ -58,8 +58,13 @@ class MergedKernels(NamedTuple):
 
 
 def stack_kernels(weights: Sequence[Tensor]) -> Tensor:
-    """Weights (O, I, k, k) of equal shape as one tensor (E, O, k, k, I), or vectors as a matrix."""
-    return _Stack.apply(*weights)  # type: ignore[no-any-return]
+    """Weights (O, I, k, k) of equal shape as one tensor (E, O, k, k, I), or vectors as a matrix.
+
+    Gradients come back as views that need no copy.
+    """
+    if weights[0].ndim == 1:
+        return torch.stack(list(weights))
+    return torch.stack([weight.permute(0, 2, 3, 1) for weight in weights])
 
 
 def merge_kernels(
@@ -117,21 +122,6 @@ def merged_conv2d(
     if kind != "meta" and torch.is_autocast_enabled(kind):
         tensors = [tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors]
     return _MergedConv.apply(*tensors, stride, rectify, split_ring)  # type: ignore[no-any-return]
-
-
-class _Stack(torch.autograd.Function):
-    """`torch.stack` into channels-last order; gradients are views that need no copy."""
-
-    @staticmethod
-    def forward(ctx: Any, *weights: Tensor) -> Tensor:
-        if weights[0].ndim == 1:
-            return torch.stack(weights)
-        return torch.stack([weight.permute(0, 2, 3, 1) for weight in weights])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        (gradient,) = gradients
-        return (gradient if gradient.ndim == 2 else gradient.permute(0, 1, 4, 2, 3)).unbind()
 
 
 class _Merge(torch.autograd.Function):

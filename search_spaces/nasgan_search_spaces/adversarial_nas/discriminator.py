@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -158,13 +159,12 @@ class SuperDiscriminator(_Discriminator):
                 outputs.append(self._mix(part, self._mixtures(stacked.merge(), scales), own))
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
-    def _layers(self, path: Path) -> list[SpectralNormLayer]:
+    def _layers(self, path: Path) -> Iterator[SpectralNormLayer]:
         """Those that a training pass along ``path`` uses."""
-        if not self.training:
-            return []
-        chosen = (dict(self._edge(name)).get(choice.option) for name, choice in path.items())
-        running = [layer for layer in chosen if layer is not None]
-        return spectral_norm_layers([*running, self.linear, self.projection])
+        edges = ((self._edge(name), choice.option) for name, choice in path.items())
+        running = (edge[option] for edge, option in edges if option in edge)
+        modules = chain([self.linear, self.projection], running)
+        return spectral_norm_layers(modules if self.training else ())
 
     def _sample_groups(self) -> tuple[int, ...] | None:
         layer = self.linear

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -267,11 +268,10 @@ class SuperDiscriminator(_Discriminator):
                 outputs.append(self._judge(part, choices, own_labels))
         return torch.cat(outputs)
 
-    def _layers(self, choices: Choices) -> list[SpectralNormLayer]:
+    def _layers(self, choices: Choices) -> Iterator[SpectralNormLayer]:
         """Those that a training pass along a path uses."""
-        if not self.training:
-            return []
-        return spectral_norm_layers([self.conv, self.head, *self.stack.running(choices)])
+        modules = chain([self.conv, self.head], self.stack.running(choices))
+        return spectral_norm_layers(modules if self.training else ())
 
     def _sample_groups(self) -> list[int] | None:
         layer = self.conv
