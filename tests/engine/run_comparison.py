@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 TINY = ["+experiment=debug/tiny", "progress=false", "threads=1", "device=cpu"]
 
 _TIMES = {"device_seconds"}
+
+
+class Stopped(Exception):
+    """Stands for a crash between two steps."""
+
+
+@contextmanager
+def stopping(kind: type[Any], when: Callable[[Any], bool]) -> Iterator[None]:
+    """The run in the block crashes before the first step of a ``kind`` for which ``when`` holds."""
+    step = kind.step
+
+    def stop(stepped: Any) -> Any:
+        if when(stepped):
+            raise Stopped
+        return step(stepped)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(kind, "step", stop)
+        with pytest.raises(Stopped):
+            yield
 
 
 def without_times(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_comparison import fingerprint
+from run_comparison import fingerprint, stopping
 
 import nasgan
 from nasgan.contracts import Objective, Proposal, SimpleEvaluator
@@ -128,10 +128,6 @@ def test_a_proxy_of_its_own_unit_leaves_no_networks_and_no_fid(
     assert "size" in build_report([tmp_path / "run"]).html
 
 
-class Stopped(Exception):
-    """Stands for a crash between two steps."""
-
-
 def test_scores_of_the_protocol_are_of_its_number_of_images(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,17 +150,9 @@ def test_a_final_phase_by_an_evaluator_resumes_to_the_bit(
     final = [SCRATCH, "final.top_k=2", "final.random_architectures=3"]
     config = tiny("search", *final, "checkpoint.every_seconds=0")
     run_search(config, tmp_path / "whole")
-    step, steps = FinalPhase.step, iter(range(99))
-
-    def stop(phase: FinalPhase) -> Any:
-        if next(steps) == after:
-            raise Stopped
-        return step(phase)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(FinalPhase, "step", stop)
-        with pytest.raises(Stopped):
-            run_search(config, tmp_path / "run")
+    steps = iter(range(99))
+    with stopping(FinalPhase, lambda _: next(steps) == after):
+        run_search(config, tmp_path / "run")
     run_search(config, tmp_path / "run")
     if kind == "scratch":
         assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_comparison import fingerprint
+from run_comparison import fingerprint, stopping
 
 from nasgan.engine import run_search
 from nasgan.engine.search_job import SearchJob
@@ -26,10 +26,6 @@ ALL_TRAINED = (
     "final.random_architectures=0",
     "final.eval_every=null",
 )
-
-
-class Stopped(Exception):
-    """Stands for a crash between two steps."""
 
 
 def scores(run_dir: Path, phase: str) -> dict[str, float]:
@@ -59,9 +55,7 @@ def test_a_search_that_trains_all_it_scored_tells_how_the_two_scores_correlate(
     assert "(5 architectures)" in line
 
 
-def test_finalists_drawn_at_random_survive_a_crash(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finalists_drawn_at_random_survive_a_crash(tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         "search", *ALL_TRAINED, "final.top_k=3", "final.select=random", "checkpoint.every_seconds=0"
     )
@@ -71,17 +65,8 @@ def test_finalists_drawn_at_random_survive_a_crash(
     assert len(drawn) == 3
     assert drawn != sorted(searched, key=searched.__getitem__)[:3]
 
-    step = SearchJob.step
-
-    def stop_before_the_final_phase(job: SearchJob) -> Any:
-        if job.strategy.finished:
-            raise Stopped
-        return step(job)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SearchJob, "step", stop_before_the_final_phase)
-        with pytest.raises(Stopped):
-            run_search(config, tmp_path / "cut")
+    with stopping(SearchJob, lambda job: job.strategy.finished):
+        run_search(config, tmp_path / "cut")
     run_search(config, tmp_path / "cut")
     assert fingerprint(tmp_path / "cut") == fingerprint(tmp_path / "whole")
     records = [json.loads((tmp_path / x / "record.json").read_text()) for x in ("cut", "whole")]

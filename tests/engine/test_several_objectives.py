@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_comparison import fingerprint
+from run_comparison import fingerprint, stopping
 
 from nasgan.engine import run_search
 from nasgan.engine.parts import bind
@@ -28,10 +28,6 @@ SEARCH = (
     "final.eval_every=null",
     "objective=[fid,parameters]",
 )
-
-
-class Stopped(Exception):
-    """Stands for a crash between two steps."""
 
 
 def searched(run_dir: Path) -> dict[str, dict[str, float]]:
@@ -118,20 +114,11 @@ def _read(data: Any) -> Any:
 
 
 def test_a_search_by_several_objectives_resumes_to_the_bit(
-    run_dir: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_dir: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
     config = tiny("search", *SEARCH, "checkpoint.every_seconds=0")
-    step = SearchJob.step
-
-    def stop_before_the_final_phase(job: SearchJob) -> Any:
-        if job.strategy.finished:
-            raise Stopped
-        return step(job)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SearchJob, "step", stop_before_the_final_phase)
-        with pytest.raises(Stopped):
-            run_search(config, tmp_path / "run")
+    with stopping(SearchJob, lambda job: job.strategy.finished):
+        run_search(config, tmp_path / "run")
     outcome = run_search(config, tmp_path / "run")
     assert fingerprint(tmp_path / "run") == fingerprint(run_dir)
     front = RunRecord.read(run_dir / "record.json").front
