@@ -7,16 +7,69 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import connection
+from pathlib import Path
 
-__all__ = ["follow_parent", "usable_cores"]
+__all__ = ["cpu_quota", "follow_parent", "load", "usable_cores"]
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: by its affinity, and by the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """The least quota of cores of the control groups that this process is in; None without one.
+
+    Args:
+        root: of the file system.
+
+    Source: Linux kernel documentation, "Control Group v2" (``cpu.max``) and "CFS Bandwidth Control"
+        (``cpu.cfs_quota_us``).
+    """
+    with suppress(OSError):
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        return min(_quotas(lines, root / "sys/fs/cgroup"), default=None)
+    return None
+
+
+def _quotas(lines: list[str], mount: Path) -> Iterator[float]:
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = mount / "cpu" if controllers else mount
+        # Limits of the groups above hold too; a container sees its own group as the top.
+        inner = Path(place.lstrip("/"))
+        for folder in (top / inner, *(top / above for above in inner.parents), top):
+            with suppress(OSError, ValueError):
+                yield _quota(folder, first=bool(controllers))
+
+
+def _quota(folder: Path, *, first: bool) -> float:
+    """Cores that the group of ``folder`` may use; of the first or second version of groups.
+
+    Raises:
+        OSError: nothing is said there.
+        ValueError: there is no limit.
+    """
+    if first:
+        texts = [(folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")]
+    else:
+        texts = (folder / "cpu.max").read_text().split()
+    quota, period = map(int, texts)
+    if quota <= 0 or period <= 0:
+        raise ValueError("no limit")
+    return quota / period
+
+
+def load() -> float:
+    """Processes that want a core of this machine, on the average of the last minute."""
+    return os.getloadavg()[0]
 
 
 def follow_parent() -> None:

@@ -11,13 +11,29 @@ from typing import Any
 import torch
 
 from nasgan.errors import ConfigError
+from nasgan.machine import load, usable_cores
 from nasgan.training import TrainerSettings
 
-__all__ = ["choose_device", "prepare_torch", "prepared_torch", "settled"]
+__all__ = [
+    "choose_device",
+    "crowded",
+    "prepare_torch",
+    "prepared_torch",
+    "set_threads",
+    "settled",
+    "threads_for",
+    "with_threads",
+]
 
 _log = logging.getLogger(__name__)
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+
+# Up to here a second thread gains less than a second training beside the first one: 32 channels at
+# 32x32 pixels, 64 at 16x16.
+_SMALL = 32**2 * 32**2
+_THREADS_OF_LARGE = 4
+_USUAL_SIZE = 32
 
 
 def choose_device(name: str) -> torch.device:
@@ -101,8 +117,7 @@ def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
 
     For the life of this process; see `prepared_torch`.
     """
-    if config["threads"] is not None:
-        torch.set_num_threads(config["threads"])
+    set_threads(config)
     if device.type == "cuda":
         if device.index is not None:
             # What names no device must not wake the first one, which may be another run's.
@@ -140,3 +155,50 @@ def settled(
             if isinstance(held, Mapping):
                 trainer[name] = held.get(name, trainer[name])
     return {**config, "trainer": trainer}
+
+
+def set_threads(config: Mapping[str, Any]) -> None:
+    """Set torch's threads, where ``config`` says how many."""
+    if config["threads"] is not None:
+        torch.set_num_threads(config["threads"])
+
+
+def with_threads(
+    config: Mapping[str, Any], begun: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """``config`` with torch's threads decided: another number changes the last digits of a sum.
+
+    Args:
+        config: a resolved configuration; a number in it stands.
+        begun: the configuration that the run began with, if it has: that decides.
+    """
+    if config["threads"] is not None:
+        return dict(config)
+    decided = threads_for(config) if begun is None else begun.get("threads")
+    return {**config, "threads": decided}
+
+
+def threads_for(config: Mapping[str, Any]) -> int:
+    """Torch's threads for the networks of ``config``: by their size alone, never by the machine.
+
+    The size is that of a convolution from the widest layer to itself at the size of the images.
+    """
+    nodes = [config.get(part) or {} for part in ("search_space", "final")]
+    names = ("generator_channels", "discriminator_channels")
+    widths = [node.get(name) for node in nodes for name in names]
+    widest = max((width for width in widths if isinstance(width, int)), default=0)
+    side = config["dataset"].get("image_size")
+    pixels = (side if isinstance(side, int) else _USUAL_SIZE) ** 2
+    return 1 if widest**2 * pixels <= _SMALL else _THREADS_OF_LARGE
+
+
+def crowded(config: Mapping[str, Any], asked: int | None) -> str:
+    """What a user should know who ``asked`` for more threads than `threads_for` says; or empty."""
+    fixed, cores, busy = threads_for(config), usable_cores(), load()
+    if asked is None or asked <= fixed or busy + asked <= cores:
+        return ""
+    return (
+        f"threads={asked}: others keep this machine busy (a load of {busy:.1f} on {cores} cores), "
+        f"where many threads may be many times slower than one; without threads= it is {fixed} "
+        "for networks of this size"
+    )

@@ -38,6 +38,7 @@ from nasgan.training.placement import placed
 __all__ = ["LoadedRun", "evaluate_run", "load", "sample_run"]
 
 _BATCH = 100
+_MOST_THREADS = 256
 _GENERATOR = "checkpoints/generator.safetensors"
 
 
@@ -250,18 +251,30 @@ def _as_in_its_run(
 ) -> Iterator[None]:
     """Have the generator on ``device`` with the arithmetic that the run scored it with.
 
-    That is memory format, TF32 and algorithms. Runs generate scored images in float32, whatever
-    the precision of their trainings.
+    That is memory format, TF32, algorithms and threads. Runs generate scored images in float32,
+    whatever the precision of their trainings.
     """
     of_run = run.record.config
     trainer = of_run.get("trainer")
     held = trainer if isinstance(trainer, Mapping) else {}
     named = {name: held[name] for name in ("tf32", "channels_last") if name in held}
     check_values(named, TrainerSettings, where="trainer")
-    settings = {**config, "deterministic": of_run.get("deterministic", True)}
+    settings = {
+        **config,
+        "threads": _threads(config, of_run),
+        "deterministic": of_run.get("deterministic", True),
+    }
     with prepared_torch(settings, device):
         placed(run.generator, TrainerSettings(**named), device)
         yield
+
+
+def _threads(config: Mapping[str, Any], of_run: Mapping[str, Any]) -> int | None:
+    """Torch's threads: those asked for, or the run's own, if it says a number that can be one."""
+    own = of_run.get("threads")
+    fits = type(own) is int and 0 < own <= _MOST_THREADS
+    asked: int | None = config["threads"]
+    return own if asked is None and fits else asked
 
 
 def _scores(run: LoadedRun, config: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

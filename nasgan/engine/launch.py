@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
-from nasgan.engine.device import prepared_torch
+from nasgan.engine.device import crowded, prepared_torch, set_threads
 from nasgan.engine.export import (
     average_random,
     breakdowns,
@@ -199,8 +199,11 @@ class _Run:
         return Outcome("already_completed", path, lines)
 
     def _work(self, view: ProgressView) -> Outcome:
+        set_threads(self.config)
         identity = RunIdentity.of(self.directory.identity)
         run_log.info("%s", what_runs(self.kind, identity.run_id, self.config["seed"]))
+        if note := crowded(self.config, self.asked.config["threads"]):
+            tell(view, note)
         logger = self.parts.logger
         for name, kind in not_installed(self.config).items():
             tell(view, f"{name}: {kind} is no installed plugin; the record holds its code's digest")

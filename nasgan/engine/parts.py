@@ -20,7 +20,7 @@ from nasgan.contracts import (
     narrowed,
 )
 from nasgan.data import ImageSet, Splits
-from nasgan.engine.device import choose_device, settled
+from nasgan.engine.device import choose_device, settled, with_threads
 from nasgan.engine.final_phase import FinalSettings
 from nasgan.engine.loop import CheckpointSettings
 from nasgan.errors import ConfigError, quoted
@@ -137,8 +137,8 @@ class Parts:
         return space or make_space(self.config, images), None
 
     def settled(self, begun: Mapping[str, Any] | None = None) -> Self:
-        """With what they leave to the device decided; see `nasgan.engine.device.settled`."""
-        config = settled(self.config, self.device, begun)
+        """With what they leave open decided; see `settled` and `with_threads`."""
+        config = with_threads(settled(self.config, self.device, begun), begun)
         decided = {name: config["trainer"][name] for name in TrainerSettings.OPEN}
         return replace(self, config=config, trainer=replace(self.trainer, **decided))
 

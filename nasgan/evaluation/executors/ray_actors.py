@@ -120,7 +120,9 @@ class _RayCrew(Crew):
             import ray
 
             if not ray.is_initialized():
-                own = {"include_dashboard": False} if self._address == _LOCAL else {}
+                own: dict[str, Any] = (
+                    {"include_dashboard": False} if self._address == _LOCAL else {}
+                )
                 # It would report statistics of use over the network.
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
                 try:
