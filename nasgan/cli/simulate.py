@@ -110,17 +110,18 @@ def asked_of(settings: Mapping[str, Any]) -> Simulations:
 
 
 def _simulate(settings: Mapping[str, Any]) -> int:
-    from nasgan.engine.simulations import read_manifest, run_simulations
+    from nasgan.engine.simulations import run_simulations
     from nasgan.leaderboard.searches import summary_of
     from nasgan.machine import usable_cores
     from nasgan.report.simulated import cells_of, heads_of, sentence, write_summary
+    from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 
     asked = asked_of(settings)
     out = Path(str(settings["out"])).expanduser()
     workers = usable_cores() if settings["workers"] is None else int(settings["workers"])
     made_so_far = run_simulations(asked, out, workers=workers)
     records = sorted(made_so_far, key=lambda record: (record["strategy"], record["seed"]))
-    made = read_manifest(out)
+    made = SimulationFile.open(out / SEARCHES_FILE).made
     found = summary_of(records, asked.metric, asked.baseline)
     say(*table([heads_of(asked.metric, asked.baseline), *map(cells_of, found)]))
     say(
@@ -129,6 +130,7 @@ def _simulate(settings: Mapping[str, Any]) -> int:
         f"are of the {'exact table' if made['scores'] == 'exact' else 'surrogate'}",
         f"searches  {out}",
         f"summary   {out / 'summary.md'}",
+        f"report    nasgan report runs={out}",
     )
     return 0
 

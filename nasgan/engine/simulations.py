@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -13,23 +12,21 @@ from typing import Any
 
 import torch
 
-from nasgan import atomic
 from nasgan.contracts import AskTellStrategy, Budget, Objective, SearchStrategy
 from nasgan.engine.simulation import TableRun, simulate
 from nasgan.engine.slots import Slots
 from nasgan.errors import ConfigError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
+from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.nodes import build_node
-from nasgan.reading import read_json
-from nasgan.runs.environment import nasgan_build
+from nasgan.runs.environment import collect_environment
+from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
+from nasgan.runs.status import utc_now
 from nasgan.tabular.table import load_table
 
-__all__ = ["Simulations", "read_manifest", "run_simulations", "simulate_one"]
-
-RECORDS_FILE = "simulations.jsonl"
-MANIFEST_FILE = "simulations.json"
+__all__ = ["Simulations", "run_simulations", "simulate_one"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +120,7 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
     if asked.metric not in trainings.metrics:
         raise ConfigError(f"objective={asked.metric}: the table has {', '.join(trainings.metrics)}")
     trainings.prepare(asked.metric)
+    started = utc_now()
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
     done: dict[tuple[str, int], dict[str, Any]] = {}
     if workers == 1:
@@ -134,29 +132,30 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
             for search, future in slots.run(_Work(asked), deque(searches)):
                 done[search] = future.result()
                 yield done[search]
-    _write(asked, trainings, out, [done[key] for key in sorted(done)])
-
-
-def _write(
-    asked: Simulations, trainings: TableTrainings, out: Path, records: Sequence[Mapping[str, Any]]
-) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
-    atomic.write_text(out / RECORDS_FILE, lines)
-    atomic.write_json(
-        out / MANIFEST_FILE,
-        {
-            **asdict(asked),
-            "table": trainings.table.name,
-            "protocol": trainings.table.score_protocol,
-            "scores": "exact" if trainings.is_exact else "surrogate",
-            "best_known": trainings.best_known(asked.metric),
-            "nasgan": nasgan_build(),
+    made = {**_made(asked, trainings), "started": started, "ended": utc_now()}
+    SimulationFile(out / SEARCHES_FILE, made).write(done[key] for key in sorted(done))
+
+
+def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
+    """What all searches share; of a table that does not say its images their name alone."""
+    table, space = trainings.table, trainings.space
+    images = table.manifest["settings"].get("dataset", {})
+    return {
+        **asdict(asked),
+        "budget": Budget(**asked.budget).to_json(),  # type: ignore[arg-type]
+        "table": table.name,
+        "checksum": table.checksum,
+        "protocol": table.score_protocol,
+        "scores": "exact" if trainings.is_exact else "surrogate",
+        "generator_steps": trainings.steps[-1],
+        "best_known": trainings.best_known(asked.metric),
+        "search_space": space.name,
+        "space_settings": space.settings,
+        "dataset": images.get("identity") or Protocol.parse(table.protocol).dataset,
+        "dataset_info": {
+            "checksum": images.get("checksum") or "unknown",
+            "num_images": images.get("num_images", 0),
         },
-    )
-
-
-def read_manifest(out: Path) -> dict[str, Any]:
-    """What `run_simulations` wrote about the searches in ``out``."""
-    made: dict[str, Any] = read_json(out / MANIFEST_FILE)
-    return made
+        "environment": collect_environment("simulated", {"strategies": asked.strategies}),
+    }

@@ -179,12 +179,13 @@ def _repeated(runs: Sequence[RunSummary]) -> list[Problem]:
     """Runs that cannot be runs of their own: another one has all their scores and seconds.
 
     Equal scores alone are no proof: two strategies may find one architecture with one seed, and
-    generators that broke down in the same way may score the same.
+    generators that broke down in the same way may score the same. A table has one score for an
+    architecture, whoever finds it.
     """
     problems = []
     first: dict[tuple[Any, ...], RunSummary] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.run_id)):
-        if not run.metrics:
+        if not run.metrics or run.is_simulated:
             continue
         scores = tuple(sorted(run.metrics.items()))
         other = first.setdefault((scores, *_seconds(run)), run)
@@ -196,7 +197,7 @@ def _repeated(runs: Sequence[RunSummary]) -> list[Problem]:
             problems.append(Problem(run.run_id, message, is_grave=True))
             continue
         other = first.setdefault((scores, run.strategy, run.config_hash), run)
-        if other.seed != run.seed:
+        if other.seed != run.seed and run.regret is None:
             message = (
                 f"has exactly the scores of run {other.run_id} (seed {other.seed}), as seed "
                 f"{run.seed}: make sure that neither is a copy"

@@ -18,6 +18,7 @@ from nasgan.leaderboard.summaries import Problem, RunSummary, without_duplicates
 from nasgan.reading import walk
 from nasgan.runs.history import HISTORY_FILE, read_history
 from nasgan.runs.record import RECORD_FILE, RunRecord
+from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import STATUS_FILE, Status
 
 __all__ = ["Study", "find_records"]
@@ -185,6 +186,23 @@ class Study:
         return pd.DataFrame(rows)
 
     @cached_property
+    def incumbents(self) -> pd.DataFrame:
+        """One row for each moment at which a simulated search knew a better architecture.
+
+        Columns: what names the run, ``baseline`` (the strategy that the others are held against),
+        ``architecture`` (its id), ``judged`` (its mean over seeds), ``regret`` and ``spent/...``.
+        """
+        simulated = {run.run_id: run for run in self._summaries if run.is_simulated}
+        rows: list[dict[str, Any]] = []
+        for path in sorted({run.path for run in simulated.values() if run.path is not None}):
+            file = SimulationFile.open(path)
+            for search, record in file.read(lambda told: None):
+                if record.run_id in simulated:
+                    named = _identity(simulated[record.run_id])
+                    rows += [{**named, **_incumbent(each, file)} for each in search["incumbents"]]
+        return pd.DataFrame(rows)
+
+    @cached_property
     def proxy(self) -> pd.DataFrame:
         """Scores in the search against those after training, of the architectures that have both.
 
@@ -204,7 +222,7 @@ class Study:
 
     def _lines(self) -> Iterator[tuple[RunSummary, Path, dict[str, Any]]]:
         for run in self._summaries:
-            if run.path is None:
+            if run.path is None or run.is_simulated:
                 continue
             path = run.path.with_name(HISTORY_FILE)
             try:
@@ -217,7 +235,7 @@ class Study:
 
     def _record(self, run: RunSummary, field: str) -> Any:
         """A field of the run's whole record; None if it can no longer be read."""
-        if run.path is None:
+        if run.path is None or run.is_simulated:
             return None
         try:
             return getattr(RunRecord.read(run.path), field)
@@ -239,19 +257,37 @@ def find_records(roots: Sequence[str | Path]) -> tuple[list[RunSummary], list[Pr
 
     Returns:
         Summaries of the records, and what could not be counted: unreadable records and folders,
-        and runs that have a status but no record yet.
+        damaged lines of simulated searches, and runs that have a status but no record yet.
 
     Raises:
         ConfigError: a root does not exist.
     """
     records: list[RunSummary] = []
     problems: list[Problem] = []
+    simulated: dict[str, Path] = {}
     for path in sorted(iter_record_files(roots, problems)):
         try:
-            records.append(RunSummary.of(RunRecord.read(path), path))
+            if path.name == SEARCHES_FILE:
+                records += _simulated(path, simulated, problems)
+            else:
+                records.append(RunSummary.of(RunRecord.read(path), path))
         except ConfigError as error:
             problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
     return records, problems
+
+
+def _simulated(path: Path, known: dict[str, Path], problems: list[Problem]) -> list[RunSummary]:
+    """The searches of a file, unless another one holds the ``known`` same."""
+    file = SimulationFile.open(path)
+    first = known.setdefault(file.identity, path)
+    if first != path:
+        problems.append(Problem(str(path), f"holds the searches of {first}: they count once"))
+        return []
+
+    def told(sentence: str) -> None:
+        problems.append(Problem(str(path), sentence))
+
+    return [RunSummary.of(record, path, is_simulated=True) for _, record in file.read(told)]
 
 
 def iter_record_files(
@@ -291,14 +327,13 @@ def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) ->
         if not _first_visit(folder, visited):
             subfolders.clear()
             continue
-        if RECORD_FILE in files:
-            path = Path(folder, RECORD_FILE)
+        for path in (folder / name for name in (RECORD_FILE, SEARCHES_FILE) if name in files):
             fault = _fault(path)
             if fault:
                 problems.append(Problem(str(path), fault))
             elif _first_visit(path, visited):
                 yield path
-        elif STATUS_FILE in files:
+        if STATUS_FILE in files and RECORD_FILE not in files:
             problems.append(Problem(str(folder), _unfinished(Path(folder, STATUS_FILE))))
 
 
@@ -341,6 +376,12 @@ def _is_among(value: Any, wanted: Any) -> bool:
 
 def _identity(run: RunSummary) -> dict[str, Any]:
     return {name: getattr(run, name) for name in _IDENTITY}
+
+
+def _incumbent(moment: Mapping[str, Any], file: SimulationFile) -> dict[str, Any]:
+    judged = moment["judged"]
+    regret = None if judged is None else file.regret(judged)
+    return {**_flat(moment), "regret": regret, "baseline": file.made["baseline"]}
 
 
 def _row(run: RunSummary) -> dict[str, Any]:

@@ -75,7 +75,8 @@ class RunSummary:
     Attributes not named here are those of `RunRecord`.
 
     Attributes:
-        path: the record's file; None if it was not read from one.
+        path: the record's file; None if it was not read from one. Of a simulated search the file
+            of all.
         num_classes: of class-conditional networks; 0 for unconditional ones.
         budget: in words, what the search might spend and how the result was trained.
         architecture: for the training of a given architecture its name, or its id.
@@ -90,6 +91,7 @@ class RunSummary:
         front_size: of such a search, the architectures on its last Pareto front.
         is_untrained: whether it is a search whose result was not trained (``final.top_k=0``).
         regret: of a result that a table judged, how far it is from the best that the table knows.
+        is_simulated: whether it is a search on a table: it has no folder of its own.
         final_hash: hash of the configuration without what concerns the search alone.
     """
 
@@ -129,6 +131,7 @@ class RunSummary:
     front_size: int | None = None
     is_untrained: bool = False
     regret: float | None = None
+    is_simulated: bool = False
 
     @property
     def space_label(self) -> str:
@@ -136,7 +139,9 @@ class RunSummary:
         return space_label(self.search_space, self.num_classes)
 
     @classmethod
-    def of(cls, record: RunRecord, path: Path | None = None) -> RunSummary:
+    def of(
+        cls, record: RunRecord, path: Path | None = None, *, is_simulated: bool = False
+    ) -> RunSummary:
         """The summary of ``record``."""
         parameters = record.parameters or {}
         return cls(
@@ -176,6 +181,7 @@ class RunSummary:
             front_size=_front_size(record),
             is_untrained=_is_untrained(record),
             regret=None if record.judge is None else record.judge["regret"],
+            is_simulated=is_simulated,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -21,6 +21,7 @@ from nasgan.leaderboard.selection import select_runs, selection_of
 from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.leaderboard.tables import escape_markdown, markdown_code
+from nasgan.metrics.protocol import TABLE_PROTOCOL
 from nasgan.publishing.faults import record_faults
 from nasgan.reading import digest_of, open_file, read_json
 from nasgan.report.chapters import collect
@@ -30,6 +31,7 @@ from nasgan.run_settings import with_places
 from nasgan.runs.environment import installed_version
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RECORD_FILE, RunRecord
+from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 
 __all__ = [
     "BUNDLE_FILE",
@@ -128,9 +130,10 @@ def publish(
     remarks += [str(problem) for problem in (*board.problems, *faults)]
     with atomic.new_folder(to) as staging:
         listed = []
-        for name, run in sorted(_folders(runs).items()):
-            remarks += _write_run(run, staging / RUNS_FOLDER / name)
-            listed.append({"run_id": run.run_id, "folder": f"{RUNS_FOLDER}/{name}"})
+        for name, held in sorted(_folders(runs).items()):
+            write = _write_simulated if held[0].is_simulated else _write_run
+            remarks += write(held, staging / RUNS_FOLDER / name)
+            listed += [{"run_id": run.run_id, "folder": f"{RUNS_FOLDER}/{name}"} for run in held]
         board = _write_results(staging, board, title, listed)
         digest = _write_checksums(staging)
     return Bundle(to, board, len(runs), digest, tuple(dict.fromkeys(remarks)))
@@ -163,10 +166,16 @@ def _worth(run: RunSummary) -> tuple[str, str, bool]:
     return run.ended, run.started, run.path.with_name(HISTORY_FILE).is_file()
 
 
-def _folders(runs: Sequence[RunSummary]) -> dict[str, RunSummary]:
-    """The folder of each run, named after what it is."""
-    folders: dict[str, RunSummary] = {}
+def _folders(runs: Sequence[RunSummary]) -> dict[str, list[RunSummary]]:
+    """The runs of each folder, named after what they are: one, or the searches of one file."""
+    folders: dict[str, list[RunSummary]] = {}
+    for held in _by_file(run for run in runs if run.is_simulated):
+        first = held[0]
+        stem = _slug(f"simulated-{first.protocol.removeprefix(TABLE_PROTOCOL)}")[:_LONGEST_NAME]
+        folders[f"{stem}/{_slug(first.run_id.rpartition('-')[2])[:8]}"] = held
     for run in runs:
+        if run.is_simulated:
+            continue
         method = run.architecture if run.kind == "train" else run.strategy
         parts = [method, run.search_space, run.dataset]
         parts += ["conditional"] if run.num_classes else []
@@ -179,16 +188,38 @@ def _folders(runs: Sequence[RunSummary]) -> dict[str, RunSummary]:
         name = f"{stem}-{_slug(run.run_id)[:8]}"
         while name in folders:
             name += "-again"
-        folders[name] = run
+        folders[name] = [run]
     return folders
+
+
+def _by_file(runs: Iterable[RunSummary]) -> list[list[RunSummary]]:
+    files: dict[Path | None, list[RunSummary]] = {}
+    for run in runs:
+        files.setdefault(run.path, []).append(run)
+    return list(files.values())
+
+
+def _write_simulated(runs: Sequence[RunSummary], folder: Path) -> list[str]:
+    """Write the searches of one file that are published; the remarks on them."""
+    path = runs[0].path
+    assert path is not None, "found on disk"
+    file, chosen = SimulationFile.open(path), {run.run_id for run in runs}
+    # What is damaged was told when it was found.
+    kept = [search for search, run in file.read(lambda told: None) if run.run_id in chosen]
+    SimulationFile(folder / SEARCHES_FILE, file.made).write(kept)
+    return [
+        f"the searches of {file.made['table']}: {where} names the place {value}"
+        for where, value in _places(file.made["strategies"], "strategies")
+    ]
 
 
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_") or "none"
 
 
-def _write_run(run: RunSummary, folder: Path) -> list[str]:
-    """Write what is published of a run; the remarks on it."""
+def _write_run(runs: Sequence[RunSummary], folder: Path) -> list[str]:
+    """Write what is published of one run; the remarks on it."""
+    (run,) = runs
     assert run.path is not None, "found on disk"
     record = RunRecord.read(run.path)
     config = {

@@ -226,7 +226,7 @@ def _text_differences(folder: Path, board: Leaderboard, remarks: list[str]) -> I
 def _config_differences(folder: Path, records: list[RunSummary]) -> Iterator[str]:
     """Configurations beside the records, for people to read, that say something else."""
     for run in records:
-        if run.path is None:
+        if run.path is None or run.is_simulated:
             continue
         path = run.path.with_name(CONFIG_FILE)
         try:

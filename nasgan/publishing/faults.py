@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.runs.proxy import is_of_its_points
 from nasgan.runs.record import RunRecord
+from nasgan.runs.simulations import SimulationFile
 
 __all__ = ["record_faults"]
 
@@ -21,15 +22,15 @@ Place = tuple[str, str, str, int]
 """What a bound depends on: protocol, images, device, number of images."""
 
 
-def record_faults(runs: Iterable[RunSummary]) -> list[Problem]:
+def record_faults(runs: Sequence[RunSummary]) -> list[Problem]:
     """Records that contradict themselves or each other: edited, or damaged.
 
     Reads each record again. Runs that were not read from a file are left out.
     """
-    faults = []
+    faults, files = [], dict.fromkeys(run.path for run in runs if run.is_simulated)
     bounds: dict[Place, list[tuple[str, float]]] = {}
     for run in runs:
-        if run.path is None:
+        if run.path is None or run.is_simulated:
             continue
         record = RunRecord.read(run.path)
         wrong = [*_contradictions(record), *_changed_files(record, run.path.parent)]
@@ -38,6 +39,9 @@ def record_faults(runs: Iterable[RunSummary]) -> list[Problem]:
             number = record.bound["num_images"]
             place = (run.protocol, run.dataset_checksum, run.hardware, number)
             bounds.setdefault(place, []).append((str(run.path), record.bound["metrics"]["fid"]))
+    for path in files:
+        if path is not None and (why := SimulationFile.open(path).differs()):
+            faults.append(Problem(str(path), why, is_grave=True))
     return faults + [fault for found in bounds.values() for fault in _odd_bounds(found)]
 
 

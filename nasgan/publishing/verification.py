@@ -101,7 +101,7 @@ def verify_table(
     except ConfigError as error:
         return Verification(len(table.lines), 0, len(records), (str(error),))
     counted = {name for row in board.rows for name in row["run_ids"]}
-    faults = record_faults(run for run in runs if run.run_id in counted) if check_records else []
+    faults = record_faults([run for run in runs if run.run_id in counted]) if check_records else []
     told = [text for text in _told(table) if text not in _told_by(board)]
     return compare_table(
         table,

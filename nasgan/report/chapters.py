@@ -219,7 +219,8 @@ def _chapter(
     known: dict[str, Run] = {}
     for row, label, names in zip(board.rows, labels, ids, strict=True):
         if row["strategy"] != AVERAGE_RANDOM:
-            found = (_run(latest[name], row, label, problems) for name in names)
+            own = (latest[name] for name in names if not latest[name].is_simulated)
+            found = (_run(run, row, label, problems) for run in own)
             known.update({run.summary.run_id: run for run in found if run is not None})
     rows = [
         LabelledRow(

@@ -25,11 +25,12 @@ from nasgan.report.chapters import collect
 from nasgan.report.page import JOBS_PLACE, render_page, rendered
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RECORD_FILE
+from nasgan.runs.simulations import SEARCHES_FILE
 from nasgan.runs.status import STATUS_FILE, Status
 
 __all__ = ["Jobs", "LivePage", "LiveServer", "find_jobs", "render_jobs"]
 
-_SHOWN_FILES = frozenset({RECORD_FILE, HISTORY_FILE, "final.png"})
+_SHOWN_FILES = frozenset({RECORD_FILE, HISTORY_FILE, SEARCHES_FILE, "final.png"})
 _SILENT_SECONDS = 300.0
 _ORDER = ("running", "silent", "failed", "interrupted", "unreadable", "completed")
 _LOOK_EVERY_SECONDS = 1.0
@@ -330,7 +331,8 @@ def _files(roots: Sequence[Path]) -> Iterator[tuple[str, int, int]]:
     """Name, time and size of the files of finished runs that the page is made of."""
     for root in roots:
         for folder, _, files in walk(root, lambda error: None):
-            is_finished = RECORD_FILE in files or folder.name == "samples"
+            done = {RECORD_FILE, SEARCHES_FILE}.intersection(files)
+            is_finished = done or folder.name == "samples"
             for name in sorted(_SHOWN_FILES.intersection(files)) if is_finished else ():
                 path = folder / name
                 try:

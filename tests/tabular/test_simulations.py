@@ -18,6 +18,7 @@ from nasgan.errors import TableError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.leaderboard.searches import FRACTIONS, summary_of
+from nasgan.leaderboard.study import find_records
 from nasgan.randomness import numpy_generator
 from nasgan.tabular.build import build_table
 from nasgan.tabular.manifest import Manifest
@@ -217,6 +218,12 @@ def test_the_verb_writes_one_file_of_searches_and_prints_the_comparison(exact, t
     assert manifest["protocol"] == "table:exact-v1"
     assert manifest["scores"] == "exact"
     assert all(r["judged"] >= manifest["best_known"] for r in records)
+    found, problems = find_records([tmp_path])
+    assert problems == []
+    assert [(run.strategy, run.seed) for run in found] == [
+        (r["strategy"], r["seed"]) for r in records
+    ]
+    assert {run.search_space for run in found} == {"autogan"}
     out = capsys.readouterr().out
     assert "better than random (95 %)" in out
     assert "rl_scratch" in out
