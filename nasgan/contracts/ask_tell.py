@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -34,7 +33,8 @@ class AskTellStrategy(SearchStrategy):
     them in the order in which they end, which need not be the order of `ask`.
 
     Args:
-        supernet_steps: generator steps of the supernet's training; None: all that the budget has.
+        supernet_steps: generator steps of the supernet's training; None: all that the budget has,
+            or half of them where the evaluator trains candidates, too.
 
     Raises:
         ConfigError: ``supernet_steps`` is below 1.
@@ -64,8 +64,24 @@ class AskTellStrategy(SearchStrategy):
                 f"strategy {self.name!r} with shared weights needs the length of the supernet's "
                 "training: set budget.generator_steps or strategy.supernet_steps"
             )
-        limits = (math.inf if limit is None else limit for limit in (wanted, budget))
-        return int(min(limits))
+        if budget is None:
+            assert wanted is not None
+            return wanted
+        each = self._steps_of_a_candidate()
+        asked = budget // 2 if wanted is None and each else min(wanted or budget, budget)
+        if asked < 1 or asked + each > budget:
+            raise ConfigError(
+                f"budget.generator_steps={budget} ends before a candidate is scored: after "
+                f"{asked} steps of the supernet, evaluator={self.run.evaluator.fidelity} trains "
+                f"each for {each}; raise it, or shorten one of them (strategy.supernet_steps)"
+            )
+        return asked
+
+    def _steps_of_a_candidate(self) -> int:
+        """Generator steps behind a score; any architecture will do."""
+        space = self.run.space
+        some = space.architecture(space.repair((0,) * len(space.decisions)))
+        return self.run.evaluator.expected_cost(Proposal(some)).generator_steps
 
     @property
     def label(self) -> str:

@@ -298,6 +298,8 @@ class Evaluator(KeepsArguments, ABC):
             may set (``Proposal.generator_steps``); the scores of others do not depend on one.
         inherits_weights: whether a training can begin with a parent's weights
             (``Proposal.parent``).
+        scores_stages: whether it scores networks that have grown to a stage only
+            (``Proposal.stage``).
         sees: the networks whose decisions its scores depend on; those of the other are invisible
             to a strategy that goes by scores, and the run warns of it.
         together: the most proposals that `begin` takes at once, for evaluators that gain by it.
@@ -309,6 +311,7 @@ class Evaluator(KeepsArguments, ABC):
     needs_shared_weights: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     inherits_weights: ClassVar[bool] = False
+    scores_stages: ClassVar[bool] = False
     sees: ClassVar[tuple[Part, ...]] = ("generator", "discriminator")
     together: int = 1
 

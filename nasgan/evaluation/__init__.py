@@ -1,5 +1,7 @@
 """The run, and its evaluators: how architectures are scored."""
 
+from nasgan.evaluation.gap import GapEvaluator
+from nasgan.evaluation.inherit import InheritEvaluator
 from nasgan.evaluation.pool import InProcessPool
 from nasgan.evaluation.run import Run
 from nasgan.evaluation.scratch import ScratchEvaluator
@@ -9,7 +11,9 @@ from nasgan.evaluation.training_task import DerivedPair, TrainingPlan, TrainingT
 
 __all__ = [
     "DerivedPair",
+    "GapEvaluator",
     "InProcessPool",
+    "InheritEvaluator",
     "NamedTableEvaluator",
     "Run",
     "ScratchEvaluator",

@@ -138,6 +138,14 @@ def check_parent(evaluator: Evaluator, proposal: Proposal) -> None:
         raise ConfigError(f"Proposal.parent: {error}") from error
 
 
+def _check_stage(evaluator: Evaluator, proposal: Proposal) -> None:
+    if proposal.stage is not None and not evaluator.scores_stages:
+        raise ConfigError(
+            f"Proposal.stage: evaluator {plugin_name(evaluator)} scores whole networks; name "
+            "stages only where `run.evaluator.scores_stages` (evaluator=shared)"
+        )
+
+
 def begin_evaluation(evaluator: Evaluator, *proposals: Proposal) -> EvaluationTask:
     """The evaluation of ``proposals``, begun by ``evaluator``.
 
@@ -147,6 +155,7 @@ def begin_evaluation(evaluator: Evaluator, *proposals: Proposal) -> EvaluationTa
     """
     for proposal in proposals:
         check_parent(evaluator, proposal)
+        _check_stage(evaluator, proposal)
     task = evaluator.begin(*proposals)
     if not isinstance(task, EvaluationTask):
         giver = f"evaluator {plugin_name(evaluator)}"

@@ -61,6 +61,7 @@ class SharedEvaluator(Evaluator):
 
     fidelity = "shared"
     needs_shared_weights = True
+    scores_stages = True
     sees = ("generator",)
 
     def __init__(

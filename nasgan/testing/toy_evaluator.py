@@ -114,7 +114,7 @@ class ToyEvaluator(Evaluator):
 
     def __init__(self, scores: ToyScores, *, shared: bool, trace: Trace, together: int = 1) -> None:
         # The toy stands for both kinds.
-        self.needs_shared_weights = shared  # type: ignore[misc]
+        self.needs_shared_weights = self.scores_stages = shared  # type: ignore[misc]
         self.trains = self.inherits_weights = not shared  # type: ignore[misc]
         self.fidelity = "shared" if shared else "scratch"  # type: ignore[misc]
         self.scores = scores

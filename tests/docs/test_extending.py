@@ -20,7 +20,7 @@ TESTS = [f"tests/test_{name}.py" for name in ("tabu", "plain", "evaluators", "ti
 PARTS = {
     "strategy": ["mylab/tabu.py", "mylab/conf/strategy/tabu.yaml"],
     "evaluator": ["mylab/size.py", "mylab/conf/evaluator/size.yaml"],
-    "evaluator that trains": ["mylab/gap.py", "mylab/conf/evaluator/gap.yaml"],
+    "evaluator that trains": ["mylab/catch_up.py", "mylab/conf/evaluator/catch_up.yaml"],
     "search space": ["mylab/plain.py", "mylab/conf/search_space/plain.yaml"],
     "data set": ["mylab/patches.py", "mylab/conf/dataset/patches.yaml"],
     "metric": ["mylab/swd.py"],
@@ -112,14 +112,14 @@ def test_the_evaluator_names_its_scores_and_the_method(installed: Path, tmp_path
     assert "evaluator" in run([*NASGAN, "list", "evaluators"], cwd=tmp_path, path=[installed])
 
 
-def test_the_duality_gap_ranks_the_candidates(installed: Path, tmp_path: Path) -> None:
-    tiny = ["+experiment=debug/tiny", "final.random_architectures=0", "run_dir=gaps"]
-    command = [*NASGAN, "search", "strategy=tabu", "evaluator=gap", "evaluator.steps=2", *tiny]
-    command.append("strategy.supernet_steps=6")
+def test_an_evaluator_that_trains_ranks_the_candidates(installed: Path, tmp_path: Path) -> None:
+    tiny = ["+experiment=debug/tiny", "final.random_architectures=0", "run_dir=caught"]
+    command = [*NASGAN, "search", "strategy=tabu", "evaluator=catch_up", "evaluator.steps=2", *tiny]
     run(command, cwd=tmp_path, path=[installed])
-    record = json.loads((tmp_path / "gaps" / "record.json").read_text(encoding="utf-8"))
-    assert record["strategy"] == "tabu_gap"
-    assert record["search_objective"]["metric"] == "duality_gap"
+    record = json.loads((tmp_path / "caught" / "record.json").read_text(encoding="utf-8"))
+    assert record["strategy"] == "tabu_catch_up"
+    assert record["search_objective"]["metric"] == "discriminator_loss"
+    assert record["cost"]["search"]["generator_steps"] == 6 + 3 * 2
 
 
 def test_a_strategy_runs_on_the_toy_run_of_the_guide(installed: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_doctor_finds_nothing_wrong(installed: Path, tmp_path: Path) -> None
         "space plain",
         "metric swd",
         "evaluator size",
-        "evaluator gap",
+        "evaluator catch_up",
         "feature extractor tiles",
         "loss margin",
         "augmentation jitter",
@@ -149,5 +149,6 @@ def test_the_doctor_finds_nothing_wrong(installed: Path, tmp_path: Path) -> None
 
 def test_all_parts_are_listed(installed: Path, tmp_path: Path) -> None:
     out = run([*NASGAN, "list"], cwd=tmp_path, path=[installed])
-    for name in ("tabu", "size", "gap", "plain", "patches", "swd", "tiles", "margin", "jitter"):
+    names = "tabu size catch_up plain patches swd tiles margin jitter"
+    for name in names.split():
         assert re.search(rf"^  {name} .*\[mylab\]$", out, re.MULTILINE), name

@@ -11,10 +11,11 @@ import torch
 from nasgan.architecture import Architecture
 from nasgan.contracts import Budget, Cost, Decision, Evaluation, Objective, Proposal, StepLosses
 from nasgan.errors import ConfigError, TrainingDiverged
+from nasgan.evaluation import GapEvaluator
 from nasgan.testing import check_strategy
 from nasgan.testing.toy_evaluator import ToyEvaluator
 from nasgan.testing.toy_run import ToyRun
-from nasgan.testing.toy_space import ToySpace
+from nasgan.testing.toy_space import StagedToySpace, ToySpace
 from nasgan_strategies.rl import learner
 from nasgan_strategies.rl.candidates import by_score
 from nasgan_strategies.rl.plan import Phase, Schedule, plan_search
@@ -420,3 +421,14 @@ def test_plans_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         plan_search(schedule(**settings), 3, steps, architectures)
+
+
+def test_networks_grow_only_where_the_evaluator_scores_a_stage() -> None:
+    evaluator = GapEvaluator(steps=1, num_images=4)
+    run = ToyRun(StagedToySpace(), Budget(generator_steps=20), evaluator=evaluator, seed=0)
+    strategy = RLSearch(iterations=1, controller_steps=1, children=1, num_candidates=2)
+    strategy.setup(run)
+    while not strategy.finished:
+        strategy.step()
+    assert strategy.label == "rl_gap_single_level"
+    assert {evaluation.stage for evaluation in strategy.evaluations} == {None}

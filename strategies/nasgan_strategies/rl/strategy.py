@@ -169,7 +169,8 @@ class RLSearch(AskTellStrategy):
         self._costs = Costs(run.space)
         self._limits.check_reachable(run.space, self._costs, run.rng("limits"))
         self._shared = run.evaluator.needs_shared_weights
-        self._stages = run.space.num_stages if self._multi_level and self._shared else 1
+        grows = self._multi_level and run.evaluator.scores_stages
+        self._stages = run.space.num_stages if grows else 1
         self._candidates = Candidates(run.space, self._stages, self._limits, self._costs)
         self._seed = int(run.rng("controller seed").integers(2**62))
         self._policy = self._new_policy(())
