@@ -30,7 +30,7 @@ quickstart: $(VENV)/.installed  ## install, then run the main job on the embedde
 	$(BIN)/nasgan leaderboard runs=$(RUNS) out=leaderboard.csv
 
 test: $(VENV)/.installed-dev  ## install, then run the tests
-	$(BIN)/python -m pytest --numprocesses=2
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 lint: $(VENV)/.installed-dev  ## ruff: style and likely faults
 	$(BIN)/ruff check .

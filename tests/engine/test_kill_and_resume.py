@@ -22,7 +22,7 @@ from run_comparison import fingerprint
 from nasgan.engine import run_search, run_training
 from nasgan.runs.status import Status
 
-KILLS = int(os.environ.get("NASGAN_KILLS", "3"))
+KILLS = int(os.environ.get("NASGAN_KILLS", "2"))
 
 # Longer than the tiny preset, so that there are many moments to be killed at; a checkpoint after
 # every step, so that many of them fall into the writing of one.
@@ -69,7 +69,7 @@ LONGER = {
     "train": [
         "architecture=autogan_c",
         "checkpoint.every_seconds=0",
-        "training.generator_steps=400",
+        "training.generator_steps=200",
         "training.eval_every=20",
     ],
 }
