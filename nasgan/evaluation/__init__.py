@@ -8,6 +8,7 @@ from nasgan.evaluation.scratch import ScratchEvaluator
 from nasgan.evaluation.shared import SharedEvaluator
 from nasgan.evaluation.table import NamedTableEvaluator, TableMeanEvaluator
 from nasgan.evaluation.training_task import DerivedPair, TrainingPlan, TrainingTask
+from nasgan.evaluation.zero_cost.evaluator import ZeroCostEvaluator
 
 __all__ = [
     "DerivedPair",
@@ -21,4 +22,5 @@ __all__ = [
     "TableMeanEvaluator",
     "TrainingPlan",
     "TrainingTask",
+    "ZeroCostEvaluator",
 ]

@@ -252,10 +252,13 @@ def test_the_list_has_the_evaluators(install: Install, capsys: pytest.CaptureFix
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
         "evaluators",
+        "gap",
+        "inherit",
         "scratch",
         "shared",
         "table",
         "table_mean",
         "zero",
+        "zero_cost",
     ]
-    assert lines[-1].split(None, 1)[1] == "Scores without training  [zero]"
+    assert lines[-2].split(None, 1)[1] == "Scores without training  [zero]"
