@@ -52,7 +52,7 @@ class ZeroCostEvaluator(SimpleEvaluator):
     def __init__(
         self,
         *,
-        by: str = "nwot_g",
+        by: str = "spectrum_g",
         proxies: Sequence[str] | None = None,
         directions: Mapping[str, str] | None = None,
         # Correlations and spreads of one sample are none.
