@@ -32,6 +32,7 @@ _PATHS = (
         "run",
         "run_dir",
         "runs",
+        "table",
         "to",
     }
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from nasgan.cli.console import say
 from nasgan.cli.folders import roots_of
-from nasgan.cli.key_values import run_reading
+from nasgan.cli.key_values import run_reading, settings_of
 from nasgan.errors import ConfigError
 
 __all__ = ["run"]
@@ -20,14 +20,29 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report(config: dict[str, Any]) -> int:
-    from nasgan.report.page import build_report
+    from nasgan.report.page import build_report, build_table_report
 
     out = Path(config["out"])
     if out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"out={out}: the report is an .html file")
+    if config["table"] is not None:
+        _refuse_runs(config)
+        build_table_report(roots_of(config["table"])).write(out)
+        say(f"report  {out}")
+        return 0
     roots = roots_of(config["runs"])
     report = build_report(roots, protocol=config["protocol"], rank_by=config["rank_by"])
     report.write(out)
     size = out.stat().st_size / 1e6
     say(f"{report.num_runs} runs, {size:.1f} MB; it opens offline in any browser", f"report  {out}")
     return 0
+
+
+def _refuse_runs(config: dict[str, Any]) -> None:
+    """A page is about tables or about runs."""
+    usual = settings_of("report")
+    for name in ("runs", "protocol", "rank_by"):
+        if config[name] != usual[name]:
+            raise ConfigError(
+                f"table= makes a page about tables alone; leave out {name}=, or make another page"
+            )

@@ -171,6 +171,7 @@ class _Report:
     out: str
     protocol: str | None
     rank_by: str | None
+    table: str | list[str] | None
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class RunSummary:
             architecture=_architecture_label(record),
             dataset=intern(record.dataset),
             dataset_checksum=intern(record.dataset_info["checksum"]),
-            budget=intern(_budget(record)),
+            budget=intern(_budget(record, is_simulated)),
             protocol=intern(record.protocol),
             seed=record.seed,
             metrics=record.metrics,
@@ -220,7 +220,7 @@ def _num_classes(record: RunRecord) -> int:
     return number if isinstance(number, int) else 0
 
 
-def _budget(record: RunRecord) -> str:
+def _budget(record: RunRecord, is_simulated: bool) -> str:
     """What makes two runs comparable: the limits of the search and the length of the training."""
     final = _part(record.config, "training" if record.kind == "train" else "final")
     steps = final.get("generator_steps")
@@ -232,10 +232,10 @@ def _budget(record: RunRecord) -> str:
         if limit is not None
     ]
     search = f"search {', '.join(limits) or 'without limit'}"
-    return search if steps is None else f"{search}; {_final_words(record, final)}"
+    return search if steps is None else f"{search}; {_final_words(record, final, is_simulated)}"
 
 
-def _final_words(record: RunRecord, final: Mapping[str, Any]) -> str:
+def _final_words(record: RunRecord, final: Mapping[str, Any], is_simulated: bool) -> str:
     count, evaluator = final.get("top_k", 1), final.get("evaluator")
     if count == 0:
         return "no final training"
@@ -244,9 +244,10 @@ def _final_words(record: RunRecord, final: Mapping[str, Any]) -> str:
     # What was done: one evaluator can be named in several ways, and has defaults. A training that
     # broke down is shorter than was asked for.
     whole = [e for e in record.finalists if not e["failure"] and "breakdown" not in e]
-    if whole:
-        steps = max(each["generator_steps"] for each in whole)
-        by = f"final {count}{_BY}{whole[0]['fidelity']}, {steps} steps"
+    if whole or is_simulated:  # a table's trainings are known without a result
+        fidelity = whole[0]["fidelity"] if whole else "table_mean"
+        steps = max((each["generator_steps"] for each in whole), default=final["generator_steps"])
+        by = f"final {count}{_BY}{fidelity}, {steps} steps"
         return by if record.judge is None else f"{by}, {_judge_words(record)}"
     named = evaluator.get("_target_", "") if isinstance(evaluator, Mapping) else evaluator
     return f"final {count}{_BY}{str(named).rpartition('.')[2]}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.leaderboard.build import build_leaderboard
@@ -22,8 +23,9 @@ from nasgan.report.histories import RunHistory, read_run_history
 from nasgan.report.labels import row_labels, series_of, task_labels
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RunRecord
+from nasgan.runs.simulations import SimulationFile
 
-__all__ = ["Chapter", "Collection", "LabelledRow", "Run", "collect"]
+__all__ = ["Chapter", "Collection", "LabelledRow", "Run", "SimulatedTask", "collect"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class LabelledRow:
         short: its name beside the others of its task.
         series: see `nasgan.report.labels.series_of`.
         runs: that it is made of, by seed; for the average random architecture those of others.
+        simulated: those of them that were searches on a table, and have neither record nor folder.
     """
 
     row: Row
@@ -74,6 +77,7 @@ class LabelledRow:
     short: str
     series: str
     runs: tuple[Run, ...]
+    simulated: tuple[RunSummary, ...] = ()
 
     @property
     def space(self) -> str:
@@ -87,6 +91,25 @@ class LabelledRow:
 
 
 @dataclass(frozen=True)
+class SimulatedTask:
+    """The simulated searches of one task.
+
+    Attributes:
+        task: theirs.
+        made: how they were made, see `nasgan.runs.simulations.SimulationFile`.
+        baseline: the name of the row that the others are held against.
+        searches: lines of ``simulations.jsonl``, each with the name of its row as its strategy.
+        regret: by how much a score is worse than the best that the table knows.
+    """
+
+    task: Task
+    made: Mapping[str, Any]
+    baseline: str
+    searches: tuple[Mapping[str, Any], ...]
+    regret: Callable[[float], float]
+
+
+@dataclass(frozen=True)
 class Chapter:
     """All runs under one protocol: their numbers compare.
 
@@ -94,11 +117,13 @@ class Chapter:
         protocol: its id.
         board: their leaderboard.
         rows: its rows, in its order.
+        simulated: those that were searches on a table, which are no `runs`.
     """
 
     protocol: str
     board: Leaderboard
     rows: tuple[LabelledRow, ...]
+    simulated: tuple[SimulatedTask, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
@@ -166,6 +191,11 @@ class Collection:
         """The runs of all chapters."""
         return [run for chapter in self.chapters for run in chapter.runs]
 
+    @property
+    def simulated(self) -> list[RunSummary]:
+        """The simulated searches of all chapters."""
+        return [run for chapter in self.chapters for row in chapter.rows for run in row.simulated]
+
 
 def collect(
     roots: Sequence[str | Path],
@@ -224,13 +254,42 @@ def _chapter(
             known.update({run.summary.run_id: run for run in found if run is not None})
     rows = [
         LabelledRow(
-            row, label, short, series_of(row), tuple(known[name] for name in names if name in known)
+            row,
+            label,
+            short,
+            series_of(row),
+            tuple(known[name] for name in names if name in known),
+            tuple(latest[name] for name in names if latest[name].is_simulated),
         )
         for row, label, short, names in zip(
             board.rows, labels, task_labels(board.rows), ids, strict=True
         )
     ]
-    return Chapter(protocol, board, tuple(rows))
+    return Chapter(protocol, board, tuple(rows), tuple(_simulated(rows)))
+
+
+def _simulated(rows: Sequence[LabelledRow]) -> Iterator[SimulatedTask]:
+    """The simulated searches by task; those of one seed that do not count are left out."""
+    row_of = {run.run_id: row for row in rows for run in row.simulated}
+    paths = {run.path for row in rows for run in row.simulated if run.path is not None}
+    searches: dict[Task, list[dict[str, Any]]] = {}
+    files: dict[Task, SimulationFile] = {}
+    baselines: dict[Task, str] = {}
+    for path in sorted(paths):
+        file = SimulationFile.open(path)
+        for search, record in file.read(lambda told: None):
+            row = row_of.get(record.run_id)
+            if row is None:
+                continue
+            task = Task.of(row.row)
+            files.setdefault(task, file)
+            if search["strategy"] == file.made["baseline"]:
+                baselines.setdefault(task, row.short)
+            searches.setdefault(task, []).append({**search, "strategy": row.short})
+    for task, found in searches.items():
+        file = files[task]
+        baseline = baselines.get(task, file.made["baseline"])
+        yield SimulatedTask(task, file.made, baseline, tuple(found), file.regret)
 
 
 def _run(summary: RunSummary, row: Row, label: str, problems: list[Problem]) -> Run | None:

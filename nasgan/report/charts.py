@@ -192,6 +192,7 @@ def scatter_chart(
     label: str,
     front: Sequence[tuple[float, float]] = (),
     references: Sequence[Reference] = (),
+    x_log: bool | None = None,
 ) -> Markup:
     """Points, and the front of those that no other beats.
 
@@ -202,11 +203,12 @@ def scatter_chart(
         label: the chart in words, for those who do not see it.
         front: its corners by ascending x, joined by steps.
         references: horizontal lines for comparison.
+        x_log: whether the horizontal axis is logarithmic; None: where the numbers ask for it.
     """
     references = near(references, [point.y for point in points])
     ys = [point.y for point in points] + [line.value for line in references]
     frame = Frame(
-        spanning((point.x for point in points), _LEFT, WIDTH - _RIGHT),
+        spanning((point.x for point in points), _LEFT, WIDTH - _RIGHT, log=x_log),
         spanning(ys, HEIGHT - _BOTTOM, _TOP),
         x_label,
         y_label,

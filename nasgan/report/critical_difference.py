@@ -9,7 +9,7 @@ from markupsafe import Markup
 from nasgan.leaderboard.searches import CriticalDifference
 from nasgan.report.svg import number, picture, tag, text
 
-__all__ = ["critical_difference_svg"]
+__all__ = ["critical_difference_picture", "critical_difference_svg"]
 
 _WIDTH, _LEFT, _RIGHT = 640.0, 160.0, 480.0
 _BAR, _AXIS, _ROW, _GAP = 22.0, 52.0, 20.0, 9.0
@@ -17,15 +17,20 @@ _INK = {"stroke": "currentColor"}
 
 
 def critical_difference_svg(found: CriticalDifference) -> str:
-    """The diagram as a file of its own; the best strategy is on the left."""
+    """The diagram as a file of its own."""
+    drawn = str(critical_difference_picture(found))
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+
+
+def critical_difference_picture(found: CriticalDifference) -> Markup:
+    """The diagram for a page; the best strategy is on the left."""
     half = (len(found.ranks) + 1) // 2
     top = _AXIS + _GAP * (len(found.alike) + 1)
     height = top + _ROW * half + 8
     parts = [*_scale(found), *_bars(found), *_names(found, half, top)]
     best = ", ".join(f"{name} {rank:.2f}" for name, rank in found.ranks.items())
     words = f"Average ranks: {best}; critical difference {found.difference:.2f}"
-    drawn = picture(_WIDTH, height, words, [tag("g", *parts, font_family="sans-serif")])
-    return str(drawn).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+    return picture(_WIDTH, height, words, [tag("g", *parts, font_family="sans-serif")])
 
 
 def _x(rank: float, count: int) -> float:

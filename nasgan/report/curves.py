@@ -18,7 +18,14 @@ from nasgan.report.scales import shown
 from nasgan.report.svg import Style
 from nasgan.report.views import Cell, Figure, Tab, Table
 
-__all__ = ["incumbent_curve", "mean_curve", "search_tabs", "training_curve", "training_tabs"]
+__all__ = [
+    "curve_table",
+    "incumbent_curve",
+    "mean_curve",
+    "search_tabs",
+    "training_curve",
+    "training_tabs",
+]
 
 Curve: TypeAlias = "list[tuple[float, float]]"
 """``(cost, score)`` by ascending cost; the score holds until the next."""
@@ -74,7 +81,7 @@ def training_curve(
     return _by_cost(curve)
 
 
-def mean_curve(curves: Sequence[Curve]) -> list[Band]:
+def mean_curve(curves: Sequence[Curve], *, most_places: int = _MOST_PLACES) -> list[Band]:
     """The mean over seeds with its 95 % bootstrap interval, on a grid common to all.
 
     Each curve is a step function. The grid begins where the last of them does (before that, a mean
@@ -87,9 +94,9 @@ def mean_curve(curves: Sequence[Curve]) -> list[Band]:
     start = max(curve[0][0] for curve in curves)
     end = max(curve[-1][0] for curve in curves)
     places = sorted({start, end, *(x for curve in curves for x, _ in curve if x >= start)})
-    if len(places) > _MOST_PLACES:
-        step = (end - start) / (_MOST_PLACES - 1)
-        places = [start + k * step for k in range(_MOST_PLACES - 1)] + [end]
+    if len(places) > most_places:
+        step = (end - start) / (most_places - 1)
+        places = [start + k * step for k in range(most_places - 1)] + [end]
     bands = []
     for place in places:
         mean, low, high = _statistics(tuple(sorted(_value_at(curve, place) for curve in curves)))
@@ -241,11 +248,11 @@ def _figure(
             label=f"{name} against {words}, {title}: {ends}",
             references=references,
         ),
-        table=_curve_table(f"{name} against {words}, {title}", lines, unit),
+        table=curve_table(f"{name} against {words}, {title}", lines, unit),
     )
 
 
-def _curve_table(caption: str, lines: Sequence[Line], unit: str) -> Table:
+def curve_table(caption: str, lines: Sequence[Line], unit: str) -> Table:
     """The lines at four places of the longest one's course."""
     end = max(line.points[-1].x for line in lines)
     headers = ["Method", *(in_unit(share * end, unit) for share in _SHARES)]

@@ -339,6 +339,9 @@ def settings(chapter: Chapter) -> list[Setting]:
             config = {k: v for k, v in config.items() if k not in _PLACES}
             text = json.dumps(config, indent=2, ensure_ascii=False)
             found.append(Setting(row.label, row.row["config_hash"], text))
+    for task in chapter.simulated:
+        text = json.dumps(task.made, indent=2, ensure_ascii=False)
+        found.append(Setting("Simulated searches", task.made["checksum"][:12], text))
     return found
 
 

@@ -133,10 +133,11 @@ def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
     if row.is_average_random:
         values = _random_values(row, metric)
     else:
+        runs = [*(run.summary for run in row.runs), *row.simulated]
         values = [
-            (run.summary.metrics[metric], f"{run.name}: {shown(run.summary.metrics[metric], 4)}")
-            for run in row.runs
-            if run.summary.metrics and metric in run.summary.metrics
+            (run.metrics[metric], f"{row.label}, seed {run.seed}: {shown(run.metrics[metric], 4)}")
+            for run in runs
+            if run.metrics and metric in run.metrics
         ]
     return Strip(
         row.short,

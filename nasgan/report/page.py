@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -42,7 +42,11 @@ from nasgan.report.svg import Style
 from nasgan.report.views import Figure, Key, Tab, Table
 from nasgan.runs.environment import installed_version
 
-__all__ = ["JOBS_PLACE", "build_report", "render_page", "rendered"]
+if TYPE_CHECKING:
+    from nasgan.report.searches import SimulatedView
+    from nasgan.report.tables import TableView
+
+__all__ = ["JOBS_PLACE", "build_report", "build_table_report", "render_page", "rendered"]
 
 JOBS_PLACE = "<!-- jobs -->"
 """Where a live page takes up its jobs; texts from records cannot hold it, as they are escaped."""
@@ -54,6 +58,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 class ChapterView:
     """All that a chapter of the page shows; see the functions that make the parts."""
 
+    template = "chapter.html.j2"
     id: str
     protocol: str
     headlines: Sequence[tuple[str, str]]
@@ -63,6 +68,7 @@ class ChapterView:
     comparison: Sequence[Table]
     seeds: Sequence[Tab]
     line_keys: Sequence[Key]
+    simulated: Sequence[SimulatedView]
     search: Sequence[Tab]
     training: Sequence[Tab]
     tradeoffs: Sequence[Tab]
@@ -81,7 +87,7 @@ class Report:
 
     Attributes:
         html: the page.
-        num_runs: how many runs it is about.
+        num_runs: how many runs, or trainings of tables, it is about.
     """
 
     html: str
@@ -117,7 +123,32 @@ def build_report(
             f"no finished runs in {', '.join(map(str, roots))}; make one (nasgan search) or say "
             f"where they are (runs=FOLDER){listed}"
         )
-    return Report(render_page(collection), len(collection.runs))
+    return Report(render_page(collection), len(collection.runs) + len(collection.simulated))
+
+
+def build_table_report(names: Sequence[str | Path]) -> Report:
+    """Make the report of what is in tables: the same for the same rows.
+
+    Args:
+        names: of tables: their names, files or folders of rows.
+
+    Raises:
+        NasganError: one is missing or damaged.
+    """
+    # With scipy, which no page of runs needs.
+    from nasgan.report.tables import table_view
+    from nasgan.tabular.table import load_table
+
+    found = [load_table(name) for name in names]
+    rows = sum(map(len, found))
+    tiles = [
+        _counted(len(found), "table", "tables"),
+        _counted(rows, "training", "trainings"),
+        _counted(sum(len(each.architectures) for each in found), "architecture", "architectures"),
+        _counted(sum(each.breakdowns().total() for each in found), "broke down", "broke down"),
+    ]
+    parts = [table_view(f"t{k}", each) for k, each in enumerate(found, 1)]
+    return Report(_page(parts, tiles, source="the rows of tables"), rows)
 
 
 def render_page(collection: Collection, *, digest: str | None = None) -> str:
@@ -130,6 +161,27 @@ def render_page(collection: Collection, *, digest: str | None = None) -> str:
     """
     styles = series_styles(collection.chapters)
     grid_bytes = budget_for(len(collection.runs))
+    chapters = [
+        _view(f"c{k}", chapter, styles, grid_bytes)
+        for k, chapter in enumerate(collection.chapters, 1)
+    ]
+    return _page(
+        chapters,
+        _tiles(collection),
+        source="run records",
+        problems=problem_table(collection.problems),
+        digest=digest,
+    )
+
+
+def _page(
+    parts: Sequence[ChapterView | TableView],
+    tiles: Sequence[tuple[str, str]],
+    *,
+    source: str,
+    problems: Table | None = None,
+    digest: str | None = None,
+) -> str:
     script = _asset("report.js")
     return rendered(
         "page.html.j2",
@@ -137,12 +189,10 @@ def render_page(collection: Collection, *, digest: str | None = None) -> str:
         script=Markup(script),  # noqa: S704 - a file of this package
         policy=_policy(script, live=digest is not None),
         version=installed_version("nasgan") or "",
-        chapters=[
-            _view(f"c{k + 1}", chapter, styles, grid_bytes)
-            for k, chapter in enumerate(collection.chapters)
-        ],
-        tiles=_tiles(collection),
-        problems=problem_table(collection.problems),
+        chapters=parts,
+        tiles=tiles,
+        source=source,
+        problems=problems,
         jobs=Markup(JOBS_PLACE),  # noqa: S704 - a constant
         digest=digest,
     )
@@ -165,6 +215,7 @@ def _view(name: str, chapter: Chapter, styles: Mapping[str, Style], grid_bytes: 
         comparison=comparison_tables(chapter),
         seeds=seed_tabs(chapter, styles),
         line_keys=line_keys(chapter, styles),
+        simulated=_simulated(chapter, styles),
         search=search_tabs(chapter, styles),
         training=training_tabs(chapter, styles),
         tradeoffs=tradeoff_tabs(chapter, styles),
@@ -178,17 +229,28 @@ def _view(name: str, chapter: Chapter, styles: Mapping[str, Style], grid_bytes: 
     )
 
 
+def _simulated(chapter: Chapter, styles: Mapping[str, Style]) -> Sequence[SimulatedView]:
+    if not chapter.simulated:
+        return ()
+    # With scipy, too.
+    from nasgan.report.searches import simulated_views
+
+    return simulated_views(chapter, styles)
+
+
 def _tiles(collection: Collection) -> list[tuple[str, str]]:
-    runs = collection.runs
-    failed = sum(run.summary.status == "failed" for run in runs)
-    last = max((run.summary.ended for run in runs), default="")
-    strategies = {run.summary.strategy for run in runs if run.record.kind == "search"}
+    count, simulated = len(collection.runs), len(collection.simulated)
+    runs = [*(run.summary for run in collection.runs), *collection.simulated]
+    failed = sum(run.status == "failed" for run in runs)
+    last = max((run.ended for run in runs), default="")
+    strategies = {run.strategy for run in runs if run.kind == "search"}
     tiles = [
-        _counted(len(runs), "run", "runs"),
+        *([_counted(count, "run", "runs")] if count or not simulated else []),
+        *([_counted(simulated, "simulated search", "simulated searches")] if simulated else []),
         _counted(failed, "failed", "failed"),
         _counted(len(strategies), "strategy", "strategies"),
-        _counted(len({run.summary.search_space for run in runs}), "search space", "search spaces"),
-        _counted(len({run.summary.seed for run in runs}), "seed", "seeds"),
+        _counted(len({run.search_space for run in runs}), "search space", "search spaces"),
+        _counted(len({run.seed for run in runs}), "seed", "seeds"),
     ]
     return [*tiles, (last[:10], "last run ended")] if last else tiles
 

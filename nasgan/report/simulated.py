@@ -24,7 +24,7 @@ from nasgan.leaderboard.tables import (
 from nasgan.metrics.table import metric_info
 from nasgan.report.critical_difference import critical_difference_svg
 
-__all__ = ["cells_of", "heads_of", "sentence", "write_summary"]
+__all__ = ["budget_unit", "cells_of", "heads_of", "sentence", "write_summary"]
 
 DIAGRAM_FILE = "critical_difference.svg"
 _UNITS = ("generator_steps", "images", "device_seconds", "architectures")
@@ -47,7 +47,7 @@ def write_summary(
     Raises:
         StorageError: a file could not be written.
     """
-    unit = next(unit for unit in _UNITS if made["budget"].get(unit) is not None)
+    unit = budget_unit(made["budget"])
     moments = over_time(records, made["metric"], made["baseline"], unit, made["budget"][unit])
     found = critical_difference(records, made["metric"])
     files = {
@@ -58,6 +58,11 @@ def write_summary(
         files[out / DIAGRAM_FILE] = critical_difference_svg(found)
     atomic.write_texts(files)
     return found
+
+
+def budget_unit(budget: Mapping[str, float | None]) -> str:
+    """The unit in which a budget is told: the first that it limits."""
+    return next(unit for unit in _UNITS if budget.get(unit) is not None)
 
 
 def heads_of(metric: str, baseline: str) -> tuple[str, ...]:

@@ -297,7 +297,7 @@ class SimulationFile:
             "architecture": search["architecture"],
             "metrics": {} if judged is None else {self.made["metric"]: judged},
             "score": judged,
-            "fidelity": "table_mean",
+            "fidelity": "table_mean",  # as `nasgan.evaluation.TableMeanEvaluator` calls it
             "generator_steps": self.made["generator_steps"],
             "cost": {**_NOTHING, "architectures": 1},
             "failure": "" if judged is not None else _failure(search),
