@@ -69,9 +69,10 @@ def chosen_option(weight: Tensor) -> int | None:
     """The index of the only option that a one-hot ``weight`` (K,) selects, or None if it mixes.
 
     A weight on an accelerator counts as a mixture without being read, because reading it would
-    stall the device: weights that select are kept on the CPU, also those that carry gradients.
+    stall the device: weights that select are kept on the CPU, also those that carry gradients. So
+    does any weight inside `torch.compile`, whose graph a value that is read would break.
     """
-    if weight.device.type != "cpu":
+    if weight.device.type != "cpu" or torch.compiler.is_compiling():
         return None
     values = weight.detach().tolist()
     if sum(value != 0.0 for value in values) != 1 or 1.0 not in values:

@@ -4,7 +4,8 @@ Convolutions are linear, so ``sum_k c_k conv(x, W_k) = conv(x, sum_k c_k W_k)`` 
 are embedded in a common grid of taps. Kernels of up to 5x5 taps with dilation 1 or 2 reach offsets
 of up to 4 pixels; together they touch 41 taps: a dense 5x5 square, and around it a ring of 16 taps
 two pixels apart (the rim of the dilated 5x5 kernel). 1x1, 3x3, 5x5, dilated 3x3 and dilated 5x5 one
-by one cost 69.
+by one cost 69. Where launches are dear the dilated 5x5 kernel stays whole instead (50 taps, two
+convolutions instead of three).
 
 Kernels lie in channels-last order, edge by edge, so that those of several edges which read one map
 are one convolution without being copied.
@@ -13,13 +14,15 @@ are one convolution without being copied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nasgan.errors import ConfigError
+from nasgan.networks.launches import launches_are_dear
+from nasgan.networks.spectral_norm import autocast_type
 
 __all__ = ["MergedKernels", "TapGrid", "merge_kernels", "merged_conv2d", "stack_kernels"]
 
@@ -38,23 +41,11 @@ class TapGrid(NamedTuple):
         return self.dilation * (self.size // 2)
 
 
-class MergedKernels(NamedTuple):
-    """The sum of embedded kernels, those of successive edges one after the other.
-
-    Attributes:
-        dense: (outputs, I, 5, 5), the square.
-        rows: (outputs, I, 2, 5), the ring's upper and lower row, offsets -4 and 4.
-        columns: (outputs, I, 3, 2), what remains of its left and right column.
-    """
-
-    dense: Tensor
-    rows: Tensor
-    columns: Tensor
-
-    def split(self, outputs: Sequence[int]) -> list[MergedKernels]:
-        """Parts that compute so many outputs each."""
-        parts = zip(*(torch.split(kernel, list(outputs)) for kernel in self), strict=True)
-        return [MergedKernels(*part) for part in parts]
+#: The sum of embedded kernels, those of successive edges one after the other: (outputs, I, 5, 5),
+#: the square, and what lies around it: (outputs, I, 2, 5) and (outputs, I, 3, 2), the ring's
+#: upper and lower row, offsets -4 and 4, and what remains of its left and right column; or in one,
+#: where launches are dear, (outputs, I, 5, 5), the dilated kernel.
+MergedKernels: TypeAlias = tuple[Tensor, ...]
 
 
 def stack_kernels(weights: Sequence[Tensor]) -> Tensor:
@@ -68,7 +59,11 @@ def stack_kernels(weights: Sequence[Tensor]) -> Tensor:
 
 
 def merge_kernels(
-    coefficients: Tensor, grids: Sequence[TapGrid], stacks: Sequence[Tensor]
+    coefficients: Tensor,
+    grids: Sequence[TapGrid],
+    stacks: Sequence[Tensor],
+    *,
+    split_ring: bool | None = None,
 ) -> MergedKernels:
     """Embed the candidates of each edge in the common grid and add them up.
 
@@ -76,6 +71,8 @@ def merge_kernels(
         coefficients: (K, E), what each candidate counts.
         grids: the taps of the K candidates; the first is the dense 5x5.
         stacks: the kernels of each candidate, (E, O, size, size, I); see `stack_kernels`.
+        split_ring: whether the dilated 5x5 is divided into the square and two small kernels (41
+            products a pixel) or stays whole (50); by default whole where launches are dear.
 
     Raises:
         ConfigError: the first grid is not the dense 5x5, or a grid does not fit.
@@ -85,18 +82,14 @@ def merge_kernels(
         raise ConfigError(
             f"the first grid must be (5, 1), the others within it or, once, (5, 2); got {grids}"
         )
-    merged = _Merge.apply(coefficients, tuple(grids), *stacks)
-    return MergedKernels(*(kernel.flatten(0, 1).permute(0, 3, 1, 2) for kernel in merged))
+    if split_ring is None:
+        split_ring = not launches_are_dear(stacks[0])
+    merged = _Merge.apply(coefficients, tuple(grids), split_ring, *stacks)
+    return tuple(autocast_type(kernel).flatten(0, 1).permute(0, 3, 1, 2) for kernel in merged)
 
 
 def merged_conv2d(
-    x: Tensor,
-    kernels: MergedKernels,
-    bias: Tensor,
-    *,
-    stride: int = 1,
-    rectify: bool = True,
-    split_ring: bool | None = None,
+    x: Tensor, kernels: MergedKernels, bias: Tensor, *, stride: int = 1, rectify: bool = True
 ) -> Tensor:
     """Convolve with "same" padding.
 
@@ -109,19 +102,12 @@ def merged_conv2d(
         bias: (outputs,).
         stride: step, pixels.
         rectify: convolve relu(x).
-        split_ring: whether the ring is two small kernels (16 products a pixel) or a dilated 5x5
-            one with an empty centre (25, in one call); by default small ones on the CPU alone.
 
     Returns:
         (N, outputs, H', W').
     """
-    if split_ring is None:
-        split_ring = x.device.type in ("cpu", "meta")
-    tensors: list[Tensor] = [x, *kernels, bias]
-    kind = x.device.type
-    if kind != "meta" and torch.is_autocast_enabled(kind):
-        tensors = [tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors]
-    return _MergedConv.apply(*tensors, stride, rectify, split_ring)  # type: ignore[no-any-return]
+    tensors = [autocast_type(tensor) for tensor in (x, bias, *kernels)]
+    return _MergedConv.apply(stride, rectify, *tensors)  # type: ignore[no-any-return]
 
 
 class _Merge(torch.autograd.Function):
@@ -129,25 +115,27 @@ class _Merge(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, coefficients: Tensor, grids: tuple[TapGrid, ...], *stacks: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        edges, o, _, _, i = stacks[0].shape
+        ctx: Any,
+        coefficients: Tensor,
+        grids: tuple[TapGrid, ...],
+        split_ring: bool,
+        *stacks: Tensor,
+    ) -> tuple[Tensor, ...]:
         factors = _factors(coefficients)
         dense = stacks[0] * factors[0]
-        rows = columns = None
+        around: tuple[Tensor, ...] = ()
         for factor, grid, stack in zip(factors[1:], grids[1:], stacks[1:], strict=True):
-            inner = stack
-            if grid.reach == _REACH:
-                rows = stack[:, :, ::4] * factor
+            if grid.reach < _REACH:
+                _inside(dense, grid).addcmul_(stack, factor)
+            elif split_ring:
                 middle = stack[:, :, 1:4]
-                columns = middle[:, :, :, ::4] * factor
-                inner = middle[:, :, :, 1:4]
-            _inside(dense, grid).addcmul_(inner, factor)
-        if rows is None or columns is None:
-            rows, columns = dense.new_zeros(edges, o, 2, 5, i), dense.new_zeros(edges, o, 3, 2, i)
+                around = (stack[:, :, ::4] * factor, middle[:, :, :, ::4] * factor)
+                _inside(dense, grid).addcmul_(middle[:, :, :, 1:4], factor)
+            else:
+                around = (stack * factor,)
         ctx.grids = grids
         ctx.save_for_backward(coefficients, *(stacks if ctx.needs_input_grad[0] else ()))
-        return dense, rows, columns
+        return dense, *around
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -160,9 +148,9 @@ class _Merge(torch.autograd.Function):
         factors = _factors(coefficients)
         for_stacks = [
             whole * factor if needed else None
-            for whole, factor, needed in zip(wholes, factors, ctx.needs_input_grad[2:], strict=True)
+            for whole, factor, needed in zip(wholes, factors, ctx.needs_input_grad[3:], strict=True)
         ]
-        return for_coefficients, None, *for_stacks
+        return for_coefficients, None, None, *for_stacks
 
 
 class _MergedConv(torch.autograd.Function):
@@ -170,22 +158,14 @@ class _MergedConv(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        dense: Tensor,
-        rows: Tensor,
-        columns: Tensor,
-        bias: Tensor,
-        stride: int,
-        rectify: bool,
-        split_ring: bool,
+        ctx: Any, stride: int, rectify: bool, x: Tensor, bias: Tensor, *kernels: Tensor
     ) -> Tensor:
-        ctx.save_for_backward(x, dense, rows, columns)
-        ctx.options = stride, rectify, split_ring
+        ctx.save_for_backward(x, *kernels)
+        ctx.options = stride, rectify
         rectified = F.relu(x) if rectify else x
         first_bias: Tensor | None = bias
         output: Tensor | None = None
-        for kernel, padding, dilation in _convolutions(dense, rows, columns, _side(x), split_ring):
+        for kernel, padding, dilation in _convolutions(kernels, _side(x)):
             y = F.conv2d(rectified, kernel, first_bias, stride, padding, dilation)
             output, first_bias = y if output is None else output.add_(y), None
         assert output is not None
@@ -193,14 +173,14 @@ class _MergedConv(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, dense, rows, columns = ctx.saved_tensors
-        stride, rectify, split_ring = ctx.options
+        x, *kernels = ctx.saved_tensors
+        stride, rectify = ctx.options
         rectified = F.relu(x) if rectify else x
         gradient, for_input = gradients[0], None
-        needs_x, *needs_kernels, needs_bias = ctx.needs_input_grad[:5]
+        needs_x, needs_bias, *needs_kernels = ctx.needs_input_grad[2:]
         for_bias = None
         parts: list[Tensor | None] = []
-        for kernel, padding, dilation in _convolutions(dense, rows, columns, _side(x), split_ring):
+        for kernel, padding, dilation in _convolutions(kernels, _side(x)):
             takes_bias = needs_bias and not parts
             from_input, from_kernel, from_bias = torch.ops.aten.convolution_backward(
                 gradient, rectified, kernel, [kernel.shape[0]], [stride] * 2, list(padding),
@@ -212,7 +192,7 @@ class _MergedConv(torch.autograd.Function):
             parts.append(from_kernel if any(needs_kernels) else None)
         if for_input is not None and rectify:
             for_input = torch.ops.aten.threshold_backward(for_input, rectified, 0)
-        return for_input, *_kernel_gradients(parts, dense), for_bias, None, None, None
+        return None, None, for_input, for_bias, *_kernel_gradients(parts, kernels)
 
 
 def _factors(coefficients: Tensor) -> tuple[Tensor, ...]:
@@ -227,13 +207,16 @@ def _inside(dense: Tensor, grid: TapGrid) -> Tensor:
     return dense[:, :, taps, taps]
 
 
-def _taps_of(grid: TapGrid, dense: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def _taps_of(grid: TapGrid, dense: Tensor, *around: Tensor) -> Tensor:
     """The taps of ``grid`` out of merged kernels: the inverse of embedding."""
     if grid == (5, 1):
         return dense
+    if grid.reach == _REACH and len(around) == 1:
+        return around[0]
     inner = _inside(dense, grid)
     if grid.reach < _REACH:
         return inner
+    rows, columns = around
     left, right = torch.split(columns, 1, dim=3)
     top, bottom = torch.split(rows, 1, dim=2)
     return torch.cat([top, torch.cat([left, inner, right], dim=3), bottom], dim=2)
@@ -244,27 +227,28 @@ def _side(x: Tensor) -> int:
 
 
 def _convolutions(
-    dense: Tensor, rows: Tensor, columns: Tensor, side: int, split_ring: bool
+    kernels: Sequence[Tensor], side: int
 ) -> list[tuple[Tensor, tuple[int, int], tuple[int, int]]]:
     """Kernel, padding and dilation of each convolution that a map of ``side`` pixels needs."""
+    dense, *around = kernels
+    square = (dense, (2, 2), (1, 1))
+    if len(around) == 1:
+        return [square, (around[0], (4, 4), (2, 2))]
     if side <= 2:
         # Offsets of 2 pixels and more see only the padding.
         return [(dense[..., 1:4, 1:4], (1, 1), (1, 1))]
-    square = (dense, (2, 2), (1, 1))
-    if side <= _REACH:
+    if side <= _REACH or not around:
         return [square]
-    if split_ring:
-        return [square, (rows, (4, 4), (8, 2)), (columns, (2, 4), (2, 8))]
-    ring = torch.zeros_like(dense)
-    ring[..., ::4, :], ring[..., 1:4, ::4] = rows, columns
-    return [square, (ring, (4, 4), (2, 2))]
+    rows, columns = around
+    return [square, (rows, (4, 4), (8, 2)), (columns, (2, 4), (2, 8))]
 
 
-def _kernel_gradients(parts: Sequence[Tensor | None], kernel: Tensor) -> list[Tensor | None]:
-    """The gradients of dense, rows and columns from those of `_convolutions`; None where unused."""
-    dense = parts[0]
-    if dense is not None and dense.shape != kernel.shape:
+def _kernel_gradients(
+    parts: Sequence[Tensor | None], kernels: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """The gradients of merged kernels from those of `_convolutions`; None where unused."""
+    dense, *around = parts
+    if dense is not None and dense.shape != kernels[0].shape:
         dense = F.pad(dense, (1, 1, 1, 1))
-    if len(parts) == 2 and parts[1] is not None:
-        return [dense, parts[1][..., ::4, :], parts[1][..., 1:4, ::4]]
-    return [dense, *parts[1:], None, None][:3]
+    unused = [None] * (len(kernels) - len(parts))
+    return [dense, *around, *unused]

@@ -44,6 +44,7 @@ class SpectralNormLayer(nn.Module):
     weight_u: Tensor
     weight_v: Tensor
     bias: nn.Parameter | None
+    pool: bool = False
 
     def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
         super().__init__()
@@ -261,3 +262,11 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def autocast_type(x: Tensor) -> Tensor:
+    """``x`` in the type that autocast gives a convolution; as it is where autocast is off."""
+    kind = x.device.type
+    if kind == "meta" or x.dtype == torch.float64 or not torch.is_autocast_enabled(kind):
+        return x
+    return x.to(torch.get_autocast_dtype(kind))

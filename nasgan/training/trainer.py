@@ -15,6 +15,7 @@ from nasgan.contracts.trainer_settings import CUDA_GRAPHS, TrainerSettings
 from nasgan.data import Batch, ImageSet, ShuffledBatches
 from nasgan.errors import ConfigError
 from nasgan.networks.batched_spectral_norm import PassNorms
+from nasgan.networks.kept import weights_unchanged
 from nasgan.networks.spectral_norm import joint_pass_is_exact, sample_groups
 from nasgan.randomness import derive_seed, torch_generator
 from nasgan.training.averaging import AveragedGenerator
@@ -294,8 +295,9 @@ class AdversarialTrainer:
         # What is drawn anew for each pass differs between the real and the generated images.
         redrawn = isinstance(weights, DrawnWeights) and "discriminator" in weights.parts
         if redrawn or not self._joint:
-            on_real = self._judge(real, labels, weights, stage)
-            return on_real, self._judge(fake, fake_labels, weights, stage)
+            with weights_unchanged():
+                on_real = self._judge(real, labels, weights, stage)
+                return on_real, self._judge(fake, fake_labels, weights, stage)
         both_labels = None
         if labels is not None and fake_labels is not None:
             both_labels = torch.cat([labels, fake_labels])

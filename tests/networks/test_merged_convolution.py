@@ -34,8 +34,9 @@ def make_case(side, *, edges=2, channels=(3, 4), dtype=torch.float64, seed=0):
     return x, coefficients, weights, draw(edges * channels[1])
 
 
-def merged(x, coefficients, weights, bias, **options):
-    kernels = merge_kernels(coefficients, GRIDS, [stack_kernels(row) for row in weights])
+def merged(x, coefficients, weights, bias, split_ring=None, **options):
+    stacks = [stack_kernels(row) for row in weights]
+    kernels = merge_kernels(coefficients, GRIDS, stacks, split_ring=split_ring)
     return merged_conv2d(x, kernels, bias, **options)
 
 

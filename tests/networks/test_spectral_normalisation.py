@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nasgan.errors import ConfigError
-from nasgan.networks import batched_spectral_norm
+from nasgan.networks import launches
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
 from nasgan.networks.batched_spectral_norm import (
     PassNorms,
@@ -208,7 +208,7 @@ def test_gradient_penalties_differentiate_twice():
 @pytest.fixture
 def launches_cost(monkeypatch):
     """As on an accelerator: layers of equal shape are normalised together."""
-    monkeypatch.setattr(batched_spectral_norm, "_CHEAP_LAUNCHES", ())
+    monkeypatch.setattr(launches, "_CHEAP_LAUNCHES", ())
 
 
 @pytest.mark.parametrize("network", discriminators(), ids=lambda n: type(n).__name__)
@@ -269,3 +269,14 @@ def test_on_a_cpu_each_layer_normalises_its_own():
     layers = [SNLinear(3, 3) for _ in range(2)]
     with normalised_together(layers):
         assert all(layer.prepared is None for layer in layers)
+
+
+def test_weights_normalised_together_are_cast_together(launches_cost):
+    """Under autocast no convolution casts its own, but where its kernel is averaged first."""
+    layers = [SNConv2d(3, 3, 3) for _ in range(2)]
+    averaged = [SNConv2d(3, 4, 3, pool=True) for _ in range(2)]
+    with torch.autocast("cpu", torch.bfloat16), normalised_together([*layers, *averaged]):
+        weights = [layer.normalised_weight(1)[0] for layer in layers]
+        wide = [layer.normalised_weight(1)[0] for layer in averaged]
+    assert {weight.dtype for weight in weights} == {torch.bfloat16}
+    assert {weight.dtype for weight in wide} == {torch.float32}

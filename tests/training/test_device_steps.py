@@ -24,7 +24,7 @@ from benchmarks.operators import (
     soft_step,
 )
 from nasgan.contracts import Ledger
-from nasgan.networks import batched_spectral_norm
+from nasgan.networks import launches
 from nasgan.networks.batched_spectral_norm import layers_used_once, spectral_norm_layers
 from nasgan.randomness import numpy_generator
 from nasgan.registry import LOSSES, plugins
@@ -37,8 +37,12 @@ SPACES = [AutoGANSpace, AdversarialNASSpace, AGANSpace]
 by_name = pytest.mark.parametrize("kind", SPACES, ids=lambda kind: kind.__name__)
 
 
-def test_a_step_launches_no_more_than_it_did():
-    assert 2_000 < counted(CASES["autogan_a"]()).total <= 2_400
+@pytest.mark.parametrize(
+    ("case", "least", "most"),
+    [("autogan_a", 2_000, 2_400), ("adversarial_nas, soft", 10_000, 14_600)],
+)
+def test_a_step_launches_no_more_than_it_did(case, least, most):
+    assert least < counted(CASES[case]()).total <= most
 
 
 @by_name
@@ -77,7 +81,7 @@ def test_a_step_along_a_path_stays_on_the_device(kind):
 
 @pytest.mark.parametrize(
     ("relaxation", "copies", "reads", "operators"),
-    [("gumbel_probabilities", 42, 12, 4_900), ("straight_through", 3, 3, 2_050)],
+    [("gumbel_probabilities", 42, 12, 4_200), ("straight_through", 3, 3, 2_050)],
 )
 def test_a_bilevel_step_crosses_over_a_few_times(relaxation, copies, reads, operators):
     """Weights go in by group of edges, on paths once a pass; gradients of the weights come out."""
@@ -114,7 +118,7 @@ def test_what_would_go_wrong_is_seen():
 
 @pytest.mark.parametrize("kind", [AdversarialNASSpace, AGANSpace], ids=lambda kind: kind.__name__)
 def test_the_layers_of_a_path_are_those_that_its_pass_uses(kind, monkeypatch):
-    monkeypatch.setattr(batched_spectral_norm, "_CHEAP_LAUNCHES", ())
+    monkeypatch.setattr(launches, "_CHEAP_LAUNCHES", ())
     space = kind(image_size=16, generator_channels=4, discriminator_channels=4, latent_dim=6)
     network = space.build_supernet().discriminator.double()
     with torch.no_grad():
@@ -138,5 +142,5 @@ def test_the_layers_of_a_path_are_those_that_its_pass_uses(kind, monkeypatch):
 
 def _apart(network, x, weights, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(batched_spectral_norm, "_CHEAP_LAUNCHES", ("cpu",))
+        patch.setattr(launches, "_CHEAP_LAUNCHES", ("cpu",))
         return network(x, weights)

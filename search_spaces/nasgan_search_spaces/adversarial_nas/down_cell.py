@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nasgan_search_spaces.adversarial_nas.choices import Path
 from nasgan_search_spaces.adversarial_nas.decisions import AVERAGE_POOL, IDENTITY, MAX_POOL
 from nasgan_search_spaces.adversarial_nas.edges import Edge, Node, run_edges
-from nasgan_search_spaces.adversarial_nas.mixture import MergedEdges, add_scaled
+from nasgan_search_spaces.adversarial_nas.mixture import MergedEdges, add_scaled, converge
 
 __all__ = ["DownCell", "DownMixture"]
 
@@ -103,7 +103,8 @@ class DownCell(nn.Module):
                 nodes[1:], mixture.from_first(first), ("1-2", "1-3"), strict=True
             )
         )
-        output = mixture.from_second(second, stride=2)[0] + mixture.from_third(third, stride=2)[0]
+        sources = [mixture.from_second, mixture.from_third]
+        (output,) = converge(sources, [second, third], stride=2)
         for node, edge in ((second, "2-4"), (third, "3-4")):
             output = add_scaled(output, F.avg_pool2d(node, 2), scales[edge, AVERAGE_POOL])
             output = add_scaled(output, F.max_pool2d(node, 2), scales[edge, MAX_POOL])

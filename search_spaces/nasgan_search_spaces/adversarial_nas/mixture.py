@@ -7,13 +7,15 @@ kernel before that. Edges that read one node are one convolution with stacked ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from nasgan.networks.batched_spectral_norm import batched_spectral_norms
+from nasgan.networks.kept import made_once
+from nasgan.networks.launches import launches_are_dear
 from nasgan.networks.merged_convolution import (
     MergedKernels,
     merge_kernels,
@@ -23,7 +25,7 @@ from nasgan.networks.merged_convolution import (
 from nasgan.networks.spectral_norm import SpectralNormLayer
 from nasgan_search_spaces.adversarial_nas.edges import GRIDS, Edge
 
-__all__ = ["EdgeGroup", "MergedEdges", "StackedEdges", "add_scaled"]
+__all__ = ["EdgeGroup", "MergedEdges", "StackedEdges", "add_scaled", "converge"]
 
 
 class EdgeGroup:
@@ -57,7 +59,7 @@ class EdgeGroup:
 
     def merged_bias(self) -> Tensor:
         """(E * O,)."""
-        biases = stack_kernels([_bias(m) for name in self.convolutions for m in self.layers(name)])
+        biases = _stacked(_bias, [m for name in self.convolutions for m in self.layers(name)])
         of_edges = biases.view(*self.of_convolutions.shape, -1)
         return (of_edges * self.of_convolutions.unsqueeze(2)).sum(0).flatten()
 
@@ -79,7 +81,8 @@ class MergedEdges(NamedTuple):
         """Parts of successive edges."""
         channels = len(self.bias) // self.edges
         outputs = [count * channels for count in counts]
-        kernels, biases = self.kernels.split(outputs), torch.split(self.bias, outputs)
+        kernels = zip(*(torch.split(kernel, outputs) for kernel in self.kernels), strict=True)
+        biases = torch.split(self.bias, outputs)
         for part in zip(counts, kernels, biases, strict=True):
             yield MergedEdges(*part)
 
@@ -104,7 +107,7 @@ class StackedEdges:
         self._stacks: list[Tensor] = [torch.empty(0)] * len(self._blocks)
         for members in self._shapes():
             layers = [layer for k in members for layer in self._blocks[k]]
-            stacked = stack_kernels([_weight(layer) for layer in layers])
+            stacked = _stacked(_weight, layers)
             self._by_shape.append((members, stacked))
             parts = [stacked]
             if len(members) > 1:
@@ -149,9 +152,52 @@ class StackedEdges:
         return found
 
 
+def converge(
+    parts: Sequence[MergedEdges], maps: Sequence[Tensor], *, stride: int = 1
+) -> tuple[Tensor, ...]:
+    """What edges of several nodes add up to in each node that they feed.
+
+    Where launches are dear, the maps are one input of more channels.
+
+    Args:
+        parts: the edges of each node read; all feed the same nodes, in the same order.
+        maps: the nodes read, (N, C, H, W).
+        stride: step, pixels.
+    """
+    if not launches_are_dear(maps[0]):
+        outputs = [part(x, stride=stride) for part, x in zip(parts, maps, strict=True)]
+        return tuple(sum(rest, first) for first, *rest in zip(*outputs, strict=True))
+    kernels = tuple(torch.cat(same, 1) for same in zip(*(p.kernels for p in parts), strict=True))
+    first, *rest = (part.bias for part in parts)
+    joined = MergedEdges(parts[0].edges, kernels, sum(rest, first))
+    return joined(torch.cat(list(maps), 1).relu_(), stride=stride, rectify=False)
+
+
 def add_scaled(y: Tensor, x: Tensor, scale: Tensor) -> Tensor:
     """``y + scale * x`` for a scalar ``scale``."""
-    return torch.addcmul(y, x, scale.to(y.dtype))
+    return _AddScaled.apply(y, x, scale.to(y.dtype))  # type: ignore[no-any-return]
+
+
+class _AddScaled(torch.autograd.Function):
+    """See `add_scaled`. Without the factor 1 that addcmul's backward multiplies by."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, x: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(x if ctx.needs_input_grad[2] else None, scale)
+        return torch.addcmul(y, x, scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, scale = ctx.saved_tensors
+        gradient = gradients[0]
+        _, needs_x, needs_scale = ctx.needs_input_grad
+        for_x = gradient * scale if needs_x else None
+        return gradient, for_x, (gradient * x).sum() if needs_scale else None
+
+
+def _stacked(tensor_of: Callable[[nn.Module], Tensor], layers: Sequence[nn.Module]) -> Tensor:
+    key = (tensor_of, *layers)
+    return made_once(key, lambda: stack_kernels([tensor_of(layer) for layer in layers]))
 
 
 def _weight(layer: nn.Module) -> Tensor:

@@ -15,7 +15,12 @@ from nasgan_search_spaces.adversarial_nas.decisions import (
     NORMAL_OPTIONS,
 )
 from nasgan_search_spaces.adversarial_nas.edges import Edge, Node, UpEdge, run_edges
-from nasgan_search_spaces.adversarial_nas.mixture import EdgeGroup, StackedEdges, add_scaled
+from nasgan_search_spaces.adversarial_nas.mixture import (
+    EdgeGroup,
+    StackedEdges,
+    add_scaled,
+    converge,
+)
 
 __all__ = ["UpCell"]
 
@@ -98,11 +103,10 @@ class UpCell(nn.Module):
         (merged,) = StackedEdges([normal]).merge()
         from_first, from_second, from_middle = merged.split([2, 2, 1])
         identity = dict(zip(_NORMAL_EDGES, normal.weights_of(IDENTITY), strict=True))
-        to_middle, to_output = from_first(first)
-        more_to_middle, more_to_output = from_second(second)
-        middle = add_scaled(to_middle + more_to_middle, first, identity["1-3"])
+        to_middle, to_output = converge([from_first, from_second], [first, second])
+        middle = add_scaled(to_middle, first, identity["1-3"])
         middle = self._with_skips(add_scaled(middle, second, identity["2-3"]), earlier)
-        output = add_scaled(to_output + more_to_output, first, identity["1-4"])
+        output = add_scaled(to_output, first, identity["1-4"])
         output = add_scaled(output, second, identity["2-4"])
         output = add_scaled(output + from_middle(middle)[0], middle, identity["3-4"])
         return middle, output
