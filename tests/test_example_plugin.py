@@ -47,31 +47,35 @@ def test_the_example_is_a_package_of_under_two_hundred_lines() -> None:
 def test_the_strategy_shows_up_wherever_strategies_do(programs: Path, tmp_path: Path) -> None:
     nasgan = str(programs / "nasgan")
     listed = run([nasgan, "list", "strategies"], cwd=tmp_path)
-    assert re.search(r"^  evolution  .*\[nasgan-evolution\]$", listed, re.MULTILINE)
+    assert re.search(r"^  aging_evolution  .*\[nasgan-evolution\]$", listed, re.MULTILINE)
     (offered,) = re.findall(
         r"^  strategy +(.*)$", run([nasgan, "search", "--help"], cwd=tmp_path), re.MULTILINE
     )
-    assert {"evolution", "evolution_nsga2", "[random]"} <= set(offered.split(", "))
-    line = {"COMP_LINE": "nasgan search strategy=evol"}
+    assert {"aging_evolution", "aging_evolution_inherit", "[random]"} <= set(offered.split(", "))
+    line = {"COMP_LINE": "nasgan search strategy=agi"}
     completed = run([nasgan, "-sc", "query=bash"], cwd=tmp_path, environment=line)
-    assert completed.split() == ["strategy=evolution", "strategy=evolution_nsga2"]
+    assert completed.split() == ["strategy=aging_evolution", "strategy=aging_evolution_inherit"]
 
 
 def test_it_runs_in_sweeps_and_reaches_leaderboard_and_report(
     programs: Path, tmp_path: Path
 ) -> None:
     nasgan = str(programs / "nasgan")
-    chosen = "strategy=glob([evol*,random])"
+    chosen = "strategy=glob([aging*,random])"
     several = "objective=[fid,parameters]"
     command = [nasgan, "search", "-m", chosen, several, "+experiment=debug/tiny", "progress=false"]
     swept = run(command, cwd=tmp_path)
     assert "Sweep of 3 jobs: 3 completed" in swept
     board = run([nasgan, "leaderboard"], cwd=tmp_path)
     rows = set(re.findall(r"^  -\s+(\S+)", board, re.MULTILINE))
-    assert {"evolution_pareto", "nsga2_inherit_pareto", "random_pareto"} <= rows, board
+    assert {
+        "aging_evolution_pareto",
+        "aging_evolution_inherit_scratch_pareto",
+        "random_pareto",
+    } <= rows, board
     run([nasgan, "report"], cwd=tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Pareto fronts of nsga2_inherit_pareto" in page
+    assert "Pareto fronts of aging_evolution_pareto" in page
 
 
 def test_it_passes_the_conformance_suite_there(programs: Path) -> None:

@@ -28,6 +28,7 @@ examples:
   nasgan simulate table=T.npz strategy=random_scratch,rl_scratch budget.generator_steps=60000 out=S
 """
 _RANDOM = "random"
+_ENDS = ("brackets", "num_candidates")  # null: until the budget is spent
 _TRAININGS = 100  # of full length, that the default budget pays for
 _DEFAULTS = {
     "table": "???",
@@ -149,8 +150,23 @@ def _strategies(given: str | None, steps: Sequence[int]) -> dict[str, dict[str, 
     for name in names:
         if name != _RANDOM:
             nodes[name] = compose("search", [f"strategy={name}", *lengths])["strategy"]
-    for node in nodes.values():
-        # Equal budgets: who ends after one bracket begins the next.
-        if "brackets" in node:
-            node["brackets"] = None
-    return nodes
+    return {name: _endless(node) for name, node in nodes.items()}
+
+
+def _endless(node: dict[str, Any]) -> dict[str, Any]:
+    """``node`` with the budget as its only end, where its strategy has another: equal budgets."""
+    for setting in _ENDS:
+        longer = {**node, setting: None}
+        if setting in node and _is_valid(longer):
+            return longer
+    return node
+
+
+def _is_valid(node: Mapping[str, Any]) -> bool:
+    from nasgan.nodes import check_node
+
+    try:
+        check_node(node, where="strategy")
+    except ConfigError:
+        return False
+    return True

@@ -2,8 +2,9 @@
 
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
-from nasgan.contracts.ask_tell import AskTellStrategy, option_frequencies
+from nasgan.contracts.ask_tell import AskTellStrategy, SupernetPaths, option_frequencies
 from nasgan.contracts.budget import Budget, Cost, Ledger
+from nasgan.contracts.candidates import CandidateSearch
 from nasgan.contracts.evaluation import (
     Breakdown,
     Evaluation,
@@ -15,9 +16,11 @@ from nasgan.contracts.evaluation import (
     SimpleEvaluator,
 )
 from nasgan.contracts.narrowing import narrowed
+from nasgan.contracts.paths import FairPaths
 from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.run import SearchRun
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
+from nasgan.contracts.sizes import Constraints, GeneratorSizes, SizeConstraints
 from nasgan.contracts.strategy import SearchStrategy, StepReport
 from nasgan.contracts.supernet import (
     Supernet,
@@ -47,6 +50,8 @@ __all__ = [
     "Augmentation",
     "Breakdown",
     "Budget",
+    "CandidateSearch",
+    "Constraints",
     "Cost",
     "Decision",
     "DrawnWeights",
@@ -55,6 +60,8 @@ __all__ = [
     "EvaluationPool",
     "EvaluationTask",
     "Evaluator",
+    "FairPaths",
+    "GeneratorSizes",
     "Graph",
     "HalfWeights",
     "HealthSettings",
@@ -73,9 +80,11 @@ __all__ = [
     "SearchStrategy",
     "SharedWeights",
     "SimpleEvaluator",
+    "SizeConstraints",
     "StepLosses",
     "StepReport",
     "Supernet",
+    "SupernetPaths",
     "Trainer",
     "TrainerSettings",
     "TrainingSteps",

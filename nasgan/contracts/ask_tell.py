@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts.evaluation import Evaluation, Proposal
+from nasgan.contracts.paths import FairPaths
 from nasgan.contracts.run import SearchRun
 from nasgan.contracts.strategy import SearchStrategy, StepReport
-from nasgan.errors import BudgetExhausted, ConfigError, PluginError, plugin_name
+from nasgan.errors import BudgetExhausted, ConfigError, PluginError, plugin_name, quoted
 
-__all__ = ["AskTellStrategy", "option_frequencies"]
+__all__ = ["AskTellStrategy", "SupernetPaths", "option_frequencies"]
+
+SupernetPaths = Literal["uniform", "fair"]
 
 # Supernet steps between two possible checkpoints.
 _PIECE_STEPS = 10
@@ -35,25 +38,37 @@ class AskTellStrategy(SearchStrategy):
     Args:
         supernet_steps: generator steps of the supernet's training; None: all that the budget has,
             or half of them where the evaluator trains candidates, too.
+        supernet_paths: how its paths are drawn: ``uniform``, each by itself, or ``fair``, every
+            option equally often (`nasgan.contracts.FairPaths`).
 
     Raises:
-        ConfigError: ``supernet_steps`` is below 1.
+        ConfigError: ``supernet_steps`` is below 1, or there are no such paths.
     """
 
     trains_supernet_itself: ClassVar[bool] = False
     """For strategies that train the supernet in a `step` of their own, and not only at first."""
 
-    def __init__(self, *, supernet_steps: int | None = None) -> None:
+    def __init__(
+        self, *, supernet_steps: int | None = None, supernet_paths: SupernetPaths = "uniform"
+    ) -> None:
         if supernet_steps is not None and supernet_steps < 1:
             raise ConfigError(f"strategy.supernet_steps must be at least 1, got {supernet_steps}")
+        if supernet_paths not in get_args(SupernetPaths):
+            raise ConfigError(
+                f"strategy.supernet_paths must be uniform or fair, got {quoted(supernet_paths)}"
+            )
         self._wanted_supernet_steps = supernet_steps
+        self._supernet_paths = supernet_paths
+        self._fair: FairPaths | None = None
         self.supernet_steps = 0
         self.evaluations: list[Evaluation] = []
+        self._under_way: list[Architecture] = []
         self._refused: Proposal | None = None
 
     def setup(self, run: SearchRun) -> None:
         """Plan the supernet's training; see `SearchStrategy.setup`."""
         super().setup(run)
+        self._fair = FairPaths(run.space) if self._supernet_paths == "fair" else None
         if run.evaluator.needs_shared_weights and not self.trains_supernet_itself:
             self.supernet_steps = self._plan_supernet(run.ledger.budget.generator_steps)
 
@@ -95,6 +110,14 @@ class AskTellStrategy(SearchStrategy):
         return (self.name if fidelity == "shared" else f"{self.name}_{fidelity}") + several
 
     @property
+    def known(self) -> set[Architecture]:
+        """The architectures that were scored, and those under way: no need to ask for them again.
+
+        One that the evaluator trains to several lengths may be asked for longer.
+        """
+        return {*(evaluation.architecture for evaluation in self.evaluations), *self._under_way}
+
+    @property
     def supernet_progress(self) -> float:
         """Fraction of the supernet's training that is done; 1 where there is none."""
         if self.supernet_steps == 0:
@@ -102,8 +125,9 @@ class AskTellStrategy(SearchStrategy):
         return min(1.0, self.run.shared_weights.generator_steps / self.supernet_steps)
 
     def sample_path(self) -> Architecture:
-        """The architecture that the supernet trains next; uniform unless overridden."""
-        return self.run.space.sample(self.run.rng("paths"))
+        """The architecture that the supernet trains next, by ``supernet_paths``."""
+        rng = self.run.rng("paths")
+        return self.run.space.sample(rng) if self._fair is None else self._fair.draw(rng)
 
     @property
     def together(self) -> int:
@@ -139,6 +163,8 @@ class AskTellStrategy(SearchStrategy):
         arrived = pool.advance()
         for evaluation in arrived:
             self.evaluations.append(evaluation)
+            if evaluation.architecture in self._under_way:  # checkpoints of before do not say
+                self._under_way.remove(evaluation.architecture)
             self.tell(evaluation)
         return StepReport(
             self.progress_message(),
@@ -192,6 +218,7 @@ class AskTellStrategy(SearchStrategy):
                 # Those under way are paid for, and may turn out to cost less than they could.
                 self._refused = proposal
                 return end
+            self._under_way.append(proposal.architecture)
             self._refused = None
         return None
 
@@ -271,15 +298,22 @@ class AskTellStrategy(SearchStrategy):
         """See `SearchStrategy.state_dict`; what is under way is the run's to keep."""
         return {
             "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
+            "under_way": [architecture.to_json() for architecture in self._under_way],
             "refused": None if self._refused is None else self._refused.to_json(),
+            "paths": None if self._fair is None else self._fair.state_dict(),
             "proposer": self.proposer_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `SearchStrategy.load_state_dict`."""
         self.evaluations = [Evaluation.from_json(item) for item in state["evaluations"]]
+        self._under_way = [
+            Architecture.from_json(item, source="checkpoint") for item in state.get("under_way", ())
+        ]
         refused = state["refused"]
         self._refused = None if refused is None else Proposal.from_json(refused)
+        if self._fair is not None:
+            self._fair.load_state_dict(state["paths"])
         self.load_proposer_state(state["proposer"])
 
 

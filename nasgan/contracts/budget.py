@@ -80,6 +80,11 @@ class Budget:
                     f"budget.{field.name} must be above 0 or null, got {quoted(limit)}"
                 )
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return any(limit is not None for limit in self.to_json().values())
+
     def to_json(self) -> dict[str, float | None]:
         """The limits by unit."""
         return asdict(self)

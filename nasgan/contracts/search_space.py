@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -338,13 +338,23 @@ class SearchSpace(KeepsArguments, ABC):
                 )
         return rows
 
+    def neighbours(self, architecture: Architecture) -> list[Architecture]:
+        """The others that differ in one decision (and in what repair makes of that), each once."""
+        indices = self.encode(architecture)
+        found: dict[Architecture, None] = {}
+        for i, decision in enumerate(self.decisions):
+            for option in range(len(decision.options)):
+                near = self.repair((*indices[:i], option, *indices[i + 1 :]))
+                found[self._from_indices(near)] = None
+        return [near for near in found if near != architecture]
+
     def mutate(
         self,
         architecture: Architecture,
         rng: np.random.Generator,
         *,
         changes: int = 1,
-        part: Part | None = None,
+        part: Part | Literal["both"] | None = None,
         stage: int | None = None,
     ) -> Architecture:
         """Redraw ``changes`` decisions to other options, then repair.
@@ -353,7 +363,8 @@ class SearchSpace(KeepsArguments, ABC):
             architecture: of this space.
             rng: draws.
             changes: how many; fewer where there are not as many.
-            part: redraw decisions of this network alone, and none that both networks share.
+            part: redraw decisions of this network alone, and none that both networks share
+                (``"both"``: those alone).
             stage: redraw decisions of this stage alone.
 
         Raises:
@@ -374,7 +385,7 @@ class SearchSpace(KeepsArguments, ABC):
         second: Architecture,
         rng: np.random.Generator,
         *,
-        part: Part | None = None,
+        part: Part | Literal["both"] | None = None,
         stage: int | None = None,
     ) -> Architecture:
         """Take each decision from one of two parents at random, then repair.
@@ -390,7 +401,7 @@ class SearchSpace(KeepsArguments, ABC):
         indices = tuple(parents[int(pick) if i in mixed else 0][i] for i, pick in enumerate(picks))
         return self._from_indices(self.repair(indices))
 
-    def _free(self, part: Part | None, stage: int | None) -> list[int]:
+    def _free(self, part: Part | Literal["both"] | None, stage: int | None) -> list[int]:
         """Which decisions of a network (and a stage) have other options, by position."""
         free = [
             i

@@ -13,6 +13,7 @@ from nasgan.contracts import (
     Breakdown,
     Evaluation,
     Evaluator,
+    GeneratorSizes,
     Ledger,
     Objective,
     SearchSpace,
@@ -31,7 +32,6 @@ from nasgan.engine.job import JobReport
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import Run
 from nasgan.evaluation.arrival import check_objectives, checked_report
-from nasgan.evaluation.sizes import GeneratorSizes
 from nasgan.evaluation.table import NamedTableEvaluator, TableMeanEvaluator
 from nasgan.evaluation.table_trainings import TableTrainings
 from nasgan.randomness import numpy_generator

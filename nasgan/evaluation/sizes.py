@@ -1,4 +1,4 @@
-"""Sizes of generators as objectives: counted once for each architecture, put beside its scores."""
+"""Sizes of generators as objectives: put beside the scores of each candidate."""
 
 from __future__ import annotations
 
@@ -6,47 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
-from nasgan.architecture import Architecture
-from nasgan.contracts import Evaluation, EvaluationPool, Objective, Proposal, SearchSpace
+from nasgan.contracts import (
+    Evaluation,
+    EvaluationPool,
+    GeneratorSizes,
+    Objective,
+    Proposal,
+    SearchSpace,
+)
 from nasgan.metrics.table import SIZES
-from nasgan.networks.cost import count_macs, count_parameters
 
-__all__ = ["GeneratorSizes", "measured_pool"]
-
-
-class GeneratorSizes:
-    """The sizes of a space's generators, at the widths of that space.
-
-    Args:
-        space: of the architectures.
-        names: which, of `nasgan.metrics.table.SIZES`.
-    """
-
-    def __init__(self, space: SearchSpace, names: tuple[str, ...] = tuple(SIZES)) -> None:
-        self.names = names
-        self._space = space
-        self._known: dict[Architecture, dict[str, float]] = {}
-
-    def __call__(self, architecture: Architecture) -> dict[str, float]:
-        """``parameters`` and ``macs`` (multiply-adds for one image), those that are asked for."""
-        if architecture not in self._known:
-            self._known[architecture] = self._measured(architecture)
-        return self._known[architecture]
-
-    def _measured(self, architecture: Architecture) -> dict[str, float]:
-        network = self._space.network
-        with torch.device("meta"):  # shapes without values: nothing is computed or drawn
-            generator = self._space.build_generator(architecture)
-            z = torch.zeros(1, network.latent_dim)
-            labels = torch.zeros(1, dtype=torch.int64)
-        given = {"labels": labels} if network.num_classes else {}
-        count = {
-            "parameters": lambda: count_parameters(generator),
-            "macs": lambda: count_macs(generator, z, **given),
-        }
-        return {name: count[name]() for name in self.names}
+__all__ = ["measured_pool"]
 
 
 def measured_pool(pool: EvaluationPool, objective: Objective, space: SearchSpace) -> EvaluationPool:

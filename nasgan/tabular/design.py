@@ -198,14 +198,10 @@ def _neighbours(
 ) -> Iterator[Architecture]:
     """All that differ in one decision, of the first first, that are not among ``seen``."""
     for architecture in of:
-        for decision in space.decisions:
-            for option in decision.options:
-                changed = {**dict(architecture.choices), decision.name: option}
-                indices = tuple(d.index(changed[d.name]) for d in space.decisions)
-                near = space.architecture(space.repair(indices))
-                if near not in seen:
-                    seen.add(near)
-                    yield near
+        for near in space.neighbours(architecture):
+            if near not in seen:
+                seen.add(near)
+                yield near
 
 
 def _is_of(space: SearchSpace, architecture: Architecture) -> bool:

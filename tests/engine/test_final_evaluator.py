@@ -10,11 +10,10 @@ import pytest
 from run_comparison import fingerprint, stopping
 
 import nasgan
-from nasgan.contracts import Objective, Proposal, SimpleEvaluator
+from nasgan.contracts import GeneratorSizes, Objective, Proposal, SimpleEvaluator
 from nasgan.engine import parts as run_parts
 from nasgan.engine.summary import how_it_ended
 from nasgan.errors import ConfigError, RunDirectoryError, UnknownNameError
-from nasgan.evaluation.sizes import GeneratorSizes
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.study import find_records
 from nasgan.report.page import build_report

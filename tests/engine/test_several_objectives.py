@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from run_comparison import fingerprint, stopping
 
+from nasgan.contracts import GeneratorSizes
 from nasgan.engine import run_search
 from nasgan.engine.parts import bind
 from nasgan.engine.search_job import SearchJob
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.evaluation.sizes import GeneratorSizes
 from nasgan.factory import make_search_space
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord

@@ -1,35 +1,25 @@
-"""Evolution: regularised (Real et al. 2019, algorithm 1) or NSGA-II (Deb et al. 2002)."""
-
-from collections.abc import Sequence
-from typing import Literal, get_args
-
-from numpy.random import Generator
+"""Regularised evolution (Real et al. 2019, algorithm 1)."""
 
 from nasgan.contracts import Architecture, AskTellStrategy, Evaluation, Proposal
 from nasgan.errors import ConfigError
 
-Survivors = Literal["newest", "best"]
 
-
-class Evolution(AskTellStrategy):
-    """Crosses and mutates the best of a random sample of the population.
+class AgingEvolution(AskTellStrategy):
+    """Mutates the best of a random sample of the population; the oldest leaves for the child.
 
     Where the run has several objectives, what is best goes by Pareto fronts, then by crowding
     distances, and the finalists are the first front.
 
     Args:
         num_candidates: architectures to score.
-        population_size: the first so many are random.
-        sample_size: how many of the population compete to be a parent.
-        survivors: who makes up the population: the ``newest`` candidates (regularised evolution),
-            or the ``best`` of all (NSGA-II).
-        crossover: share of the children that mix one of their networks with a second parent's.
+        population_size: the newest so many; the first ones are random.
+        sample_size: how many of them compete to be the parent.
         inherit: whether a child's training begins with the weights of its parent, where the
             evaluator can do that (``evaluator=scratch``).
         supernet_steps: see `AskTellStrategy`.
     """
 
-    name = "evolution"
+    name = "aging_evolution"
     many_objectives = True
 
     def __init__(
@@ -38,29 +28,22 @@ class Evolution(AskTellStrategy):
         num_candidates: int = 100,
         population_size: int = 20,
         sample_size: int = 5,
-        survivors: Survivors = "newest",
-        crossover: float = 0.0,
         inherit: bool = False,
         supernet_steps: int | None = None,
     ) -> None:
         super().__init__(supernet_steps=supernet_steps)
         if min(num_candidates, population_size, sample_size) < 1:
             raise ConfigError("strategy: num_candidates and both sizes must be at least 1")
-        if survivors not in get_args(Survivors) or not 0 <= crossover <= 1:
-            raise ConfigError("strategy: survivors is newest or best, crossover from 0 to 1")
         self.num_candidates = num_candidates
         self.population_size = population_size
         self.sample_size = sample_size
-        self.survivors = survivors
-        self.crossover = crossover
         self.inherit = inherit
 
     @property
     def label(self) -> str:
         """Methods must not share a row of the leaderboard."""
-        method = "nsga2" if self.survivors == "best" else "evolution"
         inherits = "_inherit" if self.inherit else ""
-        return super().label.replace("evolution", method + inherits, 1)
+        return super().label.replace(self.name, self.name + inherits, 1)
 
     @property
     def finished(self) -> bool:
@@ -83,31 +66,15 @@ class Evolution(AskTellStrategy):
         population = self._population()
         if is_first or not population:
             return Proposal(self.run.space.sample(rng), keep=keep)
-        parent = self._parent(population, rng)
-        child = self._child(parent, population, rng)
+        drawn = rng.integers(len(population), size=self.sample_size)
+        parent: Architecture = population[min(drawn)].architecture
+        child = self.run.space.mutate(parent, rng)
         return Proposal(child, parent=parent if keep else None, keep=keep)
 
     def _population(self) -> list[Evaluation]:
         """Those that may be parents, the best first."""
         alive = [evaluation for evaluation in self.evaluations if evaluation.score is not None]
-        best_first = self.run.objective.best_first
-        if self.survivors == "best":
-            return best_first(alive)[: self.population_size]
-        return best_first(alive[-self.population_size :])
-
-    def _parent(self, population: Sequence[Evaluation], rng: Generator) -> Architecture:
-        drawn = rng.integers(len(population), size=self.sample_size)
-        return population[min(drawn)].architecture
-
-    def _child(
-        self, parent: Architecture, population: Sequence[Evaluation], rng: Generator
-    ) -> Architecture:
-        space = self.run.space
-        if rng.random() >= self.crossover:
-            return space.mutate(parent, rng)
-        part = rng.choice(sorted({d.part for d in space.decisions if len(d.options) > 1}))
-        crossed = space.crossover(parent, self._parent(population, rng), rng, part=part)
-        return space.mutate(crossed, rng, part=part)
+        return self.run.objective.best_first(alive[-self.population_size :])
 
     def progress(self) -> float:
         """The supernet's training is half of it, where there is one."""

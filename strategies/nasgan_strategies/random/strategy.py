@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import AskTellStrategy, Evaluation, Proposal, SearchRun
+from nasgan.contracts import (
+    AskTellStrategy,
+    Constraints,
+    Evaluation,
+    Proposal,
+    SearchRun,
+    SizeConstraints,
+    SupernetPaths,
+)
 from nasgan.errors import ConfigError
 from nasgan_strategies.random.halving import HalvingSchedule
 
@@ -29,6 +37,8 @@ class RandomSearch(AskTellStrategy):
         max_steps: with ``scratch``: generator steps of the candidates that survive to the end.
         brackets: without shared weights: how often this is done, with new candidates each time;
             null: until the budget is spent, or the space has no more.
+        constraints: see `nasgan.contracts.SizeConstraints`.
+        supernet_paths: see `AskTellStrategy`.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -46,10 +56,13 @@ class RandomSearch(AskTellStrategy):
         min_steps: int = 100,
         max_steps: int = 900,
         brackets: int | None = 1,
+        constraints: Constraints | None = None,
+        supernet_paths: SupernetPaths = "uniform",
     ) -> None:
         if brackets is not None and brackets < 1:
             raise ConfigError(f"strategy.brackets must be at least 1, or null, got {brackets}")
-        super().__init__(supernet_steps=supernet_steps)
+        super().__init__(supernet_steps=supernet_steps, supernet_paths=supernet_paths)
+        self._constraints = SizeConstraints(constraints)
         if halving_factor is None:
             min_steps, halving_factor = max_steps, 2.0
         self._schedule = HalvingSchedule(num_candidates, min_steps, max_steps, halving_factor)
@@ -64,14 +77,16 @@ class RandomSearch(AskTellStrategy):
         """See `SearchStrategy.setup`.
 
         Raises:
-            ConfigError: brackets without end, and no budget.
+            ConfigError: brackets without end, and no budget; or constraints that no architecture
+                keeps.
         """
         super().setup(run)
-        if self._brackets is None and not any(run.ledger.budget.to_json().values()):
+        if self._brackets is None and not run.ledger.budget.is_limited:
             raise ConfigError(
                 "strategy.brackets=null goes on until the budget is spent: set "
                 "budget.generator_steps or budget.architectures"
             )
+        self._constraints.setup(run.space, run.rng("constraints"))
 
     @property
     def _rungs(self) -> list[tuple[int, int | None]]:
@@ -134,7 +149,7 @@ class RandomSearch(AskTellStrategy):
             if len(drawn) == wanted:
                 break
             architecture = space.sample(rng)
-            if architecture not in known:
+            if architecture not in known and self._constraints.allow(architecture):
                 drawn[architecture] = None
         return list(drawn)
 

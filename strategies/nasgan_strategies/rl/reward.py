@@ -8,9 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import Objective, SearchSpace
+from nasgan.contracts import GeneratorSizes, Objective, SearchSpace
 from nasgan.errors import ConfigError, quoted
-from nasgan.evaluation.sizes import GeneratorSizes
 
 __all__ = ["Costs", "Limits", "Reward", "RewardKind"]
 

@@ -57,7 +57,7 @@ def check_scratch_search(run: SearchRun, finalists: Finalists) -> None:
             "with evaluator=scratch there are none: use strategy.finalists=scored"
         )
     budget = run.ledger.budget.to_json()
-    if all(limit is None for limit in budget.values()):
+    if not run.ledger.budget.is_limited:
         raise ConfigError(
             "reinforcement learning with evaluator=scratch goes on until its budget ends: set "
             "budget.architectures or another limit"
