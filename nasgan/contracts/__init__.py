@@ -19,6 +19,7 @@ from nasgan.contracts.narrowing import narrowed
 from nasgan.contracts.paths import FairPaths
 from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.run import SearchRun
+from nasgan.contracts.rungs import rung_lengths
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
 from nasgan.contracts.sizes import Constraints, GeneratorSizes, SizeConstraints
 from nasgan.contracts.strategy import SearchStrategy, StepReport
@@ -95,4 +96,5 @@ __all__ = [
     "mix_options",
     "narrowed",
     "option_frequencies",
+    "rung_lengths",
 ]

@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
+from nasgan.contracts import rung_lengths
 from nasgan.errors import ConfigError
 from nasgan.testing import check_strategy
-from nasgan_strategies.multi_fidelity.bracket import hyperband_sizes, rung_lengths
+from nasgan_strategies.multi_fidelity.bracket import hyperband_sizes
 from nasgan_strategies.multi_fidelity.strategy import MultiFidelity
 
 SMALL = {"num_candidates": 6, "bracket": 6, "min_steps": 2, "max_steps": 18}

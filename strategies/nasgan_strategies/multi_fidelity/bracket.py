@@ -9,34 +9,10 @@ from typing import Any
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Evaluation
-from nasgan.errors import ConfigError
 
-__all__ = ["Bracket", "check_lengths", "hyperband_sizes", "rung_lengths"]
+__all__ = ["Bracket", "hyperband_sizes"]
 
 BestFirst = Callable[[Sequence[Evaluation]], Sequence[Evaluation]]
-
-
-def check_lengths(min_steps: int, max_steps: int, factor: float) -> None:
-    """Refuse lengths that make no rungs.
-
-    Raises:
-        ConfigError: says what they must be.
-    """
-    if factor < 2:
-        raise ConfigError(f"strategy.factor must be at least 2, got {factor:g}")
-    if not 1 <= min_steps <= max_steps:
-        raise ConfigError(
-            f"strategy.min_steps must be at least 1 and at most max_steps, got {min_steps} and "
-            f"{max_steps}"
-        )
-
-
-def rung_lengths(min_steps: int, max_steps: int, factor: float) -> list[int]:
-    """Generator steps of each rung: ``max_steps`` divided by ``factor`` down to ``min_steps``."""
-    lengths = [max_steps]
-    while max_steps / factor ** len(lengths) >= min_steps - 0.5:
-        lengths.append(max(1, round(max_steps / factor ** len(lengths))))
-    return sorted(set(lengths))
 
 
 def hyperband_sizes(rungs: int, factor: float) -> list[int]:

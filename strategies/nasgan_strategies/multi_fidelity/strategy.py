@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import CandidateSearch, Constraints, Evaluation, Proposal, SearchRun
-from nasgan.errors import ConfigError, quoted
-from nasgan_strategies.multi_fidelity.bracket import (
-    Bracket,
-    check_lengths,
-    hyperband_sizes,
+from nasgan.contracts import (
+    CandidateSearch,
+    Constraints,
+    Evaluation,
+    Proposal,
+    SearchRun,
     rung_lengths,
 )
+from nasgan.errors import ConfigError, quoted
+from nasgan_strategies.multi_fidelity.bracket import Bracket, hyperband_sizes
 
 __all__ = ["MultiFidelity"]
 
@@ -65,7 +67,6 @@ class MultiFidelity(CandidateSearch):
             raise ConfigError(f"strategy.method must be {names}, got {quoted(method)}")
         if bracket < 1:
             raise ConfigError(f"strategy.bracket must be at least 1, got {bracket}")
-        check_lengths(min_steps, max_steps, factor)
         self._method = method
         self._bracket = bracket
         self._factor = factor
