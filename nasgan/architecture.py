@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from nasgan import atomic
 from nasgan.errors import ArchitectureError, quoted
-from nasgan.reading import read_json
+from nasgan.reading import load_json
 
 __all__ = ["Architecture", "Decision", "Part"]
 
@@ -171,14 +171,7 @@ class Architecture:
             ArchitectureError: the file is missing, too large, not JSON, or malformed.
         """
         path = Path(path)
-        try:
-            data = read_json(path, most=_MAX_FILE_BYTES)
-        except OSError as error:
-            raise ArchitectureError(
-                f"{path}: cannot read this architecture file: {error.strerror}"
-            ) from error
-        except ValueError as error:
-            raise ArchitectureError(f"{path}: not JSON: {error}") from error
+        data = load_json(path, ArchitectureError, "architecture file", most=_MAX_FILE_BYTES)
         return cls.from_json(data, source=str(path))
 
 

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from nasgan.errors import quoted
+from nasgan.errors import NasganError, quoted
 
 __all__ = [
     "MOST_DEEP",
     "MOST_NESTED",
     "digest_of",
+    "load_json",
     "open_file",
     "parse_json",
     "read_bytes",
@@ -107,6 +108,28 @@ def read_json(path: str | Path, *, most: int = _LARGEST_JSON) -> Any:
         ValueError: as `parse_json`.
     """
     return parse_json(read_bytes(path, most=most))
+
+
+def load_json(
+    path: str | Path, error: type[NasganError], what: str, *, most: int = _LARGEST_JSON
+) -> Any:
+    """`read_json` for what a person named: what cannot be read is the caller's ``error``.
+
+    Args:
+        path: the file.
+        error: raised with the path, ``what`` and the reason.
+        what: the file is, e.g. ``"record"``.
+        most: bytes that are read.
+
+    Raises:
+        NasganError: ``error``, where the file is missing, too large, or not JSON.
+    """
+    try:
+        return read_json(path, most=most)
+    except OSError as found:
+        raise error(f"{path}: cannot read this {what}: {found.strerror}") from found
+    except ValueError as found:
+        raise error(f"{path}: not JSON: {found}") from found
 
 
 def parse_json(raw: str | bytes) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nasgan.cli.console import heading, table
 from nasgan.leaderboard.columns import interval_text, short_number, text_of, title_of, value_text
-from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, metric_names
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, has_regret, metric_names
 from nasgan.leaderboard.selection import selection_text
 from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.report.labels import duration
@@ -98,6 +98,8 @@ def _columns(rows: Sequence[Row], metric: str, title: str) -> Cells:
         names.append("config_hash")
     found = {title_of(name).lower(): partial(_text, name=name) for name in ("rank", *names)}
     found[title] = partial(_score, metric=metric)
+    if has_regret(rows):
+        found[title_of("regret").lower()] = partial(text_of, name="regret")
     found |= {title_of(name).lower(): partial(_text, name=name) for name in ("n_seeds", "n_failed")}
     if any("search_generator_steps" in row for row in rows):
         found[title_of("search_generator_steps").lower()] = partial(_search_cost)

@@ -22,6 +22,7 @@ from nasgan.cli.config_options import config_folder, register_plugin_configs
 from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.key_values import READING_VERBS, settings_of
 from nasgan.cli.messages import COMPOSITION_ERRORS, explain
+from nasgan.cli.overruled import refuse_without_effect
 from nasgan.cli.paths import refuse_empty_paths, settled_paths
 from nasgan.cli.resolvers import experiment_name, register_resolvers
 from nasgan.cli.schema import check_config, strip_foreign
@@ -219,4 +220,6 @@ def resolved(verb: str, settings: DictConfig, hydra_settings: Any) -> dict[str, 
     if verb in _RUN_VERBS:
         config["experiment"] = experiment_name(hydra_settings)
     check_config(verb, config)
+    if verb == "search":
+        refuse_without_effect(config, hydra_settings.overrides.task)
     return settled_paths(config, hydra_settings.runtime.cwd)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,10 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from nasgan.cli.config_options import options
 from nasgan.cli.resolvers import experiment_name
 from nasgan.cli.yaml_files import read_yaml
+from nasgan.errors import ConfigError
 
-__all__ = ["overruled"]
+__all__ = ["overruled", "refuse_without_effect"]
 
 _MOST_NAMED = 4
+# Of the final phase, beside its own evaluator.
+_OF_THE_TRAINING = ("generator_steps", "eval_every", "keep")
 # Not settings of the option itself.
 _BESIDE = ("defaults", "suggested")
 
@@ -45,6 +48,30 @@ def overruled(settings: DictConfig, hydra_settings: Any) -> list[str]:
         if changed:
             notes.append(_sentence(f"{group}={name}", experiment, changed, own, group))
     return notes
+
+
+def refuse_without_effect(config: Mapping[str, Any], written: Iterable[str]) -> None:
+    """Refuse how the final training goes where it is written by hand and there is none.
+
+    Args:
+        config: of a search.
+        written: the settings by hand, as on the command line.
+
+    Raises:
+        ConfigError: there is such a setting.
+    """
+    evaluator = config["final"]["evaluator"]
+    if evaluator is None:
+        return
+    by_hand = {text.lstrip("+~").partition("=")[0] for text in written}
+    for name in _OF_THE_TRAINING:
+        if f"final.{name}" in by_hand:
+            takes = isinstance(evaluator, Mapping) and name in evaluator
+            told = f"set final.evaluator.{name}, or leave" if takes else "leave"
+            raise ConfigError(
+                f"final.{name} is of the final training, which final.evaluator stands for: it "
+                f"would have no effect; {told} it out"
+            )
 
 
 def _option(group: str, name: str) -> dict[str, Any]:

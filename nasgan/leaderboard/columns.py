@@ -55,17 +55,21 @@ class Column(NamedTuple):
     text: Callable[[Row], str] | None = None
 
 
-def columns(metrics: Iterable[str], *, with_fronts: bool = False) -> dict[str, Column]:
+def columns(
+    metrics: Iterable[str], *, with_fronts: bool = False, with_regret: bool = False
+) -> dict[str, Column]:
     """All columns in order, by name.
 
     Args:
         metrics: those that have columns.
         with_fronts: whether there are searches by several objectives.
+        with_regret: whether a table judged what was found.
     """
     found = dict(_IDENTITY)
     for metric in metrics:
         found |= _metric_columns(metric)
-    return {**found, **_DETAILS, **(_FRONTS if with_fronts else {}), **_LAST}
+    judged = _JUDGED if with_regret else {}
+    return {**found, **judged, **_DETAILS, **(_FRONTS if with_fronts else {}), **_LAST}
 
 
 def cells_of(row: Row, names: Iterable[str], shared: Mapping[str, Any]) -> dict[str, Cell]:
@@ -211,6 +215,13 @@ _DETAILS: dict[str, Column] = {
     "paper_result": Column("", "the paper's number for this row"),
     "paper_protocol": Column("", "how the paper took it, and where it stands"),
 }  # fmt: skip
+_JUDGED: dict[str, Column] = {
+    "regret": Column(
+        "of the objective",
+        "by how much the result is worse than the best that the table knows, mean over seeds",
+        "Regret",
+    ),
+}
 _FRONTS: dict[str, Column] = {
     "objectives": Column(
         "", "of a search by several; the ranks go by the result that is best in the first"
@@ -224,4 +235,4 @@ _LAST: dict[str, Column] = {
     "selection": Column("", "the filters that chose the runs, as JSON; empty if there were none"),
     "note": Column("", "what a reader has to know", "Note", lambda row: "; ".join(row["note"])),
 }
-_READ = {**_IDENTITY, **_DETAILS, **_LAST}
+_READ = {**_IDENTITY, **_JUDGED, **_DETAILS, **_LAST}

@@ -15,15 +15,8 @@ from nasgan import atomic
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.columns import Cell, Column, cells_of, columns
 from nasgan.leaderboard.ranks import Comparison
-from nasgan.leaderboard.rows import (
-    Row,
-    Task,
-    metric_names,
-)
-from nasgan.leaderboard.selection import (
-    Selection,
-    selection_text,
-)
+from nasgan.leaderboard.rows import Row, Task, has_regret, metric_names
+from nasgan.leaderboard.selection import Selection, selection_text
 from nasgan.leaderboard.summaries import Problem
 from nasgan.leaderboard.tables import (
     comparison_markdown,
@@ -95,7 +88,11 @@ class Leaderboard:
     def columns(self) -> dict[str, Column]:
         """The columns of the CSV, of the rows in JSON and of `frame`, in order."""
         with_fronts = any(row["objectives"] for row in self.rows)
-        return columns(metric_names(self.all_rows), with_fronts=with_fronts)
+        return columns(
+            metric_names(self.all_rows),
+            with_fronts=with_fronts,
+            with_regret=has_regret(self.rows),
+        )
 
     @cached_property
     def cells(self) -> list[dict[str, Cell]]:

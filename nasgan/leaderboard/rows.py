@@ -26,6 +26,7 @@ __all__ = [
     "Row",
     "Task",
     "average_random_rows",
+    "has_regret",
     "metric_names",
     "published_rows",
     "run_rows",
@@ -80,6 +81,11 @@ def metric_names(rows: Iterable[Row]) -> list[str]:
     return [name for name in METRICS if name in present] + sorted(present - set(METRICS))
 
 
+def has_regret(rows: Iterable[Row]) -> bool:
+    """Whether a table judged what was found in any of ``rows``."""
+    return any(row.get("regret") is not None for row in rows)
+
+
 def run_rows(runs: Iterable[RunSummary], problems: list[Problem]) -> list[Row]:
     """One row for each setting, over its seeds.
 
@@ -107,6 +113,7 @@ def _run_row(runs: Sequence[RunSummary]) -> Row:
         "n_failed": sum(run.status == "failed" for run in runs),
         "objectives": first.objectives,
         "front_size": _mean(run.front_size for run in having),
+        "regret": _mean(run.regret for run in scored),
         "note": _notes(runs, scored),
     }
 
@@ -222,10 +229,6 @@ def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> tuple[st
     if untrained:
         notes.append("no scores: the search's result was not trained (final.top_k=0)")
     notes += _front_notes(runs)
-    regrets = [run.regret for run in scored if run.regret is not None]
-    if regrets:
-        mean = sum(regrets) / len(regrets)
-        notes.append(f"regret {mean:.4g} against the table's best (mean of {len(regrets)} seeds)")
     if unscored:
         notes.append(f"{unscored} completed without metrics")
     notes += [f"seed {run.seed}: {words}" for run in scored for words in run.breakdowns]

@@ -17,7 +17,7 @@ from nasgan.leaderboard.columns import (
     value_text,
 )
 from nasgan.leaderboard.ranks import Comparison
-from nasgan.leaderboard.rows import Row, metric_names
+from nasgan.leaderboard.rows import Row, has_regret, metric_names
 from nasgan.metrics.protocol import display_name
 from nasgan.metrics.table import METRICS
 
@@ -142,13 +142,14 @@ def markdown_table(rows: Sequence[Row], protocol: str, ranked_by: str) -> str:
     """
     metrics = [name for name in metric_names(rows) if not is_companion(name)]
     before = ["rank", *_NAMES, *(["config_hash"] if _some_look_alike(rows) else [])]
+    after = [*(["regret"] if has_regret(rows) else []), *_DETAILS]
     titles = [escape_markdown(metric_title(metric, protocol)) for metric in metrics]
-    header = [*map(title_of, before), *titles, *map(title_of, _DETAILS)]
+    header = [*map(title_of, before), *titles, *map(title_of, after)]
     cells = (
         [
             *(escape_markdown(text_of(row, name)) for name in before),
             *(_score(row, metric, ranked_by) for metric in metrics),
-            *(escape_markdown(text_of(row, name)) for name in _DETAILS),
+            *(escape_markdown(text_of(row, name)) for name in after),
         ]
         for row in rows
     )

@@ -23,7 +23,7 @@ from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.leaderboard.tables import escape_markdown, markdown_code
 from nasgan.metrics.protocol import TABLE_PROTOCOL
 from nasgan.publishing.faults import record_faults
-from nasgan.reading import digest_of, open_file, read_json
+from nasgan.reading import digest_of, load_json, open_file
 from nasgan.report.chapters import collect
 from nasgan.report.checklist import checklist
 from nasgan.report.page import build_report
@@ -382,14 +382,9 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     path = folder / BUNDLE_FILE
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ConfigError(f"{path}: is no plain file, so this is no published bundle")
-    try:
-        data = read_json(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{folder}: not a published bundle ({BUNDLE_FILE}: {error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: not JSON: {error}") from error
+    if not path.exists():
+        raise ConfigError(f"{folder}: not a published bundle: it has no {BUNDLE_FILE}")
+    data = load_json(path, ConfigError, "list of runs")
     if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
         raise ConfigError(f"{path}: not of a bundle of version {VERSION}")
     return data

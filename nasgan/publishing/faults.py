@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nasgan.leaderboard.summaries import Problem, RunSummary
@@ -60,9 +60,52 @@ def _contradictions(record: RunRecord) -> list[str]:
     results = [(finalist["architecture"], finalist["metrics"]) for finalist in record.finalists]
     if record.metrics and results and (record.architecture, record.metrics) not in results:
         wrong.append("the architecture and the metrics are not those of one of its finalists")
+    wrong += [*_odd_result(record), *_odd_front(record)]
     if record.proxy_correlation and not is_of_its_points(record.proxy_correlation):
         wrong.append("the proxy correlation is not that of its points")
     return wrong
+
+
+def _odd_result(record: RunRecord) -> Iterator[str]:
+    """What says something else of the result than its architecture and its metrics do."""
+    made, judge = record.search_result, record.judge
+    if made is not None and made["architecture"] != record.architecture:
+        yield "the search's evaluation of the result (search_result) is of another architecture"
+    score = (record.metrics or {}).get(record.final_metric)
+    if judge is None or score is None:
+        return
+    sign = 1 if _direction(record) == "min" else -1
+    regret = judge["regret"]
+    if regret is None or not _same(sign * (score - judge["best_known"]), regret):
+        yield "the regret (judge) is not that of its score"
+
+
+def _odd_front(record: RunRecord) -> Iterator[str]:
+    """A Pareto front that is not one of the finalists, or whose best is not the result."""
+    scores = {finalist["architecture"]["id"]: finalist for finalist in record.finalists}
+    final = [point for point in record.front if point["phase"] == "final"]
+    for point in final:
+        name = point["architecture"]["id"]
+        if name not in scores:
+            yield f"the architecture {name} on its Pareto front (front) is none of its finalists"
+            return
+        known = scores[name]["metrics"]
+        if any(not _same(v, known[k]) for k, v in point["values"].items() if k in known):
+            yield f"the values of {name} on its Pareto front (front) are not those of its finalist"
+            return
+    values = [point["values"][record.final_metric] for point in final]
+    found = (record.metrics or {}).get(record.final_metric)
+    best = min if _direction(record) == "min" else max
+    if values and found is not None and not _same(best(values), found):
+        yield "its result is not the best on its Pareto front (front)"
+
+
+def _direction(record: RunRecord) -> str:
+    return str((record.final_objective or record.objective)["direction"])
+
+
+def _same(first: float, second: float) -> bool:
+    return math.isclose(first, second, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _odd_bounds(found: list[tuple[str, float]]) -> list[Problem]:

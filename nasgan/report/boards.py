@@ -10,7 +10,14 @@ from dataclasses import replace
 from nasgan.leaderboard.columns import title_of
 from nasgan.leaderboard.published import published_result
 from nasgan.leaderboard.ranks import Comparison
-from nasgan.leaderboard.rows import MIN_SEEDS, STATISTICS, Row, Task, metric_names
+from nasgan.leaderboard.rows import (
+    MIN_SEEDS,
+    STATISTICS,
+    Row,
+    Task,
+    has_regret,
+    metric_names,
+)
 from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.figures import bound_images, bound_notes, bounds
@@ -38,7 +45,9 @@ def board_table(chapter: Chapter) -> Table:
     ]
     metrics = [board.ranked_by, *others]
     scores = [axis_label(metric, protocol) for metric in metrics]
-    headers = [*_AHEAD, scores[0], title_of("n_seeds"), *scores[1:], *_BEHIND]
+    with_regret = has_regret(board.rows)
+    regret = [f"{title_of('regret')} ↓"] if with_regret else []
+    headers = [*_AHEAD, scores[0], title_of("n_seeds"), *scores[1:], *regret, *_BEHIND]
     by_task = chapter.by_task
     foot = [
         *_bound_cells(chapter, metrics),
@@ -47,7 +56,7 @@ def board_table(chapter: Chapter) -> Table:
     return Table(
         f"Leaderboard under {protocol}, ranked by {metric_title(board.ranked_by, protocol)}",
         headers,
-        [_cells(row, metrics) for rows in by_task.values() for row in rows],
+        [_cells(row, metrics, with_regret) for rows in by_task.values() for row in rows],
         frozenset(k for k, header in enumerate(headers) if header not in _TEXTS),
         filters=(1, 2),
         foot=[_padded(cells, len(headers)) for cells in foot],
@@ -184,7 +193,7 @@ def _mean_in_words(row: LabelledRow, metric: str) -> str:
     return f"{shown(mean, 4)} (95 % interval {interval}, {row.row[f'{metric}_n']} seeds)"
 
 
-def _cells(labelled: LabelledRow, metrics: Sequence[str]) -> list[Cell]:
+def _cells(labelled: LabelledRow, metrics: Sequence[str], with_regret: bool) -> list[Cell]:
     row = labelled.row
     is_first = row["rank"] == 1
     paper = published_result(
@@ -205,6 +214,7 @@ def _cells(labelled: LabelledRow, metrics: Sequence[str]) -> list[Cell]:
         scores[0],
         Cell(str(row["n_seeds"]), row["n_seeds"], failed, "warn" if failed else ""),
         *scores[1:],
+        *([_amount_cell(row.get("regret"))] if with_regret else []),
         _amount_cell(row["generator_parameters"]),
         _amount_cell(row["macs"]),
         _cost_cell(row, "search"),

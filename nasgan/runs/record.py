@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from nasgan import atomic
 from nasgan.errors import ConfigError, quoted
-from nasgan.reading import digest_of, read_json
+from nasgan.reading import digest_of, load_json
 from nasgan.run_settings import BESIDE_THE_RESULT, without_later, without_places
 from nasgan.runs.parts import (
     ArchitectureData,
@@ -298,14 +298,7 @@ class RunRecord:
         Raises:
             ConfigError: the file is missing, too large, not JSON, or malformed.
         """
-        path = Path(path)
-        try:
-            data = read_json(path)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot read this record: {error.strerror}") from error
-        except ValueError as error:
-            raise ConfigError(f"{path}: not JSON: {error}") from error
-        return cls.from_json(data, source=str(path))
+        return cls.from_json(load_json(path, ConfigError, "record"), source=str(path))
 
 
 # Records that were written before these fields were there lack them.

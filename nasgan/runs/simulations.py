@@ -18,7 +18,7 @@ from typing import Any, Literal
 from nasgan import atomic
 from nasgan.errors import ConfigError, quoted
 from nasgan.metrics.table import metric_info
-from nasgan.reading import digest_of, open_file, parse_json, read_json
+from nasgan.reading import digest_of, load_json, open_file, parse_json
 from nasgan.runs.parts import ArchitectureData, Budget, Cost, DatasetInfo
 from nasgan.runs.record import RunRecord, hash_config
 from nasgan.schema import Count, JsonObject, Many, Number, OpenPart, Part, Text, UtcTime, check
@@ -104,13 +104,7 @@ class SimulationFile:
         """
         path = Path(path)
         source = path.with_name(MANIFEST_FILE)
-        try:
-            made = read_json(source)
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise ConfigError(f"{source}: cannot read how these searches were made: {why}") from (
-                error
-            )
+        made = load_json(source, ConfigError, "description of the searches")
         version = made.get("version") if isinstance(made, dict) else None
         if not isinstance(made, dict) or made.get("format") != _FORMAT or version != _VERSION:
             raise ConfigError(

@@ -6,7 +6,8 @@ import pytest
 
 from nasgan.cli import compose as composing
 from nasgan.cli import overruled as overruling
-from nasgan.cli.overruled import overruled
+from nasgan.cli.overruled import overruled, refuse_without_effect
+from nasgan.errors import ConfigError
 
 TINY = "+experiment=debug/tiny"
 
@@ -68,3 +69,20 @@ def test_the_run_says_it(
     # Refused after the start, so that nothing is trained.
     assert main(["search", "budget=unlimited", TINY, "dataset=npz", "dataset.path=none.npz"]) == 2
     assert "budget=unlimited: the experiment debug/tiny still sets" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["final.generator_steps=9", "+final.eval_every=3", "final.keep=x"])
+def test_the_final_trainings_settings_beside_its_evaluator_are_refused(word: str) -> None:
+    name = word.lstrip("+").partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"{name} is of the final training, .* no effect"):
+        refuse_without_effect({"final": {"evaluator": "scratch"}}, ["seed=1", word])
+    refuse_without_effect({"final": {"evaluator": None}}, [word])
+    evaluator = {"_target_": "a.B", name.partition(".")[2]: 1}
+    with pytest.raises(ConfigError, match=r"set final\.evaluator\.\w+, or leave it out"):
+        refuse_without_effect({"final": {"evaluator": evaluator}}, [word])
+
+
+def test_only_what_is_written_by_hand_is_refused() -> None:
+    composing.compose("search", [TINY, "final.evaluator=scratch"])
+    with pytest.raises(ConfigError, match=r"final\.keep is of the final training"):
+        composing.compose("search", [TINY, "final.evaluator=scratch", "final.keep=last"])

@@ -49,7 +49,9 @@ FRONT = [
 
 
 def of_two(seed: int = 0, **changes: Any) -> RunRecord:
-    values = {"objective": OBJECTIVE, "front": FRONT, "run_id": f"two-{seed}"}
+    result = point("final", 0, fid=20.0 + seed, parameters=4_405_251)
+    front = [*FRONT[:3], result, FRONT[4]]
+    values = {"objective": OBJECTIVE, "front": front, "run_id": f"two-{seed}"}
     return sound_record("evolution_pareto", seed, 20.0 + seed, **{**values, **changes})
 
 
@@ -200,8 +202,13 @@ def test_the_row_of_what_a_table_judged_tells_the_mean_regret() -> None:
         record(seed=seed, fid=20.0 + seed, judge={**judged, "regret": 1.0 + seed})
         for seed in (0, 1)
     ]
-    (row,) = (r for r in build_leaderboard(records).rows if r["strategy"] == "random")
-    assert "regret 1.5 against the table's best (mean of 2 seeds)" in row["note"]
+    board = build_leaderboard(records)
+    (row,) = (r for r in board.rows if r["strategy"] == "random")
+    assert row["regret"] == 1.5
+    assert "regret" in board.columns
+    assert board.frame["regret"].tolist() == [1.5]
+    assert "| Regret |" in board.to_markdown()
+    assert "regret" not in build_leaderboard([record(seed=0)]).columns
 
 
 def test_what_a_table_judged_is_named_with_the_table_and_how_exact_it_is() -> None:

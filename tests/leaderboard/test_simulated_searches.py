@@ -166,7 +166,7 @@ def test_a_line_without_an_end_is_not_read_without_end(tmp_path, monkeypatch):
     [
         (lambda text: text.replace('"version": 1', '"version": 9'), "simulate them again"),
         (lambda text: "[]", "simulate them again"),
-        (lambda text: "", "cannot read how these searches were made"),
+        (lambda text: "", "simulations.json: not JSON"),
         (
             lambda text: text.replace('"exact"', '"guessed"'),
             "scores must be 'exact' or 'surrogate'",
@@ -184,7 +184,7 @@ def test_searches_without_their_description_are_told(tmp_path):
     write_simulations(tmp_path, some_searches())
     (tmp_path / MANIFEST_FILE).unlink()
     _, (problem,) = find_records([tmp_path])
-    assert "cannot read how these searches were made: No such file" in problem.message
+    assert "cannot read this description of the searches: No such file" in problem.message
 
 
 def test_a_table_verifies_and_an_edited_search_does_not(tmp_path):

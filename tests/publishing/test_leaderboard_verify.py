@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_samples import average_random, evaluation, failed_record, sound_record
+from record_samples import architecture, average_random, evaluation, failed_record, sound_record
 
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
@@ -31,6 +31,17 @@ PROXY = proxy_correlation(
 assert PROXY is not None
 
 Table = list[dict[str, Any]]
+
+
+def judge(*, regret: float | None) -> dict[str, Any]:
+    return {"table": "T", "scores": "exact", "best_known": 19.0, "regret": regret}
+
+
+def front(index: int, fid: float, *, phase: str = "final") -> list[dict[str, Any]]:
+    return [{"phase": phase, "architecture": architecture(index), "values": {"fid": fid}}]
+
+
+TWO = [evaluation(0, **{"is": 7.5, "is_std": 0.1, "fid": 20.0}), evaluation(1, fid=25.0)]
 
 
 @pytest.fixture(scope="module")
@@ -277,8 +288,25 @@ def test_a_run_found_on_two_machines_is_no_difference(runs: Path, tmp_path: Path
         ({"config": {"strategy": {"name": "rl", "trick": True}}}, "does not match its hash"),
         ({"seed": 7}, "the seed is not that of its configuration"),
         ({"proxy_correlation": {**PROXY, "kendall": 1.0}}, "not that of its points"),
+        ({"search_result": evaluation(4, fid=20.0)}, "(search_result) is of another architecture"),
+        ({"judge": judge(regret=5.0)}, "the regret (judge) is not that of its score"),
+        ({"judge": judge(regret=None)}, "the regret (judge) is not that of its score"),
+        ({"front": front(3, 20.0)}, "on its Pareto front (front) is none of its finalists"),
+        ({"front": front(0, 19.0)}, "on its Pareto front (front) are not those of its finalist"),
+        ({"front": front(1, 25.0), "finalists": TWO}, "its result is not the best on its Pareto"),
     ],
-    ids=["metrics", "config", "seed", "proxy"],
+    ids=[
+        "metrics",
+        "config",
+        "seed",
+        "proxy",
+        "search result",
+        "regret",
+        "no regret",
+        "foreign front",
+        "values on the front",
+        "beaten front",
+    ],
 )
 def test_a_record_that_contradicts_itself_is_found(
     tmp_path: Path, change: dict[str, Any], message: str
@@ -290,6 +318,16 @@ def test_a_record_that_contradicts_itself_is_found(
     (difference,) = verify_table(tmp_path / "board.csv", records).differences
     assert message in difference
     assert "record.json" in difference
+
+
+def test_a_front_and_a_judge_that_fit_the_result_are_no_fault(tmp_path: Path) -> None:
+    """Also a front in the search, whose scores no record repeats."""
+    found = [*front(0, 20.0), *front(7, 3.0, phase="search")]
+    record = sound_record("rl", 0, 20.0, judge=judge(regret=1.0), front=found, finalists=TWO)
+    record.write(tmp_path / "runs" / "record.json")
+    records, _ = find_records([tmp_path / "runs"])
+    build_leaderboard(records).write(tmp_path / "board.csv")
+    assert verify_table(tmp_path / "board.csv", records).differences == ()
 
 
 def test_how_a_program_writes_numbers_and_orders_rows_does_not_matter(
