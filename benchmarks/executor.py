@@ -31,7 +31,7 @@ import torch
 
 from nasgan.architecture import Architecture
 from nasgan.cli.compose import compose
-from nasgan.contracts import Evaluation, EvaluationPool, Proposal
+from nasgan.contracts import Evaluation, EvaluationPool, Proposal, TrainerSettings
 from nasgan.engine.parts import load_splits, make_space
 from nasgan.engine.workers import WORKER_BUILDER, open_evaluator
 from nasgan.evaluation import InProcessPool
@@ -63,7 +63,9 @@ class Bench:
                 "budget=unlimited",
             ],
         )
-        space = make_space(self.config, load_splits(self.config["dataset"]).train)
+        space = make_space(
+            self.config, load_splits(self.config["dataset"]).train, TrainerSettings()
+        )
         rng = np.random.default_rng(0)
         drawn = dict.fromkeys(space.sample(rng) for _ in range(100 * options.candidates))
         self.proposals = [Proposal(made) for made in list(drawn)[: options.candidates]]

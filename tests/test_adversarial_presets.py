@@ -13,6 +13,7 @@ from nasgan.data import ImageSet
 from nasgan.engine.parts import bind, find_architecture
 from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.randomness import numpy_generator
+from nasgan.training import TrainerSettings
 from nasgan_search_spaces.adversarial_nas.discriminator import DerivedDiscriminator
 
 TRAININGS = ["train_cifar10", "train_stl10", "scale_1m", "scale_5m", "scale_10m", "scale_25m"]
@@ -93,14 +94,14 @@ def test_the_stl10_training_takes_a_searched_pair_as_it_is(tmp_path: Path) -> No
     pair.save(tmp_path / "architecture.json")
     config = _train("train_stl10", str(tmp_path))
     bind(config)
-    space, found = find_architecture(config, _images(48))
+    space, found = find_architecture(config, _images(48), TrainerSettings())
     assert found == pair
     assert len(space.part_decisions("discriminator")) == 28
     with torch.device("meta"):
         assert isinstance(space.build_discriminator(found), DerivedDiscriminator)
     assert space.settings["latent_scales"] == 2
     assert space.network.generator_channels == 270
-    _, published = find_architecture(_train("train_stl10"), _images(48))
+    _, published = find_architecture(_train("train_stl10"), _images(48), TrainerSettings())
     assert published.choices == load_architecture("adversarialnas").choices
 
 

@@ -13,16 +13,19 @@ __all__ = ["AdversarialLoss", "Augmentation"]
 
 
 class AdversarialLoss(ABC):
-    """A pair of losses to minimise, on logits (N, 1) in float32 or float64.
+    """A pair of losses to minimise, on logits (N, outputs) in float32 or float64.
 
     Settings are keyword arguments of ``__init__`` (``trainer.loss_settings``).
 
     Attributes:
         sees_real: whether the generator's loss looks at real images, too: each generator step then
             takes a batch of its own.
+        outputs: how many numbers the discriminator has to give for an image; a loss of more than
+            one needs a space that builds such discriminators (`SearchSpace.supports_outputs`).
     """
 
     sees_real: ClassVar[bool] = False
+    outputs: int = 1
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

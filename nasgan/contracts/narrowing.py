@@ -49,7 +49,10 @@ class NarrowedSpace(SearchSpace):
     def __init__(self, whole: SearchSpace, fixed: Mapping[str, Any]) -> None:
         # What is said of a class of spaces holds for this one object.
         vars(self).update(
-            name=whole.name, version=whole.version, supports_classes=whole.supports_classes
+            name=whole.name,
+            version=whole.version,
+            supports_classes=whole.supports_classes,
+            supports_outputs=whole.supports_outputs,
         )
         self.whole = whole
         self.network = whole.network

@@ -45,6 +45,8 @@ class NetworkSettings:
         latent_dim: length of the latent vector z.
         spectral_norm: whether the discriminator is spectrally normalised.
         num_classes: classes of a class-conditional pair; 0 is unconditional.
+        discriminator_outputs: numbers that the discriminator gives for an image: as many as the
+            loss takes (`AdversarialLoss.outputs`).
     """
 
     image_size: int = 32
@@ -54,6 +56,7 @@ class NetworkSettings:
     latent_dim: int = 128
     spectral_norm: bool = True
     num_classes: int = 0
+    discriminator_outputs: int = 1
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -88,6 +91,7 @@ class SearchSpace(KeepsArguments, ABC):
         latent_dim: as there.
         spectral_norm: as there.
         num_classes: as there.
+        discriminator_outputs: as there.
 
     Raises:
         ConfigError: a setting is impossible in this space.
@@ -97,6 +101,8 @@ class SearchSpace(KeepsArguments, ABC):
     version: ClassVar[int] = 1
     supports_classes: ClassVar[bool] = False
     """Whether the networks can be class-conditional (take ``labels``)."""
+    supports_outputs: ClassVar[bool] = False
+    """Whether discriminators have ``self.network.discriminator_outputs`` outputs."""
 
     def __init__(
         self,
@@ -108,6 +114,7 @@ class SearchSpace(KeepsArguments, ABC):
         latent_dim: int = 128,
         spectral_norm: bool = True,
         num_classes: int = 0,
+        discriminator_outputs: int = 1,
     ) -> None:
         self.network = NetworkSettings(
             image_size=image_size,
@@ -117,13 +124,29 @@ class SearchSpace(KeepsArguments, ABC):
             latent_dim=latent_dim,
             spectral_norm=spectral_norm,
             num_classes=num_classes,
+            discriminator_outputs=discriminator_outputs,
         )
+        self._check_outputs()
         if num_classes > 0 and not self.supports_classes:
             raise ConfigError(
                 f"the search space {self.name!r} has no class-conditional networks: set "
                 f"conditional=false or num_classes=0 (got num_classes={num_classes})"
             )
         self.check_network()
+
+    def _check_outputs(self) -> None:
+        outputs = self.network.discriminator_outputs
+        if outputs > 1 and not self.supports_outputs:
+            raise ConfigError(
+                f"the discriminators of the search space {self.name!r} have one output, and "
+                f"{outputs} are asked for: take a loss of one (trainer.loss=hinge), or have the "
+                "space build them (SearchSpace.supports_outputs)"
+            )
+        if outputs > 1 and self.network.num_classes:
+            raise ConfigError(
+                f"class-conditional discriminators have one output, and {outputs} are asked for: "
+                "take a loss of one (trainer.loss=hinge), or conditional=false"
+            )
 
     def check_network(self) -> None:
         """Refuse common settings (``self.network``) that are impossible in this space.
@@ -153,7 +176,8 @@ class SearchSpace(KeepsArguments, ABC):
     def build_discriminator(self, architecture: Architecture) -> nn.Module:
         """The discriminator of ``architecture``.
 
-        Its ``forward(x)`` maps images to one logit each, (N, 1); with classes it takes ``labels``.
+        Its ``forward(x)`` maps images to one logit each, (N, 1), or to
+        ``self.network.discriminator_outputs``; with classes it takes ``labels``.
         """
 
     @abstractmethod
@@ -207,7 +231,10 @@ class SearchSpace(KeepsArguments, ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """All keyword arguments that rebuild this space, as JSON data."""
-        return {**asdict(self.network), **self.space_settings()}
+        network = asdict(self.network)
+        if self.network.discriminator_outputs == 1:
+            del network["discriminator_outputs"]  # files of before know no other number
+        return {**network, **self.space_settings()}
 
     def with_settings(self: SpaceT, **changes: Any) -> SpaceT:
         """The same space with some settings changed, e.g. its widths."""

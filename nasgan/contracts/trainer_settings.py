@@ -60,7 +60,7 @@ class TrainerSettings:
 
     Attributes:
         loss: registered name: ``hinge`` (published), ``non_saturating``, ``least_squares``,
-            ``wasserstein_gp``, ``relativistic_hinge``, or a plugin's.
+            ``wasserstein_gp``, ``relativistic_hinge``, ``mmd_repulsive``, or a plugin's.
         loss_settings: of the loss's own.
         gradient_penalty: weight of the penalty that the loss brings, as ``wasserstein_gp`` does
             (Gulrajani et al. 2017).
@@ -154,6 +154,16 @@ class TrainerSettings:
         for name in ("gradient_penalty", "r1_penalty", "r2_penalty"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"trainer.{name} must not be negative")
+        self._check_penalties()
+
+    def _check_penalties(self) -> None:
+        outputs = self.make_loss().outputs
+        for name in ("r1_penalty", "r2_penalty"):
+            if outputs > 1 and getattr(self, name):
+                raise ConfigError(
+                    f"trainer.{name} is of the slope of one logit, and trainer.loss={self.loss} "
+                    f"has {outputs} outputs: set trainer.{name}=0"
+                )
 
     @property
     def images_per_generator_step(self) -> int:

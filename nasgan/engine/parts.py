@@ -130,11 +130,12 @@ class Parts:
         """
         space = self.objects.get("search_space")
         if space is not None:
-            _check_fit(space, images, is_conditional=self.config["conditional"])
+            is_conditional = self.config["conditional"]
+            _check_fit(space, images, self.trainer, is_conditional=is_conditional)
         if "architecture" in self.config:
             wanted = self.objects.get("architecture", self.config["architecture"])
-            return find_architecture(self.config, images, wanted, space)
-        return space or make_space(self.config, images), None
+            return find_architecture(self.config, images, self.trainer, wanted, space)
+        return space or make_space(self.config, images, self.trainer), None
 
     def settled(self, begun: Mapping[str, Any] | None = None) -> Self:
         """With what they leave open decided; see `settled` and `with_threads`."""
@@ -298,15 +299,19 @@ def _check_workers(executor: Executor, objects: Mapping[str, Any]) -> None:
         )
 
 
-def _check_fit(space: SearchSpace, images: ImageSet, *, is_conditional: bool) -> None:
+def _check_fit(
+    space: SearchSpace, images: ImageSet, trainer: TrainerSettings, *, is_conditional: bool
+) -> None:
     wanted = {"image_size": images.image_size, "image_channels": images.image_channels}
     wanted["num_classes"] = images.num_classes if is_conditional else 0
+    wanted["discriminator_outputs"] = trainer.make_loss().outputs
     for name, value in wanted.items():
         own = getattr(space.network, name)
         if own != value:
             raise ConfigError(
                 f"search_space: the {type(space).__name__} given has {name}={own}, and for "
-                f"{images.name} it has to be {value}: make it with {name}={value}"
+                f"{images.name} and trainer.loss={trainer.loss} it has to be {value}: make it with "
+                f"{name}={value}"
             )
 
 
@@ -415,13 +420,17 @@ def _bound(
 
 
 def make_space(
-    config: Mapping[str, Any], images: ImageSet, architecture: Architecture | None = None
+    config: Mapping[str, Any],
+    images: ImageSet,
+    trainer: TrainerSettings,
+    architecture: Architecture | None = None,
 ) -> SearchSpace:
     """The search space of a configuration for ``images``.
 
     Args:
         config: its ``search_space`` node has a ``_target_``, or holds settings only.
         images: give the size and the channels.
+        trainer: its loss says how many outputs discriminators have.
         architecture: names the space of a node without a ``_target_``, and the settings that it
             calls for where the node does not set them, or sets null.
 
@@ -444,6 +453,14 @@ def make_space(
                 f"search_space.{key}={node[key]} does not fit the images of {images.name} "
                 f"({key} {value}); leave it out"
             )
+    outputs = trainer.make_loss().outputs
+    if node.setdefault("discriminator_outputs", outputs) != outputs:
+        raise ConfigError(
+            f"search_space.discriminator_outputs={node['discriminator_outputs']} does not fit "
+            f"trainer.loss={trainer.loss}, which takes {outputs}; leave it out"
+        )
+    if outputs == 1:
+        del node["discriminator_outputs"]
     called_for = {} if architecture is None else settings_for(architecture)
     node.update({key: value for key, value in called_for.items() if node.get(key) is None})
     if "_target_" in node:
@@ -458,6 +475,7 @@ def make_space(
 def find_architecture(
     config: Mapping[str, Any],
     images: ImageSet,
+    trainer: TrainerSettings,
     wanted: Any = None,
     space: SearchSpace | None = None,
 ) -> tuple[SearchSpace, Architecture]:
@@ -466,6 +484,7 @@ def find_architecture(
     Args:
         config: the configuration.
         images: give the size and the channels.
+        trainer: its loss says how many outputs the discriminator has.
         wanted: what the configuration's ``architecture`` is, if it is not that.
         space: the same of its ``search_space``.
 
@@ -478,7 +497,7 @@ def find_architecture(
         wanted = load_architecture(wanted)
     if space is None:
         known = wanted if isinstance(wanted, Architecture) else None
-        space = make_space(config, images, known)
+        space = make_space(config, images, trainer, known)
     return space, space.architecture(wanted)
 
 

@@ -102,7 +102,7 @@ def _opened(config_text: str) -> tuple[Inputs, SearchSpace]:
     parts = bind_common({**config, "logger": None})
     prepare_torch(config, parts.device)
     bench = load_inputs(parts, load_splits(config["dataset"]), with_bound=False)
-    return bench, make_space(config, bench.images)
+    return bench, make_space(config, bench.images, bench.trainer)
 
 
 def _drive(

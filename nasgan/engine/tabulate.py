@@ -164,8 +164,8 @@ class _Tabulation:
 
     def _prepare(self) -> list[Training]:
         """Check everything, claim the folder, compute the reference; gives the trainings."""
-        splits = load_splits(self.config["dataset"])
-        space = make_space(self.config, splits.train)
+        parts, splits = bind_common(self.config), load_splits(self.config["dataset"])
+        space = make_space(self.config, splits.train, parts.trainer)
         architectures = self.design.choose(space, metric=self.config["objective"])
         # Impossible networks are refused before the metrics' reference is computed.
         space.build_generator(architectures[0])
@@ -173,7 +173,7 @@ class _Tabulation:
             f"reference: {self.config['metrics']['features']['name']} features of "
             f"{len(splits.train)} images of {splits.train.identity} (made once, then cached)"
         )
-        bench = load_inputs(bind_common(self.config), splits)
+        bench = load_inputs(parts, splits)
         self.view.say(f"protocol {bench.harness.protocol.id}, on {device_name(self.device)}")
         self._manifest(bench, space).claim(self.folder)
         return [t for t in self.design.trainings(architectures) if self.shard.holds(t)]

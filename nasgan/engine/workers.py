@@ -44,7 +44,7 @@ def open_evaluator(
     bench = load_inputs(parts, load_splits(config["dataset"]), with_bound=False)
     ledger = Ledger()
     run = Run(
-        space=make_space(config, bench.images),
+        space=make_space(config, bench.images, bench.trainer),
         images=bench.images,
         held_out=bench.held_out,
         trainer_settings=bench.trainer,

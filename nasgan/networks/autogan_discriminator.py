@@ -26,6 +26,7 @@ class AutoGANDiscriminator(nn.Module):
         channels: width of all blocks.
         spectral_norm: normalise all convolutions and the linear layer.
         num_classes: of a projection discriminator (Miyato & Koyama 2018), or 0.
+        outputs: numbers for an image; one logit.
 
     Raises:
         ConfigError: the images are too small to be halved twice.
@@ -39,6 +40,7 @@ class AutoGANDiscriminator(nn.Module):
         channels: int = 128,
         spectral_norm: bool = True,
         num_classes: int = 0,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         if image_size < 8 or image_size % 4:
@@ -57,13 +59,13 @@ class AutoGANDiscriminator(nn.Module):
         self.block2 = block(channels, pool=True)
         self.block3 = block(channels, pool=False)
         self.block4 = block(channels, pool=False)
-        self.linear = linear(channels, 1, spectral_norm=spectral_norm, bias=False)
+        self.linear = linear(channels, outputs, spectral_norm=spectral_norm, bias=False)
         self.projection = ClassProjection(channels, num_classes, spectral_norm=spectral_norm)
 
     def forward(
         self, x: Tensor, *, stage: int | None = None, labels: Tensor | None = None
     ) -> Tensor:
-        """Map images (N, image_channels, H, H) to logits (N, 1).
+        """Map images (N, image_channels, H, H) to logits (N, outputs).
 
         Args:
             x: images of a stage, in [-1, 1].

@@ -199,18 +199,25 @@ class ProjectionHead(nn.Module):
         num_classes: number of classes; 0 for the linear layer alone.
         spectral_norm: normalise both the linear layer and the embedding.
         bias: whether the linear layer has one.
+        outputs: numbers for a sample; one logit.
     """
 
     def __init__(
-        self, features: int, num_classes: int, *, spectral_norm: bool, bias: bool = False
+        self,
+        features: int,
+        num_classes: int,
+        *,
+        spectral_norm: bool,
+        bias: bool = False,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         layer = SNLinear if spectral_norm else nn.Linear
-        self.linear = layer(features, 1, bias=bias)
+        self.linear = layer(features, outputs, bias=bias)
         self.projection = ClassProjection(features, num_classes, spectral_norm=spectral_norm)
 
     def forward(self, h: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map features (N, features) and labels, int64 (N,), to logits (N, 1).
+        """Map features (N, features) and labels, int64 (N,), to logits (N, outputs).
 
         Raises:
             ConfigError: labels without classes, no labels with them, or not one per sample.

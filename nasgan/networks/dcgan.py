@@ -84,6 +84,7 @@ class DCGANDiscriminator(nn.Module):
         channels: width of the last convolution, the widest; halved towards the image.
         spectral_norm: normalise the weights, and leave out batch norm.
         num_classes: of a projection discriminator (Miyato & Koyama 2018), or 0.
+        outputs: numbers for an image; one logit.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class DCGANDiscriminator(nn.Module):
         channels: int = 128,
         spectral_norm: bool = True,
         num_classes: int = 0,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         bottom, doublings = bottom_and_doublings(image_size)
@@ -110,11 +112,11 @@ class DCGANDiscriminator(nn.Module):
             layers.append(nn.LeakyReLU(_SLOPE))
         self.features = nn.Sequential(*layers)
         features = widths[-1] * bottom**2
-        self.linear = linear(features, 1, spectral_norm=spectral_norm)
+        self.linear = linear(features, outputs, spectral_norm=spectral_norm)
         self.projection = ClassProjection(features, num_classes, spectral_norm=spectral_norm)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map images (N, image_channels, S, S), of classes ``labels`` if any, to logits (N, 1)."""
+        """Map images (N, image_channels, S, S), of ``labels`` if any, to logits (N, outputs)."""
         h = self.features(x).flatten(1)
         logits: Tensor = self.projection(self.linear(h), h, labels)
         return logits

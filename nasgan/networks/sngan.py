@@ -75,6 +75,7 @@ class SNGANDiscriminator(nn.Module):
         channels: width of all blocks.
         spectral_norm: normalise all convolutions and the linear layer.
         num_classes: of a projection discriminator (Miyato & Koyama 2018), or 0.
+        outputs: numbers for an image; one logit.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class SNGANDiscriminator(nn.Module):
         channels: int = 128,
         spectral_norm: bool = True,
         num_classes: int = 0,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         _, doublings = bottom_and_doublings(image_size)
@@ -100,11 +102,11 @@ class SNGANDiscriminator(nn.Module):
             for k in range(halvings + 2)
         ]
         self.blocks = nn.Sequential(*blocks)
-        self.linear = linear(channels, 1, spectral_norm=spectral_norm, bias=False)
+        self.linear = linear(channels, outputs, spectral_norm=spectral_norm, bias=False)
         self.projection = ClassProjection(channels, num_classes, spectral_norm=spectral_norm)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map images (N, image_channels, S, S), of classes ``labels`` if any, to logits (N, 1)."""
+        """Map images (N, image_channels, S, S), of ``labels`` if any, to logits (N, outputs)."""
         h = sum_pool(self.blocks(x))
         logits: Tensor = self.projection(self.linear(h), h, labels)
         return logits

@@ -104,9 +104,9 @@ def expect_images(space: SearchSpace, images: Tensor, side: int, what: str) -> N
     expect(inside, f"{what} makes values outside [-1, 1] or not finite: end it with tanh")
 
 
-def expect_logits(logits: Tensor, what: str) -> None:
-    """Fail unless ``logits`` are one finite number per sample."""
-    shape = (BATCH, 1)
+def expect_logits(space: SearchSpace, logits: Tensor, what: str) -> None:
+    """Fail unless ``logits`` are as many finite numbers per sample as the space has outputs."""
+    shape = (BATCH, space.network.discriminator_outputs)
     expect(logits.shape == shape, f"{what} gives {tuple(logits.shape)}, expected {shape}")
     expect(bool(logits.isfinite().all()), f"{what} gives logits that are not finite")
 

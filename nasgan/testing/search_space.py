@@ -77,6 +77,7 @@ def check_search_space(
         )
     elif classes and not space.network.num_classes:
         _check_networks(space.with_settings(num_classes=classes), distinct[:1], seed)
+    _check_outputs(space, distinct[0], seed)
 
 
 @dataclass(frozen=True)
@@ -219,10 +220,31 @@ def _check_derived(space: SearchSpace, architecture: Architecture, seed: int) ->
     expect_images(space, images, space.network.image_size, f"the generator of {architecture.id}")
     # Two passes before one backward: the discriminator step of most trainers.
     logits = discriminator(images, **labels) + discriminator(-images, **labels)
-    expect_logits(logits, f"the discriminator of {architecture.id}")
+    expect_logits(space, logits, f"the discriminator of {architecture.id}")
     logits.sum().backward()
     for half, network in (("generator", generator), ("discriminator", discriminator)):
         expect_reached(network, f"the {half} of {architecture.id}")
+
+
+def _check_outputs(space: SearchSpace, architecture: Architecture, seed: int) -> None:
+    """Discriminators of several outputs are built, or refused."""
+    if not space.supports_outputs:
+        expect_error(
+            lambda: space.with_settings(discriminator_outputs=3),
+            ConfigError,
+            "discriminator_outputs > 1 is accepted although `supports_outputs` is false",
+        )
+        return
+    wide = space.with_settings(discriminator_outputs=3, num_classes=0)
+    images = draw_images(wide, wide.network.image_size, seed)
+    derived = build_in_double(lambda: wide.build_discriminator(architecture), seed)
+    shared = build_in_double(lambda: wide.build_supernet().discriminator, seed)
+    path = wide.one_hot(architecture).discriminator
+    for what, logits in (
+        (f"the discriminator of {architecture.id}", derived(images)),
+        ("the super-discriminator", shared(images, path)),
+    ):
+        expect_logits(wide, logits, f"{what} with discriminator_outputs=3")
 
 
 def _check_classes(space: SearchSpace, architecture: Architecture, seed: int) -> None:
@@ -299,7 +321,7 @@ def _check_stages(probe: _Probe, architecture: Architecture) -> None:
             f"{what}: without `stage` it must go by the number of weights",
         )
         logits = discriminator(images, weights.discriminator, stage=stage, **labels)
-        expect_logits(logits, f"the super-discriminator at stage {stage}")
+        expect_logits(space, logits, f"the super-discriminator at stage {stage}")
         logits.sum().backward()
     probe.supernet.zero_grad()
 
@@ -316,7 +338,7 @@ def _check_mixture(probe: _Probe) -> None:
     images = supernet.generator(probe.latents(), halves[0], **labels)
     expect_images(space, images, space.network.image_size, "the super-generator with soft weights")
     logits = supernet.discriminator(images, halves[1], **labels)
-    expect_logits(logits, "the super-discriminator with soft weights")
+    expect_logits(space, logits, "the super-discriminator with soft weights")
     (logits.sum() + images.square().sum()).backward()
     for part, weights in zip(parts, halves, strict=True):
         decisions = space.part_decisions(part)

@@ -39,6 +39,7 @@ class ToySpace(SearchSpace):
 
     name = "toy"
     supports_classes = True
+    supports_outputs = True
 
     def __init__(self, **network: Any) -> None:
         super().__init__(**{**_TINY, **network})
@@ -132,7 +133,7 @@ class _Discriminator(_Layers):
         settings = space.network
         super().__init__(options, settings.discriminator_channels)
         self.start = nn.Conv2d(settings.image_channels, settings.discriminator_channels, 1)
-        self.end = nn.Linear(settings.discriminator_channels, 1)
+        self.end = nn.Linear(settings.discriminator_channels, settings.discriminator_outputs)
         self.projection = ClassProjection(
             settings.discriminator_channels,
             settings.num_classes,

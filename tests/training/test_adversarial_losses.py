@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -24,6 +25,20 @@ def log1p_exp(x):
     return np.array([max(v, 0.0) + math.log1p(math.exp(-abs(v))) for v in x])
 
 
+def distance(a, b):
+    """Squared, of two numbers or two vectors."""
+    return float(np.sum((np.asarray(a) - np.asarray(b)) ** 2))
+
+
+def gauss(d):
+    return math.exp(-d / 2)
+
+
+def mean_of_pairs(values, kernel):
+    """Over all pairs of different samples."""
+    return np.mean([kernel(distance(a, b)) for a, b in permutations(values, 2)])
+
+
 FORMULAS = {
     "hinge": (
         lambda r, f: np.maximum(0, 1 - r).mean() + np.maximum(0, 1 + f).mean(),
@@ -38,6 +53,17 @@ FORMULAS = {
         lambda f: 0.5 * np.square(f - 1).mean(),
     ),
     "wasserstein_gp": (lambda r, f: f.mean() - r.mean(), lambda f: -f.mean()),
+    "mmd_repulsive": (
+        lambda r, f: (
+            mean_of_pairs(r, lambda d: math.exp(-min(d, 4) / 2))
+            - mean_of_pairs(f, lambda d: math.exp(-max(d, 0.25) / 2))
+        ),
+        lambda f: (
+            mean_of_pairs(REAL, gauss)
+            + mean_of_pairs(f, gauss)
+            - 2 * np.mean([gauss(distance(a, b)) for a in REAL for b in f])
+        ),
+    ),
     "relativistic_hinge": (
         lambda r, f: (
             sum(max(0, 1 - (x - sum(f) / len(f))) for x in r) / len(r)
@@ -82,6 +108,62 @@ def test_gradients_equal_finite_differences(name):
     loss = named(name)
     assert torch.autograd.gradcheck(loss.discriminator, (real, fake))
     assert torch.autograd.gradcheck(lambda x: loss.generator(x, real.detach()), (fake,))
+
+
+def test_the_repulsive_loss_is_of_vectors_with_widths_and_bounds_of_its_own():
+    random = np.random.default_rng(0)
+    real, fake = random.standard_normal((5, 3)), random.standard_normal((7, 3))
+    settings = {"outputs": 3, "sigma": 0.7, "lower": 0.5, "upper": 2.0}
+    loss = TrainerSettings(loss="mmd_repulsive", loss_settings=settings).make_loss()
+    assert loss.outputs == 3
+
+    def kernel(d):
+        return math.exp(-d / (2 * 0.7**2))
+
+    expected = mean_of_pairs(real, lambda d: kernel(min(d, 2.0)))
+    expected -= mean_of_pairs(fake, lambda d: kernel(max(d, 0.5)))
+    own, generated = torch.from_numpy(real), torch.from_numpy(fake)
+    assert loss.discriminator(own, generated).item() == pytest.approx(expected, rel=1e-12)
+    between = np.mean([kernel(distance(a, b)) for a in real for b in fake])
+    expected = mean_of_pairs(real, kernel) + mean_of_pairs(fake, kernel) - 2 * between
+    assert loss.generator(generated, own).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_repulsive_loss_pushes_real_vectors_apart_and_pulls_generated_ones_together():
+    ends = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    real, fake = ends.clone().requires_grad_(), ends.clone().requires_grad_()
+    named("mmd_repulsive").discriminator(real, fake).backward()
+    assert real.grad[1, 0] < 0  # downhill is away from the other
+    assert fake.grad[1, 0] > 0  # and here towards it
+
+
+@pytest.mark.parametrize(("apart", "which"), [(2.5, "real"), (0.3, "fake")])
+def test_beyond_its_bounds_the_repulsive_loss_lets_go(apart, which):
+    ends = torch.tensor([[0.0, 0.0], [apart, 0.0]], dtype=torch.float64)
+    real, fake = ends.clone().requires_grad_(), ends.clone().requires_grad_()
+    named("mmd_repulsive").discriminator(real, fake).backward()
+    still, moved = (real, fake) if which == "real" else (fake, real)
+    assert not still.grad.any()
+    assert moved.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"outputs": 1}, "outputs must be at least 2"),
+        ({"sigma": 0.0}, "sigma must be greater than 0"),
+        ({"lower": 4.0}, "lower must be below upper, got 4 and 4"),
+    ],
+)
+def test_settings_of_the_repulsive_loss_are_checked(settings, message):
+    with pytest.raises(ConfigError, match=rf"trainer\.loss_settings.*{message}"):
+        TrainerSettings(loss="mmd_repulsive", loss_settings=settings)
+
+
+@pytest.mark.parametrize("name", ["r1_penalty", "r2_penalty"])
+def test_slopes_are_of_one_logit(name):
+    with pytest.raises(ConfigError, match=rf"trainer\.{name} .*mmd_repulsive has 16 outputs"):
+        TrainerSettings(loss="mmd_repulsive", **{name: 1.0})
 
 
 def test_the_hinge_ignores_what_is_already_right():

@@ -48,7 +48,7 @@ class Rectifiers(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def nwot(half: Half) -> float:
     """Log det K, with K_ij the number of units that are alike on or off for samples i and j.
 
-    Of all rectifiers (ReLU, leaky ReLU, PReLU) on the first batch. Mellor et al. 2021, section 3.
+    Of all rectifiers (ReLU, leaky ReLU, PReLU) on the first batch. Mellor et al. 2021
     NaN without a rectifier.
     """
     with torch.no_grad(), Rectifiers() as seen:
@@ -64,7 +64,7 @@ def jacobian_correlation(half: Half) -> float:
     """-sum(log(v + e) + 1 / (v + e)), v the eigenvalues of the correlation of slopes, e = 1e-5.
 
     A slope is the gradient of the sum of a sample's outputs by its input, as in the published code;
-    a logit is its own sum. Mellor et al. 2020 (the first version of NASWOT), section 3.
+    a logit is its own sum. Mellor et al. 2020 (the first version of NASWOT)
     """
     x = half.inputs[0].clone().requires_grad_()
     (slopes,) = torch.autograd.grad(half.run(x, half.labels[0]).sum(), x)

@@ -15,7 +15,7 @@ _STEP = 1e-2
 def conditioning(half: Half, directions: Tensor) -> float:
     """Standard deviation of the logarithm of norm(G(z + d) - G(z)) / norm(d) over the first batch.
 
-    0 where each step in the latents moves the images equally far (Odena et al. 2018, section 4).
+    0 where each step in the latents moves the images equally far (Odena et al. 2018).
     The logarithm makes it the same for a generator of more contrast.
 
     Args:
@@ -31,7 +31,7 @@ def conditioning(half: Half, directions: Tensor) -> float:
 def spectrum_distance(generated: Tensor, real: Tensor) -> float:
     """Root mean square of the difference of the log radial spectra of two sets of images.
 
-    After Chen et al. 2022 (ISNAS-DIP, section 3). Each spectrum is divided by its sum, so that an
+    After Chen et al. 2022 (ISNAS-DIP). Each spectrum is divided by its sum, so that an
     untrained generator's low contrast does not count.
 
     Args:

@@ -13,21 +13,21 @@ __all__ = ["gradient_norm", "snip", "zico"]
 def snip(gradients: Gradients) -> float:
     """Sum of |parameter x gradient| on the first batch.
 
-    Lee et al. 2019; of a whole network: Abdelfattah et al. 2021, section 3.
+    Lee et al. 2019; of a whole network: Abdelfattah et al. 2021
     """
     pairs = zip(gradients.parameters, gradients.batches[0], strict=True)
     return float(sum((value * slope).abs().sum() for value, slope in pairs))
 
 
 def gradient_norm(gradients: Gradients) -> float:
-    """Sum of the norms of the gradients of all parameters (Abdelfattah et al. 2021, section 3)."""
+    """Sum of the norms of the gradients of all parameters (Abdelfattah et al. 2021)."""
     return float(sum(torch.linalg.vector_norm(slope) for slope in gradients.batches[0]))
 
 
 def zico(gradients: Gradients) -> float:
     """Sum over layers of log sum of mean |g| / std g over the batches.
 
-    Of the weights of convolutions and linear layers (Li et al. 2023, section 3.3, with the standard
+    Of the weights of convolutions and linear layers (Li et al. 2023, with the standard
     deviation of the signed gradients, as in the published code). Weights whose gradient does not
     differ between the batches are left out, and so are layers of nothing else.
     """

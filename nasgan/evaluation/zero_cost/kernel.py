@@ -13,7 +13,7 @@ __all__ = ["ntk_condition", "ntk_mmd"]
 def ntk_condition(real: Tensor, fake: Tensor) -> float:
     """Decimal logarithm of the condition number of the NTK on real and generated images.
 
-    Chen et al. 2021 (TE-NAS, section 3.1). At most what float64 can tell: 15.65.
+    Chen et al. 2021 (TE-NAS). At most what float64 can tell: 15.65.
 
     Args:
         real: gradients of the discriminator at real images, (N, P).
@@ -29,7 +29,7 @@ def ntk_mmd(real: Tensor, fake: Tensor) -> float:
     """Squared maximum mean discrepancy of real and generated images under the NTK.
 
     With k(x, y) the inner product of the gradients it is the squared distance of their means
-    (Franceschi et al. 2022, section 4: what the discriminator's first steps see).
+    (Franceschi et al. 2022: what the discriminator's first steps see).
 
     Args:
         real: as `ntk_condition`.

@@ -48,7 +48,7 @@ class _Unnormalised(TorchFunctionMode):
 def synflow(half: Half) -> float:
     """Log of sum(theta x dR / dtheta), R = 1^T f(|theta|)(1), without norms; in float64.
 
-    Tanaka et al. 2020, section 5. Batch, instance and spectral norm are off, and so is the tanh of
+    Tanaka et al. 2020 Batch, instance and spectral norm are off, and so is the tanh of
     the images, whose slope at such values would be 0. The logarithm keeps the order.
     """
     network = copy.deepcopy(half.network)

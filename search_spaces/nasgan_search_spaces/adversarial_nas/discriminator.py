@@ -69,7 +69,8 @@ class _Discriminator(nn.Module):
                 reads_image=k == 0,
                 spectral_norm=network.spectral_norm,
             )
-        self.linear = linear(channels, 1, spectral_norm=network.spectral_norm, bias=False)
+        outputs = network.discriminator_outputs
+        self.linear = linear(channels, outputs, spectral_norm=network.spectral_norm, bias=False)
         self.projection = ClassProjection(
             channels, network.num_classes, spectral_norm=network.spectral_norm
         )

@@ -87,6 +87,7 @@ class AdversarialNASSpace(SearchSpace):
     name = NAME
     version = VERSION
     supports_classes = True
+    supports_outputs = True
 
     def __init__(
         self,
@@ -273,6 +274,7 @@ class AdversarialNASSpace(SearchSpace):
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
             num_classes=self.network.num_classes,
+            outputs=self.network.discriminator_outputs,
         )
         return FixedDiscriminator(network)
 

@@ -175,7 +175,10 @@ class _Discriminator(nn.Module):
         self.conv = style.conv(3, in_channels=network.image_channels)
         self.stack = _Stack("discriminator", network, setup, options)
         self.head = ProjectionHead(
-            style.channels, network.num_classes, spectral_norm=network.spectral_norm
+            style.channels,
+            network.num_classes,
+            spectral_norm=network.spectral_norm,
+            outputs=network.discriminator_outputs,
         )
 
     def _judge(self, x: Tensor, choices: Choices, labels: Tensor | None) -> Tensor:

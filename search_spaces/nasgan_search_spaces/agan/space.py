@@ -89,6 +89,7 @@ class AGANSpace(SearchSpace):
     name = NAME
     version = VERSION
     supports_classes = True
+    supports_outputs = True
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class AutoGANSpace(SearchSpace):
     name = NAME
     version = VERSION
     supports_classes = True
+    supports_outputs = True
 
     def check_network(self) -> None:
         """The image size must be 8 x a bottom width of at least 2."""
@@ -74,6 +75,7 @@ class AutoGANSpace(SearchSpace):
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
             num_classes=self.network.num_classes,
+            outputs=self.network.discriminator_outputs,
         )
 
     def describe(self, architecture: Architecture) -> tuple[Graph, ...]:
@@ -90,6 +92,7 @@ class AutoGANSpace(SearchSpace):
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
             num_classes=self.network.num_classes,
+            outputs=self.network.discriminator_outputs,
         )
         return Supernet(SuperGenerator(self.network), discriminator)
 

@@ -85,6 +85,7 @@ class BaselinesSpace(SearchSpace):
     name = NAME
     version = VERSION
     supports_classes = True
+    supports_outputs = True
 
     def check_network(self) -> None:
         """The image size must be a bottom width of 4 to 7 that is doubled."""
@@ -142,4 +143,5 @@ class BaselinesSpace(SearchSpace):
             channels=self.network.discriminator_channels,
             spectral_norm=self.network.spectral_norm,
             num_classes=self.network.num_classes,
+            outputs=self.network.discriminator_outputs,
         )
