@@ -24,6 +24,28 @@ TINY = (
     *("final.random_architectures=0", "budget.generator_steps=8"),
 )
 
+# Searches of a few steps more, in two spaces: one that grows and one with both networks.
+LATER = ("alphagan",)
+
+
+@pytest.mark.slow
+def test_later_strategies_run_by_the_same_command(tmp_path: Path) -> None:
+    spaces = ("autogan", "adversarial_nas")
+    code = main(
+        [
+            *("search", "-m", f"output_root={tmp_path}", *TINY),
+            f"strategy={','.join(LATER)}",
+            f"search_space={','.join(spaces)}",
+        ]
+    )
+    assert code == 0
+    records = [json.loads(file.read_text()) for file in tmp_path.rglob("record.json")]
+    found = {(record["strategy"], record["search_space"]) for record in records}
+    assert found == set(product(LATER, spaces))
+    for record in records:
+        assert record["status"] == "completed"
+        assert 0 < record["cost"]["search"]["generator_steps"] <= 8
+
 
 @pytest.mark.slow
 def test_every_strategy_runs_in_every_space_from_one_command(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from nasgan.contracts.evaluation import (
 from nasgan.contracts.narrowing import narrowed
 from nasgan.contracts.paths import FairPaths
 from nasgan.contracts.pool import EvaluationPool
-from nasgan.contracts.run import SearchRun
+from nasgan.contracts.run import SearchRun, held_out_images
 from nasgan.contracts.rungs import rung_lengths
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
 from nasgan.contracts.sizes import Constraints, GeneratorSizes, SizeConstraints
@@ -91,6 +91,7 @@ __all__ = [
     "TrainingSteps",
     "check_weights",
     "chosen_option",
+    "held_out_images",
     "inherit_fitting",
     "inherit_weights",
     "mix_options",

@@ -16,13 +16,14 @@ from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.search_space import SearchSpace
 from nasgan.contracts.trainer_settings import TrainerSettings
 from nasgan.contracts.training import NetworkPair, SharedWeights, Trainer
+from nasgan.errors import ConfigError
 
 if TYPE_CHECKING:  # scores take a second to import
     from nasgan.data import ImageSet
     from nasgan.metrics import MetricHarness
     from nasgan.metrics.harness import Sampler
 
-__all__ = ["SearchRun"]
+__all__ = ["SearchRun", "held_out_images"]
 
 
 class SearchRun(Protocol):
@@ -157,3 +158,17 @@ class SearchRun(Protocol):
 
     def rng(self, name: str) -> np.random.Generator:
         """The random stream ``name`` of this run; its position is part of the checkpoint."""
+
+
+def held_out_images(run: SearchRun) -> ImageSet:
+    """The images that no training of ``run`` sees, for what is judged on them.
+
+    Raises:
+        ConfigError: the data have none.
+    """
+    if run.held_out is None:
+        raise ConfigError(
+            "the duality gap is taken on images that no training sees, and these data have no test "
+            "split: take data that have one (dataset.test_path=...), or another method"
+        )
+    return run.held_out

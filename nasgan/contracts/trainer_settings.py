@@ -172,6 +172,11 @@ class TrainerSettings:
         real = self.discriminator_batch_size if self.make_loss().sees_real else 0
         return critic_steps + self.generator_batch_size + real
 
+    @property
+    def without_penalties(self) -> TrainerSettings:
+        """Those of a loss that is minus the value of the game."""
+        return replace(self, gradient_penalty=0.0, r1_penalty=0.0, r2_penalty=0.0)
+
     def make_loss(self) -> AdversarialLoss:
         """The loss, by its registered name."""
         loss: AdversarialLoss = make_plugin(

@@ -129,10 +129,11 @@ class TrainingSteps(Protocol):
         *,
         stage: int | None = None,
         for_architecture: bool = False,
+        through_generator: bool = False,
     ) -> Tensor:
         """The discriminator's loss, a scalar, on ``real`` and on as many generated images.
 
-        The generator takes part without gradients.
+        The generator takes part without gradients, unless they are asked for.
 
         Args:
             real: images of the size of ``stage``.
@@ -140,6 +141,9 @@ class TrainingSteps(Protocol):
                 for the networks of one architecture.
             stage: how far a supernet has grown, in spaces with stages; None: that of the iteration.
             for_architecture: whether the loss is for the weight vectors.
+            through_generator: whether gradients reach the generator, too: its weight vectors, or
+                without ``for_architecture`` its parameters. So minus the loss is the value of a
+                game between both.
 
         Raises:
             BudgetExhausted: no image is left.

@@ -17,11 +17,10 @@ from nasgan.contracts import (
     Proposal,
     SearchRun,
     SimpleEvaluator,
-    TrainerSettings,
+    held_out_images,
 )
-from nasgan.errors import ConfigError
 
-__all__ = ["GapEvaluator", "duality_gap", "held_out_batches", "judging_settings"]
+__all__ = ["GapEvaluator", "duality_gap"]
 
 
 class GapEvaluator(SimpleEvaluator):
@@ -48,7 +47,7 @@ class GapEvaluator(SimpleEvaluator):
     def setup(self, run: SearchRun) -> None:
         """See `Evaluator.setup`."""
         super().setup(run)
-        held_out_batches(run, self._num_images)
+        _batches(run, self._num_images)
 
     def expected_cost(self, proposal: Proposal) -> Cost:
         """See `Evaluator.expected_cost`."""
@@ -56,7 +55,7 @@ class GapEvaluator(SimpleEvaluator):
         real = self.run.trainer_settings.discriminator_batch_size
         fake = self.run.trainer_settings.generator_batch_size
         fake += real if self.run.trainer_settings.make_loss().sees_real else 0
-        judged = 2 * held_out_batches(self.run, self._num_images)
+        judged = 2 * _batches(self.run, self._num_images)
         images = self._steps * (2 * real + fake) + judged * 2 * real
         return Cost(architectures=1, generator_steps=self._steps, images=images)
 
@@ -88,7 +87,7 @@ def duality_gap(run: SearchRun, pair: NetworkPair, *, steps: int, num_images: in
         TrainingDiverged: a copy broke down.
         BudgetExhausted: as the trainer.
     """
-    batches = held_out_batches(run, num_images)
+    batches = _batches(run, num_images)
     better = _values(run, pair, steps, batches)
     return next(better) - next(better)
 
@@ -105,28 +104,13 @@ def _values(run: SearchRun, pair: NetworkPair, steps: int, batches: int) -> Iter
             else:
                 (real,) = trainer.real_images()
                 trainer.update_discriminator(trainer.discriminator_loss(real))
-        judge = run.trainer(
-            own, name="judge", images=run.held_out, settings=judging_settings(settings)
-        )
+        judging = settings.without_penalties
+        judge = run.trainer(own, name="judge", images=held_out_images(run), settings=judging)
         judged = (judge.real_images()[0] for _ in range(batches))
         yield -statistics.fmean(judge.discriminator_loss(batch).item() for batch in judged)
 
 
-def judging_settings(settings: TrainerSettings) -> TrainerSettings:
-    """Those of a loss that is the value of the game: without penalties on slopes."""
-    return replace(settings, gradient_penalty=0.0, r1_penalty=0.0, r2_penalty=0.0)
-
-
-def held_out_batches(run: SearchRun, num_images: int) -> int:
-    """How many batches of held-out images hold ``num_images``, or all that there are.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    if run.held_out is None:
-        raise ConfigError(
-            "the duality gap is taken on images that no training sees, and these data have no test "
-            "split: take a data set that has one (dataset.test_path=...), or another evaluator"
-        )
+def _batches(run: SearchRun, num_images: int) -> int:
+    """How many batches hold ``num_images`` held-out images, or all that there are."""
     batch = run.trainer_settings.discriminator_batch_size
-    return max(1, -(-min(num_images, len(run.held_out)) // batch))
+    return max(1, -(-min(num_images, len(held_out_images(run))) // batch))

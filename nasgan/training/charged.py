@@ -119,11 +119,17 @@ class ChargedTrainer:
         *,
         stage: int | None = None,
         for_architecture: bool = False,
+        through_generator: bool = False,
     ) -> Tensor:
         """See `nasgan.contracts.TrainingSteps`."""
-        frozen = without_gradients(self.discriminator) if for_architecture else nullcontext()
-        with self._paying(images=2 * len(real.images)), frozen:
-            return self.trainer.discriminator_loss(real, weights, stage=self._stage_of(stage))
+        networks = (self.discriminator, self.generator) if for_architecture else ()
+        with self._paying(images=2 * len(real.images)), without_gradients(*networks):
+            return self.trainer.discriminator_loss(
+                real,
+                weights,
+                stage=self._stage_of(stage),
+                through_generator=through_generator,
+            )
 
     def generator_loss(
         self,

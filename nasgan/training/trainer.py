@@ -190,7 +190,12 @@ class AdversarialTrainer:
         return Batch(_resize(batch.images, image_size), batch.labels)
 
     def discriminator_loss(
-        self, batch: RealImages, weights: PairWeights | None = None, *, stage: int | None = None
+        self,
+        batch: RealImages,
+        weights: PairWeights | None = None,
+        *,
+        stage: int | None = None,
+        through_generator: bool = False,
     ) -> Tensor:
         """The discriminator's loss (a scalar) on real images and on as many generated ones.
 
@@ -198,11 +203,13 @@ class AdversarialTrainer:
             batch: real images, and their labels where the data have some.
             weights: for supernets; each pass through a network reads its half anew.
             stage: for supernets that grow.
+            through_generator: whether gradients reach the generator.
         """
         real, labels = batch.images, batch.labels if self.num_classes else None
         z, fake_labels = self._draw(len(real))
         self._mark_step()
-        with torch.no_grad(), self._autocast():
+        tracked = torch.is_grad_enabled() and through_generator
+        with torch.set_grad_enabled(tracked), self._autocast():
             fake = self._generate(z, fake_labels, weights, stage)
         real, fake = self._augmented(real), self._augmented(fake.to(real.dtype))
         with self._autocast():

@@ -66,6 +66,14 @@ LONGER = {
         "final.generator_steps=24",
         "final.eval_every=8",
     ],
+    "alphagan": [
+        "strategy=alphagan",
+        "strategy.inner_steps=12",
+        "checkpoint.every_seconds=0",
+        "budget.generator_steps=64",
+        "final.generator_steps=16",
+        "final.eval_every=8",
+    ],
     "train": [
         "architecture=autogan_c",
         "checkpoint.every_seconds=0",
@@ -126,7 +134,7 @@ def _phase(run_dir: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["search", "published", "scratch", "train"])
+@pytest.mark.parametrize("case", ["search", "published", "scratch", "alphagan", "train"])
 def test_a_run_killed_at_random_moments_ends_bit_identical(
     case: str, tiny: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -274,3 +274,22 @@ def test_sampling_inside_an_iteration_is_timed_once() -> None:
     started = time.perf_counter()
     trainer.train_by(iteration, generator_steps=2)
     assert run.ledger.spent().device_seconds <= time.perf_counter() - started
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_the_discriminators_loss_reaches_the_generators_weights_if_asked(through: bool) -> None:
+    run = run_in()
+    trainer = run.shared_weights
+    soft = run.space.one_hot(run.space.architecture(CHOICES))
+    for half in soft:
+        half[:] = [(weight * 0.5 + 0.1).requires_grad_() for weight in half]
+    (real,) = trainer.real_images()
+    arguments = {"for_architecture": True, "through_generator": through}
+    trainer.discriminator_loss(real, soft, **arguments).backward()
+    assert all(weight.grad is not None for weight in soft.discriminator)
+    assert {weight.grad is not None for weight in soft.generator} == {through}
+    networks = (trainer.generator, trainer.discriminator)
+    assert all(p.grad is None for network in networks for p in network.parameters())
+    assert all(p.requires_grad for network in networks for p in network.parameters())
+    trainer.discriminator_loss(real, soft, through_generator=through).backward()
+    assert {p.grad is not None for p in trainer.generator.parameters()} == {through}

@@ -10,9 +10,9 @@ import torch
 
 from nasgan.contracts import Decision
 from nasgan.testing.toy_space import ToySpace
-from nasgan_strategies.adversarial.derivation import Derivations
-from nasgan_strategies.adversarial.health import collapse, entropy, health_values, margin
-from nasgan_strategies.adversarial.logits import ArchitectureLogits
+from nasgan_strategies.gradient.derivation import Derivations
+from nasgan_strategies.gradient.health import collapse, entropy, health_values, margin
+from nasgan_strategies.gradient.logits import ArchitectureLogits
 
 EDGE = ("none", "skip_connect", "conv")
 EDGES = [Decision(f"edge{k}", EDGE) for k in range(4)]

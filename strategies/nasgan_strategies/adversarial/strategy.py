@@ -22,9 +22,6 @@ from nasgan.contracts import (
     TrainingSteps,
 )
 from nasgan.errors import ConfigError
-from nasgan_strategies.adversarial.derivation import Derivations
-from nasgan_strategies.adversarial.health import collapse, health_values
-from nasgan_strategies.adversarial.logits import ArchitectureLogits, learned_with
 from nasgan_strategies.adversarial.relaxation import (
     Relaxation,
     TemperatureSchedule,
@@ -32,6 +29,9 @@ from nasgan_strategies.adversarial.relaxation import (
     relax,
     select,
 )
+from nasgan_strategies.gradient.derivation import Derivations
+from nasgan_strategies.gradient.health import collapse, health_values
+from nasgan_strategies.gradient.logits import ArchitectureLogits, learned_with
 
 __all__ = ["AdversarialSearch"]
 
@@ -351,7 +351,7 @@ class AdversarialSearch(SearchStrategy):
     def finalists(self, count: int) -> list[Architecture]:
         """What the logits stand for now, then what they stood for, then what is next to it.
 
-        See `nasgan_strategies.adversarial.derivation.Derivations.ranked`.
+        See `nasgan_strategies.gradient.derivation.Derivations.ranked`.
         """
         if self._done == 0:
             return []

@@ -12,7 +12,7 @@ from torch import Tensor
 from nasgan.architecture import Decision, Part
 from nasgan.contracts import SearchSpace
 
-__all__ = ["ArchitectureLogits", "learned_with"]
+__all__ = ["ArchitectureLogits", "descend_together", "learned_with"]
 
 _INITIAL_SCALE = 1e-3
 
@@ -86,9 +86,7 @@ class ArchitectureLogits:
 
     def descend(self, loss: Tensor) -> None:
         """One step down ``loss``."""
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
+        descend_together([self], loss)
 
     def state_dict(self) -> dict[str, Any]:
         """The logits and the optimiser's state."""
@@ -103,3 +101,12 @@ class ArchitectureLogits:
         for logits, saved in zip(self.parameters, state["logits"], strict=True):
             logits.copy_(saved)
         self._optimiser.load_state_dict(state["optimiser"])
+
+
+def descend_together(several: Sequence[ArchitectureLogits], loss: Tensor) -> None:
+    """One step of each down the ``loss`` that they share."""
+    for logits in several:
+        logits._optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for logits in several:
+        logits._optimiser.step()

@@ -1,0 +1,1 @@
+"""AlphaGAN: architectures by the gradient of the duality gap (Tian et al. 2021)."""

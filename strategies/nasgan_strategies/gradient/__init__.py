@@ -1,0 +1,1 @@
+"""What searches by gradient share: logits, the architectures they stand for, and their health."""
