@@ -8,11 +8,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from pathlib import Path
 
-__all__ = ["cpu_quota", "follow_parent", "load", "usable_cores"]
+__all__ = ["cpu_quota", "follow_parent", "interrupted_by_sigterm", "load", "usable_cores"]
 
 
 def usable_cores() -> int:
@@ -70,6 +70,21 @@ def _quota(folder: Path, *, first: bool) -> float:
 def load() -> float:
     """Processes that want a core of this machine, on the average of the last minute."""
     return os.getloadavg()[0]
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """End the block as by Ctrl-C when a scheduler asks to, unless SIGTERM means something else."""
+    own = signal.SIG_DFL
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not own:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, own)
 
 
 def follow_parent() -> None:

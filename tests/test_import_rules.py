@@ -38,6 +38,7 @@ FLOORS = {
     "data": 2,
     "metrics": 2,
     "contracts": 2,
+    "supervisor": 2,
     "factory": 3,
     "training": 3,
     "evaluation": 3,

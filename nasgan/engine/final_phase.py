@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
+    Cost,
     Evaluation,
     EvaluationTask,
     Evaluator,
@@ -16,6 +17,7 @@ from nasgan.contracts import (
     SearchSpace,
 )
 from nasgan.engine.job import JobReport
+from nasgan.engine.trainings import Trained, Trainings
 from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import Run, TrainingPlan, TrainingTask
 from nasgan.evaluation.arrival import begin_evaluation, check_scores, checked_evaluations
@@ -28,6 +30,9 @@ __all__ = ["FinalPhase", "FinalSettings", "FullTraining", "OtherScoring"]
 FINALIST = "finalist"
 RANDOM = "random"
 GIVEN = "given"
+
+# A step comes back after so long at the latest, for progress and checkpoints.
+_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class FullTraining:
     def __init__(self, run: Run, space: SearchSpace, plan: TrainingPlan) -> None:
         self.ledger = run.ledger
         self.objective = run.final_objective
+        self.length = plan.generator_steps
         self._run = run
         self._space = space
         self._plan = plan
@@ -112,8 +118,8 @@ class FullTraining:
     def words(self, task: EvaluationTask) -> tuple[str, float]:
         """For the progress line: how far it has come, also as a share."""
         assert isinstance(task, TrainingTask)
-        done, length = task.generator_steps, self._plan.generator_steps
-        return f", step {done}/{length}", done / length
+        done = task.generator_steps
+        return f", step {done}/{self.length}", done / self.length
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing is kept between trainings."""
@@ -192,10 +198,15 @@ class FinalPhase:
     Args:
         scoring: by a full training, or by another evaluator.
         roles: ``(role, architecture)``, in order.
+        trainings: where full trainings are done by other processes; what they bring is told in the
+            order of ``roles`` all the same, as if they had been done here.
     """
 
     def __init__(
-        self, scoring: FullTraining | OtherScoring, roles: list[tuple[str, Architecture]]
+        self,
+        scoring: FullTraining | OtherScoring,
+        roles: list[tuple[str, Architecture]],
+        trainings: Trainings | None = None,
     ) -> None:
         self.roles = roles
         self.evaluations: dict[str, Evaluation] = {}
@@ -205,6 +216,7 @@ class FinalPhase:
         self._scoring = scoring
         self._queue = list(dict.fromkeys(architecture for _, architecture in roles))
         self._task: EvaluationTask | None = None
+        self._trainings = trainings
 
     @property
     def finished(self) -> bool:
@@ -232,29 +244,67 @@ class FinalPhase:
         """Advance the training under way; see `nasgan.engine.job.Job.step`."""
         number = len(self.evaluations)
         architecture = self._queue[number]
+        # One that was begun here, by a run without workers, ends here.
+        if self._trainings is not None and self._task is None:
+            return self._step_elsewhere(self._trainings, number)
         task = self._task = self._task or self._scoring.begin(architecture)
         known = len(_curve(task))
         made = self._scoring.advance(task)
-        lines = [self._point_line(architecture, point) for point in _curve(task)[known:]]
+        spent = self._scoring.ledger.spent(Ledger.FINAL)
+        lines = [self._point_line(architecture, point, spent) for point in _curve(task)[known:]]
         words, share = self._scoring.words(task)
         message = (
             f"training {number + 1}/{len(self._queue)} ({self._role(architecture)} "
             f"{architecture.id}){words}"
         )
         if made is not None:
-            lines.append(self._finish(task, made))
+            if self._is_best_with(made):
+                trained = task if isinstance(task, TrainingTask) else None
+                self.networks = None if trained is None else trained.kept
+                point = None if trained is None else trained.kept_point
+                self.per_class = (point or {}).get("per_class")
+            self._task = None
+            lines.append(self._told(made))
             share = 1.0
         return JobReport(Ledger.FINAL, message, (number + share) / len(self._queue), tuple(lines))
 
-    def _finish(self, task: EvaluationTask, evaluation: Evaluation) -> dict[str, Any]:
+    def _step_elsewhere(self, trainings: Trainings, number: int) -> JobReport:
+        """See `step`; the next in the order, and how far the others have come."""
+        for role, each in self.roles:
+            trainings.begin(each, shared=role == RANDOM)
+        architecture = self._queue[number]
+        trained = trainings.result(architecture, _WAIT_SECONDS)
+        lines = () if trained is None else tuple(self._take(architecture, trained))
+        assert isinstance(self._scoring, FullTraining)
+        length = self._scoring.length
+        steps = [trainings.steps(each) for each in self._queue]
+        message = (
+            f"training {number + 1}/{len(self._queue)} ({self._role(architecture)} "
+            f"{architecture.id}), step {steps[number]}/{length}, {trainings.under_way} under way"
+        )
+        share = sum(steps) / (length * len(steps))
+        return JobReport(Ledger.FINAL, message, share, lines)
+
+    def _take(self, architecture: Architecture, trained: Trained) -> Iterator[dict[str, Any]]:
+        """The lines of a training that was done elsewhere; it is charged and kept."""
+        before = self._scoring.ledger.spent(Ledger.FINAL)
+        for point, cost in zip(trained.curve, trained.costs, strict=True):
+            yield self._point_line(architecture, point, before + cost)
+        self._scoring.ledger.charge(trained.evaluation.cost, Ledger.FINAL)
+        if self._is_best_with(trained.evaluation):
+            self.networks = trained.networks()
+            point = {} if trained.kept is None else trained.curve[trained.kept]
+            self.per_class = point.get("per_class")
+        yield self._told(trained.evaluation)
+
+    def _is_best_with(self, evaluation: Evaluation) -> bool:
+        """Take ``evaluation`` into the books; whether it is of the best architecture now."""
         self.evaluations[evaluation.architecture.id] = evaluation
         best = self.best()
-        if best is not None and best.architecture == evaluation.architecture:
-            trained = task if isinstance(task, TrainingTask) else None
-            self.networks = None if trained is None else trained.kept
-            point = None if trained is None else trained.kept_point
-            self.per_class = (point or {}).get("per_class")
-        self._task = None
+        return best is not None and best.architecture == evaluation.architecture
+
+    def _told(self, evaluation: Evaluation) -> dict[str, Any]:
+        """The line of a training that is over."""
         role = self._role(evaluation.architecture)
         end = evaluation.failure
         if evaluation.score is not None:
@@ -272,13 +322,15 @@ class FinalPhase:
     def _role(self, architecture: Architecture) -> str:
         return next(role for role, held in self.roles if held == architecture)
 
-    def _point_line(self, architecture: Architecture, point: Mapping[str, Any]) -> dict[str, Any]:
+    def _point_line(
+        self, architecture: Architecture, point: Mapping[str, Any], spent: Cost
+    ) -> dict[str, Any]:
         return {
             "kind": "checkpoint",
             "phase": Ledger.FINAL,
             "architecture": architecture.id,
             **point,
-            "spent": self._scoring.ledger.spent(Ledger.FINAL).to_json(),
+            "spent": spent.to_json(),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -294,14 +346,17 @@ class FinalPhase:
 
     @classmethod
     def from_state(
-        cls, state: Mapping[str, Any], scoring: FullTraining | OtherScoring
+        cls,
+        state: Mapping[str, Any],
+        scoring: FullTraining | OtherScoring,
+        trainings: Trainings | None = None,
     ) -> FinalPhase:
         """Continue from `state_dict`."""
         roles = [
             (role, Architecture.from_json(item, source="checkpoint"))
             for role, item in state["roles"]
         ]
-        phase = cls(scoring, roles)
+        phase = cls(scoring, roles, trainings)
         phase.evaluations = {
             key: Evaluation.from_json(item) for key, item in state["evaluations"].items()
         }

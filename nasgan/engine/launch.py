@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import torch
+
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
@@ -41,8 +43,11 @@ from nasgan.engine.parts import (
 from nasgan.engine.progress import ProgressView, progress_view, tell
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
+from nasgan.engine.shared_trainings import shared_folder
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
+from nasgan.engine.trained_apart import final_space
 from nasgan.engine.training_job import TrainingJob
+from nasgan.engine.trainings import Trainings
 from nasgan.engine.workers import WORKER_BUILDER
 from nasgan.errors import (
     PluginFailedError,
@@ -52,6 +57,7 @@ from nasgan.errors import (
 )
 from nasgan.evaluation import Run
 from nasgan.evaluation.executors import WorkOrder
+from nasgan.machine import interrupted_by_sigterm
 from nasgan.objects import not_installed
 from nasgan.registry import ARCHITECTURES, plugins, plugins_named
 from nasgan.runs.environment import collect_environment
@@ -60,6 +66,7 @@ from nasgan.runs.locking import RunLock
 from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.record import RunRecord, hash_config
 from nasgan.runs.status import utc_now
+from nasgan.supervisor import Supervisor
 
 __all__ = ["Outcome", "run", "run_search", "run_training"]
 
@@ -128,6 +135,7 @@ class _Run:
         )
         self.asked = self.parts = parts
         self.directory = RunDirectory(run_dir)
+        self.supervisor: Supervisor | None = None
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -137,6 +145,7 @@ class _Run:
         if isinstance(self.parts, SearchParts):
             self.parts.executor.check_installed()
         with (
+            interrupted_by_sigterm(),
             prepared_torch(self.config, self.parts.device),
             new_folder(self.directory.path),
         ):
@@ -243,9 +252,9 @@ class _Run:
             }
         )
         with ExitStack() as at_the_end, loop.status_of_failure():
-            if isinstance(job, SearchJob):
-                # However the search ends, its workers do not outlive it.
-                at_the_end.callback(job.run.pool.close)
+            if self.supervisor is not None:
+                # However the run ends, its workers do not outlive it.
+                at_the_end.callback(self.supervisor.close)
             if loop.resume():
                 tell(view, f"resuming from the last checkpoint in {self.directory.checkpoints}")
                 run_log.info("resumed: %s", how_far(job.ledger))
@@ -274,14 +283,40 @@ class _Run:
             run = self._evaluation_run(bench, space, Ledger())
             return TrainingJob(run, space, given, parts.plan)
         config = dict(self.config)
+        self.supervisor = parts.executor.supervise(
+            bench.device, torch.get_num_threads(), self.directory.candidates
+        )
         order = WorkOrder(
             builder=WORKER_BUILDER,
             settings={"config": config, "folder": str(self.directory.candidates.absolute())},
             device=bench.device,
         )
         run = self._evaluation_run(bench, space, Ledger(parts.budget))
-        run.score_with(parts.evaluator, partial(parts.executor.open, order=order))
-        return SearchJob(run, parts.strategy, parts.final, parts.final_evaluator)
+        opened = partial(parts.executor.open, order=order, supervisor=self.supervisor)
+        run.score_with(parts.evaluator, opened)
+        trainings = self._trainings(parts, bench, space)
+        return SearchJob(run, parts.strategy, parts.final, parts.final_evaluator, trainings)
+
+    def _trainings(self, parts: SearchParts, bench: Inputs, space: SearchSpace) -> Trainings | None:
+        """Final trainings in other processes; None where they are done here."""
+        plan = parts.final.plan()
+        if (
+            self.supervisor is None
+            or not parts.are_named
+            or not parts.executor.pays_for(
+                generator_steps=plan.generator_steps, threads=self.config["threads"] or 1
+            )
+        ):
+            return None
+        wide = final_space(self.config, space)
+        return Trainings(
+            self.supervisor,
+            {**self.config, "logger": None},
+            plan,
+            self.directory.candidates / "final",
+            shared_folder(self.config, self.directory.path, bench, wide, plan),
+            beside_the_search=parts.executor.in_process,
+        )
 
     def _evaluation_run(self, bench: Inputs, space: SearchSpace, ledger: Ledger) -> Run:
         return Run(

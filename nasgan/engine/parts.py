@@ -57,6 +57,7 @@ __all__ = [
 
 # Beside its own arguments a dataset's node says what suits it; other nodes refer to that.
 _NOT_OF_THE_LOADER = ("suggested",)
+_MADE_BY_WORKERS = ("search_space", "evaluator", "dataset")
 _FROM_THE_DATA = ("image_size", "image_channels")
 
 
@@ -118,6 +119,11 @@ class Parts:
     logger: RunLogger
     objects: Mapping[str, Any]
 
+    @property
+    def are_named(self) -> bool:
+        """Whether another process can make what is trained and scored by the configuration."""
+        return not self.objects.keys() & set(_MADE_BY_WORKERS)
+
     def load_data(self) -> Splits:
         """See `load_splits`."""
         return self.objects.get("dataset") or load_splits(self.config["dataset"])
@@ -151,7 +157,7 @@ class SearchParts(Parts):
     Attributes:
         strategy: for one run, as the evaluator.
         evaluator: scores its candidates.
-        executor: where candidates are scored.
+        executor: where candidates are scored and finalists trained.
         budget: what the search may spend.
         final: the phase after the search.
         final_evaluator: scores the finalists in it; None: a full training does.
@@ -290,7 +296,7 @@ def _given(objects: Mapping[str, Any], name: str, base: type) -> Any:
 
 
 def _check_workers(executor: Executor, objects: Mapping[str, Any]) -> None:
-    kept = [name for name in ("search_space", "evaluator", "dataset") if name in objects]
+    kept = [name for name in _MADE_BY_WORKERS if name in objects]
     if kept and not executor.in_process:
         raise ConfigError(
             f"executor: {type(executor).__name__} starts workers, which make {' and '.join(kept)} "

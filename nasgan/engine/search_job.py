@@ -29,6 +29,7 @@ from nasgan.engine.final_phase import (
     OtherScoring,
 )
 from nasgan.engine.job import JobReport
+from nasgan.engine.trainings import Trainings
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import Run
 from nasgan.evaluation.arrival import check_objectives, checked_report
@@ -55,6 +56,8 @@ class SearchJob:
         strategy: set up here.
         final: settings of the final phase.
         final_evaluator: scores the finalists; None: the full training does.
+        trainings: where full trainings are done by other processes; random architectures are
+            trained beside the search then.
 
     Raises:
         ConfigError: the strategy or the evaluator cannot work with this run.
@@ -66,6 +69,7 @@ class SearchJob:
         strategy: SearchStrategy,
         final: FinalSettings,
         final_evaluator: Evaluator | None = None,
+        trainings: Trainings | None = None,
     ) -> None:
         self.run = run
         self.ledger = run.ledger
@@ -78,6 +82,8 @@ class SearchJob:
         self._scored: dict[str, tuple[Architecture, dict[tuple[str, int], float]]] = {}
         self._final_settings = final
         self._final_evaluator = final_evaluator
+        self._trainings = trainings if final_evaluator is None else None
+        self._drawn: list[Architecture] | None = None
         self._final_space = run.space.with_settings(
             generator_channels=final.generator_channels,
             discriminator_channels=final.discriminator_channels,
@@ -177,6 +183,7 @@ class SearchJob:
         """
         if self.final is not None:
             return self.final.step()
+        self._train_beside()
         if self.strategy.finished:
             return self._begin_final("the strategy finished")
         try:
@@ -267,7 +274,7 @@ class SearchJob:
         self.search_ended_by = ended_by
         told = self._with_scores(finalists) or "none (final.top_k=0)"
         run_log.info("search over: %s; finalists %s", ended_by, told)
-        self.final = FinalPhase(self._scoring, roles)
+        self.final = FinalPhase(self._scoring, roles, self._trainings)
         self.run.pool.close()
         self.run.release_shared_weights()
         line = {
@@ -301,8 +308,21 @@ class SearchJob:
         chosen = rng.choice(len(scored), min(count, len(scored)), replace=False)
         return [scored[k] for k in chosen]
 
+    def _train_beside(self) -> None:
+        """Have the random architectures trained while the search goes on."""
+        if self._trainings is None or self._final_settings.top_k == 0:
+            return
+        for architecture in self._random_architectures():
+            self._trainings.begin(architecture, shared=True)
+        self._trainings.go_on_beside_the_search()
+
     def _random_architectures(self) -> list[Architecture]:
         """Drawn from the seed alone: every strategy of that seed is held against the same ones."""
+        if self._drawn is None:
+            self._drawn = self._draw_random_architectures()
+        return self._drawn
+
+    def _draw_random_architectures(self) -> list[Architecture]:
         rng = numpy_generator(self.run.seed, "random architectures")
         wanted = min(self._final_settings.random_architectures, self.run.space.size)
         drawn: dict[Architecture, None] = {}
@@ -343,7 +363,7 @@ class SearchJob:
             kinds = {(fidelity, steps): score for fidelity, steps, score in scores}
             self._scored[architecture.id] = (architecture, kinds)
         if state["final"] is not None:
-            self.final = FinalPhase.from_state(state["final"], self._scoring)
+            self.final = FinalPhase.from_state(state["final"], self._scoring, self._trainings)
 
 
 def _on_front(phase: str, made: Evaluation, objective: Objective) -> dict[str, Any]:

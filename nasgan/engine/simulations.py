@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +13,7 @@ import torch
 
 from nasgan.contracts import AskTellStrategy, Budget, Objective, SearchStrategy
 from nasgan.engine.simulation import TableRun, simulate
-from nasgan.engine.slots import Slots
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, SearchFailed
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.metrics.protocol import Protocol
@@ -24,6 +22,7 @@ from nasgan.nodes import build_node
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import utc_now
+from nasgan.supervisor import Here, Piece, Retries, Slots, Supervisor, results_of
 from nasgan.tabular.table import load_table
 
 __all__ = ["Simulations", "run_simulations", "simulate_one"]
@@ -69,15 +68,9 @@ def _opened(table: str) -> TableTrainings:
     return TableTrainings(loaded, make_search_space(name, **settings))
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Picklable; opens the table once a process."""
-
-    asked: Simulations
-
-    def __call__(self, slot: int, search: tuple[str, int]) -> dict[str, Any]:
-        del slot
-        return simulate_one(self.asked, *search)
+def simulate_piece(order: Mapping[str, Any]) -> dict[str, Any]:
+    """`simulate_one` in another process; the table is opened once in each."""
+    return simulate_one(Simulations(**order["asked"]), order["strategy"], order["seed"])
 
 
 def simulate_one(asked: Simulations, name: str, seed: int) -> dict[str, Any]:
@@ -123,15 +116,14 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
     started = utc_now()
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
     done: dict[tuple[str, int], dict[str, Any]] = {}
-    if workers == 1:
-        for search in searches:
-            done[search] = _Work(asked)(0, search)
-            yield done[search]
-    else:
-        with Slots(min(workers, len(searches))) as slots:
-            for search, future in slots.run(_Work(asked), deque(searches)):
-                done[search] = future.result()
-                yield done[search]
+    places = Here() if workers == 1 else Slots(min(workers, len(searches)))
+    with closing(Supervisor(places, Retries(attempts=1))) as supervisor:
+        pieces = [_piece(asked, name, seed) for name, seed in searches]
+        for piece, outcome in results_of(supervisor, pieces):
+            if outcome.failure:
+                raise SearchFailed(f"{piece.title}: {outcome.failure}")
+            done[piece.order["strategy"], piece.order["seed"]] = outcome.result
+            yield outcome.result
     out.mkdir(parents=True, exist_ok=True)
     made = {**_made(asked, trainings), "started": started, "ended": utc_now()}
     SimulationFile(out / SEARCHES_FILE, made).write(done[key] for key in sorted(done))
@@ -159,3 +151,12 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
         },
         "environment": collect_environment("simulated", {"strategies": asked.strategies}),
     }
+
+
+def _piece(asked: Simulations, name: str, seed: int) -> Piece:
+    return Piece(
+        key=f"{name}-{seed}",
+        title=f"the search of {name} with seed {seed}",
+        work="nasgan.engine.simulations:simulate_piece",
+        order={"asked": asdict(asked), "strategy": name, "seed": seed},
+    )

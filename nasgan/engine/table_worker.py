@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,44 +12,46 @@ import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
-from nasgan.engine.checkpoints import Checkpoints
-from nasgan.engine.device import prepare_torch
-from nasgan.engine.parts import (
-    Inputs,
-    bind_common,
-    load_inputs,
-    load_splits,
-    make_space,
-)
-from nasgan.evaluation import Run, TrainingPlan, TrainingTask
+from nasgan.engine.parts import make_space
+from nasgan.engine.trained_apart import Attempt, open_inputs, training_run
+from nasgan.evaluation import TrainingPlan, TrainingTask
 from nasgan.networks.cost import count_macs, count_parameters
 from nasgan.randomness import seeded
+from nasgan.supervisor import Piece
 from nasgan.tabular.design import Training
 from nasgan.tabular.rows import Point, Row
 
-__all__ = ["TableWork", "forget_checkpoints", "train"]
+__all__ = ["forget_checkpoints", "piece_of", "train", "train_piece"]
 
 _UNDER_WAY = "under_way"
 
 
-@dataclass(frozen=True)
-class TableWork:
-    """What a worker needs to know.
+def piece_of(training: Training, config: Mapping[str, Any], folder: Path) -> Piece:
+    """``training`` for the supervisor; its result is a row as JSON data.
 
-    Attributes:
+    Args:
+        training: which.
         config: the table's configuration, as `nasgan.engine.parts` reads it.
-        devices: of the slots, in turn.
         folder: of the table.
     """
+    return Piece(
+        key=training.name,
+        title=f"training {training.name}",
+        work="nasgan.engine.table_worker:train_piece",
+        order={
+            "config": dict(config),
+            "architecture": training.architecture.to_json(),
+            "seed": training.seed,
+            "folder": str(folder.absolute()),
+        },
+    )
 
-    config: Mapping[str, Any]
-    devices: tuple[str, ...]
-    folder: Path
 
-    def train(self, slot: int, training: Training) -> Row:
-        """`train`, in the process of ``slot``."""
-        device = self.devices[slot % len(self.devices)]
-        return train(self.config, training, self.folder, device=device)
+def train_piece(order: Mapping[str, Any]) -> dict[str, Any]:
+    """`train`, as of `piece_of`."""
+    architecture = Architecture.from_json(order["architecture"], source="order")
+    training = Training(architecture, order["seed"])
+    return train(order["config"], training, Path(order["folder"]), device=order["device"]).to_json()
 
 
 def train(config: Mapping[str, Any], training: Training, folder: Path, *, device: str) -> Row:
@@ -66,74 +65,29 @@ def train(config: Mapping[str, Any], training: Training, folder: Path, *, device
         folder: of the table.
         device: to train on.
     """
-    bench, space = _opened(json.dumps({**config, "device": device}))
+    bench = open_inputs(config, device=device, threads=config["threads"])
+    space = make_space(config, bench.images, bench.trainer)
     plan = TrainingPlan(**config["training"], phase=Ledger.FINAL, fidelity="final", keep="last")
-    run = Run(
-        space=space,
-        images=bench.images,
-        trainer_settings=bench.trainer,
-        harness=bench.harness,
-        objective=bench.objective,
-        ledger=Ledger(),
-        seed=training.seed,
-        device=bench.device,
-        folder=folder / _UNDER_WAY,
-        shares_weights=False,
-    )
+    under_way = _folder_of(folder, training)
+    run = training_run(bench, space, seed=training.seed, folder=under_way)
     task = TrainingTask(run, space, training.architecture, plan)
-    checkpoints = Checkpoints(_checkpoint_folder(folder, training))
     clock = time.process_time if bench.device.type == "cpu" else time.perf_counter
-    seconds = _drive(task, checkpoints, clock, config["checkpoint"]["every_seconds"])
-    return _row(task, space, training, seconds)
+    attempt = Attempt(task, under_way, clock, config["checkpoint"]["every_seconds"])
+    attempt.finish()
+    return _row(attempt, space, training)
 
 
 def forget_checkpoints(folder: Path, training: Training) -> None:
     """Remove what a training that is over was resumed from."""
-    shutil.rmtree(_checkpoint_folder(folder, training), ignore_errors=True)
+    shutil.rmtree(_folder_of(folder, training), ignore_errors=True)
 
 
-def _checkpoint_folder(folder: Path, training: Training) -> Path:
+def _folder_of(folder: Path, training: Training) -> Path:
     return folder / _UNDER_WAY / training.name
 
 
-@lru_cache(maxsize=1)
-def _opened(config_text: str) -> tuple[Inputs, SearchSpace]:
-    config = json.loads(config_text)
-    parts = bind_common({**config, "logger": None})
-    prepare_torch(config, parts.device)
-    bench = load_inputs(parts, load_splits(config["dataset"]), with_bound=False)
-    return bench, make_space(config, bench.images, bench.trainer)
-
-
-def _drive(
-    task: TrainingTask,
-    checkpoints: Checkpoints,
-    clock: Callable[[], float],
-    every_seconds: float,
-) -> list[float]:
-    """Advance ``task`` to its end; gives what was spent up to each point, and in all."""
-    state = checkpoints.load_newest()
-    seconds = [0.0]
-    if state is not None:
-        task.load_state_dict(state["task"])
-        seconds = list(state["seconds"])
-    saved = time.monotonic()
-    while task.result is None:
-        before = clock()
-        task.advance()
-        seconds[-1] += clock() - before
-        if len(task.curve) == len(seconds):
-            seconds.append(seconds[-1])
-        if task.result is None and time.monotonic() - saved >= every_seconds:
-            checkpoints.save({"task": task.state_dict(), "seconds": seconds})
-            saved = time.monotonic()
-    return seconds
-
-
-def _row(
-    task: TrainingTask, space: SearchSpace, training: Training, seconds: Sequence[float]
-) -> Row:
-    result = task.result
+def _row(attempt: Attempt, space: SearchSpace, training: Training) -> Row:
+    result = attempt.task.result
     assert result is not None
     parameters, macs = _sizes(space, training.architecture)
     return Row(
@@ -142,11 +96,11 @@ def _row(
         seed=training.seed,
         curve=tuple(
             Point(point["generator_steps"], spent, dict(point["metrics"]))
-            for point, spent in zip(task.curve, seconds, strict=False)
+            for point, spent in zip(attempt.task.curve, attempt.seconds, strict=False)
         ),
         steps=result.generator_steps,
         images=result.cost.images,
-        seconds=seconds[-1],
+        seconds=attempt.seconds[-1],
         device_seconds=result.cost.device_seconds,
         parameters=parameters,
         macs=macs,

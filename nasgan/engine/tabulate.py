@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
-from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +24,14 @@ from nasgan.engine.parts import (
     make_space,
 )
 from nasgan.engine.progress import ProgressView, progress_view
-from nasgan.engine.slots import Slots
-from nasgan.engine.table_worker import TableWork, forget_checkpoints
-from nasgan.errors import ConfigError, NasganError, SearchFailed
+from nasgan.engine.table_worker import forget_checkpoints, piece_of
+from nasgan.errors import ConfigError, SearchFailed
 from nasgan.evaluation import TrainingPlan
-from nasgan.machine import usable_cores
+from nasgan.machine import interrupted_by_sigterm, usable_cores
 from nasgan.nodes import check_values
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.locking import RunLock
+from nasgan.supervisor import Outcome, Piece, Retries, Slots, Supervisor, results_of
 from nasgan.tabular.design import Design, Shard, Training
 from nasgan.tabular.manifest import Manifest
 from nasgan.tabular.rows import Row, RowFile, read_rows
@@ -142,9 +139,9 @@ class _Tabulation:
 
     def run(self) -> Tabulated:
         wanted = self._prepare()
-        with RunLock(self.folder / f".{self.shard.name}"):
+        with RunLock(self._own_folder):
             rows = {row.key: row for row in read_rows(self.folder)}
-            waiting: deque[Training] = deque()
+            waiting: list[Training] = []
             for training in wanted:
                 if _key(training) in rows:
                     # A kill between a row and the end of its training leaves them.
@@ -155,12 +152,17 @@ class _Tabulation:
                 f"{len(wanted)} trainings in shard {self.shard.number}/{self.shard.of}, "
                 f"{len(waiting)} to do",
             )
-            with _interrupted_by_sigterm():
+            with interrupted_by_sigterm():
                 for row in self._train(waiting, len(wanted)):
                     rows[row.key] = row
         done = [rows[_key(t)] for t in wanted if _key(t) in rows]
         failed = sum(bool(row.failure) for row in done)
         return Tabulated(self.folder, len(done), len(wanted), failed, self.left)
+
+    @property
+    def _own_folder(self) -> Path:
+        """Of this shard alone."""
+        return self.folder / f".{self.shard.name}"
 
     def _prepare(self) -> list[Training]:
         """Check everything, claim the folder, compute the reference; gives the trainings."""
@@ -208,47 +210,37 @@ class _Tabulation:
             licence=self.config["licence"],
         )
 
-    def _train(self, waiting: deque[Training], wanted: int) -> Iterator[Row]:
+    def _train(self, waiting: list[Training], wanted: int) -> Iterator[Row]:
         """Train all that is waiting; rows as they come, already on disk."""
         file = RowFile(self.folder, self.shard.name)
         progress = _Progress(wanted, done=wanted - len(waiting))
-        losses: Counter[Training] = Counter()
-        work = TableWork(self.config, self._devices(), self.folder)
-        with Slots(min(self._workers(), len(waiting))) as slots:
-            for training, future in slots.run(work.train, waiting):
-                try:
-                    row = future.result()
-                except BrokenProcessPool:
-                    losses[training] += 1
-                    if losses[training] < _ATTEMPTS:
-                        _log.warning("the worker of %s ended; trying again", training.name)
-                        waiting.append(training)
-                    else:
-                        self.left[training.name] = f"its worker ended {_ATTEMPTS} times"
+        trainings = {training.name: training for training in waiting}
+        pieces = [piece_of(training, self.config, self.folder) for training in waiting]
+        places = Slots(self._workers(), devices=self._devices())
+        supervisor = Supervisor(places, Retries(attempts=1), folder=self._own_folder)
+        with closing(supervisor):
+            for piece, outcome in results_of(supervisor, pieces):
+                if outcome.failure:
+                    self._give_up(piece, outcome, progress)
                     continue
-                except NasganError:
-                    raise
-                except Exception as error:
-                    self._give_up(training, error, progress)
-                    continue
+                row = Row.from_json(outcome.result, source=piece.title)
                 file.append(row)
-                forget_checkpoints(self.folder, training)
+                forget_checkpoints(self.folder, trainings[piece.key])
                 progress.count(row)
                 self.view.show(progress.report())
                 yield row
 
-    def _give_up(self, training: Training, error: Exception, progress: _Progress) -> None:
-        """Leave out a training that stopped by a fault of the program.
+    def _give_up(self, piece: Piece, outcome: Outcome, progress: _Progress) -> None:
+        """Leave out a training that stopped by a fault of the program, or was lost each time.
 
         Raises:
             SearchFailed: nothing has succeeded so far: it is no training's own fault.
         """
-        _log.error("%s stopped", training.name, exc_info=error)
-        self.left[training.name] = f"{type(error).__name__}: {error}"
+        self.left[piece.key] = outcome.failure
         if not progress.finished and len(self.left) >= _ATTEMPTS:
             raise SearchFailed(
-                f"the first {len(self.left)} trainings all stopped: {self.left[training.name]}"
-            ) from error
+                f"the first {len(self.left)} trainings all stopped: {outcome.failure}"
+            )
 
     def _workers(self) -> int:
         given = self.config["workers"]
@@ -296,13 +288,3 @@ def _duration(seconds: float) -> str:
 
 def _key(training: Training) -> tuple[str, int]:
     return training.architecture.id, training.seed
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """End as by Ctrl-C, with the workers, when a scheduler asks to."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.contracts import Evaluator, Ledger
-from nasgan.engine.device import prepare_torch
-from nasgan.engine.parts import (
-    bind_common,
-    load_inputs,
-    load_splits,
-    make_evaluator,
-    make_space,
-)
-from nasgan.evaluation import Run
+from nasgan.engine.parts import make_evaluator, make_space
+from nasgan.engine.trained_apart import open_inputs, training_run
 
 __all__ = ["WORKER_BUILDER", "open_evaluator"]
 
@@ -37,24 +30,13 @@ def open_evaluator(
     Returns:
         The evaluator, and the ledger that it charges: the budget is held by the run.
     """
-    # Only the run itself logs, and a logger given as an object has no place to be made from.
-    config = {**settings["config"], "device": device, "threads": threads, "logger": None}
-    parts = bind_common(config)
-    prepare_torch(config, parts.device)
-    bench = load_inputs(parts, load_splits(config["dataset"]), with_bound=False)
-    ledger = Ledger()
-    run = Run(
-        space=make_space(config, bench.images, bench.trainer),
-        images=bench.images,
-        held_out=bench.held_out,
-        trainer_settings=bench.trainer,
-        harness=bench.harness,
-        objective=bench.objective,
-        ledger=ledger,
+    config = settings["config"]
+    bench = open_inputs(config, device=device, threads=threads)
+    run = training_run(
+        bench,
+        make_space(config, bench.images, bench.trainer),
         seed=config["seed"],
-        device=parts.device,
         folder=Path(settings["folder"]),
-        shares_weights=False,
     )
     run.score_with(make_evaluator(config))
-    return run.evaluator, ledger
+    return run.evaluator, run.ledger

@@ -165,6 +165,11 @@ class TrainingTask(EvaluationTask):
         """Generator steps trained so far."""
         return self._trainer.generator_steps if self._trainer is not None else 0
 
+    @property
+    def cost(self) -> Cost:
+        """Spent so far."""
+        return self._cost
+
     def advance(self) -> None:
         """Train for a moment, or score; see `EvaluationTask.advance`."""
         if self._breakdown is None:

@@ -22,9 +22,9 @@ from nasgan.engine.loop import RunLoop
 from nasgan.engine.parts import bind
 from nasgan.engine.workers import open_evaluator
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
-from nasgan.evaluation.executors.processes import ProcessWorker
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
+from nasgan.supervisor.slots import _Process
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -50,16 +50,16 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> list[ProcessWorker]:
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[_Process]:
     """All workers that are started."""
-    started: list[ProcessWorker] = []
-    original = ProcessWorker.__init__
+    started: list[_Process] = []
+    original = _Process.start
 
-    def init(self: ProcessWorker, *arguments: Any) -> None:
-        original(self, *arguments)
+    def start(self: _Process) -> None:
+        original(self)
         started.append(self)
 
-    monkeypatch.setattr(ProcessWorker, "__init__", init)
+    monkeypatch.setattr(_Process, "start", start)
     return started
 
 
@@ -70,9 +70,10 @@ def test_workers_make_no_logger(tiny: Tiny, tmp_path: Path) -> None:
     assert evaluator.fidelity == "scratch"
 
 
-def is_gone(worker: ProcessWorker) -> bool:
+def is_gone(worker: _Process) -> bool:
+    assert worker.pid is not None
     try:
-        os.kill(worker.process.pid, 0)
+        os.kill(worker.pid, 0)
     except ProcessLookupError:
         return True
     return False
@@ -106,7 +107,7 @@ def assert_same_result(run_dir: Path, other: Path) -> None:
 
 
 def test_workers_find_bit_for_bit_what_one_process_finds(
-    alone: Path, tiny: Tiny, tmp_path: Path, workers: list[ProcessWorker]
+    alone: Path, tiny: Tiny, tmp_path: Path, workers: list[_Process]
 ) -> None:
     outcome = run_search(tiny("search", *SCRATCH, *WORKERS), tmp_path)
     assert outcome.status == "completed"
@@ -117,14 +118,14 @@ def test_workers_find_bit_for_bit_what_one_process_finds(
     assert record.cost["search"]["generator_steps"] == 4 * 2 + 2 * 2 + 1 * 4
     assert record.config["executor"]["workers"] == 2
     assert len(workers) == 2
-    assert all(is_gone(worker) for worker in workers), "the final phase needs no workers"
+    assert all(is_gone(worker) for worker in workers), "the run is over"
 
 
 def test_a_search_that_stops_takes_its_workers_along_and_resumes_without_them(
     alone: Path,
     tiny: Tiny,
     tmp_path: Path,
-    workers: list[ProcessWorker],
+    workers: list[_Process],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     original = RunLoop._publish
@@ -188,8 +189,11 @@ def test_a_search_killed_while_its_workers_work_leaves_none_and_resumes(
 
 
 def children(pid: int) -> list[int]:
-    """The processes that ``pid`` has started."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """The workers that ``pid`` has started."""
+    every = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(each) for each in every if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()
+    ]
 
 
 def is_running(pid: int) -> bool:
@@ -201,9 +205,9 @@ def is_running(pid: int) -> bool:
 
 
 def test_a_strategy_that_scores_nothing_by_the_executor_starts_no_workers(
-    tiny: Tiny, tmp_path: Path, workers: list[ProcessWorker]
+    tiny: Tiny, tmp_path: Path, workers: list[_Process]
 ) -> None:
-    run_search(tiny("search", "strategy=adversarial", *WORKERS), tmp_path)
+    run_search(tiny("search", "strategy=adversarial", "final.top_k=0", *WORKERS), tmp_path)
     assert workers == []
 
 
@@ -221,6 +225,7 @@ def test_shared_weights_with_workers_are_refused_with_the_reason(
     ("overrides", "message"),
     [
         (("executor=processes", "executor.workers=0"), "executor.workers must be at least 1"),
+        (("executor=auto", "executor.losses=-1"), "executor.losses must not be negative"),
         (("executor=processes", "executor.timeout=0"), "executor.timeout must be above 0"),
         (("executor=processes", "executor.workers=two"), "executor.workers must be"),
         (("executor=processes", "executor.devices=cuda:99"), "executor.devices: device=cuda:99"),

@@ -41,18 +41,6 @@ def _narrow() -> str:
     return f"search_space.fixed={json.dumps(fixed).replace(' ', '').replace(chr(34), '')}"
 
 
-class _NoSlots:
-    """No process is started: the rows are made up."""
-
-    def __init__(self, _: int) -> None: ...
-    def __enter__(self) -> _NoSlots:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-    def run(self, *_: object) -> list[Any]:
-        return []
-
-
 def _judged_by(path: Path) -> list[str]:
     return ["+evaluator@final.evaluator=table_mean", f"final.evaluator.table={path}"]
 
@@ -62,7 +50,8 @@ def _made_up(folder: Path, count: int, seeds: int, *overrides: str) -> Path:
     words = ["+experiment=debug/tiny", "progress=false", "device=cpu"]
     words += [f"out={folder}", "design.architectures=1", "design.seeds=2", *overrides]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "Slots", _NoSlots)
+        # Nothing is trained: the rows are made up.
+        patch.setattr(driver, "results_of", lambda *_: [])
         tabulate(compose("tabulate", words))
     made = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     asked = made["settings"]["search_space"]

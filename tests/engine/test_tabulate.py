@@ -8,22 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
-from collections import Counter, deque
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
-from nasgan.engine import run_training, table_worker
+from nasgan.engine import run_training, table_worker, trained_apart
 from nasgan.engine import tabulate as driver
-from nasgan.engine.slots import Slots
 from nasgan.engine.tabulate import tabulate
 from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
 from nasgan.runs.history import read_history
+from nasgan.supervisor import Here
 from nasgan.tabular.build import build_table
 from nasgan.tabular.rows import read_rows
 from nasgan.tabular.table import load_table
@@ -33,32 +30,15 @@ DESIGN = ["design.architectures=2", "design.repeated=1", "design.repeated_seeds=
 TIMES = ("device_seconds", "seconds")
 
 
-class InThisProcess:
-    """`Slots` without processes: for what has nothing to do with them."""
-
-    def __init__(self, count):
-        assert count >= 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def run(self, work, items):
-        while items:
-            item = items.popleft()
-            future = Future()
-            try:
-                future.set_result(work(0, item))
-            except Exception as error:
-                future.set_exception(error)
-            yield item, future
+def in_this_process(size, *, devices):
+    """For what has nothing to do with processes."""
+    assert size >= 1
+    return Here(threads=1, device=devices[0])
 
 
 @pytest.fixture
 def here(monkeypatch):
-    monkeypatch.setattr(driver, "Slots", InThisProcess)
+    monkeypatch.setattr(driver, "Slots", in_this_process)
 
 
 def table(folder: Path, *overrides: str):
@@ -82,7 +62,7 @@ def whole(tmp_path_factory):
     """The rows of two architectures, 3 and 2 seeds, and their folder."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "Slots", InThisProcess)
+        patch.setattr(driver, "Slots", in_this_process)
         made = table(folder)
     assert (made.done, made.wanted, made.broken_down, made.left) == (5, 5, 0, {})
     return folder
@@ -260,53 +240,6 @@ def test_missing_data_are_told_by_the_verb(capsys, tmp_path):
 # Processes
 
 
-def work(slot: int, item: tuple[str, str]) -> int:
-    """Ends its process the first time, if the item asks for it."""
-    kind, folder = item
-    mark = Path(folder, kind)
-    if kind.startswith("dies") and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    if kind == "raises":
-        raise ValueError("of its own")
-    if kind == "warns":
-        warnings.warn("what a library has to say", stacklevel=2)
-    return os.getpid()
-
-
-def test_a_slot_is_made_anew_when_its_process_is_killed(tmp_path):
-    folder = str(tmp_path)
-    items = deque([("dies1", folder), ("fine", folder), ("raises", folder), ("dies2", folder)])
-    ends = []
-    with Slots(2) as slots:
-        for item, future in slots.run(work, items):
-            error = future.exception()
-            ends.append((item[0], type(error)))
-            if isinstance(error, BrokenProcessPool):
-                items.append(item)
-            elif error is None:
-                pid = future.result()
-    assert sorted(ends, key=str) == sorted(
-        [
-            ("dies1", BrokenProcessPool),
-            ("dies2", BrokenProcessPool),
-            ("dies1", type(None)),
-            ("dies2", type(None)),
-            ("fine", type(None)),
-            ("raises", ValueError),
-        ],
-        key=str,
-    )
-    assert not Path(f"/proc/{pid}").exists() or sys.platform != "linux"
-
-
-def test_warnings_of_libraries_in_a_slot_do_not_reach_the_terminal(tmp_path, capfd):
-    with Slots(1) as slots:
-        ((_, future),) = slots.run(work, deque([("warns", str(tmp_path))]))
-    assert future.result() > 0
-    assert "what a library has to say" not in capfd.readouterr().err
-
-
 LONGER = ["training.generator_steps=60", "training.eval_every=20", "checkpoint.every_seconds=0"]
 
 
@@ -349,7 +282,7 @@ def _wait_until(condition, seconds: float = 120.0) -> None:
 
 
 def _checkpoints(folder: Path) -> set[Path]:
-    return set((folder / "under_way").glob("*/resume-*.pt"))
+    return set((folder / "under_way").glob("*/attempt-*/resume-*.pt"))
 
 
 def _start_and_end(folder: Path, sign: signal.Signals) -> tuple[int, str]:
@@ -374,12 +307,12 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_rows(tmp_path, monkeypatch)
     assert code == 130
     assert "the same command resumes" in message
     interrupted = len(contents(killed))
-    monkeypatch.setattr(driver, "Slots", InThisProcess)
+    monkeypatch.setattr(driver, "Slots", in_this_process)
     table(unkilled, *LONGER)
     loaded = []
-    newest = table_worker.Checkpoints.load_newest
+    newest = trained_apart.Checkpoints.load_newest
     monkeypatch.setattr(
-        table_worker.Checkpoints,
+        trained_apart.Checkpoints,
         "load_newest",
         lambda self: loaded.append(newest(self)) or loaded[-1],
     )

@@ -1,50 +1,57 @@
-"""What an executor is, and the one that needs no workers."""
+"""What an executor is: where the pieces of a search are done."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import torch
 
 from nasgan.contracts import EvaluationPool, Evaluator, Ledger
 from nasgan.errors import ConfigError, quoted
+from nasgan.evaluation.executors.worker_pool import WorkerPool, WorkOrder
 from nasgan.evaluation.pool import InProcessPool
+from nasgan.supervisor import Places, Retries, Supervisor
 
-__all__ = ["Executor", "InProcessExecutor", "WorkOrder", "WorkerExecutor"]
-
-
-@dataclass(frozen=True)
-class WorkOrder:
-    """How a worker comes to an evaluator that scores as this process's does.
-
-    Attributes:
-        builder: ``"module:function"``, called in the worker as ``function(settings, device=...,
-            threads=...)``; gives the evaluator and the ledger, without limits, that it charges.
-        settings: JSON data for the builder.
-        device: of this process; workers may be put on others of its kind.
-    """
-
-    builder: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+__all__ = ["Executor", "InProcessExecutor", "WorkerExecutor"]
 
 
 class Executor(ABC):
-    """The settings ``executor=...``: makes the pool in which a search's candidates are scored."""
+    """The settings ``executor=...``: where candidates are scored and finalists trained.
+
+    Attributes:
+        in_process: whether candidates are scored in the search's own process.
+    """
 
     in_process: ClassVar[bool] = False
 
     @abstractmethod
-    def open(self, evaluator: Evaluator, ledger: Ledger, order: WorkOrder) -> EvaluationPool:
-        """The pool; what it needs is started when the first proposal comes.
+    def supervise(self, device: torch.device, threads: int, folder: Path) -> Supervisor | None:
+        """What has pieces done in other processes, started when it has one; None: nothing does.
+
+        Args:
+            device: of this process; others may be put on others of its kind.
+            threads: torch's CPU threads of this process.
+            folder: for signs of life.
+        """
+
+    @abstractmethod
+    def open(
+        self,
+        evaluator: Evaluator,
+        ledger: Ledger,
+        order: WorkOrder,
+        supervisor: Supervisor | None = None,
+    ) -> EvaluationPool:
+        """The pool of candidates; what it needs is started when the first proposal comes.
 
         Args:
             evaluator: this process's; keeps what the workers' learn.
             ledger: the run's.
             order: for workers.
+            supervisor: of the run, see `supervise`; None: the pool has one of its own.
         """
 
     @property
@@ -52,22 +59,42 @@ class Executor(ABC):
         """Devices that the settings name, to be checked before the run."""
         return ()
 
+    def pays_for(self, *, generator_steps: int, threads: int) -> bool:
+        """Whether final trainings of this length, with so many threads, are for its workers.
+
+        Their results are the same either way.
+        """
+        del generator_steps, threads
+        return True
+
     def check_installed(self) -> None:  # noqa: B027 - most need nothing more
         """Refuse to begin what this installation cannot do.
 
         Raises:
             MissingDependencyError: an optional package is needed.
+            ConfigError: what the settings name cannot be reached.
         """
 
 
 class InProcessExecutor(Executor):
-    """One candidate after the other, in this process."""
+    """One candidate after the other, then one training after the other, in this process."""
 
     in_process = True
 
-    def open(self, evaluator: Evaluator, ledger: Ledger, order: WorkOrder) -> EvaluationPool:
+    def supervise(self, device: torch.device, threads: int, folder: Path) -> Supervisor | None:
+        """See `Executor.supervise`."""
+        del device, threads, folder
+        return None
+
+    def open(
+        self,
+        evaluator: Evaluator,
+        ledger: Ledger,
+        order: WorkOrder,
+        supervisor: Supervisor | None = None,
+    ) -> EvaluationPool:
         """See `Executor.open`; the evaluator itself asks and charges the ledger."""
-        del order
+        del order, supervisor
         return InProcessPool(evaluator, ledger)
 
 
@@ -76,22 +103,51 @@ class WorkerExecutor(Executor):
     """What all executors with workers have in common.
 
     Attributes:
-        workers: how many candidates are scored at once; null: as many as there is room for.
-        attempts: how often a candidate is begun before it counts as failed.
-        timeout: seconds that an attempt may take; null: no limit.
+        workers: how many pieces are done at once; null: as many as there is room for.
+        attempts: how often a piece is begun that fails by its own error before it counts as failed.
+        losses: of workers and machines in a row that a piece is forgiven.
+        timeout: seconds that an attempt of a candidate may take; null: no limit.
     """
 
     workers: int | None = None
     attempts: int = 2
+    losses: int = 10
     timeout: float | None = None
 
     def __post_init__(self) -> None:
         self._require_positive("workers", self.workers)
         self._require_positive("attempts", self.attempts)
         self._require_positive("timeout", self.timeout)
+        if self.losses < 0:
+            raise ConfigError(f"executor.losses must not be negative, got {self.losses}")
 
     def _require_positive(self, name: str, value: float | None) -> None:
         if value is None or value >= 1 or (name == "timeout" and value > 0):
             return
         least = "above 0" if name == "timeout" else "at least 1"
         raise ConfigError(f"executor.{name} must be {least}, got {quoted(value)}")
+
+    @abstractmethod
+    def places(self, device: torch.device, threads: int) -> Places:
+        """Where pieces are done; see `supervise`."""
+
+    def supervise(self, device: torch.device, threads: int, folder: Path) -> Supervisor | None:
+        """See `Executor.supervise`."""
+        retries = Retries(self.attempts, self.losses)
+        return Supervisor(self.places(device, threads), retries, folder=folder)
+
+    def open(
+        self,
+        evaluator: Evaluator,
+        ledger: Ledger,
+        order: WorkOrder,
+        supervisor: Supervisor | None = None,
+    ) -> EvaluationPool:
+        """See `Executor.open`."""
+        own = None
+        if supervisor is None:
+            places = self.places(order.device, torch.get_num_threads())
+            supervisor = own = Supervisor(places, Retries(self.attempts, self.losses))
+        return WorkerPool(
+            evaluator, ledger, supervisor, order, timeout=self.timeout, owns=own is not None
+        )

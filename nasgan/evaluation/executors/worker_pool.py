@@ -1,67 +1,80 @@
-"""Evaluations under way in several workers: who does what, what it costs, what is done again."""
+"""Evaluations under way in several workers: what they are expected to cost, and what they learn."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from nasgan.contracts import Cost, Evaluation, EvaluationPool, Evaluator, Ledger, Proposal
-from nasgan.errors import BudgetExhausted, ConfigError, NasganError
+from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation.arrival import check_parent
-from nasgan.evaluation.executors.candidate import error_from
-from nasgan.evaluation.executors.crew import Crew, Message, Worker
+from nasgan.evaluation.executors.candidate import SCORE
+from nasgan.supervisor import Outcome, Piece, Supervisor, Work
 
-__all__ = ["WorkerPool"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["WorkOrder", "WorkerPool"]
 
 # `advance` comes back after so long at the latest, for progress and checkpoints.
 _WAIT_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class WorkOrder:
+    """How a worker comes to an evaluator that scores as this process's does.
+
+    Attributes:
+        builder: ``"module:function"``, called in the worker as ``function(settings, device=...,
+            threads=...)``; gives the evaluator and the ledger, without limits, that it charges.
+        settings: JSON data for the builder.
+        device: of this process; workers may be put on others of its kind.
+    """
+
+    builder: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
 @dataclass(eq=False)
 class _Job:
-    """A candidate under way; what it is expected to cost, and why it failed so far."""
+    """A candidate under way, and what it is expected to cost; how often it failed before."""
 
     proposal: Proposal
     expected: Cost
-    failures: list[str] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class _Place:
-    """A worker, what it does, and since when."""
-
-    worker: Worker
-    is_ready: bool = False
-    job: _Job | None = None
-    since: float = 0.0
+    errors: Sequence[str] = ()
+    losses: Sequence[str] = ()
+    work: Work | None = None
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.since if self.job is not None else 0.0
+        return 0.0 if self.work is None else self.work.seconds
+
+    @property
+    def failures(self) -> tuple[list[str], list[str]]:
+        """By errors of its own, and by losses."""
+        if self.work is None:
+            return list(self.errors), list(self.losses)
+        return list(self.work.errors), list(self.work.losses)
 
 
 class WorkerPool(EvaluationPool):
-    """Scores with the workers of a crew; evaluations arrive in the order in which they end.
+    """Scores by the pieces of a supervisor; evaluations arrive in the order in which they end.
 
     The ledger is charged on arrival with what the evaluation says it cost. What is under way is
     reserved, so that a budget of architectures, generator steps or images is never passed. A time
     budget (device seconds) ends the search when those under way have used it up, and drops them.
 
-    A candidate whose worker dies, takes too long or raises an unexpected error is begun again, by a
-    new worker. Lost attempts are not charged, as in a resumed run; the last one of a candidate that
-    fails for good is.
+    Lost attempts are not charged, as in a resumed run; the last one of a candidate that fails for
+    good is.
 
     Args:
         evaluator: keeps what the workers' evaluators learn, and is checkpointed with it.
         ledger: the run's.
-        crew: the workers.
-        attempts: how often a candidate is begun before it counts as failed.
+        supervisor: has candidates scored.
+        order: for the workers.
         timeout: seconds that an attempt may take.
+        owns: whether the supervisor has nothing else to do, and ends with the pool.
     """
 
     begins_again = True
@@ -70,25 +83,27 @@ class WorkerPool(EvaluationPool):
         self,
         evaluator: Evaluator,
         ledger: Ledger,
-        crew: Crew,
+        supervisor: Supervisor,
+        order: WorkOrder,
         *,
-        attempts: int = 2,
         timeout: float | None = None,
+        owns: bool = False,
     ) -> None:
         self._evaluator = evaluator
         self._ledger = ledger
-        self._crew = crew
-        self._attempts = attempts
+        self._supervisor = supervisor
+        self._order = order
         self._timeout = timeout
+        self._owns = owns
         self._jobs: list[_Job] = []
-        self._places: list[_Place] = []
+        self._arrived: list[Evaluation] = []
         self._retried = 0
-        self._failed_starts = 0
+        self._begun = 0
 
     def room(self, together: int = 1) -> int:
         """See `EvaluationPool.room`: one for each worker, however many are proposed at once."""
         del together
-        return max(0, self._crew.size - len(self._jobs))
+        return max(0, self._supervisor.size - len(self._jobs))
 
     @property
     def under_way(self) -> int:
@@ -98,10 +113,17 @@ class WorkerPool(EvaluationPool):
     @property
     def note(self) -> str:
         """See `EvaluationPool.note`."""
-        if self._places and not any(place.is_ready for place in self._places):
+        if self._jobs and self._supervisor.places.starting:
             return "the workers are starting"
-        parts = {"under way": len(self._jobs), "retried": self._retried}
+        retried = self._retried + self._retries_under_way()
+        parts = {"under way": len(self._jobs), "retried": retried}
         return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+
+    def _retries_under_way(self) -> int:
+        return sum(len(errors) + len(losses) for errors, losses in self._failures())
+
+    def _failures(self) -> list[tuple[list[str], list[str]]]:
+        return [job.failures for job in self._jobs]
 
     def submit(self, proposal: Proposal) -> None:
         """See `EvaluationPool.submit`."""
@@ -114,7 +136,8 @@ class WorkerPool(EvaluationPool):
         expected = self._evaluator.expected_cost(proposal)
         self._check_budget(expected)
         self._jobs.append(_Job(proposal, expected))
-        self._staff()
+        self._begin_waiting()
+        self._supervisor.fill()
 
     def _check_budget(self, expected: Cost) -> None:
         reserved = sum((job.expected for job in self._jobs), Cost())
@@ -125,28 +148,37 @@ class WorkerPool(EvaluationPool):
             raise BudgetExhausted("device_seconds", limit)
 
     def _seconds_under_way(self) -> float:
-        return sum(place.seconds for place in self._places)
+        return sum(job.seconds for job in self._jobs)
 
-    def _staff(self) -> None:
-        """Give waiting candidates to idle workers, the oldest first; start workers for the rest."""
-        taken = {id(place.job) for place in self._places}
-        waiting = [job for job in self._jobs if id(job) not in taken]
-        for place in self._places:
-            if place.is_ready and place.job is None and waiting:
-                place.job, place.since = waiting.pop(0), time.monotonic()
-                place.worker.ask(self._request(place.job.proposal))
-        starting = sum(not place.is_ready for place in self._places)
-        wanted = min(len(waiting) - starting, self._crew.size - len(self._places))
-        used = {place.worker.number for place in self._places}
-        free = [number for number in range(self._crew.size) if number not in used]
-        for number in free[: max(0, wanted)]:
-            # One by one: if the next cannot be started, `close` stops this one.
-            self._places.append(_Place(self._crew.start(number)))
+    def _begin_waiting(self) -> None:
+        """Give the supervisor as many as there is room for: the rest may learn from others."""
+        given = sum(job.work is not None for job in self._jobs)
+        waiting = [job for job in self._jobs if job.work is None]
+        for job in waiting[: max(0, self._supervisor.size - given)]:
+            self._begin(job)
 
-    def _request(self, proposal: Proposal) -> Message:
+    def _begin(self, job: _Job) -> None:
+        self._begun += 1
+        piece = Piece(
+            key=f"candidate-{self._begun}-{job.proposal.architecture.id}",
+            title=f"candidate {_name(job)}",
+            work=SCORE,
+            order=self._request(job.proposal),
+            timeout=self._timeout,
+        )
+        job.work = self._supervisor.begin(
+            piece,
+            lambda outcome: self._hear(job, outcome),
+            errors=job.errors,
+            losses=job.losses,
+        )
+
+    def _request(self, proposal: Proposal) -> dict[str, Any]:
         """What a worker needs to know, of the parent too."""
         parent = proposal.parent
         return {
+            "builder": self._order.builder,
+            "settings": dict(self._order.settings),
             "proposal": proposal.to_json(),
             "kept": self._evaluator.kept(proposal.architecture),
             "kept_of_parent": {} if parent is None else self._evaluator.kept(parent),
@@ -159,100 +191,47 @@ class WorkerPool(EvaluationPool):
             BudgetExhausted: the time budget ended.
             NasganError: a worker met bad input or a full disk, or workers cannot be started.
         """
-        self._staff()
-        arrived: list[Evaluation] = []
-        places = {id(place.worker): place for place in self._places}
-        for worker, message in self._crew.wait(self._patience()):
-            place = places[id(worker)]
-            self._forward_log(place, message)
-            if place in self._places:
-                arrived += self._hear(place, message)
-        arrived += self._end_overdue()
+        self._begin_waiting()
+        self._supervisor.advance(_WAIT_SECONDS)
+        arrived, self._arrived = self._arrived, []
         if not arrived:
             self._check_time()
-        self._staff()
+        self._begin_waiting()
+        self._supervisor.fill()
         return arrived
 
-    def _patience(self) -> float:
-        """Seconds to wait: not past the next timeout."""
-        if self._timeout is None:
-            return _WAIT_SECONDS
-        busy = [self._timeout - place.seconds for place in self._places if place.job is not None]
-        return max(0.0, min([_WAIT_SECONDS, *busy]))
+    def _hear(self, job: _Job, outcome: Outcome) -> None:
+        self._jobs.remove(job)
+        if outcome.failure:
+            # The last attempt was not begun again.
+            self._retried += outcome.retries - 1
+            self._arrived.append(self._given_up(job, outcome))
+        else:
+            self._retried += outcome.retries
+            self._arrived.append(self._accepted(outcome.result))
 
-    def _hear(self, place: _Place, message: Message) -> list[Evaluation]:
-        kind = message["kind"]
-        if kind == "ready":
-            place.is_ready = True
-            self._failed_starts = 0
-        elif kind == "refused":
-            raise error_from(message)
-        elif kind == "done":
-            return [self._accept(place, message)]
-        elif kind == "failed":
-            _log.warning("worker %d: %s", place.worker.number, message["trace"].rstrip())
-            return self._lose(place, message["reason"], Cost.from_json(message["cost"]))
-        elif kind == "lost":
-            return self._lose(place, message["reason"], Cost(device_seconds=place.seconds))
-        return []
-
-    def _accept(self, place: _Place, message: Message) -> Evaluation:
-        assert place.job is not None
-        evaluation = Evaluation.from_json(message["evaluation"])
-        self._evaluator.adopt(evaluation.architecture, message["kept"])
+    def _accepted(self, result: Mapping[str, Any]) -> Evaluation:
+        evaluation = Evaluation.from_json(result["evaluation"])
+        self._evaluator.adopt(evaluation.architecture, result["kept"])
         self._ledger.charge(evaluation.cost)
-        self._jobs.remove(place.job)
-        place.job = None
         return evaluation
 
-    def _lose(self, place: _Place, reason: str, cost: Cost) -> list[Evaluation]:
-        """Part from a worker: after an unexpected error nobody knows what state it is in."""
-        place.worker.stop()
-        self._places.remove(place)
-        job = place.job
-        if not place.is_ready:
-            self._failed_starts += 1
-            _log.warning("worker %d did not start: %s", place.worker.number, reason)
-            # All of them may be killed at once while they start; that alone ends nothing.
-            if self._failed_starts >= self._attempts + self._crew.size - 1:
-                raise NasganError(f"the executor's workers do not start: {reason}")
-        elif job is None:
-            _log.warning("worker %d ended: %s", place.worker.number, reason)
-        if job is None:
-            return []
-        job.failures.append(reason)
-        if len(job.failures) < self._attempts:
-            self._retried += 1
-            _log.warning("candidate %s is begun again: %s", _name(job), reason)
-            return []
-        return [self._give_up(job, cost)]
-
-    def _give_up(self, job: _Job, cost: Cost) -> Evaluation:
-        reasons = "; ".join(dict.fromkeys(job.failures))
-        failure = f"failed {len(job.failures)} times: {reasons}" if self._attempts > 1 else reasons
-        _log.warning("candidate %s %s", _name(job), failure)
+    def _given_up(self, job: _Job, outcome: Outcome) -> Evaluation:
+        told = outcome.cost
+        spent = Cost(device_seconds=outcome.seconds) if told is None else Cost.from_json(told)
         # It counts as an architecture scored, as a training that diverges does.
-        cost = Cost(1, cost.generator_steps, cost.images, cost.device_seconds)
+        cost = Cost(1, spent.generator_steps, spent.images, spent.device_seconds)
         self._ledger.charge(cost)
-        self._jobs.remove(job)
         return Evaluation(
             architecture=job.proposal.architecture,
             metrics={},
             score=None,
             fidelity=self._evaluator.fidelity,
             cost=cost,
-            failure=failure,
+            failure=outcome.failure,
             stage=job.proposal.stage,
             parent=None if job.proposal.parent is None else job.proposal.parent.id,
         )
-
-    def _end_overdue(self) -> list[Evaluation]:
-        ended: list[Evaluation] = []
-        for place in list(self._places):
-            if self._timeout is not None and place.seconds > self._timeout:
-                reason = f"it took longer than executor.timeout={self._timeout:g} seconds"
-                ended += self._lose(place, reason, Cost(device_seconds=place.seconds))
-        return ended
 
     def _check_time(self) -> None:
         seconds = self._seconds_under_way()
@@ -263,23 +242,21 @@ class WorkerPool(EvaluationPool):
             self.close()
             raise BudgetExhausted("device_seconds", limit)
 
-    def _forward_log(self, place: _Place, message: Message) -> None:
-        for name, level, text in message.get("log", ()):
-            logging.getLogger(name).log(level, "worker %d: %s", place.worker.number, text)
-
     def close(self) -> None:
         """See `EvaluationPool.close`."""
-        for place in self._places:
-            place.worker.stop()
-        self._places.clear()
+        for job in self._jobs:
+            if job.work is not None:
+                self._supervisor.drop(job.work)
         self._jobs.clear()
-        self._crew.dismiss()
+        if self._owns:
+            self._supervisor.close()
 
     def state_dict(self) -> dict[str, Any]:
         """The proposals under way, in the order in which they came, and the failed attempts."""
         return {
             "proposals": [job.proposal.to_json() for job in self._jobs],
-            "failures": [list(job.failures) for job in self._jobs],
+            "failures": [errors for errors, _ in self._failures()],
+            "losses": [losses for _, losses in self._failures()],
             "retried": self._retried,
         }
 
@@ -290,10 +267,11 @@ class WorkerPool(EvaluationPool):
         """
         self.close()
         proposals = [Proposal.from_json(item) for item in state["proposals"]]
-        failures = state.get("failures", [[]] * len(proposals))
+        none: list[list[str]] = [[]] * len(proposals)
+        told = (state.get("failures", none), state.get("losses", none))
         self._jobs = [
-            _Job(proposal, self._evaluator.expected_cost(proposal), list(reasons))
-            for proposal, reasons in zip(proposals, failures, strict=True)
+            _Job(proposal, self._evaluator.expected_cost(proposal), errors, losses)
+            for proposal, errors, losses in zip(proposals, *told, strict=True)
         ]
         self._retried = state.get("retried", 0)
 

@@ -1,82 +1,107 @@
-"""Workers that only pretend: the test says what they send."""
+"""Places that only pretend: the test says what becomes of the attempts."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nasgan.contracts import Cost, Evaluation, Proposal
+from nasgan.supervisor import Places
 
 
 @dataclass(eq=False)
-class PretendWorker:
-    number: int
-    requests: list = field(default_factory=list)
-    stopped: bool = False
+class Attempt:
+    """What was begun in a place."""
 
-    def ask(self, request):
-        self.requests.append(json.loads(json.dumps(request)))
+    ticket: int
+    request: dict
+    ended: bool = False
 
-    def stop(self):
-        self.stopped = True
+    @property
+    def order(self):
+        return self.request["order"]
 
     @property
     def candidate(self):
-        """What it was asked last."""
-        return Proposal.from_json(self.requests[-1]["proposal"]).architecture
+        return Proposal.from_json(self.order["proposal"]).architecture
 
 
-class PretendCrew:
-    """The test says what the workers send."""
+class PretendPlaces(Places):
+    """The test says what is heard of the attempts."""
 
     def __init__(self, size):
-        self.size = size
-        self.started = []
+        self.room = size
+        self.begun = []
         self.sent = []
-        self.dismissed = 0
+        self.closed = 0
 
-    def start(self, number):
-        self.started.append(PretendWorker(number))
-        return self.started[-1]
+    @property
+    def size(self):
+        return self.room
+
+    @property
+    def running(self):
+        over = {ticket for ticket, _ in self.sent}
+        return [a for a in self.begun if not a.ended and a.ticket not in over]
+
+    def begin(self, ticket, request):
+        self.begun.append(Attempt(ticket, json.loads(json.dumps(request))))
 
     def wait(self, seconds):
         sent, self.sent = self.sent, []
+        for ticket, _ in sent:
+            self._of(ticket).ended = True
         return sent
 
-    def dismiss(self):
-        self.dismissed += 1
+    def _of(self, ticket):
+        return next(attempt for attempt in self.begun if attempt.ticket == ticket)
 
-    # What workers send:
+    def end(self, ticket):
+        self._of(ticket).ended = True
 
-    def ready(self, *workers):
-        self.sent += [(worker, {"kind": "ready"}) for worker in workers or self.started]
+    def close(self):
+        self.closed += 1
+        for attempt in self.begun:
+            attempt.ended = True
 
-    def done(self, worker, *, seconds=1.0, kept=None, **more):
+    # What is heard:
+
+    def tell(self, attempt, **message):
+        self.sent.append((attempt.ticket, json.loads(json.dumps(message))))
+
+    def done(self, attempt, *, seconds=1.0, kept=None, **more):
         cost = Cost(architectures=1, generator_steps=10, images=50, device_seconds=seconds)
-        made = Evaluation(worker.candidate, {"fid": 1.0}, 1.0, "scratch", 10, cost)
-        message = {"kind": "done", "evaluation": made.to_json(), "kept": kept or {}, **more}
-        self.sent.append((worker, json.loads(json.dumps(message))))
+        made = Evaluation(attempt.candidate, {"fid": 1.0}, 1.0, "scratch", 10, cost)
+        result = {"evaluation": made.to_json(), "kept": kept or {}}
+        self.tell(attempt, kind="done", result=result, **more)
 
-    def lost(self, worker, reason="its worker was killed by SIGKILL"):
-        self.sent.append((worker, {"kind": "lost", "reason": reason}))
+    def lost(self, attempt, reason="its worker was killed by SIGKILL", **more):
+        self.tell(attempt, kind="lost", reason=reason, **more)
+
+    def failed(self, attempt, reason="RuntimeError: it broke", cost=None):
+        self.tell(attempt, kind="failed", reason=reason, trace="Traceback: here", cost=cost)
 
 
 class Clock:
+    """Time that passes by sleeping, or as the test says."""
+
     def __init__(self):
         self.now = 100.0
 
     def monotonic(self):
         return self.now
 
+    def sleep(self, seconds):
+        self.now += seconds
+
 
 def proposals(architectures):
     return [Proposal(architecture) for architecture in architectures]
 
 
-def started(pool, crew, candidates):
-    """The workers, each with a candidate."""
+def started(pool, places, candidates):
+    """The attempts at the candidates."""
     for proposal in proposals(candidates):
         pool.submit(proposal)
-    crew.ready()
     assert pool.advance() == []
-    return crew.started
+    return places.begun

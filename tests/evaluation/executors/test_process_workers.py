@@ -18,9 +18,9 @@ from scripted import BUILDER, Script, ScriptedEvaluator
 
 from nasgan.contracts import Cost, Evaluation, Ledger, Proposal
 from nasgan.errors import ConfigError, DatasetError, NasganError
-from nasgan.evaluation.executors import ProcessExecutor, WorkOrder
-from nasgan.evaluation.executors.processes import ProcessCrew
+from nasgan.evaluation.executors import AutoExecutor, ProcessExecutor, WorkOrder
 from nasgan.evaluation.executors.worker_pool import WorkerPool
+from nasgan.supervisor import Retries, Slots, Supervisor
 
 HERE = Path(__file__).parent
 
@@ -30,14 +30,14 @@ class Stage:
     """Two worker processes that the tests of this file share: to start one takes seconds."""
 
     pool: WorkerPool
-    crew: ProcessCrew
+    slots: Slots
     ledger: Ledger
     script: Script
     arrived: list[Evaluation] = field(default_factory=list)
 
     @property
     def pids(self) -> list[int]:
-        return sorted(worker.process.pid for worker in self.crew.workers)
+        return sorted(self.slots.pids)
 
     def begin(self, architecture, *lines: str) -> int:
         """Submit it, with a script; gives the process that has begun it."""
@@ -66,10 +66,11 @@ def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("script")
     ledger = Ledger()
     order = WorkOrder(BUILDER, {"folder": str(folder)})
-    crew = ProcessCrew(order, size=2, threads=1, devices=["cpu"])
+    slots = Slots(2, threads=1, devices=["cpu"])
     evaluator = ScriptedEvaluator(folder, ledger)
-    pool = WorkerPool(evaluator, ledger, crew)
-    yield Stage(pool, crew, ledger, Script(folder))
+    supervisor = Supervisor(slots, Retries(attempts=2, losses=1))
+    pool = WorkerPool(evaluator, ledger, supervisor, order, owns=True)
+    yield Stage(pool, slots, ledger, Script(folder))
     pool.close()
 
 
@@ -197,17 +198,6 @@ def test_workers_that_cannot_be_built_end_the_run(tmp_path, architectures, arriv
     pool.close()
 
 
-def test_a_machine_without_room_for_another_process_is_told_so(tmp_path, architectures):
-    order = WorkOrder(BUILDER, {"folder": str(tmp_path)})
-    evaluator = ScriptedEvaluator(tmp_path, Ledger())
-    pool = ProcessExecutor(workers=3).open(evaluator, Ledger(), order)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "executable", str(tmp_path / "missing"))
-        with pytest.raises(NasganError, match=r"of 3 cannot be started: .*executor\.workers"):
-            pool.submit(Proposal(architectures[0]))
-    pool.close()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="signals without a name are Linux's")
 def test_a_signal_without_a_name_is_told_by_its_number(stage, architectures):
     pid = stage.begin(architectures[5], "wait", "wait")
@@ -265,6 +255,7 @@ def test_no_worker_outlives_a_search_that_is_killed(tmp_path, architectures):
         ({"workers": 0}, "executor.workers must be at least 1, got 0"),
         ({"threads": 0}, "executor.threads must be at least 1, got 0"),
         ({"attempts": 0}, "executor.attempts must be at least 1, got 0"),
+        ({"losses": -1}, "executor.losses must not be negative, got -1"),
         ({"timeout": 0.0}, "executor.timeout must be above 0, got 0.0"),
         ({"timeout": -1.0}, "executor.timeout must be above 0, got -1.0"),
         ({"devices": ("cpu", "auto")}, "executor.devices must be auto, or names"),
@@ -275,30 +266,35 @@ def test_impossible_settings_are_refused(setting, message):
         ProcessExecutor(**setting)
 
 
-def crew_of(executor, tmp_path, device="cpu"):
-    order = WorkOrder(BUILDER, {}, torch.device(device))
-    pool = executor.open(ScriptedEvaluator(tmp_path, Ledger()), Ledger(), order)
-    return pool._crew
+def slots_of(executor, device="cpu", threads=1):
+    return executor.places(torch.device(device), threads)
 
 
-def test_by_default_there_is_a_worker_for_each_core_and_a_thread_for_each_worker(
-    tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("kind", [ProcessExecutor, AutoExecutor])
+def test_by_default_the_cores_are_full_of_workers_with_the_threads_of_the_run(kind, monkeypatch):
     monkeypatch.setattr("nasgan.evaluation.executors.processes.usable_cores", lambda: 12)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 12)
-    crew = crew_of(ProcessExecutor(), tmp_path)
-    assert (crew.size, crew._threads, crew._devices) == (12, 1, ("cpu",))
-    assert crew_of(ProcessExecutor(workers=5), tmp_path)._threads == 2
-    assert crew_of(ProcessExecutor(workers=5, threads=4), tmp_path)._threads == 4
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert crew_of(ProcessExecutor(workers=5), tmp_path)._threads == 1, "as the run itself has"
+    slots = slots_of(kind())
+    assert (slots.size, slots._threads, slots._devices) == (12, 1, ("cpu",))
+    slots = slots_of(kind(), threads=5)
+    assert (slots.size, slots._threads) == (2, 5), "as the run itself has, whose numbers it makes"
+    assert slots_of(kind(), threads=64).size == 1
+    slots = slots_of(kind(workers=5, threads=4))
+    assert (slots.size, slots._threads) == (5, 4)
 
 
-def test_cuda_devices_are_taken_in_turn(tmp_path, monkeypatch):
+def test_cuda_devices_are_taken_in_turn_and_the_runs_own_last(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    crew = crew_of(ProcessExecutor(), tmp_path, "cuda")
-    assert (crew.size, crew._devices) == (4, ("cuda:0", "cuda:1", "cuda:2", "cuda:3"))
-    one = crew_of(ProcessExecutor(workers=3), tmp_path, "cuda:1")
+    slots = slots_of(ProcessExecutor(), "cuda")
+    assert (slots.size, slots._devices) == (4, ("cuda:1", "cuda:2", "cuda:3", "cuda:0"))
+    one = slots_of(ProcessExecutor(workers=3), "cuda:1")
     assert (one.size, one._devices) == (3, ("cuda:1",))
-    named = crew_of(ProcessExecutor(devices=("cuda:2", "cuda:3")), tmp_path, "cuda")
+    named = slots_of(ProcessExecutor(devices=("cuda:2", "cuda:3")), "cuda")
     assert (named.size, named._devices) == (2, ("cuda:2", "cuda:3"))
+
+
+def test_short_trainings_of_small_networks_are_not_worth_a_process():
+    auto = AutoExecutor()
+    assert not auto.pays_for(generator_steps=4, threads=1)
+    assert auto.pays_for(generator_steps=4, threads=4)
+    assert auto.pays_for(generator_steps=700, threads=1)
+    assert ProcessExecutor().pays_for(generator_steps=4, threads=1)

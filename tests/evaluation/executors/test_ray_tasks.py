@@ -13,8 +13,8 @@ from scripted import BUILDER, Script, ScriptedEvaluator
 from nasgan.contracts import Ledger, Proposal
 from nasgan.errors import ConfigError, DatasetError, MissingDependencyError
 from nasgan.evaluation.executors import RayExecutor, WorkOrder
-from nasgan.evaluation.executors.ray_actors import _reason
 from nasgan.evaluation.executors.worker_pool import WorkerPool
+from nasgan.supervisor.ray_tasks import _reason
 
 ray = pytest.importorskip("ray")
 
@@ -76,10 +76,10 @@ def test_a_killed_worker_costs_its_candidates_time_only(shared_pool, architectur
 
 def test_a_candidate_that_fails_each_time_is_recorded_as_failed(shared_pool, architectures, arrive):
     pool, script = shared_pool
-    begin(pool, script, architectures[4], "die", "raise")
+    begin(pool, script, architectures[4], "die", "raise", "raise")
     (evaluation,) = arrive(pool, 1)
     assert evaluation.score is None
-    assert evaluation.failure.startswith("failed 2 times: its worker is gone: ")
+    assert evaluation.failure.startswith("failed 3 times: its worker is gone: ")
     assert evaluation.failure.endswith("RuntimeError: CUDA out of memory")
 
 

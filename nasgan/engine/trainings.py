@@ -1,0 +1,164 @@
+"""Final trainings in other processes: several at once, random architectures beside the search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nasgan.architecture import Architecture
+from nasgan.contracts import Cost, Evaluation
+from nasgan.errors import NasganError
+from nasgan.evaluation import TrainingPlan
+from nasgan.runs.loggers import run_log
+from nasgan.state_files import load_state
+from nasgan.supervisor import Outcome, Piece, Supervisor, Work
+
+__all__ = ["RESULT_FILE", "Trained", "Trainings"]
+
+RESULT_FILE = "training.json"
+"""In the folder of a training that is over, see `nasgan.engine.trained_apart.train`."""
+
+_TRAIN = "nasgan.engine.trained_apart:train"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that is over.
+
+    Attributes:
+        evaluation: of the architecture.
+        curve: every score.
+        costs: what had been spent at each of them.
+        kept: index of the point whose networks are kept; None if there is none.
+        file: of those networks.
+    """
+
+    evaluation: Evaluation
+    curve: list[dict[str, Any]]
+    costs: list[Cost]
+    kept: int | None
+    file: Path | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], folder: Path) -> Trained:
+        """From what `nasgan.engine.trained_apart.train` gives."""
+        return cls(
+            Evaluation.from_json(data["evaluation"]),
+            list(data["curve"]),
+            [Cost.from_json(cost) for cost in data["costs"]],
+            data["kept"],
+            None if data["networks"] is None else folder / data["networks"],
+        )
+
+    def networks(self) -> dict[str, Any] | None:
+        """The kept ones, from their file."""
+        return None if self.file is None else dict(load_state(self.file))
+
+
+class Trainings:
+    """Has architectures trained in full by a supervisor; each once, in a folder of its own.
+
+    Args:
+        supervisor: of the run.
+        config: the run's.
+        plan: of each training.
+        folder: for those of this run alone.
+        shared: folder for those that other runs may ask for, too, with the name under which this
+            run asks; None: there is none.
+        beside_the_search: whether the search computes in this process, which then takes a place.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        config: Mapping[str, Any],
+        plan: TrainingPlan,
+        folder: Path,
+        shared: Path | None,
+        *,
+        beside_the_search: bool,
+    ) -> None:
+        self._supervisor = supervisor
+        self._config = dict(config)
+        self._plan = plan
+        self._folder = folder
+        self._shared = shared
+        self._beside = beside_the_search
+        self._works: dict[str, Work] = {}
+        self._ended: dict[str, Trained] = {}
+
+    @property
+    def under_way(self) -> int:
+        """How many are being trained."""
+        return sum(work.ticket is not None for work in self._works.values())
+
+    def steps(self, architecture: Architecture) -> int:
+        """Generator steps done, as far as is known; all, if it is over."""
+        if architecture.id in self._ended:
+            return self._plan.generator_steps
+        work = self._works.get(architecture.id)
+        return 0 if work is None else work.progress
+
+    def begin(self, architecture: Architecture, *, shared: bool = False) -> None:
+        """Have it trained, unless it is or was.
+
+        Args:
+            architecture: which.
+            shared: whether other runs of a sweep will ask for it, too.
+        """
+        key = architecture.id
+        if key in self._works or key in self._ended:
+            return
+        root = self._shared if shared and self._shared is not None else self._folder
+        folder = (root / key).absolute()
+        if (folder / RESULT_FILE).exists():
+            run_log.info("training of %s: its result is in %s", key, folder)
+            self._end(key, json.loads((folder / RESULT_FILE).read_text()), folder)
+            return
+        piece = Piece(
+            key=f"training-{key}",
+            title=f"the training of {key}",
+            work=_TRAIN,
+            order={
+                "config": self._config,
+                "architecture": architecture.to_json(),
+                "plan": asdict(self._plan),
+                "folder": str(folder),
+                "shared": root == self._shared,
+            },
+        )
+        self._works[key] = self._supervisor.begin(
+            piece, lambda outcome: self._hear(key, outcome, folder)
+        )
+
+    def _hear(self, key: str, outcome: Outcome, folder: Path) -> None:
+        del self._works[key]
+        if outcome.failure:
+            raise NasganError(f"the training of {key}: {outcome.failure}")
+        self._end(key, outcome.result, folder)
+
+    def _end(self, key: str, result: Mapping[str, Any], folder: Path) -> None:
+        self._ended[key] = Trained.from_json(result, folder)
+
+    def go_on_beside_the_search(self) -> None:
+        """Hear what has ended, without waiting."""
+        self._supervisor.reserve = self._supervisor.places.ours if self._beside else 0
+        self._supervisor.advance(0.0)
+
+    def result(self, architecture: Architecture, seconds: float) -> Trained | None:
+        """The training of ``architecture``, which was begun; None if it is not over.
+
+        Args:
+            architecture: which.
+            seconds: to wait at the most.
+
+        Raises:
+            NasganError: it failed for good.
+        """
+        self._supervisor.reserve = 0
+        if architecture.id not in self._ended:
+            self._supervisor.advance(seconds)
+        return self._ended.get(architecture.id)

@@ -1,0 +1,56 @@
+"""Workers on the machines of a Ray cluster."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+import torch
+
+from nasgan.errors import ConfigError, MissingDependencyError, quoted
+from nasgan.evaluation.executors.executor import WorkerExecutor
+from nasgan.supervisor import Places
+
+__all__ = ["RayExecutor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayExecutor(WorkerExecutor):
+    """Several pieces at once, on the machines of a Ray cluster.
+
+    Attributes:
+        workers: as in `WorkerExecutor`; null: as many as the cluster has room for at the time.
+        address: null: a Ray of our own on this machine; ``auto``: the cluster that this machine
+            belongs to; ``HOST:6379``; ``ray://HOST:10001``: one from outside.
+        cpus: CPU cores of each worker, and torch's threads in it; null: the run's threads, with
+            GPUs one.
+        gpus: GPUs of each worker; 0.5: two workers share one; null: one if the run is on CUDA.
+    """
+
+    address: str | None = None
+    cpus: int | None = None
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_positive("cpus", self.cpus)
+        gpus = self.gpus
+        if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
+            raise ConfigError(
+                f"executor.gpus must be a part of one GPU or a whole number, got {quoted(gpus)}"
+            )
+
+    def check_installed(self) -> None:
+        """See `Executor.check_installed`."""
+        if importlib.util.find_spec("ray") is None:
+            raise MissingDependencyError(
+                "executor=ray needs the package ray: pip install 'nasgan[ray]'"
+            )
+
+    def places(self, device: torch.device, threads: int) -> Places:
+        """See `WorkerExecutor.places`."""
+        from nasgan.supervisor.ray_tasks import RayTasks
+
+        gpus = float(device.type == "cuda") if self.gpus is None else self.gpus
+        cpus = self.cpus or (1 if gpus else threads)
+        return RayTasks(self.address, cpus=cpus, gpus=gpus, workers=self.workers)

@@ -1,0 +1,357 @@
+"""Final trainings in other processes: the same bits, beside the search, shared, resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_comparison import TINY, fingerprint
+
+from nasgan.cli.compose import compose
+from nasgan.engine import final_phase, run_search, shared_trainings, trained_apart, trainings
+from nasgan.engine.final_phase import FinalPhase
+from nasgan.engine.trainings import Trainings
+from nasgan.evaluation.executors import AutoExecutor, ProcessExecutor
+from nasgan.runs.history import read_history
+from nasgan.runs.record import RunRecord
+from nasgan.runs.status import Status
+from nasgan.supervisor import Here
+
+Tiny = Callable[..., dict[str, Any]]
+
+FINALS = [
+    "strategy=random_scratch",
+    "strategy.num_candidates=3",
+    "budget=unlimited",
+    "budget.architectures=3",
+    "final.top_k=2",
+    "final.random_architectures=2",
+    "final.generator_steps=12",
+    "final.eval_every=4",
+]
+WORKERS = ["executor=processes", "executor.workers=2"]
+BUILD = {"version": "1", "commit": "abc", "dirty": False}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The search with everything in one process."""
+    run_dir = tmp_path_factory.mktemp("alone") / "run"
+    run_search(compose("search", [*TINY, *FINALS, "executor=in_process"]), run_dir)
+    return run_dir
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` supervises, but its only place is this process."""
+    monkeypatch.setattr(AutoExecutor, "pays_for", lambda *_, **__: True)
+    monkeypatch.setattr(AutoExecutor, "places", lambda *_: Here())
+
+
+def assert_same(run_dir: Path, other: Path) -> None:
+    """Bit-identical but for the order of the candidates, which several workers have at once."""
+    ours, theirs = (fingerprint(folder) for folder in (run_dir, other))
+    for made in (ours, theirs):
+        final = [line for line in made.pop("history") if line["phase"] == "final"]
+        made["final"] = [{k: v for k, v in line.items() if k != "index"} for line in final]
+    assert ours == theirs
+
+
+@pytest.mark.slow
+def test_processes_make_what_one_process_makes_to_the_last_bit(
+    alone: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    run_search(tiny("search", *FINALS, *WORKERS), tmp_path)
+    assert_same(tmp_path, alone)
+    assert not (tmp_path / "checkpoints" / "candidates").exists()
+
+
+def test_pieces_make_what_the_final_phase_makes_here(
+    here: None, alone: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    run_search(tiny("search", *FINALS), tmp_path)
+    assert fingerprint(tmp_path) == fingerprint(alone)
+
+
+def test_short_trainings_stay_in_the_process_of_the_search(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainings, "begin", None)
+    assert tiny("search")["executor"]["_target_"].endswith("AutoExecutor")
+    assert run_search(tiny("search", *FINALS), tmp_path).status == "completed"
+
+
+def test_random_architectures_begin_with_the_search(
+    here: None, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    begin, enter = Trainings.begin, FinalPhase.__init__
+
+    def note(self: Trainings, architecture: Any, *, shared: bool = False) -> None:
+        events.append(("begin", shared))
+        begin(self, architecture, shared=shared)
+
+    def note_end(self: FinalPhase, *arguments: Any) -> None:
+        events.append(("search over", False))
+        enter(self, *arguments)
+
+    monkeypatch.setattr(Trainings, "begin", note)
+    monkeypatch.setattr(FinalPhase, "__init__", note_end)
+    run_search(tiny("search", *FINALS), tmp_path)
+    assert events[:2] == [("begin", True)] * 2
+    assert ("search over", False) in events[2:]
+
+
+def test_without_finalists_no_random_architecture_is_trained(
+    here: None, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainings, "Piece", None)
+    outcome = run_search(tiny("search", *FINALS, "final.top_k=0"), tmp_path)
+    assert outcome.status == "completed"
+
+
+# Shared
+
+
+def _trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The architectures whose training begins from now on."""
+    begun: list[str] = []
+    original = trained_apart._trained
+
+    def note(order: Any, folder: Path) -> Any:
+        if not (folder / "training.json").exists():
+            begun.append(order["architecture"]["id"])
+        return original(order, folder)
+
+    monkeypatch.setattr(trained_apart, "_trained", note)
+    return begun
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This checkout counts as one without changes."""
+    collect = shared_trainings.collect_environment
+    monkeypatch.setattr(
+        shared_trainings,
+        "collect_environment",
+        lambda *arguments: {**collect(*arguments), "nasgan": BUILD},
+    )
+
+
+def test_random_architectures_of_a_seed_are_trained_once_for_all_strategies(
+    here: None, clean: None, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = _trained(monkeypatch)
+    root = f"output_root={tmp_path}"
+    runs = [tmp_path / name for name in ("first", "second", "other_seed", "longer")]
+    run_search(tiny("search", *FINALS, root), runs[0])
+    first, begun[:] = list(begun), []
+    run_search(tiny("search", *FINALS, root, "strategy.max_steps=3"), runs[1])
+    randoms = [line["architecture"]["id"] for line in _randoms(runs[0])]
+    assert len(first) == 4
+    assert set(randoms) <= set(first)
+    assert not set(randoms) & set(begun), "they were trained a second time"
+    assert _randoms(runs[1]) == _randoms(runs[0])
+    one, two = (RunRecord.read(run / "record.json").average_random for run in runs[:2])
+    assert one == two
+    # Another seed, or another length, is another training.
+    for more, run in (("seed=1", runs[2]), ("final.generator_steps=8", runs[3])):
+        begun.clear()
+        run_search(tiny("search", *FINALS, root, more), run)
+        assert len(begun) == 4
+    assert len(list((tmp_path / "trainings").iterdir())) == 3
+
+
+def _randoms(run_dir: Path) -> list[dict[str, Any]]:
+    lines = read_history(run_dir / "history.jsonl")
+    kept = ("architecture", "metrics", "score", "cost")
+    return [
+        {key: line[key] for key in kept}
+        for line in lines
+        if line["kind"] == "evaluation" and line.get("role") == "random"
+    ]
+
+
+def test_a_run_outside_the_common_folder_shares_nothing(
+    here: None, clean: None, tiny: Tiny, tmp_path: Path
+) -> None:
+    run_search(tiny("search", *FINALS, f"output_root={tmp_path / 'outputs'}"), tmp_path / "own")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_checkout_with_changes_shares_nothing(
+    here: None, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BUILD, "dirty", True)
+    collect = shared_trainings.collect_environment
+    monkeypatch.setattr(
+        shared_trainings, "collect_environment", lambda *a: {**collect(*a), "nasgan": BUILD}
+    )
+    run_search(tiny("search", *FINALS, f"output_root={tmp_path}"), tmp_path / "run")
+    assert not (tmp_path / "trainings").exists()
+
+
+# Stop and go on
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from nasgan.engine import run_search
+run_search(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+"""
+LONGER = ["final.generator_steps=60", "final.eval_every=20", "checkpoint.every_seconds=0"]
+
+
+def _workers(pid: int) -> list[int]:
+    every = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(each) for each in every if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_killed_with_trainings_under_way_it_goes_on_from_their_checkpoints_to_the_same_end(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny("search", *FINALS, *WORKERS, *LONGER)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "config.json"), str(killed)]
+    pieces = killed / "checkpoints" / "candidates" / "final"
+    kept: list[Path] = []
+    for sign in (signal.SIGKILL, signal.SIGTERM):
+        # A worker is killed first: its training goes on in another one.
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            known = set(pieces.glob("*/attempt-*/resume-*.pt"))
+            _wait(lambda known=known: set(pieces.glob("*/attempt-*/resume-*.pt")) - known)
+            assert process.poll() is None
+            workers = _workers(process.pid)
+            os.kill(workers[0], signal.SIGKILL)
+            time.sleep(1.0)
+            workers = _workers(process.pid)
+        finally:
+            process.send_signal(sign)
+            process.wait()
+        _wait(lambda workers=workers: not any(map(_is_running, workers)), 30.0)
+        kept = list(pieces.glob("*/attempt-*/resume-*.pt"))
+    assert Status.read(killed / "status.json").state == "interrupted"
+    assert kept, "there is nothing to go on from"
+    run_search(tiny("search", *FINALS, *LONGER, "executor=processes", "executor.workers=1"), killed)
+    run_search(tiny("search", *FINALS, *LONGER, "executor=in_process"), whole)
+    assert_same(killed, whole)
+
+
+def _wait(condition: Callable[[], object], seconds: float = 180.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_training_begun_here_ends_here_and_the_others_elsewhere(
+    here: None, alone: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StopError(Exception):
+        pass
+
+    original = FinalPhase.step
+    steps = 0
+
+    def stop(self: FinalPhase) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise StopError
+        return original(self)
+
+    config = tiny("search", *FINALS, "executor=in_process", "checkpoint.every_seconds=0")
+    with monkeypatch.context() as patch:
+        patch.setattr(final_phase.FinalPhase, "step", stop)
+        with pytest.raises(StopError):
+            run_search(config, tmp_path)
+    run_search(tiny("search", *FINALS, "checkpoint.every_seconds=0"), tmp_path)
+    assert fingerprint(tmp_path) == fingerprint(alone)
+
+
+def test_results_that_a_killed_run_has_left_are_not_made_again(
+    here: None, alone: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = _trained(monkeypatch)
+    original = FinalPhase._take
+
+    def stop(self: FinalPhase, *arguments: Any) -> Any:
+        if len(self.evaluations) == 2:
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    config = tiny("search", *FINALS, "checkpoint.every_seconds=0")
+    with monkeypatch.context() as patch:
+        patch.setattr(FinalPhase, "_take", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(config, tmp_path)
+    assert Status.read(tmp_path / "status.json").state == "interrupted"
+    assert len(begun) == 4
+    begun.clear()
+    run_search(config, tmp_path)
+    assert begun == []
+    assert fingerprint(tmp_path) == fingerprint(alone)
+
+
+def test_a_copy_that_was_thought_dead_writes_elsewhere(
+    here: None, alone: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    # The checkpoint of a foreign attempt is gone on from, and never written to.
+    config = tiny("search", *FINALS, *LONGER)
+    order = {
+        "config": {**config, "logger": None},
+        "architecture": json.loads((alone / "architecture.json").read_text()),
+        "plan": {"generator_steps": 60, "eval_every": 20, "phase": "final", "fidelity": "final"},
+        "folder": str(tmp_path / "training"),
+        "shared": False,
+        "device": "cpu",
+        "threads": 1,
+    }
+    made = trained_apart.train(order)
+    (tmp_path / "training" / "training.json").unlink()
+    assert not list((tmp_path / "training").glob("attempt-*"))
+    again = trained_apart.train(order)
+    assert again["networks"] == made["networks"], "its name is the digest of its content"
+    assert again["curve"] == made["curve"]
+    shutil.rmtree(tmp_path / "training")
+
+
+def test_a_training_that_fails_for_good_ends_the_run_with_the_reason(
+    here: None, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nasgan.errors import NasganError
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(trained_apart, "_trained", broken)
+    with pytest.raises(NasganError, match="failed 2 times: ZeroDivisionError: a bug"):
+        run_search(tiny("search", *FINALS), tmp_path)
+
+
+@pytest.mark.parametrize("kind", [AutoExecutor, ProcessExecutor])
+def test_the_search_leaves_a_place_for_itself(kind: type[Any]) -> None:
+    assert kind.in_process is (kind is AutoExecutor)
