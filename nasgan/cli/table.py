@@ -1,4 +1,4 @@
-"""``nasgan table``: build one from rows, and say what is in it."""
+"""``nasgan table``: build one from rows or spreadsheets, and say what is in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omegaconf import OmegaConf
+
 from nasgan.cli.console import heading, say, table
 from nasgan.errors import ConfigError, UnknownNameError
 
@@ -16,15 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SUBVERBS", "run"]
 
-SUBVERBS = ("build", "info")
+SUBVERBS = ("build", "import", "info")
 _ABOUT = """\
 build merges the rows that `nasgan tabulate` left in folders, and in their shards, into one file.
+import makes one of spreadsheets of others, by a file that says which column holds what.
 info says what is in a table: noise between seeds, what explains the rest, which steps agree.
 """
 _EXAMPLES = """\
 examples:
   nasgan table build tables/cifar10-16 out=cifar10-16-autogan-v1.npz
   nasgan table build here/part there/part out=both.npz name=cifar10-16-autogan-v1
+  nasgan table import columns.yaml out=nas-gan-bench-101.npz
   nasgan table info cifar10-16-autogan-v1.npz metric=kid
   nasgan table info tables/cifar10-16     the rows so far
 """
@@ -42,18 +46,20 @@ def run(arguments: Sequence[str]) -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("subcommand", metavar="build|info")
+    parser.add_argument("subcommand", metavar="build|import|info")
     parser.add_argument(
         "words",
         metavar="FOLDER|FILE|NAME|key=value",
         nargs="*",
         default=[],
-        help="build: folders, out=FILE.npz, name=NAME; info: file, name or folder, metric=fid",
+        help="build: folders, out=FILE.npz, name=NAME; import: YAML file, out=FILE.npz; info: "
+        "file, name or folder, metric=fid",
     )
     given = parser.parse_args(list(arguments))
     if given.subcommand not in SUBVERBS:
         raise UnknownNameError("subcommand of nasgan table", given.subcommand, SUBVERBS)
-    return _build(given.words) if given.subcommand == "build" else _info(given.words)
+    work = {"build": _build, "import": _import, "info": _info}
+    return work[given.subcommand](given.words)
 
 
 def _parted(
@@ -74,10 +80,38 @@ def _build(words: Sequence[str]) -> int:
     folders, settings = _parted(words, ("out", "name"), "build")
     if not folders or "out" not in settings:
         raise ConfigError("nasgan table build needs folders and a file: FOLDER ... out=FILE.npz")
-    out = Path(settings["out"])
-    if out.suffix != ".npz":
-        raise ConfigError(f"out={out}: a table's file ends in .npz")
+    out = _file(settings["out"])
     count = build_table([Path(folder) for folder in folders], out, name=settings.get("name"))
+    return _told(count, out)
+
+
+def _import(words: Sequence[str]) -> int:
+    from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
+
+    from nasgan.cli.yaml_files import read_yaml
+    from nasgan.tabular.importing import import_table
+
+    places, settings = _parted(words, ("out",), "import")
+    if len(places) != 1 or "out" not in settings:
+        raise ConfigError("nasgan table import needs a mapping and a file: YAML out=FILE.npz")
+    source, out = Path(places[0]), _file(settings["out"])
+    try:
+        mapping = OmegaConf.to_container(read_yaml(source))
+    except (OSError, ValueError, YAMLError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{source}: cannot read this mapping of columns: {reason}") from error
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{source}: a mapping of columns holds keys and values")
+    return _told(import_table({str(k): v for k, v in mapping.items()}, out, source=source), out)
+
+
+def _file(text: str) -> Path:
+    if Path(text).suffix != ".npz":
+        raise ConfigError(f"out={text}: a table's file ends in .npz")
+    return Path(text)
+
+
+def _told(count: int, out: Path) -> int:
     say(f"{count} trainings  {out}  {out.stat().st_size / 1000:.0f} kB")
     return 0
 

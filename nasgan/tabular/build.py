@@ -15,7 +15,7 @@ from nasgan.tabular.manifest import MANIFEST_FILE, Manifest, differences
 from nasgan.tabular.rows import Row, read_rows
 from nasgan.tabular.table_file import FORMAT, FORMAT_VERSION, write_table_file
 
-__all__ = ["build_table", "merged"]
+__all__ = ["assembled", "build_table", "merged"]
 
 
 def build_table(folders: Sequence[Path], out: Path, *, name: str | None = None) -> int:
@@ -62,7 +62,23 @@ def merged(folders: Sequence[Path], *, name: str) -> tuple[dict[str, Any], dict[
             rows.setdefault(row.key, row)
     if not rows:
         raise TableError(f"there are no rows in {', '.join(map(str, folders))}: nothing to build")
-    ordered = [rows[key] for key in sorted(rows)]
+    return assembled(manifests, list(rows.values()), name=name)
+
+
+def assembled(
+    manifests: Sequence[Manifest], rows: Sequence[Row], *, name: str
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The manifest and the arrays of a table of ``rows``.
+
+    Args:
+        manifests: how they were made; all of one table.
+        rows: at least one, of different trainings.
+        name: of the table.
+
+    Raises:
+        TableError: a row has another number of options than there are decisions.
+    """
+    ordered = sorted(rows, key=lambda row: row.key)
     metrics = list(manifests[0].settings["metrics"])
     metrics += sorted({m for row in ordered for p in row.curve for m in p.metrics} - {*metrics})
     arrays = _arrays(ordered, metrics, manifests[0].decisions)

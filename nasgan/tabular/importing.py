@@ -1,0 +1,215 @@
+"""Tables of others: from spreadsheets, by a mapping of their columns that the user writes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import BadZipFile
+
+from nasgan.architecture import Architecture
+from nasgan.errors import MissingDependencyError, TableError, nearest_names, quoted
+from nasgan.metrics.protocol import Protocol
+from nasgan.metrics.table import metric_info
+from nasgan.schema import Many, Shape, Text, made_of, model, whole
+from nasgan.tabular.build import assembled
+from nasgan.tabular.manifest import Manifest
+from nasgan.tabular.rows import Point, Row
+from nasgan.tabular.table_file import write_table_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Columns", "import_table"]
+
+_OPTIONAL = frozenset({"licence", "join", "seconds", "parameters", "failure"})
+_MOST_OPTIONS = 255
+_NO_SCORE = "no score"
+
+
+@model("the mapping")
+class Columns:
+    """Which column of the spreadsheets holds what.
+
+    Attributes:
+        name: of the table.
+        search_space: a name for the space of its architectures.
+        protocol: id of the protocol of its scores, see `nasgan.metrics.protocol.Protocol`.
+        files: one spreadsheet, or two that are joined: ``.csv`` or ``.xlsx``, from the folder of
+            the mapping.
+        decisions: by the name of each decision its column; the options are what stands in it.
+        metrics: by the name of each metric its column.
+        steps: generator steps of the trainings, or the column that holds them.
+        join: the column that two spreadsheets share.
+        seconds: the column of a training's seconds.
+        parameters: the column of the generator's number of parameters.
+        failure: the column in which a text says why a training broke down.
+        licence: of the numbers.
+    """
+
+    name: Text
+    search_space: Text
+    protocol: Text
+    files: Many[Text]
+    decisions: Annotated[Mapping[str, str], Shape(dict[str, Text])]
+    metrics: Annotated[Mapping[str, str], Shape(dict[str, Text])]
+    steps: Annotated[int, whole(least=1)] | Text
+    join: Text | None = None
+    seconds: Text | None = None
+    parameters: Text | None = None
+    failure: Text | None = None
+    licence: str = field(default="not stated")
+
+    def wanted(self) -> Iterator[tuple[str, str]]:
+        """The setting and the column of all that is read."""
+        yield from ((f"decisions.{name}", column) for name, column in self.decisions.items())
+        yield from ((f"metrics.{name}", column) for name, column in self.metrics.items())
+        others = {name: getattr(self, name) for name in ("seconds", "parameters", "failure")}
+        if isinstance(self.steps, str):
+            others["steps"] = self.steps
+        yield from ((name, column) for name, column in others.items() if column is not None)
+
+
+def import_table(mapping: Mapping[str, Any], out: Path, *, source: Path) -> int:
+    """Write a table of spreadsheets; each of their rows is a training.
+
+    Trainings of one architecture become its seeds, in the order of the rows. A row without any
+    score is a training that broke down.
+
+    Args:
+        mapping: see `Columns`.
+        out: the table's file.
+        source: of the mapping: files are named from its folder.
+
+    Returns:
+        The number of trainings.
+
+    Raises:
+        ConfigError: the mapping lacks something, or a metric or the protocol is unknown.
+        TableError: a spreadsheet is missing, damaged, or has no such column or number.
+        MissingDependencyError: to read it takes a package that is not installed.
+    """
+    columns = made_of(Columns, dict(mapping), newer=_OPTIONAL)
+    Protocol.parse(columns.protocol)
+    for metric in columns.metrics:
+        metric_info(metric)
+    frame = _frame(columns, source)
+    options = {name: _options(frame, name, column) for name, column in columns.decisions.items()}
+    rows = list(_rows(frame, columns, options))
+    if not rows:
+        raise TableError(f"{source}: the spreadsheets hold no row")
+    settings = {
+        "search_space": {"name": columns.search_space, "version": 1, "settings": None},
+        "protocol": columns.protocol,
+        "metrics": list(columns.metrics),
+    }
+    design = {"kind": "imported", "files": [Path(name).name for name in columns.files]}
+    manifest = Manifest(settings, options, design, None, (), columns.licence)
+    write_table_file(out, *assembled([manifest], rows, name=columns.name))
+    return len(rows)
+
+
+def _frame(columns: Columns, source: Path) -> pd.DataFrame:
+    """The rows of all files, as texts."""
+    if not 1 <= len(columns.files) <= 2 or (len(columns.files) == 2) != bool(columns.join):
+        raise TableError(
+            f"{source}: files must name one spreadsheet, or two with the column that both have as "
+            "join"
+        )
+    first, *others = [_read(source.parent / Path(name).expanduser()) for name in columns.files]
+    for frame, name in zip((first, *others), columns.files, strict=True):
+        if columns.join is not None:
+            _need(frame, columns.join, "join", name)
+    whole = first if not others else first.merge(others[0], on=columns.join)
+    for setting, column in columns.wanted():
+        _need(whole, column, setting, " and ".join(columns.files))
+    return whole
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".xlsx"):
+        raise TableError(f"{path}: a spreadsheet is a .csv or .xlsx file")
+    try:
+        found: pd.DataFrame = (
+            pd.read_csv(path, dtype=str, keep_default_na=False)
+            if kind == ".csv"
+            else pd.read_excel(path, dtype=str, keep_default_na=False, engine="openpyxl")
+        )
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path}: pandas reads .xlsx with openpyxl: pip install openpyxl, or save it as .csv"
+        ) from error
+    except (OSError, ValueError, BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TableError(f"{path}: cannot be read as a spreadsheet: {reason}") from error
+    return found.rename(columns=lambda name: str(name).strip())
+
+
+def _need(frame: pd.DataFrame, column: str, setting: str, where: str) -> None:
+    known = list(frame.columns)
+    if column not in known:
+        near = nearest_names(column, known)
+        hint = f" Did you mean {quoted(near[0])}?" if near else ""
+        raise TableError(
+            f"{where}: there is no column {quoted(column)} ({setting} of the mapping).{hint} There "
+            f"are {', '.join(map(quoted, known))}"
+        )
+
+
+def _options(frame: pd.DataFrame, decision: str, column: str) -> list[str]:
+    found = sorted({text.strip() for text in frame[column]})
+    if "" in found:
+        number = next(k for k, text in enumerate(frame[column], 2) if not text.strip())
+        raise TableError(f"row {number}, column {quoted(column)}: {decision} has no option")
+    if len(found) > _MOST_OPTIONS:
+        raise TableError(f"column {quoted(column)}: {len(found)} options are no decision's")
+    return found
+
+
+def _rows(frame: pd.DataFrame, columns: Columns, options: Mapping[str, list[str]]) -> Iterator[Row]:
+    seeds: Counter[str] = Counter()
+    # In a spreadsheet, the header is row 1.
+    for number, line in enumerate(frame.to_dict("records"), start=2):
+        chosen = {name: line[column].strip() for name, column in columns.decisions.items()}
+        architecture = Architecture(columns.search_space, 1, tuple(chosen.items())).id
+        scores = {m: _number(line, column, number) for m, column in columns.metrics.items()}
+        steps = columns.steps
+        steps = steps if isinstance(steps, int) else int(_number(line, steps, number) or 0)
+        seconds = _number(line, columns.seconds, number) or 0.0
+        size = int(_number(line, columns.parameters, number) or 0)
+        failure = "" if columns.failure is None else str(line[columns.failure]).strip()
+        known = {name: score for name, score in scores.items() if score is not None}
+        yield Row(
+            architecture=architecture,
+            options=tuple(options[name].index(option) for name, option in chosen.items()),
+            seed=seeds[architecture],
+            curve=(Point(steps, seconds, known),) if known else (),
+            steps=steps,
+            images=0,
+            seconds=seconds,
+            device_seconds=seconds,
+            parameters={"generator": size, "discriminator": 0},
+            macs={"generator": 0, "discriminator": 0},
+            failure=failure or ("" if known else _NO_SCORE),
+        )
+        seeds[architecture] += 1
+
+
+def _number(line: Mapping[Any, Any], column: str | None, number: int) -> float | None:
+    """What stands in a cell; None for an empty one, and for one that says that it is none."""
+    text = "" if column is None else str(line[column]).strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise TableError(
+            f"row {number}, column {quoted(column)}: {quoted(text)} is no number"
+        ) from error
+    return value if math.isfinite(value) else None

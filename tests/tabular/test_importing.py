@@ -1,0 +1,119 @@
+"""`nasgan table import`: spreadsheets of others, by a mapping that the user writes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from nasgan.cli.main import main
+from nasgan.report.page import build_table_report
+from nasgan.tabular.table import Table, load_table
+
+GENERATORS = "Gen,Operation,Norm,Params\ng1,conv,batch,100\ng2,deconv,none,200\n"
+RUNS = "Gen,FID ,IS,Hours,Error\ng1,20.5,8.0,3,\ng2,31.25,7.0,4,\ng1,22.5,7.5,3,\ng2,,,1,NaN loss\n"
+MAPPING: dict[str, Any] = {
+    "name": "bench",
+    "search_space": "theirs",
+    "protocol": "cifar10-train-50k-inceptionv3-v1",
+    "files": ["generators.csv", "runs.csv"],
+    "join": "Gen",
+    "decisions": {"operation": "Operation", "norm": "Norm"},
+    "metrics": {"fid": "FID", "is": "IS"},
+    "steps": 50000,
+    "seconds": "Hours",
+    "parameters": "Params",
+    "failure": "Error",
+    "licence": "as its authors say",
+}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    (folder / "generators.csv").write_text(GENERATORS, encoding="utf-8")
+    (folder / "runs.csv").write_text(RUNS, encoding="utf-8")
+    mapping = {k: v for k, v in {**MAPPING, **changes}.items() if v is not None}
+    (folder / "columns.yaml").write_text(yaml.safe_dump(mapping), encoding="utf-8")
+    return folder / "columns.yaml"
+
+
+def imported(source: Path) -> Table:
+    out = source.with_name("table.npz")
+    assert main(["table", "import", str(source), f"out={out}"]) == 0
+    return load_table(out)
+
+
+def test_two_spreadsheets_are_one_table(tmp_path):
+    table = imported(write(tmp_path))
+    assert (table.name, table.space, len(table)) == ("bench", "theirs", 4)
+    assert table.manifest["licence"] == "as its authors say"
+    first = table.architecture({"operation": "conv", "norm": "batch"})
+    assert [table.query(first, seed=k).metrics["fid"] for k in (0, 1)] == [20.5, 22.5]
+    assert table.query(first, seed=0).seconds == 3
+    assert table.parameters[:, 0].tolist().count(100) == 2
+    second = table.architecture({"operation": "deconv", "norm": "none"})
+    assert table.query(second, seed=1).failure == "NaN loss"
+    assert np.isnan(table.scores[table.seeds == 1]).any()
+
+
+def test_what_is_in_it_can_be_said_and_drawn(tmp_path, capsys):
+    source = write(tmp_path)
+    imported(source)
+    assert main(["table", "info", str(tmp_path / "table.npz")]) == 0
+    assert "4, of 2 architectures" in capsys.readouterr().out
+    assert "bench" in build_table_report([tmp_path / "table.npz"]).html
+
+
+def test_one_spreadsheet_needs_no_join_and_a_row_without_scores_broke_down(tmp_path):
+    (tmp_path / "all.csv").write_text("A,F,S\nx,1.5,10\ny,,10\n", encoding="utf-8")
+    source = write(
+        tmp_path, files=["all.csv"], join=None, decisions={"a": "A"}, metrics={"fid": "F"},
+        steps="S", seconds=None, parameters=None, failure=None,
+    )  # fmt: skip
+    table = imported(source)
+    assert table.steps == (10,)
+    assert sorted(table.failures) == ["", "no score"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": {"fid": "FIDs"}}, "no column 'FIDs' (metrics.fid of the mapping). Did you"),
+        ({"decisions": {"norm": "Nrm"}}, "'Params'"),
+        ({"metrics": {"fd": "FID"}}, "'fd'"),
+        ({"join": "Id"}, "generators.csv: there is no column 'Id' (join of the mapping)"),
+        ({"join": None}, "or two with the column that both have as join"),
+        ({"files": ["nowhere.csv"], "join": None}, "nowhere.csv: cannot be read as a spreadsheet"),
+        ({"files": ["a.ods"], "join": None}, "a.ods: a spreadsheet is a .csv or .xlsx file"),
+        ({"metrics": {"fid": "Gen"}}, "row 2, column 'Gen': 'g1' is no number"),
+        ({"decisions": {"e": "Error"}}, "row 2, column 'Error': e has no option"),
+        ({"protocol": "mine"}, "mine"),
+        ({"steps": 0}, "steps"),
+        ({"decisions": None}, "the mapping lacks decisions"),
+        ({"sedes": 3}, "the mapping has the unknown sedes"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_there_is(tmp_path, capsys, changes, message):
+    source = write(tmp_path, **changes)
+    assert main(["table", "import", str(source), f"out={tmp_path / 't.npz'}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "t.npz").exists()
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [", "a: &a [*a]"])
+def test_a_mapping_that_is_none_is_told(tmp_path, capsys, text):
+    (tmp_path / "columns.yaml").write_text(text, encoding="utf-8")
+    words = ["table", "import", str(tmp_path / "columns.yaml"), f"out={tmp_path / 't.npz'}"]
+    assert main(words) == 2
+    assert "columns.yaml" in capsys.readouterr().err
+
+
+def test_xlsx_without_its_reader_says_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    source = write(tmp_path, files=["a.xlsx"], join=None)
+    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04")
+    assert main(["table", "import", str(source), f"out={tmp_path / 't.npz'}"]) == 2
+    assert "pip install openpyxl" in capsys.readouterr().err
