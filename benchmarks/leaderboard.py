@@ -22,7 +22,7 @@ from typing import Any
 
 from nasgan.architecture import Architecture
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.publishing.verification import verify_table
 from nasgan.runs.record import RunRecord, hash_config
 

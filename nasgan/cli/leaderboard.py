@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
 def _leaderboard(config: dict[str, Any]) -> int:
     from nasgan.cli.board import board_lines, note_lines, ranks_lines
     from nasgan.leaderboard.build import build_leaderboard
-    from nasgan.leaderboard.study import find_records
+    from nasgan.leaderboard.finding import find_records
     from nasgan.leaderboard.tables import ranks_csv
 
     files = _files(config["out"])

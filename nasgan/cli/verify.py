@@ -75,7 +75,7 @@ def _verify_bundle(folder: Path, roots: Sequence[str]) -> int:
 
 
 def _verify_file(path: Path, roots: Sequence[str]) -> int:
-    from nasgan.leaderboard.study import find_records
+    from nasgan.leaderboard.finding import find_records
     from nasgan.publishing.bundle import BUNDLE_FILE, RUNS_FOLDER
     from nasgan.publishing.verification import verify_table
 

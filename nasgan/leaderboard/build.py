@@ -55,7 +55,7 @@ def build_leaderboard(
     counts. Both are told in ``problems``, as is a run that repeats another's numbers and times.
 
     Args:
-        records: of `nasgan.leaderboard.study.find_records`, or whole records.
+        records: of `nasgan.leaderboard.finding.find_records`, or whole records.
         protocol: the id to keep; needed where the records that ``where`` keeps have several. Those
             that only trial runs have (of ``+experiment=debug/...``) are left out if that leaves
             one; ``problems`` tells.

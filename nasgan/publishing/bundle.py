@@ -15,10 +15,10 @@ from typing import Any
 from nasgan import atomic
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.selection import select_runs, selection_of
-from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.leaderboard.tables import escape_markdown, markdown_code
 from nasgan.metrics.protocol import TABLE_PROTOCOL

@@ -80,7 +80,7 @@ def verify_table(
 
     Args:
         path: a CSV or JSON file that `Leaderboard.write` wrote.
-        records: of `nasgan.leaderboard.study.find_records`.
+        records: of `nasgan.leaderboard.finding.find_records`.
         check_records: whether to look for contradictions within the records, too.
 
     Raises:

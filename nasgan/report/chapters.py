@@ -10,9 +10,9 @@ from typing import Any
 
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
-from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.summaries import (
     Problem,
     RunSummary,

@@ -11,7 +11,7 @@ from nasgan.cli.compose import compose_run
 from nasgan.cli.main import main
 from nasgan.errors import NasganError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 
 GLOBAL = "# @package _global_\n"
 

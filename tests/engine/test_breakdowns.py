@@ -13,7 +13,7 @@ import torch
 from nasgan.cli.main import main
 from nasgan.engine import load, run_search, run_training
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
 from nasgan.training import AdversarialTrainer

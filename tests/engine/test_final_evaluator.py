@@ -15,7 +15,7 @@ from nasgan.engine import parts as run_parts
 from nasgan.engine.summary import how_it_ended
 from nasgan.errors import ConfigError, RunDirectoryError, UnknownNameError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.report.page import build_report
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord

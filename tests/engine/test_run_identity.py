@@ -18,7 +18,7 @@ from nasgan.engine import Outcome, evaluate_run, run_search, run_training
 from nasgan.errors import DatasetError, RunDirectoryError
 from nasgan.factory import load_architecture
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.faults import record_faults

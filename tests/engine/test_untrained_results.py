@@ -13,7 +13,7 @@ import nasgan
 from nasgan.engine import evaluate_run, run_search, run_training, sample_run
 from nasgan.errors import ConfigError, RunDirectoryError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.publishing.verification import verify_table
 from nasgan.report.page import build_report
 from nasgan.runs.history import read_history

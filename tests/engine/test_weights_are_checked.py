@@ -16,7 +16,7 @@ import nasgan
 from nasgan.cli.main import main
 from nasgan.errors import CheckpointError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.publishing.faults import record_faults
 
 GENERATOR = "checkpoints/generator.safetensors"

@@ -20,7 +20,7 @@ from record_samples import (
 
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.summaries import RunSummary
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle

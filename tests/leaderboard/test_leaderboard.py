@@ -21,12 +21,12 @@ from record_samples import (
 )
 
 from nasgan.errors import ConfigError
-from nasgan.leaderboard import study
+from nasgan.leaderboard import finding
 from nasgan.leaderboard.bootstrap import summarise
 from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
-from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.tables import safe_cell
 from nasgan.runs.record import RunRecord
 from nasgan.runs.status import Status
@@ -333,8 +333,8 @@ def test_a_looping_link_is_walked_once(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
     visits: list[Path] = []
-    first_visit = study._first_visit
-    monkeypatch.setattr(study, "_first_visit", lambda p, v: visits.append(p) or first_visit(p, v))
+    first_visit = finding._first_visit
+    monkeypatch.setattr(finding, "_first_visit", lambda p, v: visits.append(p) or first_visit(p, v))
     find_records([tmp_path])
     assert visits == [tmp_path, tmp_path / "a", tmp_path / "a" / "loop"]
 
@@ -419,7 +419,7 @@ def test_the_leaderboard_is_made_without_torch(tmp_path: Path) -> None:
         "import sys, nasgan.runs.environment, nasgan.runs.history, nasgan.runs.locking\n"
         "import nasgan.runs.loggers, nasgan.runs.record, nasgan.runs.status\n"
         "from nasgan.leaderboard.build import build_leaderboard\n"
-        "from nasgan.leaderboard.study import find_records\n"
+        "from nasgan.leaderboard.finding import find_records\n"
         f"build_leaderboard(find_records([{str(tmp_path)!r}])[0]).to_markdown()\n"
         "nasgan.runs.environment.collect_environment('cpu')\n"
         "assert 'torch' not in sys.modules"

@@ -14,10 +14,10 @@ from record_samples import DIGITS, average_random, evaluation, record
 from nasgan.errors import ConfigError, NasganError
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.columns import KEY_COLUMNS, columns
+from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
 from nasgan.leaderboard.published import PUBLISHED, published_result
 from nasgan.leaderboard.selection import FILTERS, read_selection, selection_of, selection_text
-from nasgan.leaderboard.study import find_records
 from nasgan.leaderboard.tables import csv_line, original_text, read_csv, safe_cell
 from nasgan.metrics.table import METRICS
 from nasgan.runs.record import RunRecord
@@ -134,7 +134,7 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_file_names_a_folder_of_this_machine(tmp_path: Path) -> None:
-    from nasgan.leaderboard.study import find_records
+    from nasgan.leaderboard.finding import find_records
 
     for folder in ("a", "b"):
         record().write(tmp_path / folder / "record.json")

@@ -13,7 +13,8 @@ from simulation_samples import search, some_searches, write_simulations
 from nasgan.cli.main import main
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import Study, find_records
+from nasgan.leaderboard.finding import find_records
+from nasgan.leaderboard.study import Study
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.verification import verify_table

@@ -14,7 +14,8 @@ from record_samples import architecture, cost, failed_record, record
 import nasgan
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import Study, find_records
+from nasgan.leaderboard.finding import find_records
+from nasgan.leaderboard.study import Study
 from nasgan.runs.history import History
 from nasgan.runs.proxy import proxy_correlation
 from nasgan.runs.record import RunRecord

@@ -17,7 +17,7 @@ from record_samples import evaluation, failed_record, sound_record
 
 from nasgan.errors import ConfigError, StorageError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.publishing import bundle as bundle_module
 from nasgan.publishing.bundle import CHECKSUM_FILE, Bundle, publish
 from nasgan.publishing.bundle_check import verify_bundle

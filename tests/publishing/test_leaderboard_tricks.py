@@ -13,7 +13,7 @@ from record_samples import architecture, evaluation, sound_record
 
 from nasgan.errors import ConfigError, MissingDependencyError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.publishing import bundle as bundle_module
 from nasgan.publishing.bundle import CHECKSUM_FILE, publish
 from nasgan.publishing.bundle_check import verify_bundle

@@ -16,8 +16,8 @@ from report_samples import PROTOCOL, write_run, write_status, write_sweep
 from nasgan.cli.main import main
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.rows import Task
-from nasgan.leaderboard.study import find_records
 from nasgan.report.chapters import collect
 from nasgan.report.figures import proxy_figures, series_styles
 from nasgan.report.live import find_jobs, render_jobs

@@ -8,7 +8,7 @@ from pathlib import Path
 from record_samples import record
 
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.study import find_records
+from nasgan.leaderboard.finding import find_records
 from nasgan.runs.history import HISTORY_FILE, History, read_history
 from nasgan.runs.locking import RunLock
 from nasgan.runs.record import RECORD_FILE, RunRecord

@@ -21,8 +21,8 @@ from nasgan.engine.identity import RunIdentity
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import NasganError
 from nasgan.leaderboard.build import build_leaderboard
+from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.selection import read_selection
-from nasgan.leaderboard.study import find_records
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.faults import record_faults

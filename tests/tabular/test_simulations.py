@@ -17,8 +17,8 @@ from nasgan.contracts import SearchSpace
 from nasgan.errors import TableError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
+from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.searches import FRACTIONS, summary_of
-from nasgan.leaderboard.study import find_records
 from nasgan.randomness import numpy_generator
 from nasgan.tabular.build import build_table
 from nasgan.tabular.manifest import Manifest
