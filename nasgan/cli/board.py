@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nasgan.cli.console import heading, table
-from nasgan.leaderboard.columns import interval_text, short_number, text_of, title_of, value_text
+from nasgan.leaderboard.amounts import duration, interval_text, short_number
+from nasgan.leaderboard.columns import text_of, title_of, value_text
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, has_regret, metric_names
 from nasgan.leaderboard.selection import selection_text
 from nasgan.leaderboard.tables import is_companion, metric_title
-from nasgan.report.labels import duration
 
 if TYPE_CHECKING:
     from nasgan.leaderboard.leaderboard import Leaderboard

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nasgan.leaderboard.amounts import interval_text, short_number
 from nasgan.leaderboard.rows import FINAL_UNITS, SEARCH_UNITS, STATISTICS, Row, Task
 from nasgan.leaderboard.selection import MIN_PREFIX
 from nasgan.metrics.table import METRICS
@@ -15,8 +16,6 @@ __all__ = [
     "Column",
     "cells_of",
     "columns",
-    "interval_text",
-    "short_number",
     "text_of",
     "title_of",
     "value_text",
@@ -103,18 +102,6 @@ def value_text(row: Row, metric: str) -> str:
     if std is None or low is None or high is None:
         return short_number(mean)
     return f"{short_number(mean)} ± {short_number(std)} ({interval_text(low, high)})"
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """The ends of an interval."""
-    return f"{short_number(low)} to {short_number(high)}"
-
-
-def short_number(value: float | None) -> str:
-    """At most four digits, or a whole number."""
-    if value is None:
-        return ""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _rank_text(row: Row) -> str:

@@ -8,14 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from nasgan.errors import ConfigError, NasganError
-from nasgan.leaderboard.columns import (
-    Cell,
-    interval_text,
-    short_number,
-    text_of,
-    title_of,
-    value_text,
-)
+from nasgan.leaderboard.amounts import interval_text, short_number
+from nasgan.leaderboard.columns import Cell, text_of, title_of, value_text
 from nasgan.leaderboard.ranks import Comparison
 from nasgan.leaderboard.rows import Row, has_regret, metric_names
 from nasgan.metrics.protocol import display_name

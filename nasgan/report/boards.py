@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nasgan.leaderboard.amounts import duration, in_unit, shown, with_spread
 from nasgan.leaderboard.columns import title_of
 from nasgan.leaderboard.published import published_result
 from nasgan.leaderboard.ranks import Comparison
@@ -21,8 +22,7 @@ from nasgan.leaderboard.rows import (
 from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.figures import bound_images, bound_notes, bounds
-from nasgan.report.labels import axis_label, duration, images_scored, in_unit
-from nasgan.report.scales import shown, with_spread
+from nasgan.report.labels import axis_label, images_scored
 from nasgan.report.views import Cell, Table
 
 __all__ = ["board_table", "comparison_tables", "csv_uri", "headlines", "leaders_in_words"]

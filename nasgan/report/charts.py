@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from nasgan.report.scales import Scale, shown, spanning
+from nasgan.leaderboard.amounts import shown
+from nasgan.report.scales import Scale, spanning
 from nasgan.report.svg import Style, group, line_path, mark, picture, tag, text
 
 __all__ = [

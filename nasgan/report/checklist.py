@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nasgan.leaderboard.amounts import duration
 from nasgan.leaderboard.rows import MIN_SEEDS
 from nasgan.report.chapters import Chapter, Run
-from nasgan.report.labels import duration, short_commit
+from nasgan.report.labels import short_commit
 from nasgan.run_settings import without_places
 from nasgan.runs.environment import packages_named
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
+from nasgan.leaderboard.amounts import in_unit, shown
 from nasgan.leaderboard.bootstrap import summarise
 from nasgan.leaderboard.rows import Task
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.charts import Band, Line, Reference, line_chart
 from nasgan.report.figures import bounds, direction, searched_label
 from nasgan.report.histories import RunHistory
-from nasgan.report.labels import UNIT_WORDS, fidelity_words, in_unit
-from nasgan.report.scales import shown
+from nasgan.report.labels import UNIT_WORDS, fidelity_words
 from nasgan.report.svg import Style
 from nasgan.report.views import Cell, Figure, Tab, Table
 

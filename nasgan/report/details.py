@@ -13,14 +13,14 @@ from pathlib import Path, PurePath
 from markupsafe import Markup
 from PIL import Image
 
+from nasgan.leaderboard.amounts import duration, shown
 from nasgan.leaderboard.summaries import Problem
 from nasgan.leaderboard.tables import metric_title
 from nasgan.reading import open_file
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.drawing import draw_graph, graphs_of
 from nasgan.report.figures import direction, searched_label
-from nasgan.report.labels import duration, short_commit
-from nasgan.report.scales import shown
+from nasgan.report.labels import short_commit
 from nasgan.report.views import Cell, Table
 from nasgan.run_settings import with_places, without_places
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+from nasgan.leaderboard.amounts import shown
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, metric_names
 from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.metrics.table import METRICS, SIZES
@@ -14,7 +15,6 @@ from nasgan.pareto import first_front
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.charts import Point, Reference, Strip, scatter_chart, strip_chart
 from nasgan.report.labels import ARROWS, axis_label, direction_of, fidelity_words
-from nasgan.report.scales import shown
 from nasgan.report.svg import NEUTRAL, Style, key_line, key_shape, styles_of
 from nasgan.report.views import Cell, Figure, Key, Tab, Table
 from nasgan.runs.proxy import LEAST_CORRELATED

@@ -10,17 +10,14 @@ from nasgan.leaderboard.rows import Row, Task
 from nasgan.leaderboard.tables import metric_title
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import METRICS
-from nasgan.report.scales import shown
 
 __all__ = [
     "ARROWS",
     "UNIT_WORDS",
     "axis_label",
     "direction_of",
-    "duration",
     "fidelity_words",
     "images_scored",
-    "in_unit",
     "row_labels",
     "series_of",
     "short_commit",
@@ -91,33 +88,6 @@ def task_labels(rows: Sequence[Row]) -> list[str]:
         for row in rows
         for name in [series_of(row)]
     ]
-
-
-def duration(seconds: float | None) -> str:
-    """A time in at most two units."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{shown(seconds, 2)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return _two(minutes, "min", rest, "s")
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return _two(hours, "h", minutes, "min")
-    days, hours = divmod(hours, 24)
-    return _two(days, "d", hours, "h")
-
-
-def _two(large: int, unit: str, small: int, smaller: str) -> str:
-    return f"{large} {unit} {small} {smaller}" if small else f"{large} {unit}"
-
-
-def in_unit(value: float | None, unit: str) -> str:
-    """An amount of a cost."""
-    if value is None:
-        return ""
-    return duration(value) if unit == "device_seconds" else shown(value)
 
 
 def short_commit(commit: str) -> str:

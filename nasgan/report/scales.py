@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Scale", "shown", "spanning", "with_spread"]
+from nasgan.leaderboard.amounts import shown
+
+__all__ = ["Scale", "spanning"]
 
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LOG_RATIO = 30.0
 _MARGIN = 0.05
-_LEAST_PLAIN = 1e-4
 # Far from where arithmetic on the ends of an axis would overflow.
 _HUGE = 1e100
 
@@ -100,43 +101,6 @@ def log_is_better(values: Iterable[float]) -> bool:
     """Whether positive values lie orders of magnitude apart."""
     known = list(values)
     return bool(known) and min(known) > 0 and max(known) / min(known) > _LOG_RATIO
-
-
-def shown(value: float, digits: int = 3) -> str:
-    """A number as a person writes it: few digits, k and M and G for large ones."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else str(value)
-    power, unit = _unit(value, digits)
-    if abs(value) < _LEAST_PLAIN:
-        return f"{value:.{digits - 1}e}"
-    return f"{_significant(value / power, digits)}{unit}"
-
-
-def with_spread(mean: float, spread: float) -> str:
-    """``mean ± spread``, both in one unit and with as many decimals as the spread deserves."""
-    largest = max(abs(mean), abs(spread))
-    if not spread or not math.isfinite(largest) or largest < _LEAST_PLAIN:
-        return f"{shown(mean, 4)} ± {shown(spread, 2)}"
-    power, unit = _unit(largest, 4)
-    # Four digits are enough of the mean, however small the spread.
-    finest = 3 - math.floor(math.log10(largest / power) + 1e-12)
-    wanted = 1 - math.floor(math.log10(abs(spread) / power) + 1e-12)
-    decimals = max(0, min(finest, wanted))
-    return f"{mean / power:.{decimals}f}{unit} ± {spread / power:.{decimals}f}{unit}"
-
-
-def _unit(value: float, digits: int) -> tuple[float, str]:
-    """What to divide by, and its letter."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= limit * (1 - 0.5 * 10**-digits):
-            return (1e3 if unit == "k" else limit), unit
-    return 1.0, ""
-
-
-def _significant(value: float, digits: int) -> str:
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)) + 1e-12))
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _grouped(value: float, decimals: int) -> str:

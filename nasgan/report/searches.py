@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nasgan.leaderboard.amounts import in_unit, interval_text, shown
 from nasgan.leaderboard.bootstrap import Summary
-from nasgan.leaderboard.columns import interval_text
 from nasgan.leaderboard.searches import (
     Moment,
     SearchLine,
@@ -20,8 +20,7 @@ from nasgan.report.chapters import Chapter, SimulatedTask
 from nasgan.report.charts import Band, Line, Reference, line_chart
 from nasgan.report.critical_difference import critical_difference_picture
 from nasgan.report.curves import curve_table, mean_curve
-from nasgan.report.labels import UNIT_WORDS, axis_label, in_unit
-from nasgan.report.scales import shown
+from nasgan.report.labels import UNIT_WORDS, axis_label
 from nasgan.report.simulated import budget_unit, sentence
 from nasgan.report.svg import Style
 from nasgan.report.views import Cell, Figure, Table

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgan import atomic
+from nasgan.leaderboard.amounts import interval_text, short_number
 from nasgan.leaderboard.bootstrap import Summary
-from nasgan.leaderboard.columns import interval_text, short_number
 from nasgan.leaderboard.searches import (
     CriticalDifference,
     Moment,

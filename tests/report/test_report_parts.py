@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from report_samples import grid_png, write_run, write_status
 
+from nasgan.leaderboard.amounts import duration
 from nasgan.leaderboard.ranks import Comparison, PairTest, StrategyRank
 from nasgan.leaderboard.summaries import Problem
 from nasgan.report.boards import leaders_in_words
 from nasgan.report.details import EmbeddedGrid, budget_for, embed_grid
-from nasgan.report.labels import duration, short_commit
+from nasgan.report.labels import short_commit
 from nasgan.report.live import find_jobs
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=timezone.utc)

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from nasgan.report.scales import Scale, shown, spanning, with_spread
+from nasgan.leaderboard.amounts import shown, with_spread
+from nasgan.report.scales import Scale, spanning
 
 
 def test_the_ends_of_a_scale_are_where_they_belong() -> None:
