@@ -20,13 +20,12 @@ from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.selection import select_runs, selection_of
 from nasgan.leaderboard.summaries import Problem, RunSummary
-from nasgan.leaderboard.tables import escape_markdown, markdown_code
 from nasgan.metrics.protocol import TABLE_PROTOCOL
 from nasgan.publishing.faults import record_faults
 from nasgan.reading import digest_of, load_json, open_file
 from nasgan.report.chapters import collect
 from nasgan.report.checklist import checklist
-from nasgan.report.page import build_report
+from nasgan.report.page import build_report, rendered
 from nasgan.run_settings import with_places
 from nasgan.runs.environment import installed_version
 from nasgan.runs.history import HISTORY_FILE
@@ -62,9 +61,6 @@ _GRID = Path("samples", "final.png")
 _WORDS = re.compile(r"[^\s'\"`()\[\]<>,:;=]+")
 # Where a run was kept: no part of its hash, and nobody else's business.
 _PLACES: Mapping[str, Any] = {"output_root": "outputs", "run_dir": None}
-
-
-_BOXES = {"yes": "[x]", "partly": "[~]", "no": "[ ]"}
 
 
 @dataclass(frozen=True)
@@ -263,8 +259,8 @@ def _write_results(
     for text in {str(staging), escape(str(staging))}:
         page = page.replace(f"{text}/", "")
     atomic.write_text(staging / "report.html", page)
-    atomic.write_text(staging / "CHECKLIST.md", _checklist_text(runs, board))
-    atomic.write_text(staging / "README.md", _readme_text(board, title, len(listed)))
+    for name, text in _texts(runs, board, title, len(listed)).items():
+        atomic.write_text(staging / name, f"{text.rstrip()}\n")
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -279,65 +275,22 @@ def _write_results(
     return board
 
 
-def _checklist_text(runs: Path, board: Leaderboard) -> str:
-    """The checklist of Lindauer and Hutter (2020), ticked from the records below ``runs``."""
+def _texts(runs: Path, board: Leaderboard, title: str, num_runs: int) -> dict[str, str]:
+    """The bundle's README and its checklist, ticked from the records below ``runs``."""
     collection = collect([runs], protocol=board.protocol, rank_by=board.ranked_by)
-    lines = [
-        f"- {_BOXES[item.state]} **{escape_markdown(item.title)}**: "
-        f"{escape_markdown(item.evidence)}"
-        for chapter in collection.chapters
-        for item in checklist(chapter)
-    ]
-    return "\n".join(
-        [
-            "# Best practices for research on neural architecture search",
-            "",
-            "After Lindauer and Hutter (JMLR 21, 2020), ticked from the records: [x] they show it, "
-            "[~] in part, [ ] they do not.",
-            "",
-            *lines,
-            "",
-        ]
-    )
-
-
-def _readme_text(board: Leaderboard, title: str, num_runs: int) -> str:
-    """The bundle's README."""
-    files = [
-        ("leaderboard.csv", "a line for each setting, over its seeds; also as .md and .json"),
-        ("report.html", "tables, curves, images and architectures; opens offline in any browser"),
-        ("CHECKLIST.md", "which best practices the records show"),
-        ("runs/", "of every run its record, configuration, history and sample grid"),
-        ("bundle.json", "protocol, filters and the list of runs"),
-        ("SHA256SUMS", "checksums of all files: `sha256sum --check SHA256SUMS`"),
-    ]
-    if board.comparison is not None:
-        files.insert(1, ("leaderboard-ranks.csv", "average ranks over tasks, with their tests"))
-    tasks = list(dict.fromkeys(str(Task.of(row)) for row in board.rows))
-    return "\n".join(
-        [
-            f"# {escape_markdown(title or 'Results of nasgan')}",
-            "",
-            f"{num_runs} runs in {len(board.rows)} rows, scored under "
-            f"{markdown_code(board.protocol)} and ranked by {board.ranked_by} within each task:",
-            "",
-            *(f"- {escape_markdown(task)}" for task in tasks),
-            "",
-            "## Verify",
-            "",
-            "    nasgan leaderboard verify .",
-            "",
-            "checks every file against its checksum, recomputes the tables from the records and "
-            "names each cell that differs.",
-            "",
-            "## Files",
-            "",
-            "| file | what |",
-            "|---|---|",
-            *(f"| `{name}` | {what} |" for name, what in files),
-            "",
-        ]
-    )
+    return {
+        "README.md": rendered(
+            "README.md.j2",
+            title=title or "Results of nasgan",
+            num_runs=num_runs,
+            board=board,
+            tasks=list(dict.fromkeys(str(Task.of(row)) for row in board.rows)),
+        ),
+        "CHECKLIST.md": rendered(
+            "CHECKLIST.md.j2",
+            items=[item for chapter in collection.chapters for item in checklist(chapter)],
+        ),
+    }
 
 
 def _write_checksums(folder: Path) -> str:

@@ -18,8 +18,8 @@ from nasgan.leaderboard.searches import (
 from nasgan.leaderboard.tables import metric_title
 from nasgan.report.chapters import Chapter, SimulatedTask
 from nasgan.report.charts import Band, Line, Reference, line_chart
-from nasgan.report.critical_difference import critical_difference_picture
 from nasgan.report.curves import curve_table, mean_curve
+from nasgan.report.diagrams import critical_difference_picture
 from nasgan.report.labels import UNIT_WORDS, axis_label
 from nasgan.report.simulated import budget_unit, sentence
 from nasgan.report.svg import Style

@@ -22,7 +22,7 @@ from nasgan.leaderboard.tables import (
     markdown_lines,
 )
 from nasgan.metrics.table import metric_info
-from nasgan.report.critical_difference import critical_difference_svg
+from nasgan.report.diagrams import critical_difference_svg
 
 __all__ = ["budget_unit", "cells_of", "heads_of", "sentence", "write_summary"]
 

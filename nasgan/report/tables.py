@@ -10,8 +10,8 @@ import numpy as np
 
 from nasgan.leaderboard.amounts import shown, with_spread
 from nasgan.leaderboard.tables import is_companion, metric_title
-from nasgan.report.bars import bar_chart, matrix_chart
 from nasgan.report.charts import Band, Line, Point, line_chart, scatter_chart
+from nasgan.report.diagrams import bar_chart, matrix_chart
 from nasgan.report.labels import axis_label
 from nasgan.report.svg import Style
 from nasgan.report.views import Cell, Figure, Tab, Table

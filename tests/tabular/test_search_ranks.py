@@ -14,7 +14,7 @@ from nasgan.leaderboard.searches import (
     over_time,
     summary_of,
 )
-from nasgan.report.critical_difference import critical_difference_svg
+from nasgan.report.diagrams import critical_difference_svg
 from nasgan.report.simulated import sentence
 
 # Demšar (2006), table 5 (a): critical values of the two-tailed Nemenyi test at 0.05.
