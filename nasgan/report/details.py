@@ -27,7 +27,6 @@ from nasgan.run_settings import with_places, without_places
 __all__ = [
     "EmbeddedGrid",
     "RowDetails",
-    "Setting",
     "budget_for",
     "embed_grid",
     "problem_table",
@@ -188,21 +187,6 @@ class RowDetails:
         return any(run.grid for run in self.runs)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """The configuration behind a row.
-
-    Attributes:
-        title: the row's name.
-        hash: of the configuration.
-        text: the configuration as JSON.
-    """
-
-    title: str
-    hash: str
-    text: str
-
-
 def row_details(chapter: Chapter, *, grid_bytes: int) -> list[RowDetails]:
     """The runs of all rows; of very many runs only the first rows in full.
 
@@ -329,8 +313,8 @@ def _run_cells(run: Run, metric: str) -> list[Cell]:
     ]
 
 
-def settings(chapter: Chapter) -> list[Setting]:
-    """The configuration of each row, without where it was run."""
+def settings(chapter: Chapter) -> list[tuple[str, str, str]]:
+    """The name of each row, the hash of its configuration and that as JSON, without places."""
     found = []
     for row in chapter.rows:
         if not row.is_average_random and row.runs:
@@ -338,10 +322,10 @@ def settings(chapter: Chapter) -> list[Setting]:
             config = without_places(named)
             config = {k: v for k, v in config.items() if k not in _PLACES}
             text = json.dumps(config, indent=2, ensure_ascii=False)
-            found.append(Setting(row.label, row.row["config_hash"], text))
+            found.append((row.label, row.row["config_hash"], text))
     for task in chapter.simulated:
         text = json.dumps(task.made, indent=2, ensure_ascii=False)
-        found.append(Setting("Simulated searches", task.made["checksum"][:12], text))
+        found.append(("Simulated searches", task.made["checksum"][:12], text))
     return found
 
 

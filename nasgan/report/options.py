@@ -173,45 +173,20 @@ _MOST_DECISIONS = 100
 
 
 @dataclass(frozen=True)
-class OptionPanel:
-    """One decision.
-
-    Attributes:
-        name: of the decision.
-        picture: the shares of its options.
-    """
-
-    name: str
-    picture: Markup
-
-
-@dataclass(frozen=True)
-class OptionGroup:
-    """The decisions that have the same options.
-
-    Attributes:
-        keys: ``(name, class of the style sheet)`` of each option.
-        panels: the decisions.
-    """
-
-    keys: Sequence[tuple[str, str]]
-    panels: Sequence[OptionPanel]
-
-
-@dataclass(frozen=True)
 class OptionFigure:
     """The decisions of a row over the course of its searches.
 
     Attributes:
         title: the row's name.
         kind: what the shares are.
-        groups: the decisions by their options.
+        groups: of decisions with the same options: ``(name, class of the style sheet)`` of each
+            option, and ``(name, picture)`` of each decision.
         note: what is left out.
     """
 
     title: str
     kind: str
-    groups: Sequence[OptionGroup]
+    groups: Sequence[tuple[Sequence[tuple[str, str]], Sequence[tuple[str, Markup]]]]
     note: str = ""
 
 
@@ -233,13 +208,13 @@ def option_figures(chapter: Chapter) -> list[OptionFigure]:
 
 def _option_figure(title: str, course: OptionCourse, runs: int) -> OptionFigure:
     decisions = list(course.shares)[:_MOST_DECISIONS]
-    panels: dict[tuple[str, ...], list[OptionPanel]] = {}
+    panels: dict[tuple[str, ...], list[tuple[str, Markup]]] = {}
     for decision in decisions:
-        panel = _panel(decision, course)
-        if panel is not None:
-            panels.setdefault(course.options[decision], []).append(panel)
+        drawn = _picture(decision, course)
+        if drawn is not None:
+            panels.setdefault(course.options[decision], []).append((decision, drawn))
     groups = [
-        OptionGroup([(name, option_colour(k)) for k, name in enumerate(options)], found)
+        ([(name, option_colour(k)) for k, name in enumerate(options)], found)
         for options, found in panels.items()
     ]
     kind = "probabilities" if course.is_learned else "how often each was scored"
@@ -249,7 +224,7 @@ def _option_figure(title: str, course: OptionCourse, runs: int) -> OptionFigure:
     return OptionFigure(title, kind + over, groups, note)
 
 
-def _panel(decision: str, course: OptionCourse) -> OptionPanel | None:
+def _picture(decision: str, course: OptionCourse) -> Markup | None:
     options = course.options[decision]
     known = [
         (place, row)
@@ -261,7 +236,7 @@ def _panel(decision: str, course: OptionCourse) -> OptionPanel | None:
     first, last = known[0][1], known[-1][1]
     leading = sorted(zip(last, options, strict=True), reverse=True)[:3]
     words = ", ".join(f"{option} {share:.0%}" for share, option in leading if share > 0)
-    picture = stack_chart(
+    return stack_chart(
         [place for place, _ in known],
         [row for _, row in known],
         [option_colour(k) for k in range(len(options))],
@@ -271,7 +246,6 @@ def _panel(decision: str, course: OptionCourse) -> OptionPanel | None:
             for option, start, end in zip(options, first, last, strict=True)
         ],
     )
-    return OptionPanel(decision, picture)
 
 
 _WIDTH, _HEIGHT = 150.0, 64.0

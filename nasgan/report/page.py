@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,11 +18,9 @@ from nasgan.errors import ConfigError
 from nasgan.leaderboard.tables import escape_markdown, markdown_code
 from nasgan.report.boards import board_table, comparison_tables, csv_uri, headlines
 from nasgan.report.chapters import Chapter, Collection, collect
-from nasgan.report.checklist import Item, checklist
+from nasgan.report.checklist import checklist
 from nasgan.report.curves import search_tabs, training_tabs
 from nasgan.report.details import (
-    RowDetails,
-    Setting,
     budget_for,
     problem_table,
     row_details,
@@ -38,14 +36,10 @@ from nasgan.report.figures import (
     tradeoff_keys,
     tradeoff_tabs,
 )
-from nasgan.report.options import OptionFigure, option_figures
+from nasgan.report.options import option_figures
 from nasgan.report.svg import Style
-from nasgan.report.views import Figure, Key, Tab, Table
+from nasgan.report.views import Table
 from nasgan.runs.environment import installed_version
-
-if TYPE_CHECKING:
-    from nasgan.report.searches import SimulatedView
-    from nasgan.report.tables import TableView
 
 __all__ = ["JOBS_PLACE", "build_report", "build_table_report", "render_page", "rendered"]
 
@@ -53,33 +47,6 @@ JOBS_PLACE = "<!-- jobs -->"
 """Where a live page takes up its jobs; texts from records cannot hold it, as they are escaped."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True)
-class ChapterView:
-    """All that a chapter of the page shows; see the functions that make the parts."""
-
-    template = "chapter.html.j2"
-    id: str
-    protocol: str
-    headlines: Sequence[tuple[str, str]]
-    facts: Sequence[tuple[str, str]]
-    board: Table
-    csv: str
-    comparison: Sequence[Table]
-    seeds: Sequence[Tab]
-    line_keys: Sequence[Key]
-    simulated: Sequence[SimulatedView]
-    search: Sequence[Tab]
-    training: Sequence[Tab]
-    tradeoffs: Sequence[Tab]
-    tradeoff_keys: Sequence[Key]
-    details: Sequence[RowDetails]
-    options: Sequence[OptionFigure]
-    proxies: Sequence[Figure]
-    checklist: Sequence[Item]
-    runs: Table
-    settings: Sequence[Setting]
 
 
 @dataclass(frozen=True)
@@ -176,7 +143,7 @@ def render_page(collection: Collection, *, digest: str | None = None) -> str:
 
 
 def _page(
-    parts: Sequence[ChapterView | TableView],
+    parts: Sequence[Mapping[str, Any]],
     tiles: Sequence[tuple[str, str]],
     *,
     source: str,
@@ -205,32 +172,36 @@ def rendered(template: str, **values: Any) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _view(name: str, chapter: Chapter, styles: Mapping[str, Style], grid_bytes: int) -> ChapterView:
-    return ChapterView(
-        id=name,
-        protocol=chapter.protocol,
-        headlines=headlines(chapter),
-        facts=_facts(chapter),
-        board=board_table(chapter),
-        csv=csv_uri(chapter),
-        comparison=comparison_tables(chapter),
-        seeds=seed_tabs(chapter, styles),
-        line_keys=line_keys(chapter, styles),
-        simulated=_simulated(chapter, styles),
-        search=search_tabs(chapter, styles),
-        training=training_tabs(chapter, styles),
-        tradeoffs=tradeoff_tabs(chapter, styles),
-        tradeoff_keys=tradeoff_keys(chapter, styles),
-        details=row_details(chapter, grid_bytes=grid_bytes),
-        options=option_figures(chapter),
-        proxies=proxy_figures(chapter, styles),
-        checklist=checklist(chapter),
-        runs=run_table(chapter),
-        settings=settings(chapter),
-    )
+def _view(
+    name: str, chapter: Chapter, styles: Mapping[str, Style], grid_bytes: int
+) -> dict[str, Any]:
+    """What ``chapter.html.j2`` shows of a chapter."""
+    return {
+        "template": "chapter.html.j2",
+        "id": name,
+        "protocol": chapter.protocol,
+        "headlines": headlines(chapter),
+        "facts": _facts(chapter),
+        "board": board_table(chapter),
+        "csv": csv_uri(chapter),
+        "comparison": comparison_tables(chapter),
+        "seeds": seed_tabs(chapter, styles),
+        "line_keys": line_keys(chapter, styles),
+        "simulated": _simulated(chapter, styles),
+        "search": search_tabs(chapter, styles),
+        "training": training_tabs(chapter, styles),
+        "tradeoffs": tradeoff_tabs(chapter, styles),
+        "tradeoff_keys": tradeoff_keys(chapter, styles),
+        "details": row_details(chapter, grid_bytes=grid_bytes),
+        "options": option_figures(chapter),
+        "proxies": proxy_figures(chapter, styles),
+        "checklist": checklist(chapter),
+        "runs": run_table(chapter),
+        "settings": settings(chapter),
+    }
 
 
-def _simulated(chapter: Chapter, styles: Mapping[str, Style]) -> Sequence[SimulatedView]:
+def _simulated(chapter: Chapter, styles: Mapping[str, Style]) -> Sequence[Mapping[str, Any]]:
     if not chapter.simulated:
         return ()
     # With scipy, too.

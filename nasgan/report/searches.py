@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nasgan.leaderboard.amounts import in_unit, interval_text, shown
@@ -25,36 +24,17 @@ from nasgan.report.simulated import budget_unit, sentence
 from nasgan.report.svg import Style
 from nasgan.report.views import Cell, Figure, Table
 
-__all__ = ["SimulatedView", "simulated_views"]
+__all__ = ["simulated_views"]
 
 _PLACES = 40
 
 
-@dataclass(frozen=True)
-class SimulatedView:
-    """What the page shows of the simulated searches of one task.
-
-    Attributes:
-        title: the task, where there are several.
-        facts: the table they ran on.
-        words: what the test of average ranks says.
-        table: a line for each strategy.
-        figures: over the budget, and the average ranks.
-    """
-
-    title: str
-    facts: str
-    words: str
-    table: Table
-    figures: Sequence[Figure]
-
-
-def simulated_views(chapter: Chapter, styles: Mapping[str, Style]) -> list[SimulatedView]:
-    """One view for each task with simulated searches."""
+def simulated_views(chapter: Chapter, styles: Mapping[str, Style]) -> list[dict[str, Any]]:
+    """What ``chapter.html.j2`` shows of each task with simulated searches."""
     return [_view(chapter, found, styles) for found in chapter.simulated]
 
 
-def _view(chapter: Chapter, found: SimulatedTask, styles: Mapping[str, Style]) -> SimulatedView:
+def _view(chapter: Chapter, found: SimulatedTask, styles: Mapping[str, Style]) -> dict[str, Any]:
     title = chapter.task_titles[found.task]
     metric, unit = found.made["metric"], budget_unit(found.made["budget"])
     limit = found.made["budget"][unit]
@@ -65,13 +45,13 @@ def _view(chapter: Chapter, found: SimulatedTask, styles: Mapping[str, Style]) -
     figures = [_regret(chapter, found, styled, unit), *_courses(found, moments, styled, unit)]
     if test is not None:
         figures.append(Figure("Average ranks at the end", critical_difference_picture(test)))
-    return SimulatedView(
-        title if len(chapter.by_task) > 1 else "",
-        _facts(chapter, found, unit),
-        f"{words[:1].upper()}{words[1:]}.",
-        _summary(chapter, found),
-        figures,
-    )
+    return {
+        "title": title if len(chapter.by_task) > 1 else "",
+        "facts": _facts(chapter, found, unit),
+        "words": f"{words[:1].upper()}{words[1:]}.",
+        "table": _summary(chapter, found),
+        "figures": figures,
+    }
 
 
 def _facts(chapter: Chapter, found: SimulatedTask, unit: str) -> str:

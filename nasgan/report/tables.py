@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,59 +18,32 @@ from nasgan.report.views import Cell, Figure, Tab, Table
 from nasgan.tabular.reliability import Reliability
 from nasgan.tabular.table import Table as Trainings
 
-__all__ = ["TableView", "table_view"]
+__all__ = ["table_view"]
 
 _MOST_BEST = 12
 _PLAIN = Style("c0")
 
 
-@dataclass(frozen=True)
-class TableView:
-    """What the page shows of a table.
-
-    Attributes:
-        id: begins the names of its parts.
-        protocol: what the part is called, the table's name.
-        headlines: by metric what there is to say.
-        facts: where the numbers come from.
-        noise: by metric how far seeds and architectures lie apart.
-        agreement: by metric how steps agree.
-        decisions: by metric what each decision explains.
-        failures: what broke down; None if nothing did.
-        best: by metric the best known architectures.
-    """
-
-    template = "table.html.j2"
-    id: str
-    protocol: str
-    headlines: Sequence[tuple[str, str]]
-    facts: Sequence[tuple[str, str]]
-    noise: Sequence[Tab]
-    agreement: Sequence[Tab]
-    decisions: Sequence[Tab]
-    failures: Figure | None
-    best: Sequence[Table]
-
-
-def table_view(name: str, found: Trainings) -> TableView:
-    """The view of a table whose parts' names begin with ``name``."""
+def table_view(name: str, found: Trainings) -> dict[str, Any]:
+    """What ``table.html.j2`` shows of a table; the names of its parts begin with ``name``."""
     searched = found.manifest["settings"].get("objective", {}).get("metric")
     scored = [
         metric
         for metric in sorted(found.metrics, key=lambda metric: metric != searched)
         if not is_companion(metric) and np.isfinite(found.values(metric)).any()
     ]
-    return TableView(
-        id=name,
-        protocol=found.name,
-        headlines=[(metric_title(m, found.protocol), _headline(found, m)) for m in scored],
-        facts=_facts(found),
-        noise=_tabs(found, scored, _noise),
-        agreement=_tabs(found, scored, _agreement),
-        decisions=_tabs(found, scored, _decisions),
-        failures=_failures(found),
-        best=[_best(found, metric) for metric in scored],
-    )
+    return {
+        "template": "table.html.j2",
+        "id": name,
+        "protocol": found.name,
+        "headlines": [(metric_title(m, found.protocol), _headline(found, m)) for m in scored],
+        "facts": _facts(found),
+        "noise": _tabs(found, scored, _noise),
+        "agreement": _tabs(found, scored, _agreement),
+        "decisions": _tabs(found, scored, _decisions),
+        "failures": _failures(found),
+        "best": [_best(found, metric) for metric in scored],
+    }
 
 
 def _tabs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from page_reader import ReadPage
@@ -13,19 +14,19 @@ from nasgan.report.chapters import collect
 from nasgan.report.figures import series_styles
 from nasgan.report.live import LivePage
 from nasgan.report.page import build_report
-from nasgan.report.searches import SimulatedView, simulated_views
+from nasgan.report.searches import simulated_views
 from nasgan.report.views import Cell
 
 
-def view(*roots: Path) -> SimulatedView:
+def view(*roots: Path) -> dict[str, Any]:
     (chapter,) = collect(roots).chapters
     (found,) = simulated_views(chapter, series_styles([chapter]))
     return found
 
 
-def cells(found: SimulatedView, strategy: str) -> dict[str, Cell]:
-    (row,) = (row for row in found.table.rows if row[0].text == strategy)
-    return dict(zip(found.table.headers, row, strict=True))
+def cells(found: dict[str, Any], strategy: str) -> dict[str, Cell]:
+    (row,) = (row for row in found["table"].rows if row[0].text == strategy)
+    return dict(zip(found["table"].headers, row, strict=True))
 
 
 def test_the_page_has_a_part_for_them(tmp_path):
@@ -45,7 +46,7 @@ def test_the_page_has_a_part_for_them(tmp_path):
 def test_the_table_says_what_was_found_and_how_surely_it_beats_the_baseline(tmp_path):
     write_simulations(tmp_path, some_searches())
     found = view(tmp_path)
-    assert [row[0].text for row in found.table.rows] == ["good", "random"]
+    assert [row[0].text for row in found["table"].rows] == ["good", "random"]
     good = cells(found, "good")
     assert good["Found, FID (table) ↓"].value == pytest.approx(12.5)
     assert good["Regret ↓"].value == pytest.approx(2.5)
@@ -56,16 +57,17 @@ def test_the_table_says_what_was_found_and_how_surely_it_beats_the_baseline(tmp_
     assert good["Better than random"].note == f"{4 / (4 + z * z):.4g} to 1"
     assert good["Mean rank"].value == 1
     assert cells(found, "random")["Better than random"].text == ""
-    assert "8 searches on the exact table toy-v1 (checksum 12ab12ab12ab) with 4 seeds" in (
-        found.facts
+    assert (
+        "8 searches on the exact table toy-v1 (checksum 12ab12ab12ab) with 4 seeds"
+        in (found["facts"])
     )
-    assert "budget of 1000 generator steps" in found.facts
-    assert "average ranks over 4 seeds" in found.words.lower()
+    assert "budget of 1000 generator steps" in found["facts"]
+    assert "average ranks over 4 seeds" in found["words"].lower()
 
 
 def test_the_pictures_follow_the_budget(tmp_path):
     write_simulations(tmp_path, some_searches())
-    titles = {figure.title: figure for figure in view(tmp_path).figures}
+    titles = {figure.title: figure for figure in view(tmp_path)["figures"]}
     assert list(titles) == [
         "Regret of FID (table) ↓",
         "Mean rank ↓",
@@ -82,7 +84,7 @@ def test_the_pictures_follow_the_budget(tmp_path):
 
 def test_regret_over_the_budget_is_the_mean_over_seeds(tmp_path):
     write_simulations(tmp_path, some_searches())
-    (figure, *_) = view(tmp_path).figures
+    (figure, *_) = view(tmp_path)["figures"]
     assert figure.table is not None
     (good,) = (row for row in figure.table.rows if row[0].text == "good")
     # A quarter of the budget: the second of the two finds, regrets 1 to 4.
@@ -99,7 +101,7 @@ def test_searches_of_two_files_stand_in_one_comparison(tmp_path):
     later = ENDED.replace("10:00:09", "11:00:09")
     write_simulations(tmp_path / "second", more, ended=later)
     found = view(tmp_path)
-    assert [row[0].text for row in found.table.rows] == ["good", "other", "random"]
+    assert [row[0].text for row in found["table"].rows] == ["good", "other", "random"]
     assert cells(found, "other")["Better than random"].value == 1
     problems = [problem.message for problem in collect([tmp_path]).problems]
     assert len(problems) == 4
@@ -116,8 +118,8 @@ def test_a_search_without_a_result_is_counted(tmp_path):
 def test_one_seed_has_no_test_and_still_a_page(tmp_path):
     write_simulations(tmp_path, some_searches(1))
     found = view(tmp_path)
-    assert found.words == "Too few strategies or seeds for a test of average ranks."
-    assert len(found.figures) == 3
+    assert found["words"] == "Too few strategies or seeds for a test of average ranks."
+    assert len(found["figures"]) == 3
 
 
 def test_names_from_the_file_are_escaped(tmp_path):
