@@ -110,3 +110,17 @@ def test_the_stl10_training_is_the_wider_variant_with_two_latent_scales() -> Non
     assert config["search_space"]["generator_channels"] == 270
     assert config["search_space"]["latent_scales"] == 2
     assert config["training"]["generator_steps"] == 98520
+
+
+def test_eagan_searches_as_published() -> None:
+    config = compose("search", ["+experiment=adversarial_nas/eagan"])
+    parts = bind(config)
+    strategy, trainer = config["strategy"], parts.trainer
+    images, epochs, warm_up, every = 50_000, 200, 40, 10
+    critic_steps = images // trainer.discriminator_batch_size
+    assert strategy["generator_steps"] == epochs * critic_steps // trainer.n_critic
+    assert strategy["warm_up"] == warm_up / epochs
+    assert strategy["generations"] == (epochs - warm_up) // every
+    assert strategy["population_size"] == 32
+    assert strategy["num_images"] == config["evaluator"]["num_images"] == 5_000
+    assert strategy["_target_"].endswith("TwoStageEvolution")

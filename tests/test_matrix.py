@@ -75,3 +75,43 @@ def test_every_strategy_runs_in_every_space_from_one_command(tmp_path: Path) -> 
         assert record["cost"]["search"]["generator_steps"] <= 8, folder
         kinds = {line["kind"] for line in read_history(folder / HISTORY_FILE)}
         assert {"finalists", "evaluation", "checkpoint"} <= kinds, folder
+
+
+# Those that only propose and hear see a space through the contract alone: one pair each tells, and
+# without a final training.
+PROPOSING = [
+    ("agan", "nsga2", "true", []),
+    ("autogan", "tpe", "true", []),
+    ("adversarial_nas", "local_search", "true", []),
+    ("autogan", "asha", "false", []),
+    ("adversarial_nas", "eagan", "false", ["population_size=2", "generations=1"]),
+    ("autogan", "eagan", "true", ["population_size=2", "generations=1"]),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("space", "strategy", "conditional", "settings"), PROPOSING)
+def test_strategies_that_propose_run_in_spaces_of_all_kinds(
+    space: str, strategy: str, conditional: str, settings: list[str], tmp_path: Path
+) -> None:
+    if strategy == "tpe":
+        pytest.importorskip("optuna")
+    code = main(
+        [
+            *("search", "+experiment=debug/tiny", f"run_dir={tmp_path}", "progress=false"),
+            *("threads=1", "device=cpu", "final.top_k=0", "budget.architectures=9"),
+            *(f"strategy={strategy}", f"search_space={space}", f"conditional={conditional}"),
+            *(f"strategy.{setting}" for setting in settings),
+        ]
+    )
+    assert code == 0
+    record = json.loads((tmp_path / "record.json").read_text())
+    scored = [
+        line for line in read_history(tmp_path / HISTORY_FILE) if line["kind"] == "evaluation"
+    ]
+    assert record["status"] == "completed"
+    kinds = {line["fidelity"] for line in scored}
+    assert kinds == {
+        "asha": {"scratch"},
+        "eagan": {"shared", "inherit"} if space == "adversarial_nas" else {"shared"},
+    }.get(strategy, {"shared"})

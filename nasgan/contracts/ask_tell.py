@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
-from nasgan.architecture import Architecture, Decision
+from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.evaluation import Evaluation, Proposal
 from nasgan.contracts.paths import FairPaths
+from nasgan.contracts.pool import EvaluationPool
 from nasgan.contracts.run import SearchRun
 from nasgan.contracts.strategy import SearchStrategy, StepReport
 from nasgan.errors import BudgetExhausted, ConfigError, PluginError, plugin_name, quoted
@@ -110,6 +111,16 @@ class AskTellStrategy(SearchStrategy):
         return (self.name if fidelity == "shared" else f"{self.name}_{fidelity}") + several
 
     @property
+    def pool(self) -> EvaluationPool:
+        """Where proposals are scored: the run's, unless a strategy has an evaluator of its own."""
+        return self.run.pool
+
+    @property
+    def sees(self) -> tuple[Part, ...]:
+        """The networks whose decisions the scores tell it about: those that the evaluator sees."""
+        return self.run.evaluator.sees
+
+    @property
     def known(self) -> set[Architecture]:
         """The architectures that were scored, and those under way: no need to ask for them again.
 
@@ -155,7 +166,7 @@ class AskTellStrategy(SearchStrategy):
         """Train the supernet a little; then start evaluations, and advance those under way."""
         if not self.trains_supernet_itself and self.supernet_progress < 1:
             return self._train_supernet()
-        pool = self.run.pool
+        pool = self.pool
         end = self._submit()
         if end is not None and pool.under_way == 0:
             raise end
@@ -202,7 +213,7 @@ class AskTellStrategy(SearchStrategy):
 
     def _submit(self) -> BudgetExhausted | None:
         """Start evaluations where there is room; if the budget does not cover the next, says so."""
-        pool = self.run.pool
+        pool = self.pool
         while pool.room(self.together) > 0:
             proposal = self._refused or self._ask_and_check()
             if proposal is None:
@@ -255,12 +266,14 @@ class AskTellStrategy(SearchStrategy):
         placed = {id(each): k for k, each in enumerate(self.run.objective.best_first(held))}
         return sorted(held, key=lambda e: (e.score is None, -e.generator_steps, placed[id(e)]))
 
+    def comparable(self) -> list[Evaluation]:
+        """The evaluations that may be held against each other: those of the full networks."""
+        return [evaluation for evaluation in self.evaluations if evaluation.stage is None]
+
     def _latest(self) -> list[Evaluation]:
         """Of each architecture that was scored whole its longest-trained evaluation."""
         latest: dict[Architecture, Evaluation] = {}
-        for evaluation in self.evaluations:
-            if evaluation.stage is not None:
-                continue
+        for evaluation in self.comparable():
             held = latest.get(evaluation.architecture)
             if held is None or evaluation.generator_steps >= held.generator_steps:
                 latest[evaluation.architecture] = evaluation

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from nasgan.architecture import Architecture
+from nasgan.architecture import Architecture, Part
 from nasgan.contracts import (
     AskTellStrategy,
     Breakdown,
@@ -96,7 +96,7 @@ class SearchJob:
         check_objectives(strategy, run.objective)
         strategy.setup(run)
         if isinstance(strategy, AskTellStrategy):
-            _warn_of_unseen(run)
+            _warn_of_unseen(run, strategy.sees)
 
     @property
     def final_space(self) -> SearchSpace:
@@ -372,11 +372,11 @@ def _on_front(phase: str, made: Evaluation, objective: Objective) -> dict[str, A
     return {"phase": phase, "architecture": made.architecture.to_json(), "values": values}
 
 
-def _warn_of_unseen(run: Run) -> None:
+def _warn_of_unseen(run: Run, sees: Sequence[Part]) -> None:
     """Say which decisions a strategy that goes by scores cannot learn from this evaluator."""
     evaluator, space = run.evaluator, run.space
     undecided = [d for d in space.decisions if len(d.options) > 1]
-    unseen = [d for d in undecided if d.part != "both" and d.part not in evaluator.sees]
+    unseen = [d for d in undecided if d.part != "both" and d.part not in sees]
     if unseen:
         _log.warning(
             "%s does not see the %s: its scores do not depend on %d of the %d decisions of the "

@@ -74,6 +74,18 @@ LONGER = {
         "final.generator_steps=16",
         "final.eval_every=8",
     ],
+    # Two evaluators, and networks in files that wait for the next generation.
+    "eagan": [
+        "strategy=eagan",
+        "search_space=adversarial_nas",
+        "checkpoint.every_seconds=0",
+        "budget.generator_steps=28",
+        "budget.architectures=null",
+        "strategy.population_size=2",
+        "strategy.generations=2",
+        "final.generator_steps=8",
+        "final.eval_every=8",
+    ],
     "train": [
         "architecture=autogan_c",
         "checkpoint.every_seconds=0",
@@ -134,7 +146,7 @@ def _phase(run_dir: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["search", "published", "scratch", "alphagan", "train"])
+@pytest.mark.parametrize("case", ["search", "published", "scratch", "alphagan", "eagan", "train"])
 def test_a_run_killed_at_random_moments_ends_bit_identical(
     case: str, tiny: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -111,7 +111,7 @@ class Evolution(CandidateSearch):
     def _child(self, population: Sequence[Architecture]) -> tuple[Architecture, Architecture]:
         """A new child, and its (first) parent."""
         space, rng = self.run.space, self.run.rng("children")
-        parts = searched_parts(space, self.run.evaluator.sees)
+        parts = searched_parts(space, ("both", *self.run.evaluator.sees))
         parents: dict[Architecture, Architecture] = {}
 
         def parent() -> Architecture:

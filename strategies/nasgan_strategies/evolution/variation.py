@@ -15,10 +15,9 @@ __all__ = ["searched_parts", "varied"]
 Shaped: TypeAlias = Part | Literal["both"]
 
 
-def searched_parts(space: SearchSpace, seen: Collection[Part]) -> list[Shaped]:
-    """The part of each decision with a choice that shapes one of the networks ``seen``."""
-    visible = {"both", *seen}
-    return [d.part for d in space.decisions if len(d.options) > 1 and d.part in visible]
+def searched_parts(space: SearchSpace, parts: Collection[Shaped]) -> list[Shaped]:
+    """The part of each decision with a choice, of those ``parts``."""
+    return [d.part for d in space.decisions if len(d.options) > 1 and d.part in parts]
 
 
 def varied(
