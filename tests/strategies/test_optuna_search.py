@@ -34,19 +34,12 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsgaii", "nsgaiii", "qmc", "random", "cmaes"])
-def test_every_sampler_is_replayed_exactly(sampler):
+def test_every_sampler_is_replayed_exactly(sampler, monkeypatch):
     if sampler == "cmaes":
         pytest.importorskip("cmaes")
-    run_once = pytest.MonkeyPatch()
-    if sampler == "cmaes":  # one objective alone
-        run_once.setattr(OptunaSearch, "many_objectives", False)
-    with run_once.context():
-        check_strategy(
-            lambda: OptunaSearch(
-                sampler=sampler, sampler_settings=SETTINGS.get(sampler), num_candidates=7
-            ),
-            evaluators=("scratch",),
-        )
+        monkeypatch.setattr(OptunaSearch, "many_objectives", False)  # it goes by one
+    settings = {"sampler": sampler, "sampler_settings": SETTINGS.get(sampler)}
+    check_strategy(lambda: OptunaSearch(num_candidates=7, **settings), evaluators=("scratch",))
 
 
 def test_it_conforms_with_shared_weights():
