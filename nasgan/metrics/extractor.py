@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nasgan.errors import ConfigError
@@ -65,7 +66,8 @@ class FeatureExtractor(ABC):
         name: under which it is registered (`nasgan.extractors`); protocol ids hold it.
         version: raised when preprocessing or network change the numbers.
         dim: width of the features.
-        num_logits: number of classes.
+        num_logits: number of classes; 0 where there are no logits, and then no IS.
+        checksum: of all weights.
         fingerprint: hash of weights, preprocessing, precision and version; part of cache keys.
             The device is not part of it: float32 features differ by rounding only.
     """
@@ -85,8 +87,8 @@ class FeatureExtractor(ABC):
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.precision = precision
-        weights = state_digest(self.weights())
-        described = f"{self.name}|{self.version}|{self.preprocessing()}|{precision}|{weights}"
+        self.checksum = state_digest(self.weights())
+        described = f"{self.name}|{self.version}|{self.preprocessing()}|{precision}|{self.checksum}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
     @staticmethod
@@ -160,6 +162,20 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Images (N, C, H, W) as a new float32 tensor of ``side`` pixels, in 0..255.
+
+    Bicubic and antialiased like the image libraries that networks are trained with (their cubic
+    coefficient, -0.5); overshoot beyond the 8-bit range is cut as they cut it.
+    """
+    pixels = images.float()
+    if pixels.shape[2:] == (side, side):
+        return pixels
+    return F.interpolate(
+        pixels, size=(side, side), mode="bicubic", align_corners=False, antialias=True
+    ).clamp_(0.0, 255.0)
 
 
 def to_rgb(images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from nasgan.errors import ConfigError
 from nasgan.metrics.cache import TensorCache, cache_key
 from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.images import check_features
+from nasgan.metrics.scores.embedding_distance import SIGMA, mean_kernel
 from nasgan.metrics.scores.frechet import FrechetReference, frechet_reference
 from nasgan.metrics.scores.kernel_distance import KernelSettings, real_kernel_sums
 from nasgan.metrics.scores.neighbourhoods import (
@@ -144,6 +145,7 @@ class ReferenceStatistics:
         check_neighbours(len(self.features), self.settings.neighbourhoods, metrics)
         needed = ["neighbourhoods"] if set(metrics).intersection(NEIGHBOURHOODS) else []
         needed += ["kernel_sums"] if "kid" in metrics else []
+        needed += ["embedding_kernel"] if "cmmd" in metrics else []
         for name in needed:
             getattr(self, name)
 
@@ -169,6 +171,14 @@ class ReferenceStatistics:
             {"sums"},
             lambda: {"sums": real_kernel_sums(self.features, self.num_generated, settings)},
         )["sums"]
+
+    @cached_property
+    def embedding_kernel(self) -> Tensor:
+        """The real-real part of CMMD, a scalar: see `nasgan.metrics.scores.embedding_distance`."""
+        kept = self._kept(
+            "embeddings", {"sigma": SIGMA}, {"mean"}, lambda: {"mean": mean_kernel(self.features)}
+        )
+        return kept["mean"]
 
     def for_num_generated(self, num_generated: int) -> ReferenceStatistics:
         """The same statistics for another number of generated images (not cached on disk)."""

@@ -82,7 +82,12 @@ def test_directions_of_the_metrics() -> None:
     assert METRICS["fid"].better(3.0, than=4.0)
     assert METRICS["is"].better(4.0, than=3.0)
     assert not METRICS["is"].better(4.0, than=4.0)
-    assert set(METRICS) - set(COMPUTED_METRICS) == {"is_std", "kid_std", "fid_per_class"}
+    assert set(METRICS) - set(COMPUTED_METRICS) == {
+        "is_std",
+        "kid_std",
+        "fid_per_class",
+        "cmmd",
+    }
     assert all(name == info.name for name, info in METRICS.items())
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nasgan.errors import ConfigError, MissingDependencyError
-from nasgan.metrics.extractor import FeatureExtractor, to_rgb
+from nasgan.metrics.extractor import FeatureExtractor, resized, to_rgb
 from nasgan.metrics.extractors.lite0_network import EfficientNetLite0
 from nasgan.reading import open_file
 
@@ -80,15 +79,7 @@ class Lite0Features(FeatureExtractor):
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """See `FeatureExtractor.extract`."""
-        pixels = images.float()  # a new tensor: the in-place steps below leave the images alone
-        side = self.resolution
-        if pixels.shape[2:] != (side, side):
-            # Antialiased like the image libraries that the network was trained with (their cubic
-            # coefficient, -0.5); overshoot beyond the 8-bit range is cut as they cut it.
-            pixels = F.interpolate(
-                pixels, size=(side, side), mode="bicubic", align_corners=False, antialias=True
-            ).clamp_(0.0, 255.0)
-        pixels = to_rgb(pixels.sub_(127.0).div_(128.0))
+        pixels = to_rgb(resized(images, self.resolution).sub_(127.0).div_(128.0))
         features, logits = self._network(pixels.contiguous(memory_format=torch.channels_last))
         return features, logits
 
