@@ -23,7 +23,7 @@ from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.figures import bound_images, bound_notes, bounds
 from nasgan.report.labels import axis_label, images_scored
-from nasgan.report.views import Cell, Table
+from nasgan.report.views import Cell, Table, interval_words, number_cell
 
 __all__ = ["board_table", "comparison_tables", "csv_uri", "headlines", "leaders_in_words"]
 
@@ -69,38 +69,34 @@ def comparison_tables(chapter: Chapter) -> list[Table]:
     found = chapter.board.comparison
     if found is None:
         return []
-    ranks = Table(
+    ranks = Table.of(
         f"Average ranks over {len(found.tasks)} tasks",
         ("Strategy", "Average rank", "Best in tasks"),
         [
-            [
-                Cell(rank.strategy),
-                Cell(
-                    shown(rank.average_rank),
-                    rank.average_rank,
-                    _interval_in_words(rank.ci_low, rank.ci_high),
-                ),
-                Cell(str(rank.n_best), rank.n_best),
-            ]
+            (
+                rank.strategy,
+                number_cell(rank.average_rank, note=interval_words(rank.ci_low, rank.ci_high)),
+                rank.n_best,
+            )
             for rank in found.ranks
         ],
-        frozenset({1, 2}),
+        {1, 2},
     )
-    pairs = Table(
+    pairs = Table.of(
         "Wilcoxon signed-rank tests between the strategies, corrected after Holm",
         ("First", "Second", "Better in tasks", "Worse in tasks", "p", "p (Holm)"),
         [
-            [
-                Cell(pair.first),
-                Cell(pair.second),
-                Cell(str(pair.n_better), pair.n_better),
-                Cell(str(pair.n_worse), pair.n_worse),
-                Cell(shown(pair.p_value), pair.p_value),
-                Cell(shown(pair.p_holm), pair.p_holm),
-            ]
-            for pair in found.pairs
+            (
+                p.first,
+                p.second,
+                p.n_better,
+                p.n_worse,
+                number_cell(p.p_value),
+                number_cell(p.p_holm),
+            )
+            for p in found.pairs
         ],
-        frozenset({2, 3, 4, 5}),
+        {2, 3, 4, 5},
     )
     return [ranks, pairs]
 
@@ -214,9 +210,9 @@ def _cells(labelled: LabelledRow, metrics: Sequence[str], with_regret: bool) -> 
         scores[0],
         Cell(str(row["n_seeds"]), row["n_seeds"], failed, "warn" if failed else ""),
         *scores[1:],
-        *([_amount_cell(row.get("regret"))] if with_regret else []),
-        _amount_cell(row["generator_parameters"]),
-        _amount_cell(row["macs"]),
+        *([number_cell(row.get("regret"))] if with_regret else []),
+        number_cell(row["generator_parameters"]),
+        number_cell(row["macs"]),
         _cost_cell(row, "search"),
         _cost_cell(row, "final"),
         Cell("") if paper is None else Cell(paper.result, note=paper.source),
@@ -238,21 +234,11 @@ def _hash_note(labelled: LabelledRow) -> str:
     return f"settings {short}" if labelled.short.endswith(f" #{short}") else ""
 
 
-def _amount_cell(value: float | None) -> Cell:
-    return Cell("") if value is None else Cell(shown(value), value)
-
-
 def _metric_cell(row: Row, metric: str) -> Cell:
     mean, std, low, high = (row.get(f"{metric}_{name}") for name in STATISTICS[:4])
-    if mean is None:
-        return Cell("")
-    if std is None or low is None or high is None:
-        return Cell(shown(mean, 4), mean)
-    return Cell(with_spread(mean, std), mean, _interval_in_words(low, high))
-
-
-def _interval_in_words(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{shown(low)} to {shown(high)}"
+    if mean is None or std is None or low is None or high is None:
+        return number_cell(mean, 4)
+    return Cell(with_spread(mean, std), mean, interval_words(low, high))
 
 
 def _cost_cell(row: Row, phase: str) -> Cell:
@@ -286,7 +272,7 @@ def _paper_cells(row: Row, metrics: Sequence[str]) -> list[Cell]:
         scores[0],
         Cell(""),
         *scores[1:],
-        _amount_cell(row["generator_parameters"]),
+        number_cell(row["generator_parameters"]),
         *[Cell("")] * (len(_BEHIND) - 2),
         Cell("; ".join(told), mark="words"),
     ]

@@ -16,7 +16,7 @@ from nasgan.report.figures import bounds, direction, searched_label
 from nasgan.report.histories import RunHistory
 from nasgan.report.labels import UNIT_WORDS, fidelity_words
 from nasgan.report.svg import Style
-from nasgan.report.views import Cell, Figure, Tab, Table
+from nasgan.report.views import Cell, Figure, Tab, Table, Value, interval_words, number_cell
 
 __all__ = [
     "curve_table",
@@ -256,8 +256,10 @@ def curve_table(caption: str, lines: Sequence[Line], unit: str) -> Table:
     """The lines at four places of the longest one's course."""
     end = max(line.points[-1].x for line in lines)
     headers = ["Method", *(in_unit(share * end, unit) for share in _SHARES)]
-    rows = [[Cell(line.name), *(_at(line, share * end) for share in _SHARES)] for line in lines]
-    return Table(caption, headers, rows, frozenset(range(1, len(headers))))
+    rows: list[list[Value]] = [
+        [line.name, *(_at(line, share * end) for share in _SHARES)] for line in lines
+    ]
+    return Table.of(caption, headers, rows, range(1, len(headers)))
 
 
 def _at(line: Line, place: float) -> Cell:
@@ -265,8 +267,8 @@ def _at(line: Line, place: float) -> Cell:
     if not passed:
         return Cell("")
     point = passed[-1]
-    spread = f"{shown(point.low)} to {shown(point.high)}" if point.low < point.high else ""
-    return Cell(shown(point.mean, 4), point.mean, spread)
+    band = interval_words(point.low, point.high) if point.low < point.high else ""
+    return number_cell(point.mean, 4, band)
 
 
 def _of_fidelity(history: RunHistory, fidelity: str) -> RunHistory:

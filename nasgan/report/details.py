@@ -21,7 +21,7 @@ from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.drawing import draw_graph, graphs_of
 from nasgan.report.figures import direction, searched_label
 from nasgan.report.labels import short_commit
-from nasgan.report.views import Cell, Table
+from nasgan.report.views import Cell, Table, Value, number_cell
 from nasgan.run_settings import with_places, without_places
 
 __all__ = [
@@ -233,11 +233,7 @@ def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
     order = f"one column for each of {classes} classes" if classes else ""
     architecture = run.record.architecture or {}
     choices = architecture.get("choices", {})
-    table = Table(
-        f"Decisions of {run.name}",
-        ("Decision", "Option"),
-        [[Cell(decision), Cell(option)] for decision, option in choices.items()],
-    )
+    table = Table.of(f"Decisions of {run.name}", ("Decision", "Option"), [*choices.items()])
     return Detail(
         title=f"seed {run.summary.seed}",
         score=score,
@@ -255,21 +251,16 @@ def _front_table(chapter: Chapter, run: Run) -> Table:
     """What no other architecture beats in every objective: of the search, and of the finalists."""
     record = run.record
     names = list(dict.fromkeys(name for point in record.front for name in point["values"]))
-    rows = [
+    rows: list[list[Value]] = [
         [
-            Cell(str(point["architecture"]["id"])),
-            Cell({"search": "in the search", "final": "after training"}[point["phase"]]),
-            *(_value_cell(point["values"].get(name)) for name in names),
+            str(point["architecture"]["id"]),
+            {"search": "in the search", "final": "after training"}[point["phase"]],
+            *(number_cell(point["values"].get(name), 4) for name in names),
         ]
         for point in record.front
     ]
     headers = ["Architecture", "Scored", *(searched_label(chapter, name) for name in names)]
-    numeric = frozenset(range(2, len(headers)))
-    return Table(f"Pareto fronts of {run.name}", headers, rows, numeric)
-
-
-def _value_cell(value: float | None) -> Cell:
-    return Cell("" if value is None else shown(value, 4), value)
+    return Table.of(f"Pareto fronts of {run.name}", headers, rows, range(2, len(headers)))
 
 
 # Provenance
@@ -283,33 +274,28 @@ def run_table(chapter: Chapter) -> Table:
         *("Time", "Memory", "Hardware", "Versions", "Commit", "Settings", "Started", "Run id"),
     )
     rows = [_run_cells(run, metric) for run in chapter.runs]
-    return Table(
-        f"All runs under {chapter.protocol}", headers, rows, frozenset({1, 3, 4, 5, 6}), (2,)
-    )
+    caption = f"All runs under {chapter.protocol}"
+    return Table.of(caption, headers, rows, {1, 3, 4, 5, 6}, filters=(2,))
 
 
-def _run_cells(run: Run, metric: str) -> list[Cell]:
+def _run_cells(run: Run, metric: str) -> list[Value]:
     summary, record = run.summary, run.record
-    value = (summary.metrics or {}).get(metric)
     seconds = sum(phase["device_seconds"] for phase in record.cost.values())
     told = summary.failure or "; ".join(summary.breakdowns)
     return [
-        Cell(run.row),
-        Cell(str(summary.seed), summary.seed),
+        run.row,
+        summary.seed,
         Cell(summary.status, note=told, mark="warn words" if told else ""),
-        Cell("" if value is None else shown(value, 4), value),
-        Cell(
-            "" if summary.generator_parameters is None else shown(summary.generator_parameters),
-            summary.generator_parameters,
-        ),
+        number_cell((summary.metrics or {}).get(metric), 4),
+        number_cell(summary.generator_parameters),
         Cell(duration(seconds), seconds),
         Cell(f"{record.peak_memory_bytes / 2**20:.0f} MB", record.peak_memory_bytes),
-        Cell(summary.hardware),
-        Cell(summary.versions),
-        Cell(short_commit(summary.commit)),
-        Cell(summary.config_hash),
-        Cell(summary.started[:16].replace("T", " ")),
-        Cell(summary.run_id),
+        summary.hardware,
+        summary.versions,
+        short_commit(summary.commit),
+        summary.config_hash,
+        summary.started[:16].replace("T", " "),
+        summary.run_id,
     ]
 
 

@@ -16,7 +16,7 @@ from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.charts import Point, Reference, Strip, scatter_chart, strip_chart
 from nasgan.report.labels import ARROWS, axis_label, direction_of, fidelity_words
 from nasgan.report.svg import NEUTRAL, Style, key_line, key_shape, styles_of
-from nasgan.report.views import Cell, Figure, Key, Tab, Table
+from nasgan.report.views import Cell, Figure, Key, Tab, Table, number_cell
 from nasgan.runs.proxy import LEAST_CORRELATED
 
 __all__ = [
@@ -245,12 +245,12 @@ def _tradeoff(
     ]
     on_front = [run for x, run in found if (x, scores[run.summary.run_id]) in front]
     rows = [
-        [
-            Cell(run.name),
-            Cell(shown(x), x),
-            Cell(shown(scores[run.summary.run_id], 4), scores[run.summary.run_id]),
-            Cell("yes" if run in on_front else ""),
-        ]
+        (
+            run.name,
+            number_cell(x),
+            number_cell(scores[run.summary.run_id], 4),
+            "yes" if run in on_front else "",
+        )
         for x, run in sorted(found, key=lambda item: item[0])
     ]
     return Figure(
@@ -263,11 +263,8 @@ def _tradeoff(
             + "; ".join(run.name for run in on_front[:8]),
             front=front,
         ),
-        table=Table(
-            f"{title}, {task}: the numbers",
-            ("Run", x_label, name, "On the front"),
-            rows,
-            frozenset({1, 2}),
+        table=Table.of(
+            f"{title}, {task}: the numbers", ("Run", x_label, name, "On the front"), rows, {1, 2}
         ),
     )
 
@@ -334,18 +331,18 @@ def _proxy_figure(
             label=f"{searched} in the search against {name} after retraining, {row.label}: {words}",
         ),
         note=words,
-        table=Table(
+        table=Table.of(
             f"Rank correlation of {row.label}",
             ("Run", *_COEFFICIENTS.values(), "Architectures"),
             [
                 [
                     Cell(f"seed {run.summary.seed}", run.summary.seed),
                     *(_coefficient(proxy[key]) for key in _COEFFICIENTS),
-                    Cell(str(proxy["n"]), proxy["n"]),
+                    proxy["n"],
                 ]
                 for run, proxy in found
             ],
-            frozenset({1, 2, 3}),
+            {1, 2, 3},
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nasgan.leaderboard.amounts import in_unit, interval_text, shown
+from nasgan.leaderboard.amounts import in_unit, shown
 from nasgan.leaderboard.bootstrap import Summary
 from nasgan.leaderboard.searches import (
     Moment,
@@ -22,7 +22,7 @@ from nasgan.report.diagrams import critical_difference_picture
 from nasgan.report.labels import UNIT_WORDS, axis_label
 from nasgan.report.simulated import budget_unit, sentence
 from nasgan.report.svg import Style
-from nasgan.report.views import Cell, Figure, Table
+from nasgan.report.views import Cell, Figure, Table, Value, interval_words, number_cell
 
 __all__ = ["simulated_views"]
 
@@ -81,33 +81,32 @@ def _summary(chapter: Chapter, found: SimulatedTask) -> Table:
         "Generator steps",
         "Without result",
     )
-    return Table(
+    return Table.of(
         f"Simulated searches: what they find, held against {baseline}",
         headers,
         [_cells(found, line) for line in lines],
-        frozenset(range(1, len(headers))),
+        range(1, len(headers)),
     )
 
 
-def _cells(found: SimulatedTask, line: SearchLine) -> list[Cell]:
+def _cells(found: SimulatedTask, line: SearchLine) -> list[Value]:
     regret = None if line.judged is None else found.regret(line.judged.mean)
     return [
-        Cell(line.strategy),
+        line.strategy,
         _statistic(line.judged),
-        Cell("") if regret is None else Cell(shown(regret), regret),
+        number_cell(regret),
         _statistic(line.gain),
         _statistic(line.better),
         _statistic(line.rank),
-        Cell(shown(line.generator_steps), line.generator_steps),
-        Cell(str(line.without_result), line.without_result),
+        number_cell(line.generator_steps),
+        line.without_result,
     ]
 
 
 def _statistic(summary: Summary | None) -> Cell:
     if summary is None:
         return Cell("")
-    note = "" if summary.ci_low is None else interval_text(summary.ci_low, summary.ci_high)
-    return Cell(shown(summary.mean, 4), summary.mean, note)
+    return number_cell(summary.mean, 4, interval_words(summary.ci_low, summary.ci_high))
 
 
 def _regret(

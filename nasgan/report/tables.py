@@ -14,7 +14,7 @@ from nasgan.report.charts import Band, Line, Point, line_chart, scatter_chart
 from nasgan.report.diagrams import bar_chart, matrix_chart
 from nasgan.report.labels import axis_label
 from nasgan.report.svg import Style
-from nasgan.report.views import Cell, Figure, Tab, Table
+from nasgan.report.views import Cell, Figure, Tab, Table, Value
 from nasgan.tabular.reliability import Reliability
 from nasgan.tabular.table import Table as Trainings
 
@@ -187,23 +187,23 @@ def _reliability(found: Trainings, metric: str, steps: Sequence[tuple[int, Relia
         "Ceiling of tau, mean of two",
         "Ceiling of R2, mean of two",
     )
-    return Table(
+    return Table.of(
         f"Reliability of {_label(found, metric)}",
         headers,
         [_reliability_row(found, metric, step, it) for step, it in steps],
-        frozenset(range(len(headers))),
+        range(len(headers)),
     )
 
 
-def _reliability_row(found: Trainings, metric: str, step: int, it: Reliability) -> list[Cell]:
+def _reliability_row(found: Trainings, metric: str, step: int, it: Reliability) -> list[Value]:
     agreed, number = found.agreement_of_runs(metric, step)
     ceilings = [ceiling for n in (1, 2) for ceiling in (it.tau_ceiling(n), it.of_mean(n))]
     interval = f"{it.icc_low:.2f} to {it.icc_high:.2f}"
     return [
-        Cell(str(step), step),
+        step,
         Cell(f"{it.icc:.2f}", it.icc, interval),
-        Cell(shown(it.between), it.between),
-        Cell(shown(it.within), it.within),
+        it.between,
+        it.within,
         Cell("") if math.isnan(agreed) else Cell(f"{agreed:.2f}", agreed, f"{number} pairs"),
         *(Cell(f"{value:.2f}", value) for value in ceilings),
     ]
@@ -268,7 +268,7 @@ def _failures(found: Trainings) -> Figure | None:
 
 def _best(found: Trainings, metric: str) -> Table:
     names = [decision.name for decision in found.decisions if len(decision.options) > 1]
-    rows = []
+    rows: list[list[Value]] = []
     for rank, each in enumerate(found.ranked(metric)[:_MOST_BEST], 1):
         scores = [found.query(each, seed=seed).metrics for seed in found.seeds_of(each)]
         values = [score[metric] for score in scores if metric in score]
@@ -276,17 +276,17 @@ def _best(found: Trainings, metric: str) -> Table:
         chosen = dict(each)
         rows.append(
             [
-                Cell(each.id),
-                Cell(str(rank), rank),
+                each.id,
+                rank,
                 Cell(with_spread(mean, spread) if values[1:] else shown(mean, 4), mean),
-                Cell(str(len(values)), len(values)),
-                *(Cell(chosen[name]) for name in names),
+                len(values),
+                *(chosen[name] for name in names),
             ]
         )
-    return Table(
+    return Table.of(
         f"Best known architectures by {metric_title(metric, found.protocol)} after "
         f"{found.steps[-1]} steps",
         ("Architecture", "Rank", axis_label(metric, found.protocol), "Trainings", *names),
         rows,
-        frozenset({1, 2, 3}),
+        {1, 2, 3},
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
-__all__ = ["Cell", "Figure", "Key", "Tab", "Table"]
+from nasgan.leaderboard.amounts import shown
+
+__all__ = ["Cell", "Figure", "Key", "Tab", "Table", "Value", "interval_words", "number_cell"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,28 @@ class Cell:
     value: float | None = None
     note: str = ""
     mark: str = ""
+
+
+Value: TypeAlias = "Cell | str | float | None"
+"""What a table is handed for a cell: a text, a number that is shown in short, or None for none."""
+
+
+def number_cell(value: float | None, digits: int = 3, note: str = "") -> Cell:
+    """A number with so many digits; empty if there is none."""
+    return Cell("") if value is None else Cell(shown(value, digits), value, note)
+
+
+def interval_words(low: float | None, high: float | None) -> str:
+    """The ends of an interval; empty without one."""
+    return "" if low is None or high is None else f"{shown(low)} to {shown(high)}"
+
+
+def _cell(value: Value) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    if isinstance(value, str):
+        return Cell(value)
+    return Cell(str(value), value) if isinstance(value, int) else number_cell(value)
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,19 @@ class Table:
     filters: Sequence[int] = ()
     foot: Sequence[Sequence[Cell]] = ()
     headings: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        caption: str,
+        headers: Sequence[str],
+        rows: Iterable[Sequence[Value]],
+        numeric: Iterable[int] = (),
+        **others: Any,
+    ) -> Table:
+        """The same of cells or of what is in them."""
+        cells = [[_cell(value) for value in row] for row in rows]
+        return cls(caption, headers, cells, frozenset(numeric), **others)
 
     @property
     def groups(self) -> list[tuple[str, list[Sequence[Cell]]]]:
