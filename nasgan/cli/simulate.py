@@ -122,11 +122,13 @@ def _simulate(settings: Mapping[str, Any]) -> int:
     workers = usable_cores() if settings["workers"] is None else int(settings["workers"])
     made_so_far = run_simulations(asked, out, workers=workers)
     records = sorted(made_so_far, key=lambda record: (record["strategy"], record["seed"]))
-    made = SimulationFile.open(out / SEARCHES_FILE).made
+    file = SimulationFile.open(out / SEARCHES_FILE)
+    made = file.made
     found = summary_of(records, asked.metric, asked.baseline)
-    say(*table([heads_of(asked.metric, asked.baseline), *map(cells_of, found)]))
+    cells = [cells_of(line, file) for line in found]
+    say(*table([heads_of(asked.metric, asked.baseline), *cells]))
     say(
-        sentence(write_summary(records, made, out)),
+        sentence(write_summary(records, file)),
         f"best known in {made['table']}: {asked.metric} {made['best_known']:.4g}; judged scores "
         f"are of the {'exact table' if made['scores'] == 'exact' else 'surrogate'}",
         f"searches  {out}",

@@ -102,7 +102,8 @@ def verify_table(
         return Verification(len(table.lines), 0, len(records), (str(error),))
     counted = {name for row in board.rows for name in row["run_ids"]}
     faults = record_faults([run for run in runs if run.run_id in counted]) if check_records else []
-    told = [text for text in _told(table) if text not in _told_by(board)]
+    own = {f"{problem.source}: {problem.message}" for problem in board.problems}
+    told = [text for text in _told(table) if text not in own]
     return compare_table(
         table,
         board,
@@ -201,10 +202,6 @@ def _told(table: TableFile) -> list[str]:
     except ConfigError:
         return []
     return [f"{problem['source']}: {problem['message']}" for problem in problems or ()]
-
-
-def _told_by(board: Leaderboard) -> set[str]:
-    return {f"{problem.source}: {problem.message}" for problem in board.problems}
 
 
 def _recomputed(table: TableFile, runs: Sequence[RunSummary]) -> Leaderboard:

@@ -23,7 +23,7 @@ from nasgan.report.histories import RunHistory, read_run_history
 from nasgan.report.labels import row_labels, series_of, task_labels
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RunRecord
-from nasgan.runs.simulations import SimulationFile
+from nasgan.runs.simulations import MANIFEST_FILE, SimulationFile
 
 __all__ = ["Chapter", "Collection", "LabelledRow", "Run", "SimulatedTask", "collect"]
 
@@ -217,7 +217,7 @@ def collect(
     """
     summaries, problems = find_records(roots)
     if confined:
-        summaries = [run for run in summaries if _is_inside(run.path, roots)]
+        summaries = [run for run in summaries if all(_is_inside(p, roots) for p in _read_of(run))]
         problems = [item for item in problems if _is_inside(Path(item.source), roots)]
     by_protocol: dict[str, list[RunSummary]] = {}
     for summary in summaries:
@@ -314,6 +314,13 @@ def _history(folder: Path) -> RunHistory | None:
     if not _is_inside(path, [folder]):
         return None
     return read_run_history(path)
+
+
+def _read_of(run: RunSummary) -> list[Path | None]:
+    """The files that a run was read from."""
+    if run.path is None or not run.is_simulated:
+        return [run.path]
+    return [run.path, run.path.with_name(MANIFEST_FILE)]
 
 
 def _is_inside(path: Path | None, roots: Sequence[str | Path]) -> bool:

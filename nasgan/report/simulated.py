@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from nasgan import atomic
@@ -21,8 +20,8 @@ from nasgan.leaderboard.tables import (
     escape_markdown,
     markdown_lines,
 )
-from nasgan.metrics.table import metric_info
 from nasgan.report.diagrams import critical_difference_svg
+from nasgan.runs.simulations import SimulationFile
 
 __all__ = ["budget_unit", "cells_of", "heads_of", "sentence", "write_summary"]
 
@@ -32,14 +31,13 @@ _MEANS = ("judged", "gain", "better", "rank")
 
 
 def write_summary(
-    records: Sequence[Mapping[str, Any]], made: Mapping[str, Any], out: Path
+    records: Sequence[Mapping[str, Any]], file: SimulationFile
 ) -> CriticalDifference | None:
     """Write ``summary.md``, ``summary.csv`` and ``critical_difference.svg`` beside the records.
 
     Args:
         records: lines of ``simulations.jsonl``.
-        made: ``simulations.json``.
-        out: the folder.
+        file: theirs, beside which the summary stands.
 
     Returns:
         The test of average ranks; None with fewer than two strategies or seeds.
@@ -47,12 +45,13 @@ def write_summary(
     Raises:
         StorageError: a file could not be written.
     """
+    made, out = file.made, file.path.parent
     unit = budget_unit(made["budget"])
     moments = over_time(records, made["metric"], made["baseline"], unit, made["budget"][unit])
     found = critical_difference(records, made["metric"])
     files = {
-        out / "summary.md": "\n".join(_markdown(moments, found, made, unit)),
-        out / "summary.csv": "".join(_csv(moments, made, unit)),
+        out / "summary.md": "\n".join(_markdown(moments, found, file, unit)),
+        out / "summary.csv": "".join(_csv(moments, file, unit)),
     }
     if found is not None:
         files[out / DIAGRAM_FILE] = critical_difference_svg(found)
@@ -71,6 +70,7 @@ def heads_of(metric: str, baseline: str) -> tuple[str, ...]:
         "strategy",
         "searches",
         f"{metric} found, judged (95 %)",
+        "regret",
         f"gain over {baseline} (95 %)",
         f"better than {baseline} (95 %)",
         "mean rank (95 %)",
@@ -78,13 +78,14 @@ def heads_of(metric: str, baseline: str) -> tuple[str, ...]:
     )
 
 
-def cells_of(line: SearchLine) -> tuple[str, ...]:
+def cells_of(line: SearchLine, file: SimulationFile) -> tuple[str, ...]:
     """One strategy, for people."""
     searches = (line.judged.n if line.judged else 0) + line.without_result
     return (
         line.strategy,
         str(searches),
         _interval(line.judged),
+        short_number(_regret(line, file)),
         _interval(line.gain),
         _interval(line.better),
         _interval(line.rank),
@@ -104,6 +105,10 @@ def sentence(found: CriticalDifference | None) -> str:
     )
 
 
+def _regret(line: SearchLine, file: SimulationFile) -> float | None:
+    return None if line.judged is None else file.regret(line.judged.mean)
+
+
 def _interval(summary: Summary | None) -> str:
     if summary is None:
         return ""
@@ -115,16 +120,17 @@ def _interval(summary: Summary | None) -> str:
 def _markdown(
     moments: Sequence[Moment],
     found: CriticalDifference | None,
-    made: Mapping[str, Any],
+    file: SimulationFile,
     unit: str,
 ) -> Iterator[str]:
-    metric, baseline, last = made["metric"], made["baseline"], moments[-1]
+    made, last = file.made, moments[-1]
+    metric, baseline = made["metric"], made["baseline"]
     yield f"# {escape_markdown(made['table'])}: {made['seeds']} searches a strategy\n"
     yield (
         f"Protocol `{made['protocol']}`, scores of the {made['scores']} table, budget "
         f"{last.spent:g} {unit.replace('_', ' ')}, best known {metric} {made['best_known']:.4g}.\n"
     )
-    rows = [[escape_markdown(cell) for cell in cells_of(line)] for line in last.lines]
+    rows = [[escape_markdown(cell) for cell in cells_of(line, file)] for line in last.lines]
     yield markdown_lines(heads_of(metric, baseline), rows)
     yield f"{sentence(found)[:1].upper()}{sentence(found)[1:]}.\n"
     if found is not None:
@@ -145,10 +151,8 @@ def _course(moments: Sequence[Moment], strategy: str, name: str) -> Iterator[str
         yield _interval(getattr(line, name))
 
 
-def _csv(moments: Sequence[Moment], made: Mapping[str, Any], unit: str) -> Iterator[str]:
-    ends = ("", "_low", "_high")
-    sign = 1 if metric_info(made["metric"]).direction == "min" else -1
-    best = made["best_known"]
+def _csv(moments: Sequence[Moment], file: SimulationFile, unit: str) -> Iterator[str]:
+    made, ends = file.made, ("", "_low", "_high")
     columns = [f"{name}{end}" for name in _MEANS for end in ends]
     yield csv_line(["protocol", "metric", "strategy", unit, "without_result", "regret", *columns])
     for moment in moments:
@@ -160,7 +164,7 @@ def _csv(moments: Sequence[Moment], made: Mapping[str, Any], unit: str) -> Itera
                     line.strategy,
                     float(moment.spent),
                     line.without_result,
-                    None if line.judged is None else sign * (line.judged.mean - best),
+                    _regret(line, file),
                     *(cell for name in _MEANS for cell in _numbers(getattr(line, name))),
                 ]
             )

@@ -213,6 +213,8 @@ def test_a_bundle_holds_one_file_of_them_and_verifies(tmp_path):
     assert searches.read_bytes() == before.read_bytes()
     found = verify_bundle(tmp_path / "bundle")
     assert (found.differences, found.num_runs) == ((), 8)
+    checklist = (tmp_path / "bundle" / "CHECKLIST.md").read_text(encoding="utf-8")
+    assert checklist.endswith("Simulated searches alone: the points are about runs that train.\n")
 
 
 def test_a_bundle_of_chosen_ones_holds_only_these(tmp_path):

@@ -16,6 +16,7 @@ from nasgan.report.live import LivePage
 from nasgan.report.page import build_report
 from nasgan.report.searches import simulated_views
 from nasgan.report.views import Cell
+from nasgan.runs.simulations import MANIFEST_FILE, SEARCHES_FILE
 
 
 def view(*roots: Path) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def test_the_table_says_what_was_found_and_how_surely_it_beats_the_baseline(tmp_
     # Four wins of four; Wilson (1927) gives 4 / (4 + z²) as the lower end.
     z = 1.959964
     assert good["Better than random"].text == "1"
-    assert good["Better than random"].note == f"{4 / (4 + z * z):.4g} to 1"
+    assert good["Better than random"].note == f"{4 / (4 + z * z):.2f} to 1"
     assert good["Mean rank"].value == 1
     assert cells(found, "random")["Better than random"].text == ""
     assert (
@@ -128,6 +129,17 @@ def test_names_from_the_file_are_escaped(tmp_path):
     html = build_report([tmp_path]).html
     assert "<script>alert" not in html
     assert ReadPage(html).unclosed == []
+
+
+def test_a_live_page_follows_no_link_out_of_its_folder(tmp_path):
+    outside, inside = tmp_path / "outside", tmp_path / "inside" / "simulated"
+    for name in (SEARCHES_FILE, MANIFEST_FILE):
+        write_simulations(outside, some_searches())
+        write_simulations(inside, some_searches())
+        assert len(collect([tmp_path / "inside"], confined=True).chapters) == 1
+        (inside / name).unlink()
+        (inside / name).symlink_to(outside / name)
+        assert collect([tmp_path / "inside"], confined=True).chapters == ()
 
 
 def test_a_live_page_changes_when_they_come(tmp_path):

@@ -245,6 +245,7 @@ def test_the_verb_writes_one_file_of_searches_and_prints_the_comparison(exact, t
         assert float(line["regret"]) == pytest.approx(np.mean(judged) - manifest["best_known"])
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert "| Mean rank | 2% | 5% |" in text
+    assert "| regret | gain over random" in text
     assert "![Average ranks](critical_difference.svg)" in text
 
 
