@@ -25,7 +25,7 @@ TINY = (
 )
 
 # Searches of a few steps more, in two spaces: one that grows and one with both networks.
-LATER = ("alphagan",)
+LATER = ("alphagan", "e2gan")
 
 
 @pytest.mark.slow

@@ -302,6 +302,8 @@ class Evaluator(KeepsArguments, ABC):
             (``Proposal.stage``).
         sees: the networks whose decisions its scores depend on; those of the other are invisible
             to a strategy that goes by scores, and the run warns of it.
+        metrics: what each of its evaluations has in `Evaluation.metrics`, where that is known from
+            `setup` on; for strategies that go by several.
         together: the most proposals that `begin` takes at once, for evaluators that gain by it.
         run: what it works with, from `setup` on.
     """
@@ -313,6 +315,7 @@ class Evaluator(KeepsArguments, ABC):
     inherits_weights: ClassVar[bool] = False
     scores_stages: ClassVar[bool] = False
     sees: ClassVar[tuple[Part, ...]] = ("generator", "discriminator")
+    metrics: tuple[str, ...] = ()
     together: int = 1
 
     run: SearchRun

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts.budget import Ledger
@@ -154,6 +154,27 @@ class SearchRun(Protocol):
         Raises:
             BudgetExhausted: by the sampler: no image is left.
             TrainingDiverged: by the sampler: a pixel is not finite.
+        """
+
+    def features(
+        self, of: Architecture | nn.Module, count: int, *, stage: int | None = None
+    ) -> Tensor:
+        """What a generator makes its images of: the maps that enter its last convolution.
+
+        Of the first ``count`` latents of `sample`, as which it is charged.
+
+        Args:
+            of: as for `sample`.
+            count: N.
+            stage: as for `sample`.
+
+        Returns:
+            (N, C) in float32, on the device: the mean of each of the C maps over its positions.
+
+        Raises:
+            ConfigError: the generator has no convolution.
+            BudgetExhausted: as a sampler.
+            TrainingDiverged: as a sampler.
         """
 
     def rng(self, name: str) -> np.random.Generator:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
@@ -80,6 +80,12 @@ class TableRun:
     def images(self) -> ImageSet:
         """As `shared_weights`."""
         raise _not_in_a_table("looks at images")
+
+    def features(
+        self, of: Architecture | nn.Module, count: int, *, stage: int | None = None
+    ) -> Tensor:
+        """As `shared_weights`."""
+        raise _not_in_a_table("looks at features")
 
     held_out = images
 

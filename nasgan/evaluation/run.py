@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
@@ -29,7 +29,7 @@ from nasgan.contracts import (
 from nasgan.data import ImageSet
 from nasgan.errors import ConfigError
 from nasgan.evaluation.arrival import check_name_is_free, search_objective
-from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
+from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of, last_maps
 from nasgan.evaluation.sizes import measured_pool
 from nasgan.evaluation.training_task import DerivedPair
 from nasgan.metrics import GeneratedImages, MetricHarness
@@ -212,6 +212,20 @@ class Run:
             return drawn
 
         return sample
+
+    def features(
+        self, of: Architecture | nn.Module, count: int, *, stage: int | None = None
+    ) -> Tensor:
+        """See `nasgan.contracts.SearchRun.features`."""
+        generator = self.shared_weights.supernet.generator if isinstance(of, Architecture) else of
+        with last_maps(generator) as seen:
+            self.sample(of, stage=stage)(count)
+        if not seen:
+            raise ConfigError(
+                f"a generator of the search space {self.space.name!r} runs no convolution, so that "
+                "it has no maps to take features of"
+            )
+        return seen[0].float().mean(dim=(2, 3))
 
     def rng(self, name: str) -> np.random.Generator:
         """See `nasgan.contracts.SearchRun.rng`."""

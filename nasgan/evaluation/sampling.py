@@ -14,7 +14,10 @@ from nasgan.metrics import GeneratedImages, to_uint8
 from nasgan.metrics.harness import Sampler
 from nasgan.randomness import torch_generator
 
-__all__ = ["evaluation_mode", "image_sampler", "images_of"]
+__all__ = ["evaluation_mode", "image_sampler", "images_of", "last_maps"]
+
+# Of a convolution's weight.
+_KERNEL_DIMS = 4
 
 
 def images_of(generator: nn.Module, **given: Any) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -111,3 +114,32 @@ def evaluation_mode(network: nn.Module, *, batch_statistics: bool = False) -> It
             module.training = training
         for norm in norms:
             norm.track_running_stats = True
+
+
+@contextmanager
+def last_maps(network: nn.Module) -> Iterator[list[Tensor]]:
+    """Holds the maps (N, C, H, W) that enter the last convolution of the latest pass in the block.
+
+    Whatever the space, that convolution makes the image of them.
+
+    Args:
+        network: a generator.
+
+    Yields:
+        A list of these maps alone; empty while no convolution was run.
+    """
+    seen: list[Tensor] = []
+
+    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen[:] = inputs[:1]
+
+    hooks = [
+        module.register_forward_pre_hook(note)
+        for module in network.modules()
+        if any(parameter.ndim == _KERNEL_DIMS for parameter in module.parameters(recurse=False))
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()

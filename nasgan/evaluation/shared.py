@@ -85,15 +85,14 @@ class SharedEvaluator(Evaluator):
         self._batch_statistics = batch_norm == "batch"
         self.together = together
         self._asked = metrics
-        self._metrics: tuple[str, ...] = ()
         self._fresh_latents = latents == "fresh"
         self._enlarges = small_images == "enlarged"
 
     def setup(self, run: SearchRun) -> None:
         """See `Evaluator.setup`."""
         super().setup(run)
-        self._metrics = _scored(self._asked, run)
-        check_num_images(run, self._num_images, self._metrics)
+        self.metrics = _scored(self._asked, run)
+        check_num_images(run, self._num_images, self.metrics)
 
     def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`; there is no training, so ``generator_steps`` must be None."""
@@ -149,7 +148,7 @@ class SharedEvaluator(Evaluator):
             scores += self.run.harness.evaluate_each(
                 [self._sampler(proposal, number) for number, proposal in group],
                 num_images=self._num_images,
-                metrics=self._metrics,
+                metrics=self.metrics,
             )
         return scores
 

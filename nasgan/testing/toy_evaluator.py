@@ -116,6 +116,7 @@ class ToyEvaluator(Evaluator):
         # The toy stands for both kinds.
         self.needs_shared_weights = self.scores_stages = shared  # type: ignore[misc]
         self.trains = self.inherits_weights = not shared  # type: ignore[misc]
+        self.metrics = tuple(METRICS)
         self.fidelity = "shared" if shared else "scratch"  # type: ignore[misc]
         self.scores = scores
         self.trace = trace

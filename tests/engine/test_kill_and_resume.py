@@ -86,6 +86,15 @@ LONGER = {
         "final.generator_steps=8",
         "final.eval_every=8",
     ],
+    "e2gan": [
+        "strategy=e2gan",
+        "strategy.least_memory=4",
+        "checkpoint.every_seconds=0",
+        "budget.generator_steps=90",
+        "budget.architectures=18",
+        "final.generator_steps=16",
+        "final.eval_every=8",
+    ],
     "train": [
         "architecture=autogan_c",
         "checkpoint.every_seconds=0",
@@ -146,7 +155,7 @@ def _phase(run_dir: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["search", "published", "scratch", "alphagan", "eagan", "train"])
+@pytest.mark.parametrize("case", list(LONGER))
 def test_a_run_killed_at_random_moments_ends_bit_identical(
     case: str, tiny: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

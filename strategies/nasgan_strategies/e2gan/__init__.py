@@ -1,0 +1,1 @@
+"""E2GAN: off-policy reinforcement learning, cell by cell (Tian et al. 2020)."""
