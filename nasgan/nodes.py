@@ -14,7 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeAlias
 
 from nasgan.conversion import convert
@@ -23,6 +23,7 @@ from nasgan.registry import load_plugin, package_owners, plugin_packages
 
 __all__ = [
     "build_node",
+    "check_fields",
     "check_node",
     "check_values",
     "is_accepted",
@@ -131,6 +132,16 @@ def check_values(values: Mapping[str, Any], settings: type, *, where: str = "") 
         ConfigError: a key is unknown or missing, or its value is of a wrong type.
     """
     _bind(settings, dict(values), where, frozenset(), build=False)
+
+
+def check_fields(settings: Any, where: str) -> None:
+    """Hold the fields of a dataclass, however it was made, against its annotations.
+
+    Raises:
+        ConfigError: one is of a wrong type or out of its range; named as in ``where``.
+    """
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    check_values(values, type(settings), where=where)
 
 
 def _arguments(node: Mapping[str, Any], ignore: Collection[str]) -> dict[str, Any]:
@@ -323,7 +334,8 @@ def _signature(target: _Target) -> _Signature:
         makers = [maker for maker in own if isinstance(maker, types.FunctionType)]
     parameters: dict[str, tuple[Any, bool]] = {}
     for maker in makers:
-        hints = type_hints(maker)
+        # Of a dataclass, names of the modules of its parents, too.
+        hints = type_hints(maker) | (type_hints(target) if is_dataclass(target) else {})
         open_ended = False
         listed = list(inspect.signature(maker).parameters.values())
         for parameter in listed[1:] if isinstance(target, type) else listed:

@@ -1,19 +1,29 @@
-"""Which settings of a run say only where and how it is done."""
+"""The settings of a run that name no class, and which of all say only where and how it is done."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
+
+from annotated_types import Ge
 
 from nasgan.errors import ConfigError, quoted
+from nasgan.nodes import check_fields
 
 __all__ = [
     "BESIDE_THE_RESULT",
     "FREE_ON_RESUME",
     "PLACES",
     "TABLES",
+    "CheckpointSettings",
+    "Count",
+    "FinalSettings",
+    "Positive",
+    "TrainingLength",
+    "TrainingSettings",
     "absolute",
     "is_table_file",
     "nearby",
@@ -23,6 +33,114 @@ __all__ = [
     "without_later",
     "without_places",
 ]
+
+Count: TypeAlias = Annotated[int, Ge(0)]
+Positive: TypeAlias = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """How often a run can be resumed from.
+
+    Attributes:
+        every_seconds: wall-clock seconds between checkpoints; 0: after every step. Evaluations that
+            workers have made are in a checkpoint within a second.
+        keep: how many of the newest are kept, at least 2.
+    """
+
+    every_seconds: Annotated[float, Ge(0)] = 30.0
+    keep: Annotated[int, Ge(2)] = 2
+
+    def __post_init__(self) -> None:
+        check_fields(self, "checkpoint")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingLength:
+    """How long an architecture is trained and when it is scored.
+
+    Attributes:
+        generator_steps: length of the training.
+        eval_every: generator steps between scores; null: only at the end.
+        eval_at: the generator steps of the scores, growing, instead of ``eval_every``; the end is
+            scored too.
+    """
+
+    generator_steps: Positive
+    eval_every: Positive | None = None
+    eval_at: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, "")
+        if self.eval_at is not None:
+            self._check_points(tuple(self.eval_at))
+
+    def _check_points(self, points: tuple[int, ...]) -> None:
+        object.__setattr__(self, "eval_at", points)
+        if not points or points[0] < 1 or list(points) != sorted({*points}):
+            raise ConfigError(f"eval_at must be growing steps from 1 on, got {list(points)}")
+        if points[-1] > self.generator_steps:
+            raise ConfigError(
+                f"eval_at ends at {points[-1]}, beyond generator_steps={self.generator_steps}"
+            )
+
+    def next_score(self, done: int) -> int:
+        """The generator step of the next score after ``done`` steps."""
+        if self.eval_at is not None:
+            return min((p for p in self.eval_at if p > done), default=self.generator_steps)
+        if self.eval_every is None:
+            return self.generator_steps
+        return min(self.generator_steps, (done // self.eval_every + 1) * self.eval_every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(TrainingLength):
+    """A training, and which of its moments is the result.
+
+    Attributes:
+        generator_steps: see `TrainingLength` for this and the following.
+        eval_every: as there.
+        eval_at: as there.
+        keep: ``best`` keeps the networks of the best score (published), ``last`` the final ones;
+            of a training that breaks down, both keep those of the best score before.
+    """
+
+    keep: Literal["best", "last"] = "best"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalSettings:
+    """How the final phase trains.
+
+    Attributes:
+        top_k: number of finalists; 0: nothing is trained, random architectures neither, and the
+            search's best is the result as it is.
+        select: which of the architectures that the search scored are finalists: the ``best``, or
+            ones drawn at ``random`` from all, for an unbiased proxy correlation.
+        random_architectures: random architectures of the space trained in the same way: what a gain
+            over the average random architecture has to be measured against.
+        generator_steps: length of each training.
+        eval_every: generator steps between scores; null: only at the end.
+        keep: ``best`` or ``last``, see `TrainingSettings`.
+        generator_channels: width of the final networks (the published ones are twice the search's).
+        discriminator_channels: as above.
+        evaluator: what scores the finalists instead of that training: the name of an evaluator, or
+            its node in a configuration. None: the full training.
+    """
+
+    top_k: Count
+    random_architectures: Count
+    generator_steps: Positive
+    generator_channels: int
+    discriminator_channels: int
+    eval_every: Positive | None = None
+    keep: Literal["best", "last"] = "best"
+    select: Literal["best", "random"] = "best"
+    evaluator: str | dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, "final")
+
 
 FREE_ON_RESUME = frozenset(
     {

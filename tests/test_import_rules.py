@@ -62,7 +62,7 @@ SIDEWAYS = {
     "architecture": {"errors", "atomic", "reading"},
     "graph": {"errors", "architecture"},
     "state_files": {"errors", "atomic", "reading"},
-    "run_settings": {"errors"},
+    "run_settings": {"errors", "nodes"},
     "schema": {"errors", "reading"},
     "conversion": {"errors"},
     "nodes": {"conversion", "errors", "registry"},

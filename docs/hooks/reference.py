@@ -19,9 +19,7 @@ from conf_files import ConfigFile, Setting, parameters_of, read_config
 from nasgan.cli.config_options import ConfigOption, config_folder, options
 from nasgan.cli.main import VERBS
 from nasgan.cli.schema import settings_class
-from nasgan.engine.final_phase import FinalSettings
-from nasgan.engine.loop import CheckpointSettings
-from nasgan.evaluation import TrainingPlan
+from nasgan.run_settings import CheckpointSettings, FinalSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -50,7 +48,7 @@ _ABOUT: Mapping[str, str] = {
 _PARTS: Mapping[str, type] = {
     "checkpoint": CheckpointSettings,
     "final": FinalSettings,
-    "training": TrainingPlan,
+    "training": TrainingSettings,
 }
 # Groups of Hydra's own, for messages and help texts.
 _INTERNAL = ("experiment", "hydra/help", "hydra/hydra_logging", "hydra/job_logging")

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
 from annotated_types import Ge
 
 from nasgan.metrics.table import objective_info
 from nasgan.nodes import check_values
+from nasgan.run_settings import (
+    CheckpointSettings,
+    Count,
+    FinalSettings,
+    Positive,
+    TrainingLength,
+    TrainingSettings,
+)
 
 __all__ = ["check_config", "settings_class", "strip_foreign"]
 
@@ -24,43 +32,6 @@ _FOREIGN: Mapping[str, frozenset[str]] = {
         {"architecture", "budget", "evaluator", "executor", "final", "logger", "strategy"}
     ),
 }
-
-
-Count: TypeAlias = Annotated[int, Ge(0)]
-Positive: TypeAlias = Annotated[int, Ge(1)]
-
-
-@dataclass(frozen=True)
-class _Checkpoint:
-    every_seconds: Annotated[float, Ge(0)]
-    keep: Positive
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Scored:
-    generator_steps: Positive
-    eval_every: Positive | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _TableTraining(_Scored):
-    eval_at: list[int] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Training(_TableTraining):
-    keep: Literal["best", "last"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Final(_Scored):
-    keep: Literal["best", "last"]
-    top_k: Count
-    select: Literal["best", "random"]
-    random_architectures: Count
-    generator_channels: int
-    discriminator_channels: int
-    evaluator: str | dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +48,7 @@ class _Run:
     retry_failed: bool
     tuning_budget: str | None
     experiment: str | None
-    checkpoint: _Checkpoint
+    checkpoint: CheckpointSettings
     search_space: dict[str, Any]
     dataset: dict[str, Any]
     trainer: dict[str, Any]
@@ -91,20 +62,20 @@ class _Search(_Run):
     evaluator: dict[str, Any]
     executor: dict[str, Any]
     budget: dict[str, Any]
-    final: _Final
+    final: FinalSettings
 
 
 @dataclass(frozen=True)
 class _Train(_Run):
     architecture: str | list[Any] | dict[str, Any]
-    training: _Training
+    training: TrainingSettings
 
 
 @dataclass(frozen=True)
 class _Tabulate:
     out: str
     design: dict[str, Any]
-    training: _TableTraining
+    training: TrainingLength
     shard: str
     workers: Positive | None
     conditional: bool
@@ -113,7 +84,7 @@ class _Tabulate:
     progress: bool
     deterministic: bool
     licence: str
-    checkpoint: _Checkpoint
+    checkpoint: CheckpointSettings
     search_space: dict[str, Any]
     dataset: dict[str, Any]
     trainer: dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.supernet import Supernet
-from nasgan.errors import ArchitectureError, ConfigError, quoted
+from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.graph import Graph, graph_of_choices
+from nasgan.nodes import check_fields
 from nasgan.objects import KeepsArguments
+from nasgan.run_settings import Count, Positive
 
 __all__ = ["HalfWeights", "NetworkSettings", "SearchSpace"]
 
@@ -49,27 +51,17 @@ class NetworkSettings:
             loss takes (`AdversarialLoss.outputs`).
     """
 
-    image_size: int = 32
-    image_channels: int = 3
-    generator_channels: int = 256
-    discriminator_channels: int = 128
-    latent_dim: int = 128
+    image_size: Positive = 32
+    image_channels: Positive = 3
+    generator_channels: Positive = 256
+    discriminator_channels: Positive = 128
+    latent_dim: Positive = 128
     spectral_norm: bool = True
-    num_classes: int = 0
-    discriminator_outputs: int = 1
+    num_classes: Count = 0
+    discriminator_outputs: Positive = 1
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "spectral_norm":
-                if not isinstance(value, bool):
-                    raise ConfigError(f"spectral_norm must be true or false, got {quoted(value)}")
-                continue
-            least = 0 if field.name == "num_classes" else 1
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(
-                    f"{field.name} must be a whole number of at least {least}, got {quoted(value)}"
-                )
+        check_fields(self, "")
 
 
 class SearchSpace(KeepsArguments, ABC):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import torch
+from annotated_types import Ge, Gt, Interval
 
 from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
-from nasgan.errors import ConfigError, quoted
-from nasgan.nodes import make_plugin
+from nasgan.errors import ConfigError
+from nasgan.nodes import check_fields, make_plugin
 from nasgan.registry import AUGMENTATIONS, LOSSES
+from nasgan.run_settings import Positive
 
 __all__ = ["CUDA_GRAPHS", "HealthSettings", "TrainerSettings", "ZeroGrad"]
 
@@ -19,6 +21,12 @@ ZeroGrad = Literal["set_to_none", "zero"]
 
 CUDA_GRAPHS = ("reduce-overhead", "max-autotune")
 """The modes of ``torch.compile`` that record CUDA graphs."""
+
+# One image has no variance over the batch: batch norm and the health check need two.
+_BatchSize: TypeAlias = Annotated[int, Ge(2)]
+_Rate: TypeAlias = Annotated[float, Interval(gt=0, lt=1)]
+_Decay: TypeAlias = Annotated[float, Interval(ge=0, lt=1)]
+_Weight: TypeAlias = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True)
@@ -39,19 +47,14 @@ class HealthSettings:
     Each limit can be null: none, as in the published code.
     """
 
-    check_every: int = 25
-    max_loss: float | None = 1e4
+    check_every: Positive = 25
+    max_loss: Annotated[float, Gt(0)] | None = 1e4
     min_loss: float | None = 1e-5
     min_variation: float | None = 1e-3
-    patience: int = 200
+    patience: Positive = 200
 
     def __post_init__(self) -> None:
-        if self.check_every < 1 or self.patience < 1:
-            raise ConfigError("trainer.health: check_every and patience must be at least 1")
-        if self.max_loss is not None and not self.max_loss > 0:
-            raise ConfigError(
-                f"trainer.health: max_loss must be above 0, got {quoted(self.max_loss)}"
-            )
+        check_fields(self, "trainer.health")
 
 
 @dataclass(frozen=True)
@@ -105,21 +108,21 @@ class TrainerSettings:
 
     loss: str = "hinge"
     loss_settings: Mapping[str, Any] | None = None
-    gradient_penalty: float = 10.0
-    r1_penalty: float = 0.0
-    r2_penalty: float = 0.0
+    gradient_penalty: _Weight = 10.0
+    r1_penalty: _Weight = 0.0
+    r2_penalty: _Weight = 0.0
     augmentation: str | None = None
     augmentation_settings: Mapping[str, Any] | None = None
-    n_critic: int = 5
-    generator_batch_size: int = 128
-    discriminator_batch_size: int = 64
-    lr_generator: float = 2e-4
-    lr_discriminator: float = 2e-4
-    beta1: float = 0.0
-    beta2: float = 0.9
+    n_critic: Positive = 5
+    generator_batch_size: _BatchSize = 128
+    discriminator_batch_size: _BatchSize = 64
+    lr_generator: _Rate = 2e-4
+    lr_discriminator: _Rate = 2e-4
+    beta1: _Decay = 0.0
+    beta2: _Decay = 0.9
     zero_grad: ZeroGrad = "set_to_none"
     lr_decay: Literal["none", "linear"] = "none"
-    ema_decay: float | None = 0.999
+    ema_decay: _Decay | None = 0.999
     ema_buffers: Literal["live", "averaged"] = "live"
     initialisation: Literal["xavier_uniform", "normal", "orthogonal", "default"] = "xavier_uniform"
     horizontal_flip: bool = False
@@ -134,26 +137,9 @@ class TrainerSettings:
     """The values that leave a setting to the device, see `on`."""
 
     def __post_init__(self) -> None:
+        check_fields(self, "trainer")
         self.make_loss()
         self.make_augmentation()
-        self._at_least(1, "n_critic")
-        # One image has no variance over the batch: batch norm and the health check need two.
-        self._at_least(2, "generator_batch_size", "discriminator_batch_size")
-        for name in ("lr_generator", "lr_discriminator"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(
-                    f"trainer.{name} must be above 0 and below 1, got {quoted(getattr(self, name))}"
-                )
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"trainer.{name} must be in [0, 1), got {quoted(getattr(self, name))}"
-                )
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"trainer.ema_decay must be in [0, 1), got {quoted(self.ema_decay)}")
-        for name in ("gradient_penalty", "r1_penalty", "r2_penalty"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"trainer.{name} must not be negative")
         self._check_penalties()
 
     def _check_penalties(self) -> None:
@@ -219,10 +205,3 @@ class TrainerSettings:
         if joint is None:
             joint = device.type != "cpu" or self.compile != "off"
         return replace(self, precision=precision, joint_discriminator_pass=joint)
-
-    def _at_least(self, least: int, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"trainer.{name} must be at least {least}, got {quoted(getattr(self, name))}"
-                )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
@@ -18,14 +18,14 @@ from nasgan.contracts import (
 )
 from nasgan.engine.job import JobReport
 from nasgan.engine.trainings import Trained, Trainings
-from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import Run, TrainingPlan, TrainingTask
 from nasgan.evaluation.arrival import begin_evaluation, check_scores, checked_evaluations
 from nasgan.metrics.table import SIZES
+from nasgan.run_settings import FinalSettings
 from nasgan.runs.loggers import run_log
 from nasgan.state_files import plugin_state
 
-__all__ = ["FinalPhase", "FinalSettings", "FullTraining", "OtherScoring"]
+__all__ = ["FinalPhase", "FullTraining", "OtherScoring", "final_plan"]
 
 FINALIST = "finalist"
 RANDOM = "random"
@@ -35,58 +35,15 @@ GIVEN = "given"
 _WAIT_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class FinalSettings:
-    """How the final phase trains.
-
-    Attributes:
-        top_k: number of finalists; 0: nothing is trained, random architectures neither, and the
-            search's best is the result as it is.
-        select: which of the architectures that the search scored are finalists: the ``best``, or
-            ones drawn at ``random`` from all, for an unbiased proxy correlation.
-        random_architectures: random architectures of the space trained in the same way: what a gain
-            over the average random architecture has to be measured against.
-        generator_steps: length of each training.
-        eval_every: generator steps between scores; null: only at the end.
-        keep: ``best`` or ``last``, see `TrainingPlan`.
-        generator_channels: width of the final networks (the published ones are twice the search's).
-        discriminator_channels: as above.
-        evaluator: what scores the finalists instead of that training: the name of an evaluator, or
-            its node in a configuration. None: the full training.
-    """
-
-    top_k: int
-    random_architectures: int
-    generator_steps: int
-    generator_channels: int
-    discriminator_channels: int
-    eval_every: int | None = None
-    keep: str = "best"
-    select: Literal["best", "random"] = "best"
-    evaluator: str | dict[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if self.select not in ("best", "random"):
-            raise ConfigError(f"final.select must be best or random, got {quoted(self.select)}")
-        if self.top_k < 0:
-            raise ConfigError(
-                f"final.top_k must be at least 0 (0: no final training), got {self.top_k}"
-            )
-        if self.random_architectures < 0:
-            raise ConfigError(
-                f"final.random_architectures must not be negative, got {self.random_architectures}"
-            )
-        self.plan()
-
-    def plan(self) -> TrainingPlan:
-        """The training of each architecture."""
-        return TrainingPlan(
-            generator_steps=self.generator_steps,
-            eval_every=self.eval_every,
-            keep=self.keep,
-            phase=Ledger.FINAL,
-            fidelity="final",
-        )
+def final_plan(settings: FinalSettings) -> TrainingPlan:
+    """The training of each architecture."""
+    return TrainingPlan(
+        generator_steps=settings.generator_steps,
+        eval_every=settings.eval_every,
+        keep=settings.keep,
+        phase=Ledger.FINAL,
+        fidelity="final",
+    )
 
 
 class FullTraining:

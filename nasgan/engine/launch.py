@@ -25,7 +25,7 @@ from nasgan.engine.export import (
     write_networks,
     write_samples,
 )
-from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM
+from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, final_plan
 from nasgan.engine.identity import (
     RunIdentity,
     check_moved,
@@ -299,7 +299,7 @@ class _Run:
 
     def _trainings(self, parts: SearchParts, bench: Inputs, space: SearchSpace) -> Trainings | None:
         """Final trainings in other processes; None where they are done here."""
-        plan = parts.final.plan()
+        plan = final_plan(parts.final)
         if (
             self.supervisor is None
             or not parts.are_named

@@ -8,19 +8,19 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.job import Job, JobReport
 from nasgan.engine.progress import ProgressView
 from nasgan.engine.run_directory import RunDirectory
-from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError, shortened
+from nasgan.errors import CheckpointError, RunDirectoryError, StorageError, shortened
+from nasgan.run_settings import CheckpointSettings
 from nasgan.runs.history import HISTORY_FILE, History, finite, read_history
 from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.status import STATUS_FILE, Status
 
-__all__ = ["CheckpointSettings", "RunLoop"]
+__all__ = ["RunLoop"]
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 2.0
@@ -30,26 +30,6 @@ _ANEW = (
     "this run was begun before and left no checkpoint that can be used, so it BEGINS ANEW, and "
     "what it had computed is computed again"
 )
-
-
-@dataclass(frozen=True)
-class CheckpointSettings:
-    """How often a run can be resumed from.
-
-    Attributes:
-        every_seconds: wall-clock seconds between checkpoints; 0: after every step. Evaluations that
-            workers have made are in a checkpoint within a second.
-        keep: how many of the newest are kept, at least 2.
-    """
-
-    every_seconds: float = 30.0
-    keep: int = 2
-
-    def __post_init__(self) -> None:
-        if self.every_seconds < 0:
-            raise ConfigError("checkpoint.every_seconds must not be negative")
-        if self.keep < 2:
-            raise ConfigError(f"checkpoint.keep must be at least 2, got {self.keep}")
 
 
 class RunLoop:

@@ -21,8 +21,6 @@ from nasgan.contracts import (
 )
 from nasgan.data import ImageSet, Splits
 from nasgan.engine.device import choose_device, settled, with_threads
-from nasgan.engine.final_phase import FinalSettings
-from nasgan.engine.loop import CheckpointSettings
 from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import TrainingPlan
 from nasgan.evaluation.arrival import check_name_is_free, check_objectives, search_objective
@@ -33,6 +31,7 @@ from nasgan.metrics.settings import MetricSettings
 from nasgan.metrics.table import SIZES, objective_info
 from nasgan.nodes import build_node, check_node, check_values, make_plugin
 from nasgan.registry import EVALUATORS, plugins_named
+from nasgan.run_settings import CheckpointSettings, FinalSettings
 from nasgan.runs.loggers import NullLogger, RunLogger, SafeLogger
 from nasgan.training import TrainerSettings
 

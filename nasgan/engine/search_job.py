@@ -24,9 +24,9 @@ from nasgan.engine.final_phase import (
     FINALIST,
     RANDOM,
     FinalPhase,
-    FinalSettings,
     FullTraining,
     OtherScoring,
+    final_plan,
 )
 from nasgan.engine.job import JobReport
 from nasgan.engine.trainings import Trainings
@@ -36,6 +36,7 @@ from nasgan.evaluation.arrival import check_objectives, checked_report
 from nasgan.evaluation.table import NamedTableEvaluator, TableMeanEvaluator
 from nasgan.evaluation.table_trainings import TableTrainings
 from nasgan.randomness import numpy_generator
+from nasgan.run_settings import FinalSettings
 from nasgan.runs.loggers import run_log
 from nasgan.runs.proxy import proxy_correlation
 from nasgan.state_files import plugin_state
@@ -90,7 +91,7 @@ class SearchJob:
         )
         self._scoring: FullTraining | OtherScoring
         if final_evaluator is None:
-            self._scoring = FullTraining(run, self._final_space, final.plan())
+            self._scoring = FullTraining(run, self._final_space, final_plan(final))
         else:
             self._scoring = OtherScoring(run, self._final_space, final_evaluator)
         check_objectives(strategy, run.objective)

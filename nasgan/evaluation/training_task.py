@@ -20,11 +20,12 @@ from nasgan.contracts import (
     TrainerSettings,
     inherit_fitting,
 )
-from nasgan.errors import ConfigError, TrainingDiverged, quoted
+from nasgan.errors import TrainingDiverged
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
 from nasgan.metrics import Scores
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded
+from nasgan.run_settings import TrainingSettings
 from nasgan.training import AdversarialTrainer
 from nasgan.training.charged import affordable_steps
 
@@ -34,56 +35,19 @@ __all__ = ["DerivedPair", "TrainingPlan", "TrainingTask"]
 _PIECE_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How long an architecture is trained and when it is scored.
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan(TrainingSettings):
+    """A training that is paid for and scored.
 
     Attributes:
-        generator_steps: length of the training.
-        eval_every: generator steps between scores; None: only at the end.
-        eval_at: the generator steps of the scores, growing, instead of ``eval_every``; the end is
-            scored too.
-        keep: ``best`` keeps the networks of the best score (published), ``last`` the final ones;
-            of a training that breaks down, both keep those of the best score before.
         phase: phase of the ledger that pays.
         fidelity: name of the score.
         num_images: generated images behind a score; None: the protocol's number.
     """
 
-    generator_steps: int
-    eval_every: int | None = None
-    keep: str = "best"
     phase: str = "search"
     fidelity: str = "scratch"
     num_images: int | None = None
-    eval_at: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.generator_steps < 1:
-            raise ConfigError(f"generator_steps must be at least 1, got {self.generator_steps}")
-        if self.eval_at is not None:
-            self._check_points(tuple(self.eval_at))
-        if self.eval_every is not None and self.eval_every < 1:
-            raise ConfigError(f"eval_every must be at least 1 or null, got {self.eval_every}")
-        if self.keep not in ("best", "last"):
-            raise ConfigError(f"keep must be best or last, got {quoted(self.keep)}")
-
-    def _check_points(self, points: tuple[int, ...]) -> None:
-        object.__setattr__(self, "eval_at", points)
-        if not points or points[0] < 1 or list(points) != sorted({*points}):
-            raise ConfigError(f"eval_at must be growing steps from 1 on, got {list(points)}")
-        if points[-1] > self.generator_steps:
-            raise ConfigError(
-                f"eval_at ends at {points[-1]}, beyond generator_steps={self.generator_steps}"
-            )
-
-    def next_score(self, done: int) -> int:
-        """The generator step of the next score after ``done`` steps."""
-        if self.eval_at is not None:
-            return min((p for p in self.eval_at if p > done), default=self.generator_steps)
-        if self.eval_every is None:
-            return self.generator_steps
-        return min(self.generator_steps, (done // self.eval_every + 1) * self.eval_every)
 
 
 class DerivedPair(nn.Module):

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-from annotated_types import Ge
+from typing import Any, Literal, NamedTuple
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import SearchSpace
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.factory import load_architecture
+from nasgan.nodes import check_fields
 from nasgan.randomness import numpy_generator
 from nasgan.reading import parse_json, read_text
+from nasgan.run_settings import Count, Positive
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.tabular.table import load_table
 
@@ -72,19 +72,15 @@ class Design:
     """
 
     kind: Literal["uniform", "all", "list", "best", "neighbours"] = "uniform"
-    architectures: int | None = None
-    seed: Annotated[int, Ge(0)] = 0
+    architectures: Positive | None = None
+    seed: Count = 0
     path: str | None = None
-    seeds: int = 2
-    repeated: int = 0
-    repeated_seeds: int = 0
+    seeds: Positive = 2
+    repeated: Count = 0
+    repeated_seeds: Count = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("seed", 0), ("seeds", 1), ("repeated", 0), ("repeated_seeds", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"design.{name} must be at least {least}")
-        if self.architectures is not None and self.architectures < 1:
-            raise ConfigError("design.architectures must be at least 1, or null for all")
+        check_fields(self, "design")
         if self.kind == "uniform" and self.architectures is None:
             raise ConfigError("design.kind=uniform needs a number: design.architectures=300")
         if (self.kind in ("list", "best", "neighbours")) != (self.path is not None):

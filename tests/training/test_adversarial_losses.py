@@ -263,5 +263,5 @@ def test_a_losses_own_settings_are_checked():
 
 @pytest.mark.parametrize("name", ["gradient_penalty", "r1_penalty", "r2_penalty"])
 def test_weights_of_penalties_are_not_negative(name):
-    with pytest.raises(ConfigError, match=f"trainer.{name} must not be negative"):
+    with pytest.raises(ConfigError, match=f"trainer.{name} must be at least 0"):
         TrainerSettings(**{name: -1.0})

@@ -47,7 +47,7 @@ def test_values_out_of_range_are_refused_by_name(name, value):
 
 
 def test_a_learning_rate_of_one_is_told_that_the_bound_is_none_of_the_values():
-    with pytest.raises(ConfigError, match=r"trainer.lr_generator must be above 0 and below 1, got"):
+    with pytest.raises(ConfigError, match=r"trainer.lr_generator must be less than 1, got 1.0"):
         TrainerSettings(lr_generator=1.0)
 
 
