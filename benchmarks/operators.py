@@ -52,6 +52,7 @@ _FREE = {
     _aten.new_empty,
     _aten.promote_types,
     _aten.detach,
+    _aten._unsafe_view,
 }
 
 

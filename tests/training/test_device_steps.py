@@ -39,7 +39,7 @@ by_name = pytest.mark.parametrize("kind", SPACES, ids=lambda kind: kind.__name__
 
 @pytest.mark.parametrize(
     ("case", "least", "most"),
-    [("autogan_a", 2_000, 2_400), ("adversarial_nas, soft", 10_000, 14_600)],
+    [("autogan_a", 2_000, 2_400), ("adversarial_nas, soft", 10_000, 13_000)],
 )
 def test_a_step_launches_no_more_than_it_did(case, least, most):
     assert least < counted(CASES[case]()).total <= most
@@ -81,7 +81,7 @@ def test_a_step_along_a_path_stays_on_the_device(kind):
 
 @pytest.mark.parametrize(
     ("relaxation", "copies", "reads", "operators"),
-    [("gumbel_probabilities", 42, 12, 4_200), ("straight_through", 3, 3, 2_050)],
+    [("gumbel_probabilities", 42, 12, 3_750), ("straight_through", 3, 3, 2_050)],
 )
 def test_a_bilevel_step_crosses_over_a_few_times(relaxation, copies, reads, operators):
     """Weights go in by group of edges, on paths once a pass; gradients of the weights come out."""

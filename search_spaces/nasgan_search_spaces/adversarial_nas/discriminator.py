@@ -195,29 +195,32 @@ class SuperDiscriminator(_Discriminator):
             ),
         ]
 
-    def _scales(self, groups: Sequence[EdgeGroup]) -> list[dict[tuple[str, str], Tensor]]:
-        """Of each cell, the weights of the operations without parameters."""
-        identities = iter(groups[1].weights_of(IDENTITY))
-        pools = {option: iter(groups[2].weights_of(option)) for option in (AVERAGE_POOL, MAX_POOL)}
-        scales: list[dict[tuple[str, str], Tensor]] = []
-        for k in range(len(self.cells)):
-            edges = _FROM_INPUT + _FROM_FIRST if k else _FROM_FIRST
-            scales.append({(edge, IDENTITY): next(identities) for edge in edges})
-            for edge in _TO_OUTPUT:
-                scales[-1] |= {(edge, option): next(rest) for option, rest in pools.items()}
-        return scales
+    def _scales(self, groups: Sequence[EdgeGroup]) -> list[list[Tensor | None]]:
+        """Of each cell, the weights of the operations without parameters; see `DownMixture`."""
+        keep = torch.split(groups[1].columns[IDENTITY], self._normal_edges())
+        pools = (torch.split(groups[2].columns[pool], 2) for pool in (AVERAGE_POOL, MAX_POOL))
+        cells = zip((None, *keep[1::2]), keep[::2], *pools, strict=True)
+        return [list(of_cell) for of_cell in cells]
+
+    def _normal_edges(self) -> list[int]:
+        """How many there are from one node, cell by cell; the first has none from its input."""
+        first, both = [len(_FROM_FIRST)], [len(_FROM_INPUT), len(_FROM_FIRST)]
+        return first + both * (len(self.cells) - 1)
 
     def _mixtures(
-        self, merged: Sequence[MergedEdges], scales: Sequence[Mapping[tuple[str, str], Tensor]]
+        self, merged: Sequence[MergedEdges], scales: Sequence[Sequence[Tensor | None]]
     ) -> list[DownMixture]:
         """Hand each cell its part."""
         from_image, from_nodes, to_output = merged
-        cells = len(self.cells)
-        parts = from_nodes.split([2] + [3, 2] * (cells - 1))
-        halving = to_output.split([1] * 2 * cells)
+        parts = from_nodes.split(self._normal_edges())
+        halving = to_output.split([1] * 2 * len(self.cells))
         return [
             DownMixture(
-                next(parts) if k else from_image, next(parts), next(halving), next(halving), of_cell
+                next(parts) if k else from_image,
+                next(parts),
+                next(halving),
+                next(halving),
+                *of_cell,  # type: ignore[arg-type]
             )
             for k, of_cell in enumerate(scales)
         ]

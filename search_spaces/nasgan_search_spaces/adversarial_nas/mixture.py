@@ -25,7 +25,15 @@ from nasgan.networks.merged_convolution import (
 from nasgan.networks.spectral_norm import SpectralNormLayer
 from nasgan_search_spaces.adversarial_nas.edges import GRIDS, Edge
 
-__all__ = ["EdgeGroup", "MergedEdges", "StackedEdges", "add_scaled", "converge"]
+__all__ = [
+    "EdgeGroup",
+    "MergedEdges",
+    "StackedEdges",
+    "add_each",
+    "add_scaled",
+    "converge",
+    "joined",
+]
 
 
 class EdgeGroup:
@@ -52,10 +60,6 @@ class EdgeGroup:
     def layers(self, option: str) -> list[nn.Module]:
         """The convolution ``option`` of each edge."""
         return [edge[option] for edge in self.edges]
-
-    def weights_of(self, option: str) -> list[Tensor]:
-        """The weight of ``option`` on each edge, scalars."""
-        return list(self.columns[option].unbind())
 
     def merged_bias(self) -> Tensor:
         """(E * O,)."""
@@ -88,8 +92,12 @@ class MergedEdges(NamedTuple):
 
     def __call__(self, x: Tensor, *, stride: int = 1, rectify: bool = True) -> tuple[Tensor, ...]:
         """Convolve (N, C, H, W): the output of each edge."""
-        outputs = merged_conv2d(x, self.kernels, self.bias, stride=stride, rectify=rectify)
+        outputs = self.together(x, stride=stride, rectify=rectify)
         return outputs.chunk(self.edges, 1) if self.edges > 1 else (outputs,)
+
+    def together(self, x: Tensor, *, stride: int = 1, rectify: bool = True) -> Tensor:
+        """The outputs of all edges in one, (N, edges * O, H', W')."""
+        return merged_conv2d(x, self.kernels, self.bias, stride=stride, rectify=rectify)
 
 
 class StackedEdges:
@@ -167,15 +175,30 @@ def converge(
     if not launches_are_dear(maps[0]):
         outputs = [part(x, stride=stride) for part, x in zip(parts, maps, strict=True)]
         return tuple(sum(rest, first) for first, *rest in zip(*outputs, strict=True))
+    return joined(parts)(torch.cat(list(maps), 1).relu_(), stride=stride, rectify=False)
+
+
+def joined(parts: Sequence[MergedEdges]) -> MergedEdges:
+    """Edges that feed the same nodes from several, as edges from one node of all their channels."""
     kernels = tuple(torch.cat(same, 1) for same in zip(*(p.kernels for p in parts), strict=True))
     first, *rest = (part.bias for part in parts)
-    joined = MergedEdges(parts[0].edges, kernels, sum(rest, first))
-    return joined(torch.cat(list(maps), 1).relu_(), stride=stride, rectify=False)
+    return MergedEdges(parts[0].edges, kernels, sum(rest, first))
 
 
 def add_scaled(y: Tensor, x: Tensor, scale: Tensor) -> Tensor:
     """``y + scale * x`` for a scalar ``scale``."""
     return _AddScaled.apply(y, x, scale.to(y.dtype))  # type: ignore[no-any-return]
+
+
+def add_each(y: Tensor, x: Tensor, scales: Tensor) -> Tensor:
+    """Add ``scales[e] * x`` (N, C, H, W) to each of the E maps of ``y`` (N, E * C, H, W)."""
+    of_edges = by_edge(y, len(scales))
+    return add_scaled(of_edges, x.unsqueeze(1), scales.view(-1, 1, 1, 1)).flatten(1, 2)
+
+
+def by_edge(y: Tensor, edges: int) -> Tensor:
+    """Maps (N, E * C, H, W) as (N, E, C, H, W)."""
+    return torch.unflatten(y, 1, (edges, -1))
 
 
 class _AddScaled(torch.autograd.Function):
@@ -184,6 +207,7 @@ class _AddScaled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, x: Tensor, scale: Tensor) -> Tensor:
         ctx.save_for_backward(x if ctx.needs_input_grad[2] else None, scale)
+        ctx.of_x = x.shape
         return torch.addcmul(y, x, scale)
 
     @staticmethod
@@ -191,8 +215,9 @@ class _AddScaled(torch.autograd.Function):
         x, scale = ctx.saved_tensors
         gradient = gradients[0]
         _, needs_x, needs_scale = ctx.needs_input_grad
-        for_x = gradient * scale if needs_x else None
-        return gradient, for_x, (gradient * x).sum() if needs_scale else None
+        for_x = (gradient * scale).sum_to_size(ctx.of_x) if needs_x else None
+        for_scale = (gradient * x).sum_to_size(scale.shape) if needs_scale else None
+        return gradient, for_x, for_scale
 
 
 def _stacked(tensor_of: Callable[[nn.Module], Tensor], layers: Sequence[nn.Module]) -> Tensor:

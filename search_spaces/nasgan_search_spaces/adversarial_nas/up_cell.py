@@ -102,7 +102,7 @@ class UpCell(nn.Module):
         )
         (merged,) = StackedEdges([normal]).merge()
         from_first, from_second, from_middle = merged.split([2, 2, 1])
-        identity = dict(zip(_NORMAL_EDGES, normal.weights_of(IDENTITY), strict=True))
+        identity = dict(zip(_NORMAL_EDGES, normal.columns[IDENTITY].unbind(), strict=True))
         to_middle, to_output = converge([from_first, from_second], [first, second])
         middle = add_scaled(to_middle, first, identity["1-3"])
         middle = self._with_skips(add_scaled(middle, second, identity["2-3"]), earlier)
