@@ -121,6 +121,10 @@ class TrainingDiverged(NasganError):  # noqa: N818 - an outcome that runs record
         self.generator_step = generator_step
 
 
+class ReplicaLostError(NasganError):
+    """One of the processes of a training on several devices has ended."""
+
+
 class SearchFailed(NasganError):  # noqa: N818 - an outcome that runs record
     """No architecture that was scored has a score: trainings broke down, or workers did."""
 

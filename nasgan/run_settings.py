@@ -180,6 +180,10 @@ _ON_TABLES = ("nasgan.evaluation.NamedTableEvaluator", "nasgan.evaluation.TableM
 # before have had: with that value, an experiment is the one that it was.
 _CAME_SINCE: Mapping[str, tuple[str | None, Mapping[str, Any]]] = {
     "final": (None, {"evaluator": None}),
+    "trainer": (
+        "nasgan.training.TrainerSettings",
+        {"batch_norm": "synchronised", "devices": 1},
+    ),
     "strategy": (
         "nasgan_strategies.random.strategy.RandomSearch",
         {"brackets": 1, "constraints": None, "supernet_paths": "uniform"},

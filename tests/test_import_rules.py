@@ -50,6 +50,7 @@ FLOORS = {
     "publishing": 6,
     "testing": 6,
     "cli": 7,
+    "__main__": 8,
     "api": 8,  # `nasgan.search(...)`: what the command line does, from Python
 }
 

@@ -8,7 +8,14 @@ from typing import Literal, Protocol
 
 from nasgan.atomic import is_full, reason_of
 from nasgan.cli.console import say
-from nasgan.errors import NasganError, PluginFailedError, StorageError, TrainingDiverged, shortened
+from nasgan.errors import (
+    NasganError,
+    PluginFailedError,
+    ReplicaLostError,
+    StorageError,
+    TrainingDiverged,
+    shortened,
+)
 
 __all__ = ["Outcome", "is_refusal", "named", "report"]
 
@@ -33,7 +40,7 @@ def is_refusal(error: BaseException) -> bool:
     """Whether the input or the folder is at fault; a run that failed is none."""
     if isinstance(error, StorageError):
         return error.errno is not None and not is_full(error)
-    failed = (PluginFailedError, TrainingDiverged)
+    failed = (PluginFailedError, ReplicaLostError, TrainingDiverged)
     return isinstance(error, NasganError) and not isinstance(error, failed)
 
 

@@ -100,6 +100,10 @@ class TrainerSettings:
         joint_discriminator_pass: real and generated images through the discriminator as one batch,
             where that is exact (no batch norm, nasgan's own spectral norm); null: on accelerators,
             and compiled, where it is faster.
+        devices: of one training, each with a process of its own, which takes its share of every
+            batch (the sizes are those of the whole). For ``nasgan train``.
+        batch_norm: of trainings on several devices: ``synchronised`` normalises by the whole batch,
+            as one device would; ``per_device`` by each device's share.
         health: see `HealthSettings`.
 
     Raises:
@@ -131,6 +135,8 @@ class TrainerSettings:
     channels_last: bool | None = None
     compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
     joint_discriminator_pass: bool | None = None
+    devices: Positive = 1
+    batch_norm: Literal["synchronised", "per_device"] = "synchronised"
     health: HealthSettings = field(default_factory=HealthSettings)
 
     OPEN: ClassVar[Mapping[str, Any]] = {"precision": "auto", "joint_discriminator_pass": None}
@@ -140,6 +146,7 @@ class TrainerSettings:
         check_fields(self, "trainer")
         self.make_loss()
         self.make_augmentation()
+        self._check_shares("generator_batch_size", "discriminator_batch_size")
         self._check_penalties()
 
     def _check_penalties(self) -> None:
@@ -205,3 +212,12 @@ class TrainerSettings:
         if joint is None:
             joint = device.type != "cpu" or self.compile != "off"
         return replace(self, precision=precision, joint_discriminator_pass=joint)
+
+    def _check_shares(self, *names: str) -> None:
+        for name in names:
+            size = getattr(self, name)
+            if size % self.devices or size // self.devices < 2:
+                raise ConfigError(
+                    f"trainer.{name}={size} cannot be shared among trainer.devices={self.devices}: "
+                    "take a multiple of the devices, at least 2 for each"
+                )

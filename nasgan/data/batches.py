@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class ShuffledBatches:
         dtype: of the images; the arithmetic is float32 and cast at the end.
         channels_last: memory format of the images.
         horizontal_flip: mirror each image with probability 1/2 (off in the published systems).
+        own: which rows of each batch are made, of what indexes them; by default all.
 
     Raises:
         ConfigError: ``batch_size`` is below 1, or ``dtype`` is not a floating-point type.
@@ -64,6 +65,7 @@ class ShuffledBatches:
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
         horizontal_flip: bool = False,
+        own: Callable[[Tensor], Tensor] = lambda whole: whole,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, not {batch_size}")
@@ -72,6 +74,7 @@ class ShuffledBatches:
         self.image_set = image_set.to(device)
         self.batch_size = batch_size
         self._seed = seed
+        self._own = own
         self._dtype = dtype
         self._channels_last = channels_last
         self._horizontal_flip = horizontal_flip
@@ -83,8 +86,9 @@ class ShuffledBatches:
         return self._epoch
 
     def next(self) -> Batch:
-        """The next ``batch_size`` images and labels."""
-        index, mirrored = self._deal(self.batch_size)
+        """The next ``batch_size`` images and labels, or one's own of them."""
+        dealt, coins = self._deal(self.batch_size)
+        index, mirrored = self._own(dealt), None if coins is None else self._own(coins)
         pixels = self.image_set.images.index_select(0, index)
         if mirrored is not None:
             pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)

@@ -41,6 +41,7 @@ from nasgan.engine.parts import (
     load_inputs,
 )
 from nasgan.engine.progress import ProgressView, progress_view, tell
+from nasgan.engine.replicas import training_replicas
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
 from nasgan.engine.shared_trainings import shared_folder
@@ -177,7 +178,10 @@ class _Run:
             # A kill between the record and the end of the run leaves these.
             self.directory.remove_resumption()
             return self._already(record)
-        with progress_view(self.config["progress"]) as view:
+        with (
+            progress_view(self.config["progress"]) as view,
+            training_replicas(self.config, self.parts.device) as self.replicas,
+        ):
             return self._work(view)
 
     def _claim(self) -> None:
@@ -330,6 +334,7 @@ class _Run:
             seed=self.config["seed"],
             device=bench.device,
             folder=self.directory.candidates,
+            replicas=self.replicas,
         )
 
     def _leave_results(self, job: _AnyJob, record: RunRecord, logger: RunLogger) -> None:

@@ -21,6 +21,7 @@ from nasgan.contracts import (
 )
 from nasgan.data import ImageSet, Splits
 from nasgan.engine.device import choose_device, settled, with_threads
+from nasgan.engine.replicas import check_devices
 from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import TrainingPlan
 from nasgan.evaluation.arrival import check_name_is_free, check_objectives, search_objective
@@ -197,6 +198,7 @@ def bind(
     """
     given = objects or {}
     common = bind_common(config, given)
+    _check_devices(common, config)
     if "strategy" not in config:
         return TrainingParts(**vars(common), plan=_plan(config, given))
     strategy = _given(given, "strategy", SearchStrategy) or build_node(
@@ -283,6 +285,21 @@ def bind_common(config: Mapping[str, Any], objects: Mapping[str, Any] | None = N
     if _given(given, "search_space", SearchSpace) is None:
         _check_space(config["search_space"])
     return Parts(config, device, trainer, metrics, objective, checkpoint, logger, given)
+
+
+def _check_devices(common: Parts, config: Mapping[str, Any]) -> None:
+    """Refuse several devices for one training where there are not so many, or that is no training.
+
+    Raises:
+        ConfigError: see above.
+    """
+    count = common.trainer.devices
+    if count > 1 and "strategy" in config:
+        raise ConfigError(
+            f"trainer.devices={count} is for nasgan train; the trainings of a search go to devices "
+            "of their own: executor=processes"
+        )
+    check_devices(count, common.device)
 
 
 def _given(objects: Mapping[str, Any], name: str, base: type) -> Any:

@@ -38,6 +38,7 @@ from nasgan.metrics.table import least_images
 from nasgan.randomness import RandomStreams, derive_seed
 from nasgan.state_files import plugin_state
 from nasgan.training import AdversarialTrainer, ChargedTrainer, SupernetTraining
+from nasgan.training.replicas import ALONE, Replicas
 
 __all__ = ["Run", "check_num_images"]
 
@@ -57,6 +58,7 @@ class Run:
         device: where networks live.
         folder: for files that evaluations keep until the search ends.
         shares_weights: whether there is a supernet; workers have none.
+        replicas: the processes of each training from scratch, where it has several.
 
     Attributes:
         evaluator: see `score_with`; without it the run can train, and score what it trained.
@@ -80,8 +82,10 @@ class Run:
         device: torch.device,
         folder: Path,
         shares_weights: bool = True,
+        replicas: Replicas = ALONE,
     ) -> None:
         self.space = space
+        self.replicas = replicas
         self.images = images
         self.held_out = held_out
         self.trainer_settings = trainer_settings

@@ -28,6 +28,7 @@ from nasgan.randomness import derive_seed, seeded
 from nasgan.run_settings import TrainingSettings
 from nasgan.training import AdversarialTrainer
 from nasgan.training.charged import affordable_steps
+from nasgan.training.replicas import ALONE
 
 __all__ = ["DerivedPair", "TrainingPlan", "TrainingTask"]
 
@@ -121,6 +122,8 @@ class TrainingTask(EvaluationTask):
                 seed=seed,
                 device=run.device,
                 total_generator_steps=self.plan.generator_steps,
+                # Runs of others' tests may know none.
+                replicas=getattr(run, "replicas", ALONE),
             )
         return self._trainer
 

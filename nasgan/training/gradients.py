@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nasgan.contracts.trainer_settings import ZeroGrad
+from nasgan.training.replicas import ALONE, Replicas
 
 __all__ = ["descend", "without_gradients"]
 
@@ -26,7 +27,10 @@ def without_gradients(*networks: nn.Module) -> Iterator[None]:
 
 
 def descend(
-    optimiser: torch.optim.Optimizer, loss: Tensor, zero_grad: ZeroGrad = "set_to_none"
+    optimiser: torch.optim.Optimizer,
+    loss: Tensor,
+    zero_grad: ZeroGrad = "set_to_none",
+    replicas: Replicas = ALONE,
 ) -> None:
     """One step of ``optimiser`` down ``loss``.
 
@@ -36,9 +40,11 @@ def descend(
         zero_grad: what a parameter that ``loss`` does not reach has for a gradient: none, so that
             it is passed over, or ``zero`` if it ever had one, so that its moments decay (the
             `zero_grad` of torch before 2.0 leaves zeros behind).
+        replicas: whose gradients are added up.
     """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    replicas.add_up(p for group in optimiser.param_groups for p in group["params"])
     if zero_grad == "zero":
         for group in optimiser.param_groups:
             for parameter in group["params"]:

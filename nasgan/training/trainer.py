@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,16 @@ from nasgan.training.gradients import descend, without_gradients
 from nasgan.training.health import HealthMonitor
 from nasgan.training.losses import slope_penalty
 from nasgan.training.placement import placed
+from nasgan.training.replicas import ALONE, Replicas, synchronise_batch_norms
 
 __all__ = ["AdversarialTrainer"]
+
+
+class _Pair(NamedTuple):
+    """The networks alone, for another process, which may not know the class that holds them."""
+
+    generator: nn.Module
+    discriminator: nn.Module
 
 
 class AdversarialTrainer:
@@ -45,6 +54,7 @@ class AdversarialTrainer:
         total_generator_steps: the planned length; needed for ``lr_decay="linear"``.
         compile_networks: whether ``settings.compile`` applies (not to a supernet on paths).
         limits_end: whether the limits of ``settings.health`` end the training, see `HealthMonitor`.
+        replicas: the processes of the training, where it has several.
 
     Raises:
         ConfigError: the settings do not fit together.
@@ -63,6 +73,7 @@ class AdversarialTrainer:
         total_generator_steps: int | None = None,
         compile_networks: bool = True,
         limits_end: bool = True,
+        replicas: Replicas = ALONE,
     ) -> None:
         if settings.lr_decay == "linear" and not total_generator_steps:
             raise ConfigError("trainer.lr_decay=linear needs a training of known length")
@@ -71,6 +82,18 @@ class AdversarialTrainer:
                 f"class-conditional training with {num_classes} classes needs as many in the data; "
                 f"{images.name} has {images.num_classes}"
             )
+        if replicas.count > 1 and replicas.rank == 0:
+            order = {
+                "pair": _Pair(pair.generator, pair.discriminator),
+                "images": images.to("cpu"),
+                "settings": settings,
+                "latent_dim": latent_dim,
+                "num_classes": num_classes,
+                "seed": seed,
+                "total_generator_steps": total_generator_steps,
+            }
+            replicas.tell("build", order)
+        self._replicas = replicas
         self.settings = settings = settings.on(device)
         self.device = device
         self.latent_dim = latent_dim
@@ -97,10 +120,14 @@ class AdversarialTrainer:
             dtype=self._dtype,
             channels_last=self._channels_last,
             horizontal_flip=settings.horizontal_flip,
+            own=replicas.own,
         )
 
     def _place(self, pair: NetworkPair, compile_networks: bool) -> None:
         settings = self.settings
+        if self._replicas.count > 1 and settings.batch_norm == "synchronised":
+            for network in (pair.generator, pair.discriminator):
+                synchronise_batch_norms(network, self._replicas)
         self._channels_last = settings.channels_last is not False
         self.generator = placed(pair.generator, settings, self.device).train()
         self.discriminator = placed(pair.discriminator, settings, self.device).train()
@@ -155,6 +182,7 @@ class AdversarialTrainer:
         Raises:
             TrainingDiverged: the training broke down; see `nasgan.training.health`.
         """
+        self._replicas.tell("iteration")
         self._set_learning_rates()
         losses = []
         loss_generator, variation = torch.zeros(()), torch.zeros(())
@@ -214,7 +242,7 @@ class AdversarialTrainer:
         real, fake = self._augmented(real), self._augmented(fake.to(real.dtype))
         with self._autocast():
             on_real, on_fake = self._judge_both(real, fake, labels, fake_labels, weights, stage)
-        loss = self._loss.discriminator(_widened(on_real), _widened(on_fake))
+        loss = self._loss.discriminator(self._whole(on_real), self._whole(on_fake))
 
         # Eager: torch.compile cannot differentiate a gradient.
         def critic_of(own: Tensor | None) -> Callable[[Tensor], Tensor]:
@@ -223,8 +251,12 @@ class AdversarialTrainer:
         for weight, penalty in self._penalties(
             real, fake, critic_of(labels), critic_of(fake_labels)
         ):
-            loss = loss + weight * penalty
+            loss = loss + weight * self._replicas.averaged(penalty)
         return loss
+
+    def _whole(self, logits: Tensor) -> Tensor:
+        """In float32 at least: losses are not for bfloat16."""
+        return self._replicas.gathered(_widened(logits))
 
     def _penalties(
         self,
@@ -236,7 +268,7 @@ class AdversarialTrainer:
         """Weights and terms that are added to the discriminator's loss."""
         settings = self.settings
         if settings.gradient_penalty:
-            penalty = self._loss.penalty(critic, real, fake, self._latents)
+            penalty = self._loss.penalty(critic, real, fake, self._penalty_noise())
             if penalty is not None:
                 yield settings.gradient_penalty, penalty
         if settings.r1_penalty:
@@ -247,11 +279,26 @@ class AdversarialTrainer:
     def _augmented(self, images: Tensor) -> Tensor:
         if self._augmentation is None:
             return images
-        return self._augmentation(images, self._augmentation_noise)
+        return self._augmentation(images, self._own_noise(self._augmentation_noise))
+
+    def _own_noise(self, noise: torch.Generator) -> torch.Generator:
+        """Where others draw for their share of a batch, this process draws something else."""
+        if self._replicas.count == 1:
+            return noise
+        # The common stream moves alike everywhere: one checkpoint serves all.
+        drawn = int(torch.randint(2**62, (), generator=noise, device=noise.device))
+        return torch_generator(drawn, "own noise", self._replicas.rank, device=noise.device)
+
+    def _penalty_noise(self) -> torch.Generator:
+        if self._replicas.count == 1:
+            return self._latents
+        # Not every penalty draws: the latents that come do not depend on it.
+        state = zlib.crc32(self._latents.get_state().cpu().numpy().tobytes())
+        return torch_generator(state, "penalty", self._replicas.rank, device=self.device)
 
     def update_discriminator(self, loss: Tensor) -> None:
         """One step of the discriminator's parameters down ``loss``."""
-        descend(self._optimisers[1], loss, self.settings.zero_grad)
+        descend(self._optimisers[1], loss, self.settings.zero_grad, self._replicas)
 
     def generator_loss(
         self, weights: PairWeights | None = None, *, stage: int | None = None
@@ -262,15 +309,16 @@ class AdversarialTrainer:
             weights: as for `discriminator_loss`.
             stage: for supernets that grow.
         """
-        z, labels = self._draw(self.settings.generator_batch_size)
+        z, labels = self._draw(self.settings.generator_batch_size // self._replicas.count)
         self._mark_step()
         # The discriminator's weight gradients are a third of this step's work, and unused.
         with without_gradients(self.discriminator), self._autocast():
             fake = self._generate(z, labels, weights, stage)
             logits = self._judge(self._augmented(fake), labels, weights, stage)
             on_real = self._judge_real(fake.shape[-1], weights, stage)
-        loss = self._loss.generator(_widened(logits), on_real)
-        return loss, _widened(fake.detach()).std(dim=0).mean()
+        loss = self._loss.generator(self._whole(logits), on_real)
+        variation = _widened(fake.detach()).std(dim=0).mean()
+        return loss, self._replicas.averaged(variation)
 
     def _judge_real(
         self, image_size: int, weights: PairWeights | None, stage: int | None
@@ -281,11 +329,11 @@ class AdversarialTrainer:
         batch = self.real_batch(image_size)
         labels = batch.labels if self.num_classes else None
         with torch.no_grad():
-            return _widened(self._judge(self._augmented(batch.images), labels, weights, stage))
+            return self._whole(self._judge(self._augmented(batch.images), labels, weights, stage))
 
     def update_generator(self, loss: Tensor) -> None:
         """One step of the generator's parameters down ``loss``, then of their average."""
-        descend(self._optimisers[0], loss, self.settings.zero_grad)
+        descend(self._optimisers[0], loss, self.settings.zero_grad, self._replicas)
         if self.average is not None:
             self.average.update(self.generator)
 
@@ -338,15 +386,19 @@ class AdversarialTrainer:
             return run(x, **arguments)
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor | None]:
-        """Latents (count, latent_dim), and classes (count,) of a conditional pair."""
-        shape = (count, self.latent_dim)
+        """Latents (count, latent_dim), and classes (count,) of a conditional pair.
+
+        Drawn for all processes, in the order of one process with their batch.
+        """
+        own, whole = self._replicas.own, count * self._replicas.count
+        shape = (whole, self.latent_dim)
         z = torch.randn(shape, generator=self._latents, device=self.device, dtype=self._dtype)
         if not self.num_classes:
-            return z, None
+            return own(z), None
         labels = torch.randint(
-            self.num_classes, (count,), generator=self._latents, device=self.device
+            self.num_classes, (whole,), generator=self._latents, device=self.device
         )
-        return z, labels
+        return own(z), own(labels)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if not self._bf16:
@@ -384,6 +436,7 @@ class AdversarialTrainer:
         for optimiser in self._optimisers:
             optimiser.state.clear()
         self._health = self._new_health()
+        self._replicas.tell("state", self.state_dict())
 
     def _new_health(self) -> HealthMonitor:
         return HealthMonitor(self.settings.health, limits_end=self._limits_end)
@@ -410,6 +463,7 @@ class AdversarialTrainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
+        self._replicas.tell("state", dict(state))
         self.generator_steps = state["generator_steps"]
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
