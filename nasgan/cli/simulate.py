@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,16 @@ __all__ = ["asked_of", "run", "settings_of"]
 _ABOUT = """\
 Runs searches on a table instead of training anything: each is charged what its trainings would have
 cost, and judged by the table's mean over seeds. `random` is always among the strategies: trainings
-of random architectures to the end.
+of random architectures to the end. Without strategy= it is every strategy that can run on a table.
 """
 _EXAMPLES = """\
 examples:
+  nasgan simulate table=cifar10-16-autogan-v1.npz out=simulated     every strategy that can
   nasgan simulate table=cifar10-16-autogan-v1.npz strategy=rl_scratch seeds=100 out=simulated
   nasgan simulate table=T.npz strategy=random_scratch,rl_scratch budget.generator_steps=60000 out=S
 """
 _RANDOM = "random"
+_ALONE = "_scratch"  # ends the name of a strategy's form without shared weights
 _ENDS = ("brackets", "num_candidates")  # null: until the budget is spent
 _TRAININGS = 100  # of full length, that the default budget pays for
 _DEFAULTS = {
@@ -100,14 +103,33 @@ def asked_of(settings: Mapping[str, Any]) -> Simulations:
     budget = dict(settings["budget"])
     if all(limit is None for limit in budget.values()):
         budget["generator_steps"] = _TRAININGS * steps[-1]
-    return Simulations(
+    asked = Simulations(
         table=str(settings["table"]),
-        strategies=_strategies(settings["strategy"], steps),
+        strategies=_strategies(_names(settings["strategy"]), steps),
         seeds=int(settings["seeds"]),
         budget=budget,
         metric=str(settings["objective"]),
         baseline=_RANDOM,
     )
+    return asked if settings["strategy"] is not None else _with_all(asked, steps)
+
+
+def _names(given: str | None) -> list[str]:
+    return [name.strip() for name in str(given or "").split(",") if name.strip()]
+
+
+def _with_all(asked: Simulations, steps: Sequence[int]) -> Simulations:
+    """``asked`` with every strategy that can run on its table; the others are told."""
+    from nasgan.cli.config_options import options
+    from nasgan.engine.simulations import why_not
+
+    known = [option.name for option in options("strategy") if option.name != _RANDOM]
+    # With shared weights it is another search, and on a table the same.
+    names = [name for name in known if f"{name}{_ALONE}" not in known]
+    nodes = _strategies(names, steps)
+    reasons = {name: why_not(asked, name, nodes[name]) for name in names}
+    say(*(f"left out: {name}: {why}" for name, why in reasons.items() if why))
+    return replace(asked, strategies={k: v for k, v in nodes.items() if not reasons.get(k)})
 
 
 def _simulate(settings: Mapping[str, Any]) -> int:
@@ -138,11 +160,10 @@ def _simulate(settings: Mapping[str, Any]) -> int:
     return 0
 
 
-def _strategies(given: str | None, steps: Sequence[int]) -> dict[str, dict[str, Any]]:
+def _strategies(names: Sequence[str], steps: Sequence[int]) -> dict[str, dict[str, Any]]:
     """The nodes of the strategies, composed as a search composes them, for the table's lengths."""
     from nasgan.cli.compose import compose
 
-    names = [name.strip() for name in str(given or "").split(",") if name.strip()]
     lengths = [
         f"dataset.suggested.candidate_steps={steps[-1]}",
         f"dataset.suggested.candidate_min_steps={steps[0]}",

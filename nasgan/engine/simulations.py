@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from nasgan.contracts import AskTellStrategy, Budget, Objective, SearchStrategy
 from nasgan.engine.simulation import TableRun, simulate
-from nasgan.errors import ConfigError, SearchFailed
+from nasgan.errors import ConfigError, NasganError, SearchFailed
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.metrics.protocol import Protocol
@@ -25,7 +25,7 @@ from nasgan.runs.status import utc_now
 from nasgan.supervisor import Here, Piece, Retries, Slots, Supervisor, results_of
 from nasgan.tabular.table import load_table
 
-__all__ = ["Simulations", "run_simulations", "simulate_one"]
+__all__ = ["Simulations", "run_simulations", "simulate_one", "why_not"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,22 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def why_not(asked: Simulations, name: str, node: Mapping[str, Any]) -> str:
+    """Why a strategy cannot search on the table; empty if it can. It is tried for two candidates.
+
+    Args:
+        asked: whose table and metric.
+        name: of the strategy.
+        node: its configuration.
+    """
+    tried = {"architectures": 2, **dict.fromkeys(("generator_steps", "images", "device_seconds"))}
+    try:
+        simulate_one(replace(asked, strategies={name: node}, seeds=1, budget=tried), name, 0)
+    except NasganError as error:
+        return str(error)
+    return ""
 
 
 def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[dict[str, Any]]:

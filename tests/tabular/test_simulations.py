@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nasgan.cli import config_options
 from nasgan.cli.main import main
 from nasgan.contracts import SearchSpace
 from nasgan.errors import TableError
@@ -161,9 +162,8 @@ def test_more_seeds_for_the_best_alone_judge_also_where_the_design_counts_them(e
 )
 def test_tables_that_lack_what_a_search_needs_are_told(exact, tmp_path, capsys, changes, message):
     path = _changed(exact, tmp_path / "changed.npz", **changes)
-    assert (
-        main(["simulate", f"table={path}", f"out={tmp_path / 'out'}", "seeds=1", "workers=1"]) == 2
-    )
+    words = ["strategy=random", f"out={tmp_path / 'out'}", "seeds=1", "workers=1"]
+    assert main(["simulate", f"table={path}", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -249,6 +249,18 @@ def test_the_verb_writes_one_file_of_searches_and_prints_the_comparison(exact, t
     assert "![Average ranks](critical_difference.svg)" in text
 
 
+def test_without_a_name_every_strategy_runs_that_can(exact, tmp_path, capsys, monkeypatch):
+    known = [
+        option
+        for option in config_options.options("strategy")
+        if option.name in ("adversarial", "evolution", "rl", "rl_scratch", "random")
+    ]
+    monkeypatch.setattr(config_options, "options", lambda group: known)
+    records = _run(exact, tmp_path, "seeds=1", "budget.architectures=4", "workers=1")
+    assert {record["strategy"] for record in records} == {"random", "evolution", "rl_scratch"}
+    assert "left out: adversarial: " in capsys.readouterr().out
+
+
 def test_workers_change_nothing(exact, tmp_path):
     words = ("strategy=random_scratch", "seeds=2")
     alone = _run(exact, tmp_path / "alone", *words, "workers=1")
@@ -264,7 +276,9 @@ def test_every_strategy_spends_the_budget(partial, tmp_path):
 
 
 def test_a_surrogate_is_searched_too(partial, tmp_path):
-    records = _run(partial, tmp_path, "seeds=2", "budget.architectures=5", "workers=1")
+    records = _run(
+        partial, tmp_path, "strategy=random", "seeds=2", "budget.architectures=5", "workers=1"
+    )
     assert all(r["judged"] > 0 and r["spent"]["architectures"] == 5 for r in records)
 
 
@@ -272,8 +286,8 @@ def test_a_surrogate_is_searched_too(partial, tmp_path):
     ("words", "message"),
     [
         (["table=T", "strategy=adversarial"], "learns on a supernet, which no table holds"),
-        (["table=T", "seeds=0"], "seeds must be at least 1"),
-        (["table=T", "objective=kid"], "objective=kid: the table has fid"),
+        (["table=T", "strategy=random", "seeds=0"], "seeds must be at least 1"),
+        (["table=T", "strategy=random", "objective=kid"], "objective=kid: the table has fid"),
         (["table=T", "sedes=3"], "Did you mean 'seeds'"),
         (["table=T", "budget.steps=3"], "unknown limit of budget 'steps'"),
         (["table=nowhere.npz"], "nowhere.npz"),
