@@ -10,6 +10,7 @@ import pytest
 
 from nasgan.architecture import Architecture
 from nasgan.cli.main import main
+from nasgan.evaluation.zero_cost import PROXIES
 from nasgan.factory import make_search_space
 from nasgan.runs.history import HISTORY_FILE, read_history
 
@@ -45,6 +46,28 @@ def test_later_strategies_run_by_the_same_command(tmp_path: Path) -> None:
     for record in records:
         assert record["status"] == "completed"
         assert 0 < record["cost"]["search"]["generator_steps"] <= 8
+
+
+@pytest.mark.slow
+def test_zero_cost_proxies_score_in_every_space(tmp_path: Path) -> None:
+    code = main(
+        [
+            *("search", "-m", f"output_root={tmp_path}", *TINY, "evaluator=zero_cost"),
+            *("evaluator.batch_size=4", "budget.architectures=1", "final.top_k=0"),
+            f"search_space={','.join(SPACES)}",
+            "conditional=false,true",
+        ]
+    )
+    assert code == 0
+    found = set()
+    for file in tmp_path.rglob("record.json"):
+        record = json.loads(file.read_text())
+        lines = read_history(file.parent / HISTORY_FILE)
+        (score,) = (line for line in lines if line["kind"] == "evaluation")
+        assert set(score["metrics"]) == set(PROXIES)
+        assert record["cost"]["search"]["generator_steps"] == 0
+        found.add((record["search_space"], record["space_settings"]["num_classes"]))
+    assert found == set(product(SPACES, (0, 10)))
 
 
 @pytest.mark.slow

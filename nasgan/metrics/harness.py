@@ -88,7 +88,6 @@ class MetricHarness:
         classes: ClassReferences | None = None,
     ) -> None:
         check_metrics(metrics)
-        check_logits(extractor, metrics)
         features = reference.settings.mark(extractor.protocol_name)
         if (protocol.num_images, protocol.features) != (num_images, features):
             raise ConfigError(
@@ -317,7 +316,7 @@ def _joined(labels: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(known) if known and len(known) == len(labels) else None
 
 
-def check_logits(extractor: FeatureExtractor, metrics: Sequence[str]) -> None:
+def _check_logits(extractor: FeatureExtractor, metrics: Sequence[str]) -> None:
     """Refuse IS where the features come without class logits.
 
     Raises:
@@ -357,7 +356,7 @@ def build_harness(
             of the metrics.
         MetricError: the real images cannot be scored.
     """
-    check_logits(extractor, metrics)
+    _check_logits(extractor, metrics)
     settings = settings or ScoreSettings()
     protocol = Protocol(
         dataset=dataset_token(train.identity, train.checksum),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +19,13 @@ from nasgan.evaluation.zero_cost.generators import conditioning, spectrum_distan
 from nasgan.evaluation.zero_cost.gradients import gradient_norm, snip, zico
 from nasgan.evaluation.zero_cost.kernel import ntk_condition, ntk_mmd
 from nasgan.evaluation.zero_cost.synflow import has_foreign_norms, synflow
-from nasgan.evaluation.zero_cost.untrained import Half, Inputs, Untrained, untrained
+from nasgan.evaluation.zero_cost.untrained import (
+    Gradients,
+    Half,
+    Inputs,
+    Untrained,
+    untrained,
+)
 from nasgan.networks.cost import count_macs, count_parameters
 
 __all__ = ["PROXIES", "Proxy", "check_defined", "check_proxies", "measured"]
@@ -97,7 +103,7 @@ def _of_one(
     return [of("generator"), of("discriminator")]
 
 
-def _of_losses(name: str, measure: Callable[[Any], float]) -> list[Proxy]:
+def _of_losses(name: str, measure: Callable[[Gradients], float]) -> list[Proxy]:
     """The proxy ``name`` of each player's loss, which depends on both networks."""
 
     def of(part: Part) -> Proxy:
