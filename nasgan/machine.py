@@ -12,7 +12,14 @@ from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from pathlib import Path
 
-__all__ = ["cpu_quota", "follow_parent", "interrupted_by_sigterm", "load", "usable_cores"]
+__all__ = [
+    "cpu_quota",
+    "ending_signal",
+    "follow_parent",
+    "interrupted_by_sigterm",
+    "load",
+    "usable_cores",
+]
 
 
 def usable_cores() -> int:
@@ -103,3 +110,9 @@ def follow_parent() -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def ending_signal(number: int) -> str:
+    """The name of the signal that has ended a process, and what it may mean."""
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    return f"{name} (out of memory?)" if number == signal.SIGKILL else name

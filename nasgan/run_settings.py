@@ -25,6 +25,7 @@ __all__ = [
     "TrainingLength",
     "TrainingSettings",
     "absolute",
+    "flat",
     "is_table_file",
     "nearby",
     "places",
@@ -189,6 +190,15 @@ _CAME_SINCE: Mapping[str, tuple[str | None, Mapping[str, Any]]] = {
         {"brackets": 1, "constraints": None, "supernet_paths": "uniform"},
     ),
 }
+
+
+def flat(values: Mapping[str, Any], by: str = ".") -> dict[str, Any]:
+    """What is no mapping in nested ``values``, under the names on the way to it, joined ``by``."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = flat(value, by) if isinstance(value, Mapping) else None
+        found |= {name: value} if inner is None else {f"{name}{by}{k}": v for k, v in inner.items()}
+    return found
 
 
 def without_later(config: Mapping[str, Any]) -> dict[str, Any]:

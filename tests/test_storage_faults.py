@@ -14,7 +14,7 @@ import pytest
 
 import nasgan
 from nasgan import atomic
-from nasgan.cli.log_file import LogFile
+from nasgan.cli.console import LogFile
 from nasgan.cli.main import main
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError
 from nasgan.runs import locking

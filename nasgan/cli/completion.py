@@ -6,7 +6,6 @@ in ``COMP_LINE``. The verb is completed here; what follows it is the verb's Hydr
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from collections.abc import Sequence
@@ -56,11 +55,12 @@ def _experiments_like(word: str) -> list[str]:
 
 
 def _hydra(verb: str, arguments: Sequence[str]) -> int:
-    module = importlib.import_module(f"nasgan.cli.{verb}")
+    from nasgan.cli.main import run_verb
+
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it would be in the middle of the line that is being typed
     try:
-        return int(module.run(arguments))
+        return run_verb(verb, arguments)
     finally:
         logging.disable(before)
 

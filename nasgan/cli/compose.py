@@ -11,13 +11,13 @@ from typing import Any
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from nasgan.cli.arguments import with_homes
 from nasgan.cli.config_options import config_folder, register_plugin_configs
 from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.key_values import READING_VERBS, settings_of
@@ -28,6 +28,7 @@ from nasgan.cli.resolvers import experiment_name, register_resolvers
 from nasgan.cli.schema import check_config, strip_foreign
 from nasgan.errors import ConfigError
 from nasgan.objects import described, label_of
+from nasgan.run_settings import with_home
 
 __all__ = [
     "VERSION_BASE",
@@ -35,15 +36,20 @@ __all__ = [
     "compose_run",
     "composed",
     "explained",
+    "flags_last",
     "resolved",
     "settle",
     "single_valued",
     "sweep_jobs",
+    "with_homes",
 ]
 
 VERSION_BASE = "1.3"
 
 _RUN_VERBS = ("search", "train")
+# A path that begins with ~, as a value or as one of several.
+_AT_HOME = re.compile(r"(?<=[=,\[])~[\w.-]*(?:/[^,\[\]{}()'\"]*)?(?=[,\]]|$)")
+_FOR_HYDRA_ITSELF = ("hydra.run.dir=", "hydra.sweep.dir=")
 _HYDRAS_OWN = re.compile(r"[+~]*hydra([./@]|$)")
 
 
@@ -223,3 +229,23 @@ def resolved(verb: str, settings: DictConfig, hydra_settings: Any) -> dict[str, 
     if verb == "search":
         refuse_without_effect(config, hydra_settings.overrides.task)
     return settled_paths(config, hydra_settings.runtime.cwd)
+
+
+def flags_last(arguments: Sequence[str]) -> list[str]:
+    """``arguments`` with the overrides first: flags may stand anywhere among them."""
+    found, _ = get_args_parser().parse_known_intermixed_args(list(arguments))
+    flags = list(arguments)
+    for override in found.overrides:
+        flags.remove(override)
+    return [*found.overrides, *flags]
+
+
+def with_homes(overrides: Sequence[str]) -> list[str]:
+    """``overrides`` with quotes around paths that begin with ``~``, which Hydra wants there."""
+    return [_with_homes(text) for text in overrides]
+
+
+def _with_homes(text: str) -> str:
+    if text.startswith(_FOR_HYDRA_ITSELF):
+        return _AT_HOME.sub(lambda found: f"'{with_home(found[0])}'", text)
+    return _AT_HOME.sub(r"'\g<0>'", text)

@@ -7,26 +7,41 @@ the one whose package registers the option's name counts, and if that does not d
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
+import math
 import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
+from yaml import YAMLError
 
 import nasgan
-from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import PluginError, shortened
+from nasgan.reading import read_text
 from nasgan.registry import CONFIGS, EVALUATORS, SEARCH_SPACES, STRATEGIES, Plugin, plugins
 
-__all__ = ["PAIRED", "ConfigFolder", "config_folder", "config_folders", "plugin_folder"]
+__all__ = [
+    "PAIRED",
+    "ConfigFolder",
+    "config_folder",
+    "config_folders",
+    "package_folder",
+    "plugin_folder",
+    "read_yaml",
+]
 
 _log = logging.getLogger(__name__)
+
+_MOST_BYTES = 1_000_000
+_MOST_VALUES = 100_000
 
 PAIRED: Mapping[str, str] = {
     "strategy": STRATEGIES,
@@ -87,16 +102,27 @@ def plugin_folder(plugin: Plugin) -> Path:
         PluginError: there is no such folder.
     """
     owner = f"plugin {plugin.distribution} {plugin.version}"
-    top, *rest = plugin.value.partition(":")[0].split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        folder = package_folder(plugin.value.partition(":")[0])
     except (ImportError, ValueError) as error:
-        raise PluginError(f"{owner}: the package {top!r} is broken: {error}") from error
-    for location in (spec.submodule_search_locations or []) if spec is not None else []:
-        folder = Path(location).joinpath(*rest)
-        if folder.is_dir():
-            return folder
-    raise PluginError(f"{owner}: there is no configuration folder {plugin.value!r}")
+        raise PluginError(f"{owner}: the package {plugin.package!r} is broken: {error}") from error
+    if folder is None:
+        raise PluginError(f"{owner}: there is no configuration folder {plugin.value!r}")
+    return folder
+
+
+def package_folder(package: str) -> Path | None:
+    """The folder of a package, or in one; nothing is imported.
+
+    Raises:
+        ImportError: the package is broken.
+        ValueError: the same.
+    """
+    top, *rest = package.split(".")
+    spec = importlib.util.find_spec(top) if top else None
+    places = (spec.submodule_search_locations or []) if spec is not None else []
+    folders = [Path(place).joinpath(*rest) for place in places]
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def config_folders() -> tuple[ConfigFolder, ...]:
@@ -230,3 +256,28 @@ def _named_options(path: Path, group: str) -> Iterator[str]:
                 named = posixpath.normpath(posixpath.join("/", group, option)).lstrip("/")
                 if name != "_self_" and not named.startswith("hydra/"):
                     yield named.removesuffix(".yaml")
+
+
+def read_yaml(path: Path) -> Any:
+    """A configuration, looked at before its aliases are followed: few bytes can stand for a world.
+
+    Raises:
+        OSError: it cannot be read, or is too large.
+        ValueError: it stands for too much.
+        YAMLError: it is no YAML.
+    """
+    text = read_text(path, most=_MOST_BYTES)
+    # To look costs as much as to read, and nearly no file has an alias.
+    if "*" in text and _size(yaml.compose(text, yaml.SafeLoader), {}) > _MOST_VALUES:
+        raise ValueError(f"its aliases stand for more than {_MOST_VALUES} values")
+    return OmegaConf.load(io.StringIO(text))
+
+
+def _size(node: Any, known: dict[int, float]) -> float:
+    """The values that a node stands for; infinitely many where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        pairs = [pair if isinstance(pair, tuple) else (pair,) for pair in inner]
+        known[id(node)] = 1 + sum(_size(item, known) for pair in pairs for item in pair)
+    return known[id(node)]

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from nasgan.atomic import is_full, reason_of
+from nasgan.errors import (
+    NasganError,
+    PluginFailedError,
+    ReplicaLostError,
+    StorageError,
+    TrainingDiverged,
+    shortened,
+)
 from nasgan.streams import put
 
 __all__ = [
     "ConsoleHandler",
+    "LogFile",
     "ShortFormatter",
     "Without",
     "complain",
     "heading",
+    "is_refusal",
     "log_shown",
+    "log_warnings",
+    "named",
     "say",
     "table",
 ]
 
+
+_WARNINGS = "py.warnings"  # as `logging.captureWarnings` calls it; the terminal leaves it out
 
 # What moves a terminal's cursor or hides text; bold and its end, which `heading` makes, may stay.
 _CONTROLS = re.compile(r"(?!\x1b\[[01]m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -105,7 +122,7 @@ def log_shown() -> Iterator[None]:
     """Meanwhile, the log is shown on the terminal; Python's warnings, which are in it, are not."""
     handler, root = ConsoleHandler(), logging.getLogger()
     handler.setFormatter(ShortFormatter())
-    handler.addFilter(Without("py.warnings"))
+    handler.addFilter(Without(_WARNINGS))
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
@@ -114,3 +131,66 @@ def log_shown() -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         root.setLevel(before)
+
+
+def log_warnings() -> None:
+    """Send Python's warnings to the log: they are for those who write libraries, not for users."""
+    logger = logging.getLogger(_WARNINGS)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # else it would write to the terminal itself
+    warnings.showwarning = _log_warning
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    logging.getLogger(_WARNINGS).warning("%s", text.strip())
+
+
+class LogFile(logging.FileHandler):
+    """A file that is done without where it cannot be written: a full disk, one for reading only.
+
+    The run ends then by itself, at the first file that it needs, with an error of its own.
+    """
+
+    def __init__(self, filename: str, mode: str = "a", encoding: str | None = None) -> None:
+        super().__init__(filename, mode, encoding, delay=True)
+        with suppress(OSError):
+            self.stream = self._open()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write ``record``, where the file can be opened."""
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Drop ``record``; the next one tries the file anew."""
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            with suppress(OSError):
+                # What waits to be written would fail again at the interpreter's end.
+                stream.close()
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the input or the folder is at fault; a run that failed is none."""
+    if isinstance(error, StorageError):
+        return error.errno is not None and not is_full(error)
+    failed = (PluginFailedError, ReplicaLostError, TrainingDiverged)
+    return isinstance(error, NasganError) and not isinstance(error, failed)
+
+
+def named(error: Exception) -> Exception:
+    """``error``, or one in words where it is the operating system's about a file or folder."""
+    if isinstance(error, OSError) and not isinstance(error, NasganError) and error.filename:
+        path = shortened(os.fsdecode(error.filename))
+        return StorageError(error.errno, f"{path} cannot be used: {reason_of(error)}")
+    return error

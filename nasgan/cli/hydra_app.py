@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 from argparse import Namespace
@@ -20,18 +19,19 @@ from hydra.core.utils import run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from nasgan.cli.arguments import flags_last, with_homes
 from nasgan.cli.compose import (
     VERSION_BASE,
     composed,
     explained,
+    flags_last,
     settle,
     single_valued,
     sweep_jobs,
+    with_homes,
 )
 from nasgan.cli.config_options import config_folder, config_uri, register_plugin_configs
 from nasgan.cli.console import say
-from nasgan.cli.hydra_job import Job, Work
+from nasgan.cli.hydra_job import HydraJob, Work, environment
 from nasgan.cli.hydra_rules import guard_hydra
 from nasgan.cli.resolvers import register_resolvers, sweep_name
 from nasgan.cli.sweep import SweepLog, complaint, summary
@@ -71,7 +71,7 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
     flags = _checked_flags(verb, arguments)
     shows = (flags.help, flags.hydra_help, flags.cfg, flags.info, flags.shell_completion)
     if any(shows) or flags.config_path:
-        return _run_by_hydra(Job(verb, work), arguments)
+        return _run_by_hydra(HydraJob(verb, work), arguments)
     overrides = [*flags.overrides, *_search_path(flags)]
     may_sweep = flags.multirun or flags.config_dir or any(map(_SETS_THE_MODE.match, overrides))
     single = single_valued(verb, overrides) if may_sweep else overrides
@@ -79,7 +79,7 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
     if flags.multirun or whole.hydra.mode == RunMode.MULTIRUN:
         sweep = SweepLog.new(Path(whole.hydra.sweep.dir), sweep_name(verb, flags.overrides))
         jobs = sweep_jobs(whole.hydra, overrides)
-        return _run_sweep(Job(verb, work, sweep), sweep, jobs, arguments)
+        return _run_sweep(HydraJob(verb, work, sweep), sweep, jobs, arguments)
     if len(single) < len(overrides):
         composed(verb, overrides, name=flags.config_name)  # says that they take a sweep
     return _run_once(verb, work, whole)
@@ -88,7 +88,7 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
 def _run_once(verb: str, work: Work, whole: DictConfig) -> int:
     """A single run as Hydra would do it, with its log, callbacks and variables."""
     config, folder = settle(verb, whole)
-    job = Job(verb, work, bound=work(config))
+    job = HydraJob(verb, work, bound=work(config))
     with new_folder(folder):
         with explained(verb), ExitStack() as around:
             around.callback(guard_hydra())
@@ -107,12 +107,14 @@ def _run_once(verb: str, work: Work, whole: DictConfig) -> int:
     return job.exit_code
 
 
-def _run_by_hydra(job: Job, arguments: Sequence[str]) -> int:
+def _run_by_hydra(job: HydraJob, arguments: Sequence[str]) -> int:
     """Let Hydra read the command line: help, configurations, completion, sweeps."""
     register_plugin_configs()
     register_resolvers()
     main = hydra.main(version_base=VERSION_BASE, config_path=config_uri(), config_name=job.verb)
-    with _command_line(arguments), _errors_raised(), ExitStack() as at_the_end:
+    # Hydra then raises its errors, where it would print them and leave.
+    raised = environment("HYDRA_FULL_ERROR", "1")
+    with _command_line(arguments), raised, ExitStack() as at_the_end:
         at_the_end.callback(guard_hydra())
         with explained(job.verb):
             main(job)()
@@ -122,7 +124,7 @@ def _run_by_hydra(job: Job, arguments: Sequence[str]) -> int:
 
 
 def _run_sweep(
-    job: Job, sweep: SweepLog, jobs: Sequence[tuple[str, ...]], arguments: Sequence[str]
+    job: HydraJob, sweep: SweepLog, jobs: Sequence[tuple[str, ...]], arguments: Sequence[str]
 ) -> int:
     """Run all jobs; show how they ended.
 
@@ -190,17 +192,3 @@ def _command_line(arguments: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-@contextmanager
-def _errors_raised() -> Iterator[None]:
-    """Let Hydra raise its errors, where it would print them and leave."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before

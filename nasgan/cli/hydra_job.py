@@ -7,11 +7,11 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
@@ -19,21 +19,36 @@ from omegaconf import DictConfig, OmegaConf
 
 from nasgan import atomic
 from nasgan.cli.compose import explained, resolved
-from nasgan.cli.devices import share_of_devices
-from nasgan.cli.endings import Outcome, is_refusal, named, report
+from nasgan.cli.console import is_refusal, log_warnings, named, say
 from nasgan.cli.hydra_rules import check_logging, guard_hydra
-from nasgan.cli.log_file import log_warnings
 from nasgan.cli.overruled import overruled
 from nasgan.cli.resolvers import refused_folder, register_resolvers
 from nasgan.cli.separate_process import call_in_process
-from nasgan.cli.sweep import JobNote, SweepLog
+from nasgan.cli.sweep import JobNote, SweepLog, share_of_devices
 from nasgan.errors import NasganError, PluginError
 from nasgan.runs.folder import KEPT_CONFIGURATION, new_folder
 from nasgan.runs.loggers import run_log
 from nasgan.runs.record import RECORD_FILE
 from nasgan.schema import made_of
 
-__all__ = ["SWEEP_VARIABLE", "Bound", "Job", "Work", "run_job"]
+__all__ = ["SWEEP_VARIABLE", "Bound", "HydraJob", "Outcome", "Work", "environment", "run_job"]
+
+
+class Outcome(Protocol):
+    """The part of `nasgan.engine.Outcome` that is shown; its import would load torch."""
+
+    @property
+    def status(self) -> Literal["completed", "failed", "already_completed"]:
+        """A failed run ended without a result; the exit code is then 1."""
+
+    @property
+    def summary_lines(self) -> Sequence[str]:
+        """What happened and where the results are."""
+
+    @property
+    def failure(self) -> str:
+        """Why a failed run did."""
+
 
 Bound: TypeAlias = Callable[[Path], "int | Outcome"]
 """What is done in a folder; returns the exit code or how a run ended."""
@@ -52,7 +67,7 @@ _ANY_DEVICE = ("auto", "cuda")
 _BAD_ENDS = ("failed", "refused")
 
 
-class Job:
+class HydraJob:
     """What Hydra calls. Keeps its outcome, which `hydra.main` would drop.
 
     In a sweep no job raises: what became of it goes into the sweep's log, so that whatever it was,
@@ -138,7 +153,7 @@ class Job:
     def _noted(self, note: JobNote, settings: DictConfig, sweep: SweepLog) -> JobNote:
         """Do the work; gives the note of how it ended."""
         try:
-            with _environment(SWEEP_VARIABLE, sweep.name):
+            with environment(SWEEP_VARIABLE, sweep.name):
                 end = self._run(settings, note)
         except Exception as raised:
             error = named(raised)
@@ -160,7 +175,9 @@ class Job:
                 _keep_composition(folder, settings)
             end = (self.bound or self._bind(settings, note, held))(folder)
         if not isinstance(end, int):
-            report(end, is_in_sweep=note is not None)
+            # In a sweep one line is enough for a run of an earlier one.
+            is_known = note is not None and end.status == "already_completed"
+            say(*end.summary_lines[: 1 if is_known else None])
         return end
 
     def _bind(self, settings: DictConfig, note: JobNote | None, held: ExitStack) -> Bound:
@@ -185,7 +202,7 @@ def run_job(data: Mapping[str, Any]) -> None:
     module, _, name = data["work"].partition(":")
     folder, sweep_name = data["sweep"]
     sweep = SweepLog(Path(folder), sweep_name)
-    job = Job(data["verb"], getattr(importlib.import_module(module), name), sweep)
+    job = HydraJob(data["verb"], getattr(importlib.import_module(module), name), sweep)
     note = made_of(JobNote, data["note"])
     sweep.write(job._noted(note, OmegaConf.create(data["settings"]), sweep))
 
@@ -216,7 +233,8 @@ def _named(error: Exception) -> str:
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
+def environment(name: str, value: str) -> Iterator[None]:
+    """Meanwhile, the variable ``name`` of the environment is ``value``."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

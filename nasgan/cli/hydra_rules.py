@@ -6,10 +6,10 @@ no place to say which may be named. While a verb runs, all that it composes pass
 
 from __future__ import annotations
 
-import importlib.util
 import logging.handlers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,17 @@ import hydra._internal.hydra
 import hydra.core.utils
 from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log as _configure_log
 from hydra.experimental.callback import Callback
-from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.config_source import ConfigSource
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from nasgan.cli.hydra_files import ConfigFiles
+from nasgan.cli.config_folders import package_folder
+from nasgan.cli.config_options import ConfigFiles
 from nasgan.errors import ConfigError, quoted
 from nasgan.nodes import TARGET, check_node
 
@@ -35,14 +35,14 @@ __all__ = ["PackageSource", "check_hydra", "check_logging", "guard_hydra"]
 
 _OWN_LOGGING = (
     "nasgan.cli.console.ConsoleHandler",
+    "nasgan.cli.console.LogFile",
     "nasgan.cli.console.ShortFormatter",
     "nasgan.cli.console.Without",
-    "nasgan.cli.log_file.LogFile",
 )
 _LOGGING_BASES = (logging.Handler, logging.Formatter, logging.Filter)
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 # Hydra asks whether there is such a folder.
-_NOWHERE = Path(os.devnull, "nowhere")
+_NOWHERE = str(Path(os.devnull, "nowhere"))
 _composed = Hydra.compose_config
 _registered = SourcesRegistry.register
 
@@ -203,46 +203,17 @@ def _value(node: Any, key: Any) -> Any:
         return None  # known when a job runs: its folder, its number
 
 
-class PackageSource(ConfigSource):
+class PackageSource(ConfigFiles):
     """Configurations in a Python package, which is found and not imported: ``pkg://PACKAGE``."""
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider, path)
-        self.path = self.path.replace("/", ".").strip(".")
-        self._files = ConfigFiles(provider, str(_folder(self.path) or _NOWHERE))
+        package = self.path.replace("/", ".").strip(".")
+        self.path = _NOWHERE
+        with suppress(ImportError, ValueError):
+            self.path = str(package_folder(package) or _NOWHERE)
 
     @staticmethod
     def scheme() -> str:
         """What paths of this kind begin with."""
         return "pkg"
-
-    def load_config(self, config_path: str) -> ConfigResult:
-        """See `ConfigSource.load_config`."""
-        return self._files.load_config(config_path)
-
-    def available(self) -> bool:
-        """Whether there is such a package."""
-        return self._files.available()
-
-    def is_group(self, config_path: str) -> bool:
-        """See `ConfigSource.is_group`."""
-        return self._files.is_group(config_path)
-
-    def is_config(self, config_path: str) -> bool:
-        """See `ConfigSource.is_config`."""
-        return self._files.is_config(config_path)
-
-    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """See `ConfigSource.list`."""
-        return self._files.list(config_path, results_filter)
-
-
-def _folder(package: str) -> Path | None:
-    top, *rest = package.split(".")
-    try:
-        spec = importlib.util.find_spec(top) if top else None
-    except (ImportError, ValueError):
-        return None
-    places = (spec.submodule_search_locations or []) if spec is not None else []
-    folders = [Path(place).joinpath(*rest) for place in places]
-    return next((folder for folder in folders if folder.is_dir()), None)

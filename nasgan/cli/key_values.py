@@ -14,15 +14,14 @@ import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from nasgan.cli.config_folders import config_folder
+from nasgan.cli.config_folders import config_folder, read_yaml
 from nasgan.cli.console import log_shown, say
 from nasgan.cli.paths import settled_paths
 from nasgan.cli.schema import check_config
-from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import ConfigError, MissingSettingError, nearest_names, quoted, shortened
 from nasgan.reading import read_text
 
-__all__ = ["READING_VERBS", "names_of", "run_reading", "settings_of", "texts_of"]
+__all__ = ["READING_VERBS", "names_of", "roots_of", "run_reading", "settings_of", "texts_of"]
 
 READING_VERBS = ("leaderboard", "publish", "report", "watch")
 
@@ -90,6 +89,11 @@ def settings_of(verb: str, words: Sequence[str] = ()) -> dict[str, Any]:
     config = settled_paths({str(key): value for key, value in plain.items()}, ".")
     check_config(verb, config)
     return config
+
+
+def roots_of(setting: str | Sequence[str]) -> list[str]:
+    """The values of a setting that takes one or several: ``runs=a`` or ``runs=a,b``."""
+    return [setting] if isinstance(setting, str) else list(setting)
 
 
 def names_of(verb: str) -> list[str]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasgan import atomic
 from nasgan.cli.console import say
-from nasgan.cli.folders import roots_of
-from nasgan.cli.key_values import run_reading
+from nasgan.cli.key_values import roots_of, run_reading
 from nasgan.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:

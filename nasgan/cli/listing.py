@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from nasgan.cli.config_folders import read_yaml
 from nasgan.cli.config_options import ConfigOption, left_out, options
 from nasgan.cli.console import heading, say, table
 from nasgan.errors import UnknownNameError
+from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import COMPUTED_METRICS
 from nasgan.metrics.table import METRICS as METRIC_TABLE
 from nasgan.registry import (
@@ -26,6 +28,8 @@ from nasgan.tabular.shipped import shipped_tables
 
 __all__ = ["SECTIONS", "run"]
 
+# Data sets whose name says what they are; the identity of files and folders has a checksum.
+_PUBLISHED = ("cifar10", "digits", "stl10")
 _BETTER = {"min": "less", "max": "more"}
 _Rows: TypeAlias = list[tuple[str, ...]]
 
@@ -115,9 +119,31 @@ def _metrics() -> _Rows:
 
 
 def _protocols() -> _Rows:
-    from nasgan.cli.protocols import default_protocols
+    """The protocols that configurations of published data sets lead to, and how to get them."""
+    from nasgan.cli.compose import compose
 
-    return list(default_protocols())
+    choices = {option.name: read_yaml(option.path) for option in options("metrics")}
+    nodes: dict[str, Any] = {
+        name: node
+        for name, node in choices.items()
+        # Where the model can be chosen, ids hold the checksum of its weights.
+        if "_target_" in node and "model" not in node["features"]
+    }
+    rows: _Rows = []
+    for dataset in _PUBLISHED:
+        default = _protocol(dataset, compose("search", [f"dataset={dataset}"])["metrics"])
+        others = {name: _protocol(dataset, node) for name, node in nodes.items()}
+        rows.append((default, f"dataset={dataset}"))
+        rows += [
+            (protocol, f"dataset={dataset} metrics={name}")
+            for name, protocol in others.items()
+            if protocol != default
+        ]
+    return rows
+
+
+def _protocol(dataset: str, metrics: Mapping[str, Any]) -> str:
+    return Protocol(dataset, "train", metrics["num_images"], str(metrics["features"]["name"])).id
 
 
 def _option_rows(group: str) -> _Rows:

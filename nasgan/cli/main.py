@@ -10,12 +10,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
-from nasgan.cli.console import complain, heading, say, table
-from nasgan.cli.endings import is_refusal, named
-from nasgan.cli.log_file import log_warnings
+from nasgan.cli.console import complain, heading, is_refusal, log_warnings, named, say, table
 from nasgan.errors import NasganError, UnknownNameError
 
-__all__ = ["VERBS", "main"]
+__all__ = ["VERBS", "main", "run_verb"]
 
 VERBS: Mapping[str, str] = {
     "search": "search an architecture, retrain the best, score and record it",
@@ -33,9 +31,13 @@ VERBS: Mapping[str, str] = {
     "doctor": "what works on this machine, and how to get the rest",
     "new": "write a package that adds a strategy or a search space",
 }
-"""Every verb is the module of its name in this package, with a function ``run(arguments)``."""
+"""Every verb is the module of its name in this package, with a function ``run(arguments)``, or one
+of those that `_SHARED` modules hold, with ``run(verb, arguments)``."""
 
-_MODULES: Mapping[str, str] = {"list": "listing"}
+_SHARED: Mapping[str, str] = {
+    **dict.fromkeys(("search", "tabulate", "evaluate", "sample"), "running"),
+    **dict.fromkeys(("report", "watch", "publish"), "pages"),
+}
 
 _INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 
@@ -88,8 +90,18 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise UnknownNameError("verb", verb, [*VERBS, "leaderboard verify"])
-    module = importlib.import_module(f"nasgan.cli.{_MODULES.get(verb, verb)}")
-    return int(module.run(rest))
+    return run_verb(verb, rest)
+
+
+def run_verb(verb: str, arguments: Sequence[str]) -> int:
+    """Run one of `VERBS`; its module is imported now.
+
+    Raises:
+        NasganError: bad input, or the verb failed.
+    """
+    name = _SHARED.get(verb, "listing" if verb == "list" else verb)
+    module = importlib.import_module(f"nasgan.cli.{name}")
+    return int(module.run(verb, arguments) if verb in _SHARED else module.run(arguments))
 
 
 def _is_sweep_failure(error: NasganError) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from nasgan.cli.config_folders import read_yaml
 from nasgan.cli.config_options import options
 from nasgan.cli.resolvers import experiment_name
-from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import ConfigError
+from nasgan.run_settings import flat
 
 __all__ = ["overruled", "refuse_without_effect"]
 
@@ -35,8 +36,9 @@ def overruled(settings: DictConfig, hydra_settings: Any) -> list[str]:
     if experiment is None:
         return []
     written = [text.lstrip("+~").partition("=") for text in hydra_settings.overrides.task]
+    whole: Any = OmegaConf.to_container(settings, resolve=False)
     by_hand = {key for key, _, _ in written}
-    composed = _flat(OmegaConf.to_container(settings, resolve=False))
+    composed = flat(whole)
     notes = []
     for group, _, name in written:
         own = _option(group, name)
@@ -79,11 +81,11 @@ def _option(group: str, name: str) -> dict[str, Any]:
     if "." in group or not name:
         return {}
     path = next((option.path for option in options(group) if option.name == name), None)
-    node = {} if path is None else OmegaConf.to_container(read_yaml(path))
-    own = node if isinstance(node, Mapping) else {}
+    node: Any = {} if path is None else OmegaConf.to_container(read_yaml(path))
+    own: Mapping[str, Any] = node if isinstance(node, Mapping) else {}
     bases = [base for base in own.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
     settings = [_option(group, base) for base in bases if base != name]
-    settings.append(_flat({key: value for key, value in own.items() if key not in _BESIDE}))
+    settings.append(flat({key: value for key, value in own.items() if key not in _BESIDE}))
     return {key: value for one in settings for key, value in one.items()}
 
 
@@ -105,16 +107,3 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value)
-
-
-def _flat(node: Any) -> dict[str, Any]:
-    """The leaves by dotted name; lists are leaves, as texts."""
-    return dict(_leaves(node, ""))
-
-
-def _leaves(node: Any, at: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, item in node.items():
-            yield from _leaves(item, f"{at}.{key}" if at else str(key))
-    else:
-        yield at, str(node) if isinstance(node, list) else node

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
 from nasgan.cli.checkup import Finding, refused_target
 from nasgan.cli.compose import compose
-from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder
+from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder, read_yaml
 from nasgan.cli.config_options import ConfigOption, options
-from nasgan.cli.time_limit import TookTooLongError, time_limit
-from nasgan.cli.yaml_files import read_yaml
 from nasgan.errors import MissingSettingError, NasganError, PluginError
 from nasgan.metrics.table import metric_info
 from nasgan.registry import (
@@ -33,7 +35,7 @@ from nasgan.registry import (
     unreadable_packages,
 )
 
-__all__ = ["config_findings", "plugin_findings"]
+__all__ = ["TookTooLongError", "config_findings", "plugin_findings", "time_limit"]
 
 _KINDS = {
     STRATEGIES: "strategy",
@@ -64,6 +66,7 @@ _NEEDED = {
 _OWN_NAME = {SEARCH_SPACES: "name", EVALUATORS: "fidelity", EXTRACTORS: "name"}
 
 _SECONDS = 30.0  # torch alone may take ten
+_AGAIN_SECONDS = 1.0
 
 _UNPAIRED = ("budget", "executor", "experiment", "logger", "metrics", "trainer")
 
@@ -244,3 +247,30 @@ def _composing(group: str, option: ConfigOption) -> Iterator[Finding]:
         refused = str(error)
     if refused:
         yield Finding("faulty", choice, f"{refused} ({option.owner})")
+
+
+class TookTooLongError(BaseException):
+    """The time is over; no `Exception`, which what has hung might catch."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Stop what takes longer, by a signal; a thread other than the main one has no limit.
+
+    Raises:
+        TookTooLongError: within what has taken too long, and again each second until it ends.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TookTooLongError(f"it has not ended within {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

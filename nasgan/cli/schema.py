@@ -35,7 +35,7 @@ _FOREIGN: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True)
-class _Run:
+class _RunSettings:
     seed: Count
     conditional: bool
     device: str
@@ -57,7 +57,7 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Search(_Run):
+class _Search(_RunSettings):
     strategy: dict[str, Any]
     evaluator: dict[str, Any]
     executor: dict[str, Any]
@@ -66,7 +66,7 @@ class _Search(_Run):
 
 
 @dataclass(frozen=True)
-class _Train(_Run):
+class _Train(_RunSettings):
     architecture: str | list[Any] | dict[str, Any]
     training: TrainingSettings
 

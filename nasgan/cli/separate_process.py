@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nasgan.machine import ending_signal
+
 __all__ = ["call_in_process"]
 
 # Slurm sends them to every process of a job that is about to end; the one that it started acts,
@@ -83,10 +85,8 @@ def _failure(exit_code: int) -> str:
         return ""
     if exit_code > 0:
         return f"the process of this run ended with exit code {exit_code} and without a result"
-    number = -exit_code
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    hint = " (out of memory?)" if number == signal.SIGKILL else ""
-    return f"the process of this run was ended by {name}{hint}; the same command resumes it"
+    by = ending_signal(-exit_code)
+    return f"the process of this run was ended by {by}; the same command resumes it"
 
 
 def _main(where: str, output: str | None = None) -> None:

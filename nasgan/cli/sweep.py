@@ -10,11 +10,12 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import sys
 import threading
 import time
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,7 @@ from nasgan.runs.locking import RunLock
 from nasgan.runs.record import RECORD_FILE, RunRecord
 from nasgan.schema import Count, Many, Text, made_of, model
 
-__all__ = ["JobNote", "SweepLog", "complaint", "summary"]
+__all__ = ["JobNote", "SweepLog", "complaint", "share_of_devices", "summary"]
 
 _POLL_SECONDS = 0.5
 _LEFTOVER_SECONDS = 60.0
@@ -286,3 +287,42 @@ def _score(record: RunRecord | None) -> tuple[str, str]:
 def _shortened(reason: str) -> str:
     line = " ".join(reason.split())
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 3] + "..."
+
+
+@contextmanager
+def share_of_devices(
+    number: int, folder: Path, count: Callable[[], int] | None = None
+) -> Iterator[str]:
+    """A CUDA device for a job of a sweep, its own while no more jobs run than there are devices.
+
+    The search for a free one starts at ``number`` modulo the number of devices; if all are taken,
+    that one is shared. Where a queue gives each job its device, the job sees that one alone.
+
+    Args:
+        number: the job's, from 0.
+        folder: of the sweep, seen by all its jobs: holds which devices are taken.
+        count: gives the number of devices; by default torch's.
+
+    Yields:
+        ``"cuda:N"``; nothing where there is no choice, with one device or none.
+    """
+    devices = (count or _cuda_devices)()
+    if devices < 2:
+        yield ""
+        return
+    first = number % devices
+    with ExitStack() as held:
+        for index in (*range(first, devices), *range(first)):
+            try:
+                held.enter_context(RunLock(folder / f"{socket.gethostname()}-cuda{index}"))
+            except RunDirectoryError:
+                continue
+            yield f"cuda:{index}"
+            return
+        yield f"cuda:{first}"
+
+
+def _cuda_devices() -> int:
+    import torch
+
+    return torch.cuda.device_count()

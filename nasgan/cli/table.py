@@ -88,7 +88,7 @@ def _build(words: Sequence[str]) -> int:
 def _import(words: Sequence[str]) -> int:
     from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
-    from nasgan.cli.yaml_files import read_yaml
+    from nasgan.cli.config_folders import read_yaml
     from nasgan.tabular.importing import import_table
 
     places, settings = _parted(words, ("out",), "import")

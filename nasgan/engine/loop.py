@@ -15,7 +15,7 @@ from nasgan.engine.job import Job, JobReport
 from nasgan.engine.progress import ProgressView
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, RunDirectoryError, StorageError, shortened
-from nasgan.run_settings import CheckpointSettings
+from nasgan.run_settings import CheckpointSettings, flat
 from nasgan.runs.history import HISTORY_FILE, History, finite, read_history
 from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.status import STATUS_FILE, Status
@@ -214,18 +214,13 @@ def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
     """
     phase, kind = line["phase"], line["kind"]
     names = {"values": phase, "spent": f"{phase}/spent"}
-    found: dict[str, float] = {}
-    for key, value in line.items():
-        if key not in ("index", "architecture"):
-            found.update(_flat(names.get(key, f"{phase}/{kind}/{key}"), value))
-    return found
-
-
-def _flat(name: str, value: Any) -> dict[str, float]:
-    if isinstance(value, Mapping):
-        found: dict[str, float] = {}
-        for key, item in value.items():
-            found.update(_flat(f"{name}/{key}", item))
-        return found
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return {name: float(value)} if is_number else {}
+    named = {
+        names.get(key, f"{phase}/{kind}/{key}"): value
+        for key, value in line.items()
+        if key not in ("index", "architecture")
+    }
+    return {
+        name: float(value)
+        for name, value in flat(named, "/").items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

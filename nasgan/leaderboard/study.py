@@ -15,6 +15,7 @@ from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.summaries import Problem, RunSummary, without_duplicates
+from nasgan.run_settings import flat
 from nasgan.runs.history import HISTORY_FILE, read_history
 from nasgan.runs.record import RunRecord
 from nasgan.runs.simulations import SimulationFile
@@ -124,7 +125,7 @@ class Study:
         A run whose history is missing or damaged is left out, and in `problems`.
         """
         lines = (
-            {**_flat(_with_plain_architecture(line)), **_identity(run)}
+            {**flat(_with_plain_architecture(line), "/"), **_identity(run)}
             for run, _, line in self._lines()
         )
         return pd.DataFrame(list(lines))
@@ -259,7 +260,7 @@ def _identity(run: RunSummary) -> dict[str, Any]:
 def _incumbent(moment: Mapping[str, Any], file: SimulationFile) -> dict[str, Any]:
     judged = moment["judged"]
     regret = None if judged is None else file.regret(judged)
-    return {**_flat(moment), "regret": regret, "baseline": file.made["baseline"]}
+    return {**flat(moment, "/"), "regret": regret, "baseline": file.made["baseline"]}
 
 
 def _row(run: RunSummary) -> dict[str, Any]:
@@ -286,16 +287,6 @@ def _with_plain_architecture(line: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_table(options: Any) -> bool:
     return isinstance(options, Mapping) and all(isinstance(v, list) for v in options.values())
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found.update(_flat(value, f"{prefix}{key}/"))
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def _only(history: pd.DataFrame, kind: str) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from nasgan.errors import NasganError
-from nasgan.machine import follow_parent
+from nasgan.machine import ending_signal, follow_parent
 from nasgan.supervisor.pieces import Message, do
 from nasgan.supervisor.places import Places
 
@@ -106,9 +106,7 @@ class _Slot:
 def _words(code: int | None) -> str:
     if code is None or code >= 0:
         return f"its worker ended with exit code {code}"
-    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    return f"its worker was killed by {name}{hint}"
+    return f"its worker was killed by {ending_signal(-code)}"
 
 
 class Slots(Places):

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from nasgan.atomic import storage_error
-from nasgan.cli.arguments import flags_last, with_homes
-from nasgan.cli.compose import compose, compose_run
-from nasgan.cli.endings import is_refusal
+from nasgan.cli.compose import compose, compose_run, flags_last, with_homes
+from nasgan.cli.console import is_refusal
 from nasgan.cli.main import main
 from nasgan.engine.parts import load_splits
 from nasgan.errors import ConfigError, NasganError, StorageError

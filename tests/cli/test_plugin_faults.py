@@ -11,7 +11,7 @@ from installed_plugins import Install, findings, random_search
 import nasgan
 from nasgan.cli import plugin_checkup
 from nasgan.cli.main import main
-from nasgan.cli.time_limit import TookTooLongError, time_limit
+from nasgan.cli.plugin_checkup import TookTooLongError, time_limit
 from nasgan.errors import PluginError
 from nasgan.registry import STRATEGIES, load_plugin, plugins_named
 

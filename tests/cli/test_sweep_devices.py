@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import nasgan.engine
-from nasgan.cli import devices, hydra_job
-from nasgan.cli.devices import share_of_devices
+from nasgan.cli import hydra_job, sweep
 from nasgan.cli.main import main
+from nasgan.cli.sweep import share_of_devices
 
 
 def chosen(held: ExitStack, number: int, folder: Path, devices: int) -> str:
@@ -93,7 +93,7 @@ def test_the_jobs_of_a_parallel_sweep_run_on_them(
         return ""
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(devices, "_cuda_devices", lambda: count)
+    monkeypatch.setattr(sweep, "_cuda_devices", lambda: count)
     monkeypatch.setattr(hydra_job, "call_in_process", call_here)
     monkeypatch.setattr(nasgan.engine, "bind", lambda config: config)
     monkeypatch.setattr(nasgan.engine, "run", engine)
