@@ -84,7 +84,7 @@ WINGS = {
 
 
 # Members of a wing that the others may stand on; they bring no plugin, and stand on none.
-SHARED = {"nasgan_strategies": {"gradient"}}
+SHARED = {"nasgan_search_spaces": {"halves"}, "nasgan_strategies": {"gradient"}}
 
 
 @cache

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from nasgan.architecture import Decision
 from nasgan.contracts import check_weights, chosen_option
-from nasgan.errors import ConfigError
 from nasgan_search_spaces.adversarial_nas.decisions import running
 
-__all__ = ["Chosen", "Path", "path_of", "refuse_stage", "selected_path", "weight_rows"]
+__all__ = ["Chosen", "Path", "path_of", "selected_path", "weight_rows"]
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,3 @@ def _moved(factors: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
 def weight_rows(weights: Mapping[str, Tensor], names: Sequence[str], like: Tensor) -> Tensor:
     """The weight vectors of decisions with equal options: (decisions, options), as ``like``."""
     return torch.stack([weights[name] for name in names]).to(like)
-
-
-def refuse_stage(stage: int | None) -> None:
-    """The space has one stage.
-
-    Raises:
-        ConfigError: another one.
-    """
-    if stage not in (None, 0):
-        raise ConfigError(f"AdversarialNAS' networks have one stage, 0; got stage {stage}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,6 @@ from nasgan.networks.spectral_norm import SpectralNormLayer, sample_groups
 from nasgan_search_spaces.adversarial_nas.choices import (
     Path,
     path_of,
-    refuse_stage,
     selected_path,
     weight_rows,
 )
@@ -36,6 +36,7 @@ from nasgan_search_spaces.adversarial_nas.decisions import (
 from nasgan_search_spaces.adversarial_nas.down_cell import DownCell, DownMixture
 from nasgan_search_spaces.adversarial_nas.edges import Edge
 from nasgan_search_spaces.adversarial_nas.mixture import EdgeGroup, MergedEdges, StackedEdges
+from nasgan_search_spaces.halves import Derived, Half, Shared, refuse_stage
 
 __all__ = ["DerivedDiscriminator", "FixedDiscriminator", "SuperDiscriminator"]
 
@@ -44,7 +45,7 @@ _FROM_FIRST = ("1-2", "1-3")
 _TO_OUTPUT = ("2-4", "3-4")
 
 
-class _Discriminator(nn.Module):
+class _Discriminator(Half):
     """A chain of down-cells, sum over the pixels, one logit.
 
     Args:
@@ -75,10 +76,11 @@ class _Discriminator(nn.Module):
             channels, network.num_classes, spectral_norm=network.spectral_norm
         )
 
-    def _run(self, x: Tensor, path: Path, labels: Tensor | None) -> Tensor:
+    def run(self, x: Tensor, chosen: Path, labels: Tensor | None) -> Tensor:
+        """Run the cells along a path."""
         for cell in self.cells.values():
             assert isinstance(cell, DownCell)
-            x = cell.run(x, path)
+            x = cell.run(x, chosen)
         return self._logits(x, labels)
 
     def _logits(self, x: Tensor, labels: Tensor | None) -> Tensor:
@@ -87,7 +89,7 @@ class _Discriminator(nn.Module):
         return logits
 
 
-class DerivedDiscriminator(_Discriminator):
+class DerivedDiscriminator(Derived, _Discriminator):
     """The discriminator of one architecture (the original code never builds one).
 
     Args:
@@ -98,14 +100,10 @@ class DerivedDiscriminator(_Discriminator):
 
     def __init__(self, network: NetworkSettings, cells: int, options: Mapping[str, str]) -> None:
         super().__init__(network, cells, {name: (options[name],) for name in running(options)})
-        self.path = path_of(options)
-
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map images (N, image_channels, S, S), of classes ``labels`` if any, to logits (N, 1)."""
-        return self._run(x, self.path, labels)
+        self.chosen = path_of(options)
 
 
-class SuperDiscriminator(_Discriminator):
+class SuperDiscriminator(Shared, _Discriminator):
     """The discriminator that holds every operation of every edge.
 
     Under `nasgan.networks.spectral_norm.sample_groups` a mixture runs once per part of the batch,
@@ -121,33 +119,24 @@ class SuperDiscriminator(_Discriminator):
         self.decisions = discriminator_decisions(cells)
         super().__init__(network, cells, {d.name: d.options for d in self.decisions})
 
-    def forward(
-        self,
-        x: Tensor,
-        weights: Sequence[Tensor],
-        *,
-        stage: int | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Map images to logits (N, 1) along a path, or through a mixture.
+    def choose(
+        self, weights: Sequence[Tensor], x: Tensor, stage: int | None
+    ) -> tuple[Path | None, dict[str, Tensor]]:
+        """The path, if the weights select one, and the weights by decision.
 
-        Args:
-            x: (N, image_channels, S, S).
-            weights: one vector per decision, as for `SuperGenerator`. They need not add up to 1,
-                see ``first_down_cell`` of `AdversarialNASSpace`.
-            stage: None or 0.
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ArchitectureError: the weights do not fit the decisions.
-            ConfigError: another stage, or labels do not fit.
+        They need not add up to 1, see ``first_down_cell`` of `AdversarialNASSpace`.
         """
         refuse_stage(stage)
+        names = (decision.name for decision in self.decisions)
         path = selected_path(self.decisions, weights, x)
+        return path, dict(zip(names, weights, strict=True))
+
+    def run(self, x: Tensor, chosen: Any, labels: Tensor | None) -> Tensor:
+        """See `Half.run`."""
+        path, named = chosen
         if path is not None:
             with normalised_together(self._layers(path)):
-                return self._run(x, path, labels)
-        named = dict(zip((d.name for d in self.decisions), weights, strict=True))
+                return super().run(x, path, labels)
         groups = self._groups_of(named)
         stacked, scales = StackedEdges(groups), self._scales(groups)
         outputs = []
@@ -241,7 +230,7 @@ class SuperDiscriminator(_Discriminator):
         return module
 
 
-class FixedDiscriminator(nn.Module):
+class FixedDiscriminator(Shared):
     """A discriminator without decisions, alone or as half of the supernet.
 
     Args:
@@ -252,24 +241,15 @@ class FixedDiscriminator(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        x: Tensor,
-        weights: Sequence[Tensor] = (),
-        *,
-        stage: int | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Map images to logits (N, 1); ``weights`` is empty.
-
-        Raises:
-            ArchitectureError: weights were given.
-            ConfigError: another stage, or labels do not fit.
-        """
+    def choose(self, weights: Sequence[Tensor], x: Tensor, stage: int | None) -> None:
+        """Nothing; ``weights`` is empty."""
         refuse_stage(stage)
         if len(weights) > 0:
             raise ArchitectureError(
                 f"a fixed discriminator has no decisions, got {len(weights)} weights"
             )
+
+    def run(self, x: Tensor, chosen: None, labels: Tensor | None) -> Tensor:
+        """See `Half.run`."""
         logits: Tensor = self.network(x, labels=labels)
         return logits

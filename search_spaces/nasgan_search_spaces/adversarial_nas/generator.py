@@ -10,11 +10,7 @@ from torch import Tensor, nn
 from nasgan.contracts import NetworkSettings
 from nasgan.networks.conditional import JoinedLatent, apply_norm
 from nasgan.networks.norms import make_norm
-from nasgan_search_spaces.adversarial_nas.choices import (
-    path_of,
-    refuse_stage,
-    selected_path,
-)
+from nasgan_search_spaces.adversarial_nas.choices import path_of, selected_path
 from nasgan_search_spaces.adversarial_nas.decisions import (
     UP_CELLS,
     edge_of,
@@ -22,13 +18,16 @@ from nasgan_search_spaces.adversarial_nas.decisions import (
     running,
 )
 from nasgan_search_spaces.adversarial_nas.up_cell import UpCell
+from nasgan_search_spaces.halves import Derived, Half, Shared, refuse_stage
 
 __all__ = ["DerivedGenerator", "SuperGenerator"]
 
-_CellRunner = Callable[[UpCell, Tensor, dict[str, Tensor | None]], tuple[Tensor | None, Tensor]]
+_Earlier = dict[str, Tensor | None]
+_Ran = tuple[Tensor | None, Tensor]
+_CellRunner = Callable[[UpCell, Tensor, _Earlier], _Ran]
 
 
-class _Generator(nn.Module):
+class _Generator(Half):
     """Three up-cells of one width, fed with parts of the latent; BN, ReLU, conv 3x3 and tanh.
 
     The latent is cut into ``latent_scales`` parts, as equal as can be. A linear layer turns the
@@ -72,19 +71,20 @@ class _Generator(nn.Module):
             nn.Conv2d(channels, network.image_channels, 3, padding=1),
         )
 
-    def _generate(self, z: Tensor, run_cell: _CellRunner, labels: Tensor | None) -> Tensor:
-        earlier: dict[str, Tensor | None] = {}
+    def run(self, x: Tensor, chosen: _CellRunner, labels: Tensor | None) -> Tensor:
+        """Run all cells, each as ``chosen`` runs one."""
+        earlier: _Earlier = {}
         h: Tensor | None = None
-        parts = [*torch.split(z, self.parts, dim=1)]
+        parts = [*torch.split(x, self.parts, dim=1)]
         for k, (name, cell) in enumerate(self.cells.items()):
             if k < len(parts):
                 side = self.bottom << k
                 latent = self.latents[k](parts[k], labels)
-                added = self.linears[k](latent).view(z.shape[0], -1, side, side)
+                added = self.linears[k](latent).view(x.shape[0], -1, side, side)
                 h = added if h is None else h + added
             assert h is not None
             assert isinstance(cell, UpCell)
-            earlier[name], h = run_cell(cell, h, earlier)
+            earlier[name], h = chosen(cell, h, earlier)
         assert h is not None
         norm, *rest = self.head
         h = apply_norm(norm, h, labels)
@@ -93,7 +93,7 @@ class _Generator(nn.Module):
         return torch.tanh(h)
 
 
-class DerivedGenerator(_Generator):
+class DerivedGenerator(Derived, _Generator):
     """The generator of one architecture.
 
     Args:
@@ -109,20 +109,12 @@ class DerivedGenerator(_Generator):
         super().__init__(network, latent_scales, held)
         self.path = path_of(options)
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1].
-
-        Args:
-            z: latents.
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ConfigError: labels do not fit.
-        """
-        return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, self.path), labels)
+    def chosen(self, cell: UpCell, x: Tensor, earlier: _Earlier) -> _Ran:
+        """Run the architecture's path."""
+        return cell.run(x, earlier, self.path)
 
 
-class SuperGenerator(_Generator):
+class SuperGenerator(Shared, _Generator):
     """The generator that holds every operation of every edge.
 
     Args:
@@ -134,30 +126,11 @@ class SuperGenerator(_Generator):
         self.decisions = generator_decisions()
         super().__init__(network, latent_scales, {d.name: d.options for d in self.decisions})
 
-    def forward(
-        self,
-        z: Tensor,
-        weights: Sequence[Tensor],
-        *,
-        stage: int | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Map latents to images along a path, or through a mixture.
-
-        Args:
-            z: (N, latent_dim).
-            weights: one vector per decision. One-hot ones on the CPU run the chosen operations
-                alone; if any mixes or lies on an accelerator, all operations of all edges run.
-            stage: None or 0.
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ArchitectureError: the weights do not fit the decisions.
-            ConfigError: another stage, or labels do not fit.
-        """
+    def choose(self, weights: Sequence[Tensor], x: Tensor, stage: int | None) -> _CellRunner:
+        """See `Shared.choose`."""
         refuse_stage(stage)
-        path = selected_path(self.decisions, weights, z)
+        path = selected_path(self.decisions, weights, x)
         if path is not None:
-            return self._generate(z, lambda cell, x, earlier: cell.run(x, earlier, path), labels)
+            return lambda cell, x, earlier: cell.run(x, earlier, path)
         named = dict(zip((d.name for d in self.decisions), weights, strict=True))
-        return self._generate(z, lambda cell, x, earlier: cell.mix(x, earlier, named), labels)
+        return lambda cell, x, earlier: cell.mix(x, earlier, named)

@@ -37,6 +37,7 @@ from nasgan_search_spaces.adversarial_nas.drawing import (
 )
 from nasgan_search_spaces.adversarial_nas.generator import DerivedGenerator, SuperGenerator
 from nasgan_search_spaces.adversarial_nas.genotype import read_matrix, write_matrix
+from nasgan_search_spaces.halves import sized
 
 __all__ = ["AdversarialNASSpace", "Discriminator", "FirstDownCell", "StandAloneDiscriminator"]
 
@@ -268,15 +269,7 @@ class AdversarialNASSpace(SearchSpace):
         return Supernet(generator, SuperDiscriminator(self.network, self.down_cells))
 
     def _fixed(self, kind: str) -> nn.Module:
-        network = _FIXED[kind](
-            image_size=self.network.image_size,
-            image_channels=self.network.image_channels,
-            channels=self.network.discriminator_channels,
-            spectral_norm=self.network.spectral_norm,
-            num_classes=self.network.num_classes,
-            outputs=self.network.discriminator_outputs,
-        )
-        return FixedDiscriminator(network)
+        return FixedDiscriminator(sized(_FIXED[kind], "discriminator", self.network))
 
     def _options(self, indices: Sequence[int]) -> dict[str, str]:
         pairs = zip(self.decisions, indices, strict=True)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from nasgan.architecture import Decision
 from nasgan.contracts import check_weights, chosen_option
-from nasgan.errors import ConfigError
 
 __all__ = [
     "Choice",
@@ -19,7 +18,6 @@ __all__ = [
     "choices_of",
     "gather",
     "is_mixed",
-    "refuse_stage",
     "scaled",
     "selected",
     "unread",
@@ -132,13 +130,3 @@ def unread(blocks: Iterable[str], slots: Sequence[Choice]) -> Choice:
             assert scale is not None
             found[block] = 1 - scale if share is None else share * (1 - scale)
     return found
-
-
-def refuse_stage(stage: int | None) -> None:
-    """The space has one stage.
-
-    Raises:
-        ConfigError: another one.
-    """
-    if stage not in (None, 0):
-        raise ConfigError(f"AGAN's networks have one stage, 0; got stage {stage}")

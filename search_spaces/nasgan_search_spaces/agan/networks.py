@@ -20,12 +20,12 @@ from nasgan_search_spaces.agan.choices import (
     Choices,
     choices_of,
     is_mixed,
-    refuse_stage,
     selected,
 )
 from nasgan_search_spaces.agan.layers import Style
 from nasgan_search_spaces.agan.module import Module, Setup, places
 from nasgan_search_spaces.agan.repair import active
+from nasgan_search_spaces.halves import Derived, Half, Shared, refuse_stage
 
 __all__ = ["DerivedDiscriminator", "DerivedGenerator", "SuperDiscriminator", "SuperGenerator"]
 
@@ -67,7 +67,7 @@ class _Stack(nn.ModuleDict):
             yield from module.running(choices)
 
 
-class _Generator(nn.Module):
+class _Generator(Half):
     """Linear, the modules, then batch norm, ReLU, conv 3x3 and tanh.
 
     Args:
@@ -86,14 +86,15 @@ class _Generator(nn.Module):
         self.norm = style.norm()
         self.conv = nn.Conv2d(style.channels, network.image_channels, 3, padding=1)
 
-    def _generate(self, z: Tensor, choices: Choices, labels: Tensor | None) -> Tensor:
-        check_labels(labels, self.num_classes, len(z))
-        h = self.linear(z).view(len(z), -1, self.bottom, self.bottom)
-        h = self.stack(h, choices, labels)
+    def run(self, x: Tensor, chosen: Choices, labels: Tensor | None) -> Tensor:
+        """See `Half.run`."""
+        check_labels(labels, self.num_classes, len(x))
+        h = self.linear(x).view(len(x), -1, self.bottom, self.bottom)
+        h = self.stack(h, chosen, labels)
         return torch.tanh(self.conv(F.relu(apply_norm(self.norm, h, labels))))
 
 
-class DerivedGenerator(_Generator):
+class DerivedGenerator(Derived, _Generator):
     """The generator of one architecture.
 
     Args:
@@ -103,24 +104,23 @@ class DerivedGenerator(_Generator):
     """
 
     def __init__(self, network: NetworkSettings, setup: Setup, options: Mapping[str, str]) -> None:
-        chosen = {name: options[name] for name in active(options)}
-        super().__init__(network, setup, {name: (option,) for name, option in chosen.items()})
-        self.choices = selected(chosen)
-
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1].
-
-        Args:
-            z: latents.
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ConfigError: labels without classes, no labels with them, or not one per sample.
-        """
-        return self._generate(z, self.choices, labels)
+        held = {name: options[name] for name in active(options)}
+        super().__init__(network, setup, {name: (option,) for name, option in held.items()})
+        self.chosen = selected(held)
 
 
-class SuperGenerator(_Generator):
+class _Super(Shared):
+    """Chooses by the weights; of a network with decisions."""
+
+    decisions: tuple[Decision, ...]
+
+    def choose(self, weights: Sequence[Tensor], x: Tensor, stage: int | None) -> Choices:
+        """See `Shared.choose`."""
+        refuse_stage(stage)
+        return choices_of(self.decisions, weights, x)
+
+
+class SuperGenerator(_Super, _Generator):
     """The generator that holds every option of every decision.
 
     Args:
@@ -135,31 +135,8 @@ class SuperGenerator(_Generator):
         super().__init__(network, setup, {d.name: d.options for d in decisions})
         self.decisions = tuple(decisions)
 
-    def forward(
-        self,
-        z: Tensor,
-        weights: Sequence[Tensor],
-        *,
-        stage: int | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Map latents to images along a path, or through a mixture.
 
-        Args:
-            z: (N, latent_dim).
-            weights: one vector per decision. One-hot ones on the CPU run the chosen option alone.
-            stage: None or 0.
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ArchitectureError: the weights do not fit the decisions.
-            ConfigError: another stage, or labels that do not fit.
-        """
-        refuse_stage(stage)
-        return self._generate(z, choices_of(self.decisions, weights, z), labels)
-
-
-class _Discriminator(nn.Module):
+class _Discriminator(Half):
     """Conv 3x3, the modules, ReLU, sum over the pixels, one logit.
 
     Args:
@@ -181,14 +158,15 @@ class _Discriminator(nn.Module):
             outputs=network.discriminator_outputs,
         )
 
-    def _judge(self, x: Tensor, choices: Choices, labels: Tensor | None) -> Tensor:
+    def run(self, x: Tensor, chosen: Choices, labels: Tensor | None) -> Tensor:
+        """See `Half.run`."""
         check_labels(labels, self.num_classes, len(x))
-        h = sum_pool(self.stack(self.conv(x), choices, None))
+        h = sum_pool(self.stack(self.conv(x), chosen, None))
         logits: Tensor = self.head(h, labels)
         return logits
 
 
-class DerivedDiscriminator(_Discriminator):
+class DerivedDiscriminator(Derived, _Discriminator):
     """The discriminator of one architecture.
 
     Args:
@@ -198,24 +176,12 @@ class DerivedDiscriminator(_Discriminator):
     """
 
     def __init__(self, network: NetworkSettings, setup: Setup, options: Mapping[str, str]) -> None:
-        chosen = {name: options[name] for name in active(options)}
-        super().__init__(network, setup, {name: (option,) for name, option in chosen.items()})
-        self.choices = selected(chosen)
-
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map images (N, image_channels, S, S) to logits (N, 1).
-
-        Args:
-            x: images.
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ConfigError: labels without classes, no labels with them, or not one per sample.
-        """
-        return self._judge(x, self.choices, labels)
+        held = {name: options[name] for name in active(options)}
+        super().__init__(network, setup, {name: (option,) for name, option in held.items()})
+        self.chosen = selected(held)
 
 
-class SuperDiscriminator(_Discriminator):
+class SuperDiscriminator(_Super, _Discriminator):
     """The discriminator that holds every option of every decision.
 
     Under `nasgan.networks.spectral_norm.sample_groups` a mixture runs once per part of the batch,
@@ -233,34 +199,14 @@ class SuperDiscriminator(_Discriminator):
         super().__init__(network, setup, {d.name: d.options for d in decisions})
         self.decisions = tuple(decisions)
 
-    def forward(
-        self,
-        x: Tensor,
-        weights: Sequence[Tensor],
-        *,
-        stage: int | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Map images to logits (N, 1) along a path, or through a mixture.
-
-        Args:
-            x: (N, image_channels, S, S).
-            weights: one vector per decision, as for `SuperGenerator`.
-            stage: None or 0.
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ArchitectureError: the weights do not fit the decisions.
-            ConfigError: another stage, or labels that do not fit.
-        """
-        refuse_stage(stage)
-        choices = choices_of(self.decisions, weights, x)
+    def run(self, x: Tensor, chosen: Choices, labels: Tensor | None) -> Tensor:
+        """See `Half.run`."""
         groups = self._sample_groups()
-        if not is_mixed(choices):
-            with normalised_together(self._layers(choices)):
-                return self._judge(x, choices, labels)
+        if not is_mixed(chosen):
+            with normalised_together(self._layers(chosen)):
+                return super().run(x, chosen, labels)
         if groups is None:
-            return self._judge(x, choices, labels)
+            return super().run(x, chosen, labels)
         check_labels(labels, self.num_classes, len(x))
         label_parts: Sequence[Tensor | None] = [None] * len(groups)
         if labels is not None:
@@ -268,7 +214,7 @@ class SuperDiscriminator(_Discriminator):
         outputs = []
         for part, own_labels in zip(torch.split(x, groups), label_parts, strict=True):
             with sample_groups(self, [len(part)]):
-                outputs.append(self._judge(part, choices, own_labels))
+                outputs.append(super().run(part, chosen, own_labels))
         return torch.cat(outputs)
 
     def _layers(self, choices: Choices) -> Iterator[SpectralNormLayer]:

@@ -17,6 +17,7 @@ from nasgan.networks.norms import make_norm
 from nasgan_search_spaces.autogan.cell import Cell, CellChoice, CellOptions
 from nasgan_search_spaces.autogan.decisions import CELLS, DECISIONS
 from nasgan_search_spaces.autogan.options import Choice, as_choice
+from nasgan_search_spaces.halves import Derived, Half, Shared
 
 __all__ = ["DerivedGenerator", "SuperDiscriminator", "SuperGenerator"]
 
@@ -27,7 +28,7 @@ _DECISIONS_BY_STAGE = tuple(
 )
 
 
-class _Generator(nn.Module):
+class _Generator(Half):
     """Linear, three cells of one width, then batch norm, ReLU, conv 3x3 and tanh.
 
     With classes (which AutoGAN lists as future work) every batch norm is class-conditional; since
@@ -55,11 +56,11 @@ class _Generator(nn.Module):
             nn.Conv2d(channels, network.image_channels, 3, padding=1),
         )
 
-    def _generate(self, z: Tensor, choices: Sequence[CellChoice], labels: Tensor | None) -> Tensor:
-        """Run as many cells as there are ``choices``; all stages share the head."""
-        h = self.linear(self.latent(z, labels)).view(z.shape[0], -1, self.bottom, self.bottom)
+    def run(self, x: Tensor, chosen: Sequence[CellChoice], labels: Tensor | None) -> Tensor:
+        """Run as many cells as there are ``chosen`` ones; all stages share the head."""
+        h = self.linear(self.latent(x, labels)).view(x.shape[0], -1, self.bottom, self.bottom)
         skips: dict[str, Tensor] = {}
-        for (name, cell), choice in zip(self.cells.items(), choices, strict=False):
+        for (name, cell), choice in zip(self.cells.items(), chosen, strict=False):
             skips[name], h = cell(h, skips, choice, labels)
         norm, *rest = self.head
         h = apply_norm(norm, h, labels)
@@ -68,7 +69,7 @@ class _Generator(nn.Module):
         return torch.tanh(h)
 
 
-class DerivedGenerator(_Generator):
+class DerivedGenerator(Derived, _Generator):
     """The generator of one architecture.
 
     Args:
@@ -78,23 +79,11 @@ class DerivedGenerator(_Generator):
 
     def __init__(self, network: NetworkSettings, architecture: Architecture) -> None:
         super().__init__(network, {name: (option,) for name, option in architecture})
-        chosen: dict[str, Choice] = dict(architecture)
-        self.choices = [CellChoice(**_of_cell(chosen, cell)) for cell in CELLS]
-
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, image_channels, S, S) in [-1, 1].
-
-        Args:
-            z: latents.
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ConfigError: labels do not fit.
-        """
-        return self._generate(z, self.choices, labels)
+        options: dict[str, Choice] = dict(architecture)
+        self.chosen = [CellChoice(**_of_cell(options, cell)) for cell in CELLS]
 
 
-class SuperGenerator(_Generator):
+class SuperGenerator(Shared, _Generator):
     """The generator that holds every option of every decision.
 
     Convolutions are shared by the norms and upsamplings and separate for post- and pre-activation,
@@ -109,26 +98,11 @@ class SuperGenerator(_Generator):
     def __init__(self, network: NetworkSettings) -> None:
         super().__init__(network, {decision.name: decision.options for decision in DECISIONS})
 
-    def forward(
-        self,
-        z: Tensor,
-        weights: Sequence[Tensor],
-        *,
-        stage: int | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Map latents to images along a path, or through a mixture.
+    def choose(self, weights: Sequence[Tensor], x: Tensor, stage: int | None) -> list[CellChoice]:
+        """The choices of the cells up to ``stage``.
 
-        Args:
-            z: (N, latent_dim).
-            weights: one vector per decision, of at least the stages up to ``stage``.
-            stage: 0, 1 or 2, for images of a quarter, a half or all of the image size; by default
-                told from the number of weights (4, 9 or 14).
-            labels: int64 (N,), if the network is class-conditional.
-
-        Raises:
-            ArchitectureError: the weights do not fit the decisions.
-            ConfigError: no such stage, or labels do not fit.
+        0, 1 or 2, for images of a quarter, a half or all of the image size; by default told from
+        the number of weights (4, 9 or 14).
         """
         stage = _stage_of(weights) if stage is None else stage
         if not 0 <= stage < len(CELLS):
@@ -140,8 +114,7 @@ class SuperGenerator(_Generator):
             )
         pairs = zip(DECISIONS[:count], weights, strict=False)
         choices = {decision.name: as_choice(decision, weight) for decision, weight in pairs}
-        cells = [CellChoice(**_of_cell(choices, cell)) for cell in CELLS[: stage + 1]]
-        return self._generate(z, cells, labels)
+        return [CellChoice(**_of_cell(choices, cell)) for cell in CELLS[: stage + 1]]
 
 
 class SuperDiscriminator(AutoGANDiscriminator):

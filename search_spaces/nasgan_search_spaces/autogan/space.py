@@ -16,6 +16,7 @@ from nasgan_search_spaces.autogan.networks import (
     SuperDiscriminator,
     SuperGenerator,
 )
+from nasgan_search_spaces.halves import sized
 
 __all__ = ["AutoGANSpace"]
 
@@ -69,14 +70,7 @@ class AutoGANSpace(SearchSpace):
     def build_discriminator(self, architecture: Architecture) -> nn.Module:
         """AutoGAN's discriminator, the same for every ``architecture``."""
         self.validate(architecture)
-        return AutoGANDiscriminator(
-            image_size=self.network.image_size,
-            image_channels=self.network.image_channels,
-            channels=self.network.discriminator_channels,
-            spectral_norm=self.network.spectral_norm,
-            num_classes=self.network.num_classes,
-            outputs=self.network.discriminator_outputs,
-        )
+        return sized(AutoGANDiscriminator, "discriminator", self.network)
 
     def describe(self, architecture: Architecture) -> tuple[Graph, ...]:
         """See `SearchSpace.describe`."""
@@ -86,14 +80,7 @@ class AutoGANSpace(SearchSpace):
 
     def build_supernet(self) -> Supernet:
         """The weight-sharing pair; both halves grow with the stages."""
-        discriminator = SuperDiscriminator(
-            image_size=self.network.image_size,
-            image_channels=self.network.image_channels,
-            channels=self.network.discriminator_channels,
-            spectral_norm=self.network.spectral_norm,
-            num_classes=self.network.num_classes,
-            outputs=self.network.discriminator_outputs,
-        )
+        discriminator = sized(SuperDiscriminator, "discriminator", self.network)
         return Supernet(SuperGenerator(self.network), discriminator)
 
 

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from nasgan.architecture import Architecture, Decision
 from nasgan.contracts import SearchSpace, Supernet, mix_options
-from nasgan.errors import ArchitectureError, ConfigError
+from nasgan.errors import ArchitectureError
 from nasgan.graph import Graph
 from nasgan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from nasgan.networks.sizes import bottom_and_doublings
 from nasgan.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from nasgan_search_spaces.baselines.decisions import DECISIONS, NAME, VERSION
 from nasgan_search_spaces.baselines.drawing import draw_discriminator, draw_generator
+from nasgan_search_spaces.halves import Derived, Half, Shared, refuse_stage, sized
 
 __all__ = ["BaselinesSpace"]
 
@@ -23,45 +24,37 @@ _GENERATORS = {"dcgan": DCGANGenerator, "sngan": SNGANGenerator}
 _DISCRIMINATORS = {"dcgan": DCGANDiscriminator, "sngan": SNGANDiscriminator}
 
 
-class _Derived(nn.ModuleDict):
-    """One network under its name, which is how the supernet names its parameters too."""
+class _Networks(nn.ModuleDict, Half):
+    """Networks under their names, which is how the supernet names their parameters too."""
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+
+class _Derived(Derived, _Networks):
+    """One of them."""
+
+    chosen = None
+
+    def run(self, x: Tensor, chosen: None, labels: Tensor | None) -> Tensor:
+        """Run it."""
         (network,) = self.values()
         output: Tensor = network(x, labels)
         return output
 
 
-class _Shared(nn.ModuleDict):
-    """One half of the supernet: both networks, of which one runs or whose outputs mix."""
+class _Shared(Shared, _Networks):
+    """Both, of which one runs or whose outputs mix."""
 
-    def forward(
-        self,
-        x: Tensor,
-        weights: Sequence[Tensor],
-        *,
-        stage: int | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Run the chosen network on latents or images, or mix the outputs of both.
-
-        Args:
-            x: latents (N, latent_dim) or images (N, image_channels, S, S).
-            weights: one vector over (dcgan, sngan).
-            stage: None or 0; there are no stages.
-            labels: int64 (N,), if the networks are class-conditional.
-
-        Raises:
-            ArchitectureError: not exactly one weight vector of two entries.
-            ConfigError: another stage, or labels do not fit.
-        """
-        if stage not in (None, 0):
-            raise ConfigError(f"the baselines have one stage, 0; got stage {stage}")
+    def choose(self, weights: Sequence[Tensor], x: Tensor, stage: int | None) -> Tensor:
+        """The one vector over (dcgan, sngan)."""
+        refuse_stage(stage)
         if len(weights) != 1:
             raise ArchitectureError(
                 f"each half of the baselines has one decision, got {len(weights)} weights"
             )
-        return mix_options(weights[0], [partial(network, x, labels) for network in self.values()])
+        return weights[0]
+
+    def run(self, x: Tensor, chosen: Tensor, labels: Tensor | None) -> Tensor:
+        """Run the chosen network, or mix the outputs of both."""
+        return mix_options(chosen, [partial(network, x, labels) for network in self.values()])
 
 
 class BaselinesSpace(SearchSpace):
@@ -128,20 +121,7 @@ class BaselinesSpace(SearchSpace):
         return Supernet(_Shared(generators), _Shared(discriminators))
 
     def _generator(self, name: str) -> nn.Module:
-        return _GENERATORS[name](
-            image_size=self.network.image_size,
-            image_channels=self.network.image_channels,
-            channels=self.network.generator_channels,
-            latent_dim=self.network.latent_dim,
-            num_classes=self.network.num_classes,
-        )
+        return sized(_GENERATORS[name], "generator", self.network)
 
     def _discriminator(self, name: str) -> nn.Module:
-        return _DISCRIMINATORS[name](
-            image_size=self.network.image_size,
-            image_channels=self.network.image_channels,
-            channels=self.network.discriminator_channels,
-            spectral_norm=self.network.spectral_norm,
-            num_classes=self.network.num_classes,
-            outputs=self.network.discriminator_outputs,
-        )
+        return sized(_DISCRIMINATORS[name], "discriminator", self.network)

@@ -232,7 +232,7 @@ def test_a_module_collects_the_blocks_that_no_other_reads(output):
 
 def normal_inputs(generator):
     with seeded(0, "module"):
-        return torch.randn(2, 6, 8, 8), torch.randn(2, 6, 4, 4), generator.choices, None
+        return torch.randn(2, 6, 8, 8), torch.randn(2, 6, 4, 4), generator.chosen, None
 
 
 def test_generators_normalise_before_each_convolution_and_discriminators_their_weights():
