@@ -268,9 +268,10 @@ def test_workers_change_nothing(exact, tmp_path):
 
 
 def test_every_strategy_spends_the_budget(partial, tmp_path):
-    words = ("strategy=random_scratch,rl_scratch", "seeds=2", "budget.generator_steps=12000")
+    names = ["random_scratch", "rl_scratch", "evolution", "local_search", "asha", "hyperband"]
+    words = (f"strategy={','.join(names)}", "seeds=2", "budget.generator_steps=12000")
     records = _run(partial, tmp_path, *words, "workers=1")
-    assert {r["strategy"] for r in records} == {"random", "random_scratch", "rl_scratch"}
+    assert {r["strategy"] for r in records} == {"random", *names}
     # What is left does not pay for the next training.
     assert all(12000 - 600 < r["spent"]["generator_steps"] <= 12000 for r in records)
 
