@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from nasgan.factory import make_search_space
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.nodes import build_node
+from nasgan.objects import described
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import utc_now
@@ -34,7 +36,7 @@ class Simulations:
 
     Attributes:
         table: name or file.
-        strategies: by the name in the results, the configuration's node.
+        strategies: by the name in the results, the configuration's node, or a strategy itself.
         seeds: searches of each strategy, with the seeds from 0.
         budget: of each search, in simulated units.
         metric: what is searched for, and judged.
@@ -42,7 +44,7 @@ class Simulations:
     """
 
     table: str
-    strategies: Mapping[str, Mapping[str, Any]]
+    strategies: Mapping[str, Mapping[str, Any] | SearchStrategy]
     seeds: int
     budget: Mapping[str, float | None]
     metric: str = "fid"
@@ -52,13 +54,31 @@ class Simulations:
         if self.seeds < 1:
             raise ConfigError(f"seeds must be at least 1, got {self.seeds}")
         Budget(**self.budget)  # type: ignore[arg-type]
-        for name, node in self.strategies.items():
-            strategy = build_node(node, where=f"strategy={name}", base=SearchStrategy)
-            if not isinstance(strategy, AskTellStrategy):
+        for name in self.strategies:
+            if not isinstance(self.new_strategy(name), AskTellStrategy):
                 raise ConfigError(
                     f"strategy={name} learns on a supernet, which no table holds; run it with "
                     "`nasgan search`"
                 )
+
+    def new_strategy(self, name: str) -> SearchStrategy:
+        """The strategy ``name`` for one search."""
+        given = self.strategies[name]
+        if isinstance(given, SearchStrategy):
+            return deepcopy(given)
+        made: SearchStrategy = build_node(given, where=f"strategy={name}", base=SearchStrategy)
+        return made
+
+    @property
+    def is_named(self) -> bool:
+        """Whether other processes can make the strategies: none is given as an object."""
+        return not any(isinstance(given, SearchStrategy) for given in self.strategies.values())
+
+    @property
+    def nodes(self) -> dict[str, Any]:
+        """What the results say of the strategies; see `nasgan.objects`."""
+        given = self.strategies.items()
+        return {k: described(v) if isinstance(v, SearchStrategy) else v for k, v in given}
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +103,7 @@ def simulate_one(asked: Simulations, name: str, seed: int) -> dict[str, Any]:
     objective = Objective(asked.metric, metric_info(asked.metric).direction)
     budget = Budget(**asked.budget)  # type: ignore[arg-type]
     run = TableRun(trainings.space, trainings, objective, budget, seed=seed)
-    strategy = build_node(asked.strategies[name], where=f"strategy={name}", base=SearchStrategy)
+    strategy = asked.new_strategy(name)
     with _one_thread():
         return dict(simulate(strategy, run, trainings, name=name).to_json())
 
@@ -118,7 +138,8 @@ def why_not(asked: Simulations, name: str, node: Mapping[str, Any]) -> str:
 def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[dict[str, Any]]:
     """Simulate all searches, and write them to ``out`` when all are there; each as it ends.
 
-    The records are sorted by strategy and seed, and do not depend on the number of workers.
+    The records are sorted by strategy and seed, and do not depend on the number of workers. With a
+    strategy that is given as an object, all are simulated in this process.
 
     Raises:
         NasganError: the table is missing, damaged, or does not fit.
@@ -130,19 +151,27 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
         raise ConfigError(f"objective={asked.metric}: the table has {', '.join(trainings.metrics)}")
     trainings.prepare(asked.metric)
     started = utc_now()
-    searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
     done: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in _records(asked, workers):
+        done[record["strategy"], record["seed"]] = record
+        yield record
+    out.mkdir(parents=True, exist_ok=True)
+    made = {**_made(asked, trainings), "started": started, "ended": utc_now()}
+    SimulationFile(out / SEARCHES_FILE, made).write(done[key] for key in sorted(done))
+
+
+def _records(asked: Simulations, workers: int) -> Iterator[dict[str, Any]]:
+    searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
+    if not asked.is_named:
+        yield from (simulate_one(asked, name, seed) for name, seed in searches)
+        return
     places = Here() if workers == 1 else Slots(min(workers, len(searches)))
     with closing(Supervisor(places, Retries(attempts=1))) as supervisor:
         pieces = [_piece(asked, name, seed) for name, seed in searches]
         for piece, outcome in results_of(supervisor, pieces):
             if outcome.failure:
                 raise SearchFailed(f"{piece.title}: {outcome.failure}")
-            done[piece.order["strategy"], piece.order["seed"]] = outcome.result
             yield outcome.result
-    out.mkdir(parents=True, exist_ok=True)
-    made = {**_made(asked, trainings), "started": started, "ended": utc_now()}
-    SimulationFile(out / SEARCHES_FILE, made).write(done[key] for key in sorted(done))
 
 
 def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
@@ -151,6 +180,7 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
     images = table.manifest["settings"].get("dataset", {})
     return {
         **asdict(asked),
+        "strategies": asked.nodes,
         "budget": Budget(**asked.budget).to_json(),  # type: ignore[arg-type]
         "table": table.name,
         "checksum": table.checksum,
@@ -165,7 +195,7 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
             "checksum": images.get("checksum") or "unknown",
             "num_images": images.get("num_images", 0),
         },
-        "environment": collect_environment("simulated", {"strategies": asked.strategies}),
+        "environment": collect_environment("simulated", {"strategies": asked.nodes}),
     }
 
 
