@@ -13,7 +13,7 @@ from nasgan.cli.config_options import options
 
 PAGE = Path(__file__).parents[1] / "docs" / "papers" / "reproduction.md"
 COMMAND = re.compile(r"nasgan (search|train) (?:-m )?\+experiment=(\w+/\w+)")
-NOT_OF_A_PAPER = ("benchmark/", "debug/", "table/")
+NOT_OF_A_PAPER = ("benchmark/", "debug/", "losses/", "table/")
 
 AS_PUBLISHED = {
     "precision": "float32",
