@@ -88,6 +88,15 @@ def test_what_hyperband_ends_goes_no_further_and_the_others_to_the_end():
     assert spent == 10 * alive[10] + 20 * alive[30] + 60 * alive[90]
 
 
+def test_two_searches_of_one_seed_have_the_same_brackets():
+    def told():
+        settings = {"num_candidates": 25, "min_steps": 2, "max_steps": 18}
+        made = searched(pruner="hyperband", sampler="random", **settings)
+        return [(e.architecture.id, e.generator_steps) for e in made.evaluations]
+
+    assert told() == told()
+
+
 def test_candidates_under_way_are_pending_to_the_sampler():
     """Workers: suggestions made without scores differ, and scores may come in any order."""
     strategy = OptunaSearch(num_candidates=12, sampler_settings={"n_startup_trials": 4})
