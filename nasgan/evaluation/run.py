@@ -212,6 +212,7 @@ class Run:
             self.ledger.allow("images", 1)
             with self.ledger.timed(), evaluation_mode(generator):
                 drawn = draw(count)
+                draw.check()
             self.ledger.charge(Cost(images=count))
             return drawn
 

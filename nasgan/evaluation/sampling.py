@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from nasgan.errors import TrainingDiverged
-from nasgan.metrics import GeneratedImages, to_uint8
-from nasgan.metrics.harness import Sampler
+from nasgan.metrics import GeneratedImages, MetricError
+from nasgan.metrics.harness import CheckedSampler
+from nasgan.metrics.images import NOT_FINITE, unchecked_uint8
+from nasgan.networks.launches import launches_are_dear
 from nasgan.randomness import torch_generator
 
 __all__ = ["evaluation_mode", "image_sampler", "images_of", "last_maps"]
@@ -47,7 +49,7 @@ def image_sampler(
     seed: int,
     device: torch.device,
     generator_step: int | None = None,
-) -> Sampler:
+) -> CheckedSampler:
     """A function that gives the next ``count`` images of a generator, for the metrics.
 
     Every sampler of one seed draws the same latents: candidates that share a seed are compared on
@@ -64,10 +66,22 @@ def image_sampler(
             update broke shows here first, before the next loss.
 
     Raises:
-        TrainingDiverged: by the sampler, if ``generator_step`` is given: a pixel is not finite.
+        TrainingDiverged: by the sampler, or by its ``check`` on an accelerator: a pixel is not
+            finite.
+        MetricError: the same without ``generator_step``.
     """
     latents = torch_generator(seed, "evaluation latents", device=device)
     drawn = 0
+    finite: list[Tensor] = []
+
+    def check() -> None:
+        broken = bool(finite) and not bool(torch.stack(finite).all())
+        finite.clear()
+        if broken and generator_step is None:
+            raise MetricError(NOT_FINITE)
+        if broken and generator_step is not None:
+            what = "the generated images are not finite"
+            raise TrainingDiverged(what, generator_step=generator_step)
 
     def sample(count: int) -> GeneratedImages:
         nonlocal drawn
@@ -78,13 +92,13 @@ def image_sampler(
         drawn += count
         with torch.no_grad():
             images = generate(z, labels).float()
-        if generator_step is not None and not bool(images.isfinite().all()):
-            raise TrainingDiverged(
-                "the generated images are not finite", generator_step=generator_step
-            )
-        return GeneratedImages(to_uint8(images), labels)
+        finite.append(images.isfinite().all())
+        # Looking at them waits for an accelerator: of the first ones, and of the rest by `check`.
+        if drawn == count or not launches_are_dear(images):
+            check()
+        return GeneratedImages(unchecked_uint8(images), labels)
 
-    return sample
+    return CheckedSampler(sample, check)
 
 
 @contextmanager

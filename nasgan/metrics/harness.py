@@ -7,6 +7,7 @@ import math
 import re
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,10 +36,27 @@ from nasgan.metrics.table import (
     too_few_images,
 )
 
-__all__ = ["MetricHarness", "Sampler", "Scores", "build_harness"]
+__all__ = ["CheckedSampler", "MetricHarness", "Sampler", "Scores", "build_harness"]
 
 #: Called with a count, gives that many generated images; called until there are enough.
 Sampler: TypeAlias = Callable[[int], GeneratedImages]
+
+
+@dataclass(frozen=True)
+class CheckedSampler:
+    """A `Sampler` that looks at what it gave when all is drawn, not at each batch.
+
+    Attributes:
+        draw: the sampler.
+        check: raises `TrainingDiverged` if something was wrong.
+    """
+
+    draw: Sampler
+    check: Callable[[], None]
+
+    def __call__(self, count: int) -> GeneratedImages:
+        """The next ``count`` images."""
+        return self.draw(count)
 
 
 class Scores(dict[str, float]):
@@ -322,6 +340,8 @@ class MetricHarness:
                     f"the sampler gave {len(drawn.images)} images where {wanted} were due"
                 )
             yield drawn
+        if isinstance(sample, CheckedSampler):
+            sample.check()
 
 
 def _as_json(scores: Scores) -> dict[str, Any]:

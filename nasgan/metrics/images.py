@@ -10,12 +10,14 @@ from torch import Tensor
 from nasgan.errors import ConfigError, NasganError, quoted
 
 __all__ = [
+    "NOT_FINITE",
     "GeneratedImages",
     "MetricError",
     "RealImages",
     "check_features",
     "check_images",
     "to_uint8",
+    "unchecked_uint8",
 ]
 
 
@@ -59,6 +61,11 @@ class RealImages(Protocol):
         """For example ``"train"``."""
 
 
+NOT_FINITE = (
+    "the generator's images hold NaN or infinity; its training diverged, use an earlier checkpoint"
+)
+
+
 def to_uint8(images: Tensor, rounding: Literal["truncate", "round"] = "truncate") -> Tensor:
     """Turn a generator's images in [-1, 1] into 8-bit images.
 
@@ -73,12 +80,18 @@ def to_uint8(images: Tensor, rounding: Literal["truncate", "round"] = "truncate"
     if rounding not in ("truncate", "round"):
         raise ConfigError(f"rounding must be 'truncate' or 'round', got {quoted(rounding)}")
     if not bool(torch.isfinite(images).all()):
-        raise MetricError(
-            "the generator's images hold NaN or infinity; its training diverged, use an earlier "
-            "checkpoint"
-        )
-    pixels = images.detach().float().mul(127.5).add(127.5).clamp(0.0, 255.0)
+        raise MetricError(NOT_FINITE)
+    pixels = _scaled(images)
     return (pixels.round() if rounding == "round" else pixels).to(torch.uint8)
+
+
+def unchecked_uint8(images: Tensor) -> Tensor:
+    """`to_uint8` of images that the caller looks at, by the batch or once for many."""
+    return _scaled(images).to(torch.uint8)
+
+
+def _scaled(images: Tensor) -> Tensor:
+    return images.detach().float().mul(127.5).add(127.5).clamp(0.0, 255.0)
 
 
 def check_images(images: Tensor) -> None:

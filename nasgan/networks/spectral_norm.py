@@ -23,6 +23,7 @@ from nasgan.networks.resampling import pooled_conv2d
 __all__ = ["SNConv2d", "SNLinear", "SpectralNormLayer", "joint_pass_is_exact", "sample_groups"]
 
 _START_ITERATIONS = 15
+_LAYERS = "_spectral_norm_layers"
 
 
 class SpectralNormLayer(nn.Module):
@@ -218,7 +219,7 @@ def sample_groups(discriminator: nn.Module, sizes: Sequence[int]) -> Iterator[No
     groups = tuple(sizes)
     if not groups or any(size < 1 for size in groups):
         raise ConfigError(f"sample groups must be positive sizes, got {groups}")
-    layers = [module for module in discriminator.modules() if isinstance(module, SpectralNormLayer)]
+    layers = _layers_of(discriminator)
     before = [layer.groups for layer in layers]
     for layer in layers:
         layer.groups = groups
@@ -227,6 +228,15 @@ def sample_groups(discriminator: nn.Module, sizes: Sequence[int]) -> Iterator[No
     finally:
         for layer, previous in zip(layers, before, strict=True):
             layer.groups = previous
+
+
+def _layers_of(network: nn.Module) -> tuple[SpectralNormLayer, ...]:
+    """Those of ``network``, looked for once: no network gets others later."""
+    found: tuple[SpectralNormLayer, ...] | None = getattr(network, _LAYERS, None)
+    if found is None:
+        found = tuple(m for m in network.modules() if isinstance(m, SpectralNormLayer))
+        setattr(network, _LAYERS, found)
+    return found
 
 
 def joint_pass_is_exact(discriminator: nn.Module) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 
 import pytest
 import torch
@@ -12,10 +13,11 @@ from torch import nn
 
 from nasgan.contracts import Budget, Ledger, Proposal, inherit_weights
 from nasgan.data import ImageSet
-from nasgan.errors import BudgetExhausted, ConfigError
+from nasgan.errors import BudgetExhausted, ConfigError, TrainingDiverged
 from nasgan.evaluation import SharedEvaluator
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler
 from nasgan.metrics import to_uint8
+from nasgan.networks import launches
 from nasgan.randomness import numpy_generator, torch_generator
 from nasgan_search_spaces.autogan.space import AutoGANSpace
 
@@ -373,3 +375,21 @@ def test_one_generator_scores_the_same_with_every_discriminator(make_context, sp
     first, second = (score(evaluator, space.architecture([0, 1, 2, k])) for k in (0, 1))
     assert first.metrics == second.metrics
     assert evaluator.sees == ("generator",)
+
+
+def test_an_accelerator_is_waited_for_once_an_evaluation(monkeypatch):
+    """Images are looked at when the first are drawn, and the rest when all are."""
+    monkeypatch.setattr(launches, "_CHEAP_LAUNCHES", ())
+    batches = iter([0.0, math.nan, 0.0])
+
+    def generate(z, labels):
+        return torch.full((len(z), 1, 2, 2), next(batches))
+
+    sample = image_sampler(
+        generate, latent_dim=3, num_classes=0, seed=0, device=CPU, generator_step=7
+    )
+    for _ in range(3):
+        sample(2)
+    with pytest.raises(TrainingDiverged, match="step 7: the generated images are not finite"):
+        sample.check()
+    sample.check()

@@ -280,3 +280,15 @@ def test_weights_normalised_together_are_cast_together(launches_cost):
         wide = [layer.normalised_weight(1)[0] for layer in averaged]
     assert {weight.dtype for weight in weights} == {torch.bfloat16}
     assert {weight.dtype for weight in wide} == {torch.float32}
+
+
+def test_layers_are_looked_for_once_and_copies_have_their_own():
+    network = nn.Sequential(SNConv2d(1, 1, 1), nn.ReLU())
+    with sample_groups(network, [2, 1]):
+        assert network[0].groups == (2, 1)
+    copied = copy.deepcopy(network)
+    network.modules = None
+    with sample_groups(network, [3]), sample_groups(copied, [1, 2]):
+        assert (network[0].groups, copied[0].groups) == ((3,), (1, 2))
+    assert (network[0].groups, copied[0].groups) == (None, None)
+    assert list(copied.state_dict()) == list(network.state_dict())
