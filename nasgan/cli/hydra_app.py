@@ -148,6 +148,9 @@ def _run_sweep(
                     ) from error
                 _log.debug("the launcher stopped", exc_info=error)
                 stopped = f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        sweep.settle()
+        raise
     finally:
         notes = sweep.read()
         say(*summary(notes, is_whole=is_whole, planned=jobs))

@@ -184,8 +184,7 @@ class HydraJob:
         with explained(self.verb):
             config = resolved(self.verb, settings, HydraConfig.get())
         if note is not None and note.is_parallel and config.get("device") in _ANY_DEVICE:
-            assert self.sweep is not None
-            share = held.enter_context(share_of_devices(note.number, self.sweep.folder))
+            share = held.enter_context(share_of_devices(note.number))
             config["device"] = share or config["device"]
         return self.work(config)
 

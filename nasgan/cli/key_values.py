@@ -23,10 +23,10 @@ from nasgan.reading import read_text
 
 __all__ = ["READING_VERBS", "names_of", "roots_of", "run_reading", "settings_of", "texts_of"]
 
-READING_VERBS = ("leaderboard", "publish", "report", "simulate", "watch")
+READING_VERBS = ("leaderboard", "publish", "report", "watch")
 
 _FLAGS = ("-h", "--help", "--cfg", "--resolve")
-_SEVERAL = re.compile(r"runs|out|protocol|table|group_by|strategy|where\.\w+")
+_SEVERAL = re.compile(r"runs|out|protocol|table|group_by|where\.\w+")
 _PARTS = re.compile(r"""\s*(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|([^,]+))\s*(?:,|$)""")
 # As in Hydra's grammar, where 012 is a text.
 _WHOLE = r"(?:0|[1-9][0-9]*)"

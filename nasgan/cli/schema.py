@@ -146,17 +146,6 @@ class _Report:
 
 
 @dataclass(frozen=True)
-class _Simulate:
-    table: str
-    out: str
-    strategy: str | list[str] | None
-    seeds: Positive
-    objective: str
-    workers: Positive | None
-    budget: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class _Watch:
     runs: str | list[str]
     host: str
@@ -174,7 +163,6 @@ _SCHEMAS: Mapping[str, type] = {
     "leaderboard": _Leaderboard,
     "publish": _Publish,
     "report": _Report,
-    "simulate": _Simulate,
     "watch": _Watch,
 }
 

@@ -14,9 +14,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from nasgan.machine import ending_signal
@@ -28,6 +30,8 @@ __all__ = ["call_in_process"]
 _FOR_THE_PARENT = (signal.SIGUSR1, signal.SIGUSR2)
 _FOR_THE_PARENT_IN_SLURM = (signal.SIGTERM,)
 _POLL_SECONDS = 1.0
+# For a run that is told to end to say in its folder that it was interrupted.
+_LAST_WORDS_SECONDS = 10.0
 
 
 def call_in_process(
@@ -62,10 +66,12 @@ def call_in_process(
         return _failure(_wait(process, starter))
     finally:
         # However this process is stopped, the other does not go on alone.
-        process.kill()
-        process.wait()
         with suppress(BrokenPipeError):
             process.stdin.close()
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(_LAST_WORDS_SECONDS)
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], starter: int | None) -> int:
@@ -75,8 +81,8 @@ def _wait(process: subprocess.Popen[bytes], starter: int | None) -> int:
             return process.wait(_POLL_SECONDS if is_child else None)
         except subprocess.TimeoutExpired:
             if os.getppid() != starter:
-                process.kill()
-                # Launchers' processes would go on with the next job that they were sent.
+                # Launchers' processes would go on with the next job that they were sent; the other
+                # process notices.
                 os._exit(1)
 
 
@@ -93,6 +99,8 @@ def _main(where: str, output: str | None = None) -> None:
     in_slurm = _FOR_THE_PARENT_IN_SLURM if "SLURM_JOB_ID" in os.environ else ()
     for number in (*_FOR_THE_PARENT, *in_slurm):
         signal.signal(number, signal.SIG_IGN)
+    # Also where a shell has started this in the background.
+    signal.signal(signal.SIGINT, _interrupt_once)
     argument = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     if output is not None:
@@ -101,9 +109,17 @@ def _main(where: str, output: str | None = None) -> None:
     getattr(importlib.import_module(module), name)(argument)
 
 
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """The terminal interrupts, and the caller does: the second must not meet the last words."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.default_int_handler(number, frame)
+
+
 def _end_with_the_caller() -> None:
     # Not through `sys.stdin`, whose lock would be held when the interpreter ends.
     os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(_LAST_WORDS_SECONDS)
     os._exit(1)
 
 

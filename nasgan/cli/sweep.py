@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -22,17 +21,20 @@ from typing import Literal
 
 from nasgan import atomic
 from nasgan.cli.console import heading, table
-from nasgan.errors import ConfigError, RunDirectoryError, shortened
+from nasgan.errors import ConfigError, RunDirectoryError, StorageError, shortened
 from nasgan.metrics.protocol import display_name
 from nasgan.reading import read_json
 from nasgan.runs.locking import RunLock
 from nasgan.runs.record import RECORD_FILE, RunRecord
+from nasgan.runs.status import STATUS_FILE, Status
 from nasgan.schema import Count, Many, Text, made_of, model
 
 __all__ = ["JobNote", "SweepLog", "complaint", "share_of_devices", "summary"]
 
 _POLL_SECONDS = 0.5
 _LEFTOVER_SECONDS = 60.0
+_SETTLE_SECONDS = 10.0
+_TAKEN = "devices"
 _LONGEST_REASON = 120
 _NOTE_FILE = re.compile(r"([0-9]{1,9})\.json")
 _MOST_NOTE_BYTES = 1_000_000
@@ -141,6 +143,20 @@ class SweepLog:
             watcher.join()
             self._show_news(seen)
 
+    def settle(self) -> None:
+        """Have every run whose process is gone say that it was interrupted, at the sweep's end.
+
+        Launchers kill what they have started, and leave it no time for last words. What goes on, in
+        a queue, is left alone.
+        """
+        end = time.monotonic() + _SETTLE_SECONDS
+        left = [Path(note.folder) for note in self.read() if note.state == "running"]
+        while left:
+            left = [folder for folder in left if not _is_settled(folder)]
+            if not left or time.monotonic() > end:
+                return
+            time.sleep(_POLL_SECONDS)
+
     def remove(self) -> None:
         """Remove the notes; what they say is in the records of the runs."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -170,6 +186,23 @@ class SweepLog:
             )
             sys.stderr.write(f"\t#{note.number} {what} ({note.folder})\n")
             sys.stderr.flush()
+
+
+def _is_settled(folder: Path) -> bool:
+    """Whether the run there has ended and its status says so; it is written if it does not."""
+    file = folder / STATUS_FILE
+    try:
+        with RunLock(folder):
+            status = Status.read(file)
+            if status.state == "running":
+                message = "interrupted; the same command resumes"
+                status.updated_with(state="interrupted", message=message).write(file)
+    except RunDirectoryError:
+        # It runs, or has not begun.
+        return not file.exists()
+    except (ConfigError, OSError):
+        return True
+    return True
 
 
 def _note(path: Path) -> JobNote | None:
@@ -291,38 +324,55 @@ def _shortened(reason: str) -> str:
 
 @contextmanager
 def share_of_devices(
-    number: int, folder: Path, count: Callable[[], int] | None = None
+    number: int, folder: Path | None = None, names: Callable[[], Sequence[str]] | None = None
 ) -> Iterator[str]:
     """A CUDA device for a job of a sweep, its own while no more jobs run than there are devices.
+
+    Jobs of all sweeps of a user mind each other, by the names of the devices themselves: a process
+    that sees some of them only may count them otherwise.
 
     The search for a free one starts at ``number`` modulo the number of devices; if all are taken,
     that one is shared. Where a queue gives each job its device, the job sees that one alone.
 
     Args:
         number: the job's, from 0.
-        folder: of the sweep, seen by all its jobs: holds which devices are taken.
-        count: gives the number of devices; by default torch's.
+        folder: of the user; holds which devices are taken. None: that of the caches.
+        names: gives the unique names of the devices; by default torch's.
 
     Yields:
         ``"cuda:N"``; nothing where there is no choice, with one device or none.
     """
-    devices = (count or _cuda_devices)()
-    if devices < 2:
+    devices = (names or _cuda_devices)()
+    if len(devices) < 2:
         yield ""
         return
-    first = number % devices
+    first = number % len(devices)
+    taken = _folder_of_user() if folder is None else folder
     with ExitStack() as held:
-        for index in (*range(first, devices), *range(first)):
+        for index in (*range(first, len(devices)), *range(first)):
             try:
-                held.enter_context(RunLock(folder / f"{socket.gethostname()}-cuda{index}"))
+                held.enter_context(RunLock(taken / devices[index]))
             except RunDirectoryError:
                 continue
+            except StorageError:
+                # Without a place for locks nobody knows what is free.
+                break
             yield f"cuda:{index}"
             return
         yield f"cuda:{first}"
 
 
-def _cuda_devices() -> int:
+def _folder_of_user() -> Path:
+    from nasgan.metrics.cache import default_cache_dir
+
+    return default_cache_dir() / _TAKEN
+
+
+def _cuda_devices() -> list[str]:
+    """Their UUIDs, in the order in which this process counts them."""
     import torch
 
-    return torch.cuda.device_count()
+    count = torch.cuda.device_count()
+    if count < 2:
+        return [str(index) for index in range(count)]
+    return [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from torch import Tensor
 from nasgan.data.image_set import ImageSet, Splits
 from nasgan.data.picture_files import PictureFiles, find_pictures, listed, picture_formats
 from nasgan.data.pixels import Colour, fit_square, upright
-from nasgan.data.placement import check_memory
 from nasgan.errors import ConfigError, DatasetError
 
 __all__ = ["load_image_folder"]
@@ -172,9 +170,7 @@ def _labels(found: PictureFiles, files: Sequence[Path], classes: Sequence[str]) 
 def _read_all(
     files: Sequence[Path], image_size: int, image_channels: int, background: Colour
 ) -> Tensor:
-    shape = (len(files), image_channels, image_size, image_size)
-    check_memory(math.prod(shape), f"{len(files):,} images at {image_size}x{image_size} pixels")
-    images = np.empty(shape, dtype=np.uint8)
+    images = np.empty((len(files), image_channels, image_size, image_size), dtype=np.uint8)
 
     def fill(row: int) -> None:
         try:

@@ -52,6 +52,7 @@ from nasgan.engine.trainings import Trainings
 from nasgan.engine.workers import WORKER_BUILDER
 from nasgan.errors import (
     PluginFailedError,
+    RunDirectoryError,
     SearchFailed,
     StorageError,
     TrainingDiverged,
@@ -153,16 +154,21 @@ class _Run:
             return self._run()
 
     def _run(self) -> Outcome:
+        lock = RunLock(self.directory.path)
         try:
-            with RunLock(self.directory.path):
-                return self._run_alone()
-        except StorageError as error:
-            record = self.directory.record() if atomic.is_unwritable(error) else None
+            lock.acquire()
+        except (StorageError, RunDirectoryError) as error:
+            # Nobody can write there, or others are told of the same run.
+            is_open = isinstance(error, StorageError) and not atomic.is_unwritable(error)
+            record = None if is_open else self.directory.record()
             if record is None or self._is_retried(record):
                 raise
-            # Nobody can write there: a finished run is told of without a lock.
             self._claim()
             return self._already(record)
+        try:
+            return self._run_alone()
+        finally:
+            lock.release()
 
     def _run_alone(self) -> Outcome:
         """The run, while its folder is held."""

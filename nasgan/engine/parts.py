@@ -20,7 +20,6 @@ from nasgan.contracts import (
     narrowed,
 )
 from nasgan.data import ImageSet, Splits
-from nasgan.data.placement import resident
 from nasgan.engine.device import choose_device, settled, with_threads
 from nasgan.engine.replicas import check_devices
 from nasgan.errors import ConfigError, quoted
@@ -408,7 +407,7 @@ def load_inputs(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Inp
         with_bound: whether to score the test split.
     """
     device = parts.device
-    images = resident(splits.train, device)
+    images = splits.train.to(device)
     classes = images.num_classes if parts.config["conditional"] else 0
     harness = make_harness(parts.metrics, images, device, num_classes=classes)
     bound, note = _bound(harness, splits.test if with_bound else None, device)
@@ -416,7 +415,7 @@ def load_inputs(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Inp
         device=device,
         splits=splits,
         images=images,
-        held_out=None if splits.test is None else resident(splits.test, device),
+        held_out=None if splits.test is None else splits.test.to(device),
         harness=harness,
         trainer=parts.trainer,
         objective=parts.objective,
@@ -435,7 +434,7 @@ def _bound(
     note = harness.lack_of_bound(len(test))
     if note:
         return None, note
-    bound = harness.bound(test.images, test.labels, checksum=test.checksum)
+    bound = harness.bound(test.images.to(device), test.labels)
     lacking = [name for name in harness.metrics if name not in bound]
     if lacking:
         note = f"no {', '.join(lacking)} of the test images: not two or more of each class"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +19,6 @@ from nasgan.factory import make_search_space
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.nodes import build_node
-from nasgan.objects import described
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import utc_now
@@ -36,7 +34,7 @@ class Simulations:
 
     Attributes:
         table: name or file.
-        strategies: by the name in the results, the configuration's node, or a strategy itself.
+        strategies: by the name in the results, the configuration's node.
         seeds: searches of each strategy, with the seeds from 0.
         budget: of each search, in simulated units.
         metric: what is searched for, and judged.
@@ -44,7 +42,7 @@ class Simulations:
     """
 
     table: str
-    strategies: Mapping[str, Mapping[str, Any] | SearchStrategy]
+    strategies: Mapping[str, Mapping[str, Any]]
     seeds: int
     budget: Mapping[str, float | None]
     metric: str = "fid"
@@ -54,31 +52,13 @@ class Simulations:
         if self.seeds < 1:
             raise ConfigError(f"seeds must be at least 1, got {self.seeds}")
         Budget(**self.budget)  # type: ignore[arg-type]
-        for name in self.strategies:
-            if not isinstance(self.new_strategy(name), AskTellStrategy):
+        for name, node in self.strategies.items():
+            strategy = build_node(node, where=f"strategy={name}", base=SearchStrategy)
+            if not isinstance(strategy, AskTellStrategy):
                 raise ConfigError(
                     f"strategy={name} learns on a supernet, which no table holds; run it with "
                     "`nasgan search`"
                 )
-
-    def new_strategy(self, name: str) -> SearchStrategy:
-        """The strategy ``name`` for one search."""
-        given = self.strategies[name]
-        if isinstance(given, SearchStrategy):
-            return deepcopy(given)
-        made: SearchStrategy = build_node(given, where=f"strategy={name}", base=SearchStrategy)
-        return made
-
-    @property
-    def is_named(self) -> bool:
-        """Whether other processes can make the strategies: none is given as an object."""
-        return not any(isinstance(given, SearchStrategy) for given in self.strategies.values())
-
-    @property
-    def nodes(self) -> dict[str, Any]:
-        """What the results say of the strategies; see `nasgan.objects`."""
-        given = self.strategies.items()
-        return {k: described(v) if isinstance(v, SearchStrategy) else v for k, v in given}
 
 
 @lru_cache(maxsize=1)
@@ -103,7 +83,7 @@ def simulate_one(asked: Simulations, name: str, seed: int) -> dict[str, Any]:
     objective = Objective(asked.metric, metric_info(asked.metric).direction)
     budget = Budget(**asked.budget)  # type: ignore[arg-type]
     run = TableRun(trainings.space, trainings, objective, budget, seed=seed)
-    strategy = asked.new_strategy(name)
+    strategy = build_node(asked.strategies[name], where=f"strategy={name}", base=SearchStrategy)
     with _one_thread():
         return dict(simulate(strategy, run, trainings, name=name).to_json())
 
@@ -138,8 +118,7 @@ def why_not(asked: Simulations, name: str, node: Mapping[str, Any]) -> str:
 def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[dict[str, Any]]:
     """Simulate all searches, and write them to ``out`` when all are there; each as it ends.
 
-    The records are sorted by strategy and seed, and do not depend on the number of workers. With a
-    strategy that is given as an object, all are simulated in this process.
+    The records are sorted by strategy and seed, and do not depend on the number of workers.
 
     Raises:
         NasganError: the table is missing, damaged, or does not fit.
@@ -151,27 +130,19 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
         raise ConfigError(f"objective={asked.metric}: the table has {', '.join(trainings.metrics)}")
     trainings.prepare(asked.metric)
     started = utc_now()
-    done: dict[tuple[str, int], dict[str, Any]] = {}
-    for record in _records(asked, workers):
-        done[record["strategy"], record["seed"]] = record
-        yield record
-    out.mkdir(parents=True, exist_ok=True)
-    made = {**_made(asked, trainings), "started": started, "ended": utc_now()}
-    SimulationFile(out / SEARCHES_FILE, made).write(done[key] for key in sorted(done))
-
-
-def _records(asked: Simulations, workers: int) -> Iterator[dict[str, Any]]:
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
-    if not asked.is_named:
-        yield from (simulate_one(asked, name, seed) for name, seed in searches)
-        return
+    done: dict[tuple[str, int], dict[str, Any]] = {}
     places = Here() if workers == 1 else Slots(min(workers, len(searches)))
     with closing(Supervisor(places, Retries(attempts=1))) as supervisor:
         pieces = [_piece(asked, name, seed) for name, seed in searches]
         for piece, outcome in results_of(supervisor, pieces):
             if outcome.failure:
                 raise SearchFailed(f"{piece.title}: {outcome.failure}")
+            done[piece.order["strategy"], piece.order["seed"]] = outcome.result
             yield outcome.result
+    out.mkdir(parents=True, exist_ok=True)
+    made = {**_made(asked, trainings), "started": started, "ended": utc_now()}
+    SimulationFile(out / SEARCHES_FILE, made).write(done[key] for key in sorted(done))
 
 
 def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
@@ -180,7 +151,6 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
     images = table.manifest["settings"].get("dataset", {})
     return {
         **asdict(asked),
-        "strategies": asked.nodes,
         "budget": Budget(**asked.budget).to_json(),  # type: ignore[arg-type]
         "table": table.name,
         "checksum": table.checksum,
@@ -195,7 +165,7 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
             "checksum": images.get("checksum") or "unknown",
             "num_images": images.get("num_images", 0),
         },
-        "environment": collect_environment("simulated", {"strategies": asked.nodes}),
+        "environment": collect_environment("simulated", {"strategies": asked.strategies}),
     }
 
 

@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasgan.networks.autocast import autocast_type, full_precision
 from nasgan.networks.launches import launches_are_dear
-from nasgan.networks.spectral_norm import SpectralNormLayer
+from nasgan.networks.spectral_norm import SpectralNormLayer, autocast_type, full_precision
 
 __all__ = [
     "PassNorms",

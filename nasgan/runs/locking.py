@@ -81,17 +81,19 @@ class RunLock:
             raise storage_error(self.path, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            holder = f"{os.getpid()}\n".encode()
+            # Never empty meanwhile: who is refused reads it.
+            os.pwrite(descriptor, holder, 0)
+            os.ftruncate(descriptor, len(holder))
         except OSError as error:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            said = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             if error.errno in _NO_LOCKS:
                 raise StorageError(error.errno, _no_locks(self.path.parent, error)) from error
             if error.errno not in _HELD:
                 raise storage_error(self.path, error) from error
             raise RunDirectoryError(
-                f"{self.path.parent}: process {holder or '(unknown)'} is running in this folder; "
+                f"{self.path.parent}: process {said or '(unknown)'} is running in this folder; "
                 "wait for it, stop it, or choose another folder with run_dir="
             ) from error
         return descriptor

@@ -28,6 +28,8 @@ _LOCAL = "local"
 _CACHE = "NASGAN_CACHE"
 _SIZE_SECONDS = 2.0
 _IN_FLIGHT = 2
+# What raylets dump is printed by drivers, unless it matches; read when Ray is imported.
+_UNPRINTED = ("RAY_DEDUP_LOGS_SKIP_REGEX", "(?s).")
 
 
 def do_elsewhere(text: str) -> str:
@@ -70,6 +72,7 @@ class RayTasks(Places):
     def _ray(self) -> Any:
         """The package, connected; a connection that somebody else made is used as it is."""
         if self._connected is None:
+            os.environ.setdefault(*_UNPRINTED)
             import ray
 
             if not ray.is_initialized():
@@ -168,6 +171,8 @@ class RayTasks(Places):
         except exceptions.RayTaskError as error:
             # The work's own errors are told in messages: here it could not even be begun.
             return {"kind": "lost", "reason": _reason(error), "starting": True}
+        except exceptions.NodeDiedError:
+            return {"kind": "lost", "reason": "its machine left the cluster"}
         except exceptions.RayError as error:
             return {"kind": "lost", "reason": f"its worker is gone: {_reason(error)}"}
         return message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -124,7 +125,8 @@ class Supervisor:
         self.reserve = 0
         self._retries = retries or Retries()
         self._folder = folder
-        self._waiting: list[Work] = []
+        self._waiting: deque[Work] = deque()
+        self._paused: list[Work] = []
         self._running: dict[int, Work] = {}
         self._tickets = 0
         self._failed_starts = 0
@@ -166,6 +168,8 @@ class Supervisor:
         """Forget a piece, and end its attempt."""
         if work in self._waiting:
             self._waiting.remove(work)
+        elif work in self._paused:
+            self._paused.remove(work)
         elif work.ticket is not None:
             self._stop(work)
 
@@ -190,14 +194,14 @@ class Supervisor:
         patience = self._patience(seconds)
         if self._running:
             return list(self.places.wait(patience))
-        if self._waiting:
+        if self._waiting or self._paused:
             time.sleep(patience)
         return []
 
     def _patience(self, seconds: float) -> float:
         """Seconds to wait: not past the next moment at which something is due."""
         now = time.monotonic()
-        due = [work.not_before - now for work in self._waiting if work.not_before > now]
+        due = [work.not_before - now for work in self._paused]
         due += [
             work.piece.timeout - work.seconds
             for work in self._running.values()
@@ -208,11 +212,12 @@ class Supervisor:
     def fill(self) -> None:
         """Hand over what there is room for, the oldest first."""
         now = time.monotonic()
-        for work in [work for work in self._waiting if work.not_before <= now]:
-            if len(self._running) >= self.places.depth - self.reserve:
-                return
-            self._waiting.remove(work)
-            self._hand_over(work)
+        for work in [work for work in self._paused if work.not_before <= now]:
+            self._paused.remove(work)
+            # It was begun before all that wait.
+            self._waiting.appendleft(work)
+        while self._waiting and len(self._running) < self.places.depth - self.reserve:
+            self._hand_over(self._waiting.popleft())
 
     def _hand_over(self, work: Work) -> None:
         self._tickets += 1
@@ -240,8 +245,7 @@ class Supervisor:
         if kind == "refused":
             raise error_from(message)
         if kind == "later":
-            work.not_before = time.monotonic() + _LATER_SECONDS
-            self._waiting.append(work)
+            self._pause(work, _LATER_SECONDS)
         elif kind == "done":
             self._failed_starts = 0
             work.heard(Outcome(message["result"], seconds=seconds, retries=work.retries))
@@ -259,7 +263,7 @@ class Supervisor:
         _log.warning("a worker did not start: %s", reason)
         if self._failed_starts >= self._retries.attempts + self.places.size - 1:
             raise NasganError(f"the workers do not start: {reason}")
-        self._waiting.insert(0, work)
+        self._waiting.appendleft(work)
 
     def _lost(self, work: Work, reason: str, seconds: float) -> None:
         work.losses.append(reason)
@@ -268,20 +272,21 @@ class Supervisor:
         if work.in_a_row > self._retries.losses:
             self._give_up(work, seconds, None)
             return
+        _log.warning("%s is begun again: %s", work.piece.title, reason)
         pause = 0.0 if work.in_a_row == 1 else _PAUSE_SECONDS * 2.0 ** (work.in_a_row - 2)
-        work.not_before = time.monotonic() + min(pause, _LONGEST_PAUSE_SECONDS)
-        self._again(work, reason)
+        self._pause(work, min(pause, _LONGEST_PAUSE_SECONDS))
 
     def _failed(self, work: Work, reason: str, seconds: float, cost: Any) -> None:
         work.errors.append(reason)
         if len(work.errors) >= self._retries.attempts:
             self._give_up(work, seconds, cost)
         else:
-            self._again(work, reason)
+            _log.warning("%s is begun again: %s", work.piece.title, reason)
+            self._pause(work, 0.0)
 
-    def _again(self, work: Work, reason: str) -> None:
-        _log.warning("%s is begun again: %s", work.piece.title, reason)
-        self._waiting.insert(0, work)
+    def _pause(self, work: Work, seconds: float) -> None:
+        work.not_before = time.monotonic() + seconds
+        self._paused.append(work)
 
     def _give_up(self, work: Work, seconds: float, cost: Any) -> None:
         reasons = "; ".join(dict.fromkeys([*work.losses, *work.errors]))
@@ -340,6 +345,7 @@ class Supervisor:
     def close(self) -> None:
         """End everything; it can be begun again."""
         self._waiting.clear()
+        self._paused.clear()
         for work in list(self._running.values()):
             self._forget_attempt(work)
         self.places.close()

@@ -18,7 +18,7 @@ from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.graph import Graph
 from nasgan.randomness import numpy_generator
 from nasgan.testing.expecting import expect
-from nasgan.testing.networks import (
+from nasgan.testing.probing import (
     BATCH,
     TOLERANCE,
     build_in_double,

@@ -87,6 +87,32 @@ call_in_process(hang, {{"pid_file": {pid_file!r}}})
 """
 
 
+def say_how_it_ends(argument):
+    """Hangs, and leaves a word of what has ended it."""
+    import contextlib
+
+    Path(argument["pid_file"]).write_text(str(os.getpid()))
+    with contextlib.suppress(KeyboardInterrupt):
+        time.sleep(60)
+    Path(argument["pid_file"]).with_name("interrupted").touch()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_it_is_interrupted_when_its_caller_ends_and_has_time_to_say_so(
+    how: int, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    program = CALLER.format(folder=str(Path(__file__).parent), pid_file=str(pid_file))
+    program = program.replace("hang", "say_how_it_ends")
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as caller:
+        while not (pid_file.exists() and pid_file.read_text()):
+            assert caller.poll() is None
+            time.sleep(0.02)
+        os.kill(caller.pid, how)
+    _wait_until_gone(int(pid_file.read_text()))
+    assert (tmp_path / "interrupted").exists()
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_it_ends_with_its_caller(how: int, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"

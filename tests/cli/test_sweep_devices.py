@@ -19,7 +19,8 @@ from nasgan.cli.sweep import share_of_devices
 
 
 def chosen(held: ExitStack, number: int, folder: Path, devices: int) -> str:
-    return held.enter_context(share_of_devices(number, folder, count=lambda: devices))
+    names = [f"GPU-{index}" for index in range(devices)]
+    return held.enter_context(share_of_devices(number, folder, names=lambda: names))
 
 
 @pytest.mark.parametrize("devices", [0, 1])
@@ -48,10 +49,25 @@ def test_more_jobs_than_devices_share_them_evenly(tmp_path: Path) -> None:
     assert sorted(found) == ["cuda:0"] * 3 + ["cuda:1"] * 3
 
 
-def test_another_sweep_has_devices_of_its_own(tmp_path: Path) -> None:
+def test_without_a_place_for_locks_devices_go_by_the_number_of_the_job(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with ExitStack() as held:
-        found = [chosen(held, 0, tmp_path / sweep, 2) for sweep in ("a", "b")]
-    assert found == ["cuda:0", "cuda:0"]
+        assert [chosen(held, job, tmp_path / "file", 2) for job in range(3)] == [
+            "cuda:0",
+            "cuda:1",
+            "cuda:0",
+        ]
+
+
+def test_two_sweeps_of_a_user_share_the_devices_however_each_counts_them(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        assert chosen(held, 0, tmp_path, 2) == "cuda:0"
+        # Another sweep, whose processes see the second device as their first.
+        names = ["GPU-1", "GPU-0"]
+        other = held.enter_context(share_of_devices(0, tmp_path, names=lambda: names))
+        assert other == "cuda:0"
+        third = held.enter_context(share_of_devices(0, tmp_path, names=lambda: ["GPU-0", "GPU-2"]))
+        assert third == "cuda:1"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +109,8 @@ def test_the_jobs_of_a_parallel_sweep_run_on_them(
         return ""
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sweep, "_cuda_devices", lambda: count)
+    monkeypatch.setattr(sweep, "_cuda_devices", lambda: [f"GPU-{k}" for k in range(count)])
+    monkeypatch.setenv("NASGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(hydra_job, "call_in_process", call_here)
     monkeypatch.setattr(nasgan.engine, "bind", lambda config: config)
     monkeypatch.setattr(nasgan.engine, "run", engine)

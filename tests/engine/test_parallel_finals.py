@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,16 @@ def test_processes_make_what_one_process_makes_to_the_last_bit(
     run_search(tiny("search", *FINALS, *WORKERS), tmp_path)
     assert_same(tmp_path, alone)
     assert not (tmp_path / "checkpoints" / "candidates").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
+def test_a_ray_cluster_makes_what_one_process_makes_to_the_last_bit(
+    alone: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    run_search(tiny("search", *FINALS, "executor=ray"), tmp_path)
+    assert_same(tmp_path, alone)
+    assert not sys.modules["ray"].is_initialized()
 
 
 def test_pieces_make_what_the_final_phase_makes_here(

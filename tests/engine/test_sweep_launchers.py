@@ -149,3 +149,31 @@ def test_slurm_runs_a_sweep_and_what_it_stops_goes_on_from_the_queue(
     script = (tmp_path / "bin" / "array.sh").read_text().splitlines()
     options = {"gpus-per-node=1", "cpus-per-task=4", "mem=32GB", "time=240", "partition=gpu"}
     assert {f"#SBATCH --{option}" for option in options} <= set(script)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", list(_PACKAGES))
+def test_after_ctrl_c_every_run_says_that_it_was_interrupted(launcher: str, tmp_path: Path) -> None:
+    if not _is_installed(launcher):
+        pytest.skip(f"hydra/launcher={launcher} is not installed")
+    command = [sys.executable, "-m", "nasgan.cli", "search", "-m", *_RUN, "seed=1,2"]
+    longer = ["budget.generator_steps=100000", "budget.architectures=100000"]
+    with (tmp_path / "out.txt").open("w") as out:
+        sweep = subprocess.Popen(
+            [*command, *longer, f"hydra/launcher={launcher}", *_SETTINGS.get(launcher, [])],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            # A group of its own, as a terminal gives it.
+            start_new_session=True,
+        )
+    seeds = (1,) if launcher == "basic" else (1, 2)
+    pids = [_process_of_the_run(sweep, tmp_path, seed) for seed in seeds]
+    os.killpg(sweep.pid, signal.SIGINT)
+    sweep.wait(120)
+    end = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
+        time.sleep(0.1)
+    states = [Status.read(_folder(tmp_path, seed) / "status.json").state for seed in seeds]
+    assert states == ["interrupted"] * len(seeds), (tmp_path / "out.txt").read_text()

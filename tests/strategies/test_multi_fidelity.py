@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from nasgan.contracts import Evaluation, rung_lengths
+from nasgan.contracts import rung_lengths
 from nasgan.errors import ConfigError
 from nasgan.testing import check_strategy
-from nasgan_strategies.multi_fidelity.bracket import Bracket, hyperband_sizes
+from nasgan_strategies.multi_fidelity.bracket import hyperband_sizes
 from nasgan_strategies.multi_fidelity.strategy import MultiFidelity
 
 SMALL = {"num_candidates": 6, "bracket": 6, "min_steps": 2, "max_steps": 18}
@@ -54,18 +54,6 @@ def test_asha_promotes_as_soon_as_somebody_is_among_the_best_of_those_known(toy_
     # At the end nobody is left who should go on.
     last = [e for e in found if e.generator_steps == 10]
     assert best(last, 6) <= {e.architecture for e in found if e.generator_steps == 30}
-
-
-def test_of_two_who_may_go_on_the_longer_trained_comes_first(toy_run):
-    space = toy_run("scratch").space
-    drawn = list(space.enumerate())[:9]
-    made = [Evaluation(each, {}, float(i), "scratch") for i, each in enumerate(drawn)]
-    bracket = Bracket([1, 3, 9], 3, size=None, begun=[drawn, drawn[1:4], []])
-    bracket.scored = [[*range(9)], [1, 2, 3], []]
-    # The best of the first rung has not gone on yet, and neither has that of the second.
-    assert bracket.promotion(made, lambda some: some) == (drawn[1], 2)
-    bracket.begun[2].append(drawn[1])
-    assert bracket.promotion(made, lambda some: some) == (drawn[0], 1)
 
 
 def test_hyperband_goes_through_brackets_that_begin_with_longer_trainings(toy_run, search):

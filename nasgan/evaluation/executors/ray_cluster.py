@@ -10,6 +10,8 @@ import torch
 from nasgan.errors import ConfigError, MissingDependencyError, quoted
 from nasgan.evaluation.executors.executor import WorkerExecutor
 from nasgan.supervisor import Places
+from nasgan.supervisor.ray_address import reach
+from nasgan.supervisor.ray_tasks import RayTasks
 
 __all__ = ["RayExecutor"]
 
@@ -46,11 +48,11 @@ class RayExecutor(WorkerExecutor):
             raise MissingDependencyError(
                 "executor=ray needs the package ray: pip install 'nasgan[ray]'"
             )
+        if self.address is not None:
+            reach(self.address)
 
     def places(self, device: torch.device, threads: int) -> Places:
         """See `WorkerExecutor.places`."""
-        from nasgan.supervisor.ray_tasks import RayTasks
-
         gpus = float(device.type == "cuda") if self.gpus is None else self.gpus
         cpus = self.cpus or (1 if gpus else threads)
         return RayTasks(self.address, cpus=cpus, gpus=gpus, workers=self.workers)

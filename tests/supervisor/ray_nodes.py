@@ -1,0 +1,73 @@
+"""Nodes of a Ray cluster on this machine, each a group of processes that can be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_RAY = "import sys; sys.argv[0] = 'ray'; from ray.scripts.scripts import main; sys.exit(main())"
+
+
+class Nodes:
+    """A head and other nodes; a context manager, at whose end all are killed."""
+
+    def __init__(self, folder: Path, *, cpus: int = 1, **environment: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self._folder = folder
+        self._cpus = cpus
+        self._environment = {
+            **os.environ,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            # Whatever token somebody may have here.
+            "RAY_AUTH_MODE": "disabled",
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+            **environment,
+        }
+        self._nodes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Nodes:
+        head = ("--head", f"--port={self.port}", "--include-dashboard=false")
+        # Sockets have short names.
+        self._start("head", *head, f"--temp-dir={self._folder}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(self._nodes):
+            self.kill(name)
+
+    def join(self, name: str) -> None:
+        """Add a node."""
+        self._start(name, f"--address={self.address}")
+
+    def kill(self, name: str) -> None:
+        """Kill a node with all its processes."""
+        node = self._nodes.pop(name)
+        with suppress(ProcessLookupError):
+            os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+
+    def _start(self, name: str, *settings: str) -> None:
+        log = self._folder.parent / f"{name}.log"
+        common = (f"--num-cpus={self._cpus}", f"--node-name={name}", "--block")
+        with log.open("wb") as stream:
+            self._nodes[name] = subprocess.Popen(
+                [sys.executable, "-c", _RAY, "start", *settings, *common],
+                stdout=stream,
+                stderr=stream,
+                env=self._environment,
+                start_new_session=True,
+            )
+        end = time.monotonic() + 120
+        while "Ray runtime started" not in log.read_text():
+            assert time.monotonic() < end, log.read_text()
+            assert self._nodes[name].poll() is None, log.read_text()
+            time.sleep(0.1)

@@ -1,0 +1,61 @@
+"""Addresses of clusters that cannot be: refused before a connection is tried."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+
+import pytest
+
+from nasgan.errors import ConfigError
+from nasgan.supervisor import ray_address
+from nasgan.supervisor.ray_address import reach
+
+
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_where_nothing_listens_is_told_at_once(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.monotonic()
+    address = f"{prefix}127.0.0.1:{port}"
+    with pytest.raises(ConfigError, match=f"executor.address={address}: nothing listens there"):
+        reach(address)
+    assert time.monotonic() - started < 5
+
+
+def test_what_is_no_port_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'x' is no port; give auto"):
+        reach("host:x")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("REACHED", ""),
+        ("E rpc: InvalidAuthToken: Authentication token is missing", "asks for a token"),
+        ("REFUSED Version mismatch", "no connection to a Ray cluster: Version mismatch"),
+    ],
+)
+def test_what_a_cluster_answers_is_told_in_a_sentence(
+    line: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = f"print('IMPORTED')\nprint('a warning of a library')\nprint({line!r})\nprint()"
+    monkeypatch.setattr(ray_address, "_PROGRAM", program)
+    if message:
+        with pytest.raises(ConfigError, match=message):
+            reach("auto")
+    else:
+        reach("auto")
+
+
+def test_a_cluster_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import time\nprint('IMPORTED', flush=True)\ntime.sleep(60)"
+    monkeypatch.setattr(ray_address, "_PROGRAM", program)
+    monkeypatch.setattr(ray_address, "_ANSWER_SECONDS", 0.2)
+    with pytest.raises(ConfigError, match=r"no Ray cluster answers there within 0\.2 seconds"):
+        reach("auto")
