@@ -17,10 +17,11 @@ import hydra._internal.hydra
 import hydra.core.utils
 from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log as _configure_log
 from hydra.experimental.callback import Callback
-from hydra.plugins.config_source import ConfigSource
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, ListConfig
@@ -203,17 +204,38 @@ def _value(node: Any, key: Any) -> Any:
         return None  # known when a job runs: its folder, its number
 
 
-class PackageSource(ConfigFiles):
+class PackageSource(ConfigSource):
     """Configurations in a Python package, which is found and not imported: ``pkg://PACKAGE``."""
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider, path)
-        package = self.path.replace("/", ".").strip(".")
-        self.path = _NOWHERE
+        self.path = self.path.replace("/", ".").strip(".")
+        folder = None
         with suppress(ImportError, ValueError):
-            self.path = str(package_folder(package) or _NOWHERE)
+            folder = package_folder(self.path)
+        self._files = ConfigFiles(provider, str(folder or _NOWHERE))
 
     @staticmethod
     def scheme() -> str:
         """What paths of this kind begin with."""
         return "pkg"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """See `ConfigSource.load_config`."""
+        return self._files.load_config(config_path)
+
+    def available(self) -> bool:
+        """Whether there is such a package."""
+        return self._files.available()
+
+    def is_group(self, config_path: str) -> bool:
+        """See `ConfigSource.is_group`."""
+        return self._files.is_group(config_path)
+
+    def is_config(self, config_path: str) -> bool:
+        """See `ConfigSource.is_config`."""
+        return self._files.is_config(config_path)
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """See `ConfigSource.list`."""
+        return self._files.list(config_path, results_filter)
