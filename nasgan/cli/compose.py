@@ -31,6 +31,7 @@ from nasgan.objects import described, label_of
 from nasgan.run_settings import with_home
 
 __all__ = [
+    "RUN_VERBS",
     "VERSION_BASE",
     "compose",
     "compose_run",
@@ -46,7 +47,8 @@ __all__ = [
 
 VERSION_BASE = "1.3"
 
-_RUN_VERBS = ("search", "train")
+RUN_VERBS = ("search", "train")
+"""Those that leave a run."""
 # A path that begins with ~, as a value or as one of several.
 _AT_HOME = re.compile(r"(?<=[=,\[])~[\w.-]*(?:/[^,\[\]{}()'\"]*)?(?=[,\]]|$)")
 _FOR_HYDRA_ITSELF = ("hydra.run.dir=", "hydra.sweep.dir=")
@@ -223,7 +225,7 @@ def resolved(verb: str, settings: DictConfig, hydra_settings: Any) -> dict[str, 
     plain = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     config = strip_foreign(verb, {str(key): value for key, value in plain.items()})
-    if verb in _RUN_VERBS:
+    if verb in RUN_VERBS:
         config["experiment"] = experiment_name(hydra_settings)
     check_config(verb, config)
     if verb == "search":

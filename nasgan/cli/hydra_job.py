@@ -18,7 +18,7 @@ from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
 from nasgan import atomic
-from nasgan.cli.compose import explained, resolved
+from nasgan.cli.compose import RUN_VERBS, explained, resolved
 from nasgan.cli.console import is_refusal, log_warnings, named, say
 from nasgan.cli.hydra_rules import check_logging, guard_hydra
 from nasgan.cli.overruled import overruled
@@ -61,7 +61,6 @@ SWEEP_VARIABLE = "NASGAN_SWEEP"
 
 _log = logging.getLogger(__name__)
 
-_RUN_VERBS = ("search", "train")
 _CONSOLE_FILE = "console.log"
 _ANY_DEVICE = ("auto", "cuda")
 _BAD_ENDS = ("failed", "refused")
@@ -106,7 +105,7 @@ class HydraJob:
             self.exit_code = _exit_code(self._run(settings))
         except Exception as raised:
             error = named(raised)
-            if self.verb in _RUN_VERBS:
+            if self.verb in RUN_VERBS:
                 # The terminal gets it from whoever has started this.
                 run_log.error("%s", error, exc_info=_traced(error))
             self.error = error
@@ -144,7 +143,7 @@ class HydraJob:
             "settings": _plain(settings),
             "hydra": _plain(HydraConfig.get()),
         }
-        output = Path(note.folder, _CONSOLE_FILE) if self.verb in _RUN_VERBS else None
+        output = Path(note.folder, _CONSOLE_FILE) if self.verb in RUN_VERBS else None
         failure = call_in_process(run_job, job, output, starter=sweep.pid)
         if failure and sweep.state_of(note.number) == "running":
             sweep.write(replace(note, state="failed", reason=failure))

@@ -35,24 +35,28 @@ _FOREIGN: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True)
-class _RunSettings:
-    seed: Count
+class _Computing:
     conditional: bool
     device: str
-    threads: Positive | None
-    output_root: str
-    run_dir: str | None
-    objective: str | list[str]
     progress: bool
     deterministic: bool
-    retry_failed: bool
-    tuning_budget: str | None
-    experiment: str | None
     checkpoint: CheckpointSettings
     search_space: dict[str, Any]
     dataset: dict[str, Any]
     trainer: dict[str, Any]
     metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _RunSettings(_Computing):
+    seed: Count
+    threads: Positive | None
+    output_root: str
+    run_dir: str | None
+    objective: str | list[str]
+    retry_failed: bool
+    tuning_budget: str | None
+    experiment: str | None
     logger: dict[str, Any]
 
 
@@ -72,23 +76,14 @@ class _Train(_RunSettings):
 
 
 @dataclass(frozen=True)
-class _Tabulate:
+class _Tabulate(_Computing):
     out: str
     design: dict[str, Any]
     training: TrainingLength
     shard: str
     workers: Positive | None
-    conditional: bool
-    device: str
     objective: str
-    progress: bool
-    deterministic: bool
     licence: str
-    checkpoint: CheckpointSettings
-    search_space: dict[str, Any]
-    dataset: dict[str, Any]
-    trainer: dict[str, Any]
-    metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)

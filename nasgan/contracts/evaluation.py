@@ -129,12 +129,12 @@ class Proposal:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Proposal:
         """Read what `to_json` wrote."""
-        architecture = Architecture.from_json(data["architecture"], source="proposal")
-        parent = data.get("parent")
-        if parent is not None:
-            parent = Architecture.from_json(parent, source="proposal")
-        steps, stage = data["generator_steps"], data["stage"]
-        return cls(architecture, steps, stage, parent, data.get("keep", False))
+        architectures = {
+            name: Architecture.from_json(data[name], source="proposal")
+            for name in ("architecture", "parent")
+            if data.get(name) is not None
+        }
+        return cls(**{**data, **architectures})
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from nasgan.leaderboard.bootstrap import Summary, summarise
 from nasgan.leaderboard.published import paper_cells
 from nasgan.leaderboard.summaries import Problem, RandomArchitecture, RunSummary, space_label
 from nasgan.metrics.table import METRICS
+from nasgan.runs.parts import UNITS
 
 __all__ = [
     "AVERAGE_RANDOM",
@@ -37,8 +38,8 @@ FROM_RECORDS = "run records"
 """The ``source`` of a row that is made of run records."""
 
 MIN_SEEDS = 3
-SEARCH_UNITS = ("architectures", "generator_steps", "images", "device_seconds")
-FINAL_UNITS = ("generator_steps", "images", "device_seconds")
+SEARCH_UNITS = UNITS
+FINAL_UNITS = UNITS[1:]  # each result is one architecture
 _UNRANKED = dict.fromkeys(("rank", "rank_low", "rank_high"))
 STATISTICS = ("mean", "std", "ci_low", "ci_high", "median")
 

@@ -10,10 +10,9 @@ from sys import intern
 from typing import Any
 
 from nasgan.reading import open_file, parse_json
+from nasgan.runs.parts import UNITS
 
 __all__ = ["Checkpoint", "RunHistory", "Scored", "read_run_history"]
-
-UNITS = ("architectures", "generator_steps", "images", "device_seconds")
 
 _MOST_OPTION_LINES = 96
 _MOST_LINE_BYTES = 4_000_000

@@ -14,6 +14,7 @@ from nasgan.metrics.table import METRICS
 from nasgan.schema import Amount, Count, Fault, Many, Number, OpenPart, Part, Text
 
 __all__ = [
+    "UNITS",
     "ArchitectureData",
     "AverageRandom",
     "Bound",
@@ -74,6 +75,10 @@ class Cost(Part):
     generator_steps: Count
     images: Count
     device_seconds: Amount
+
+
+UNITS = tuple(Cost.__annotations__)
+"""In which costs are counted."""
 
 
 class Costs(Part):

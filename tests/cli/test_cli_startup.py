@@ -48,6 +48,7 @@ def environment() -> dict[str, str]:
         ["leaderboard", "verify", "--help"],
         ["publish", "--help"],
         ["report", "--help"],
+        ["simulate", "--help"],
         ["watch", "--help"],
         ["search", "-sc", "install=bash"],
         ["search", "strategy=randm"],
