@@ -227,8 +227,9 @@ class FinalPhase:
 
     def _step_elsewhere(self, trainings: Trainings, number: int) -> JobReport:
         """See `step`; the next in the order, and how far the others have come."""
-        for role, each in self.roles:
-            trainings.begin(each, shared=role == RANDOM)
+        for each in self._queue:
+            if each.id not in self.evaluations:
+                trainings.begin(each, shared=(RANDOM, each) in self.roles)
         architecture = self._queue[number]
         trained = trainings.result(architecture, _WAIT_SECONDS)
         lines = () if trained is None else tuple(self._take(architecture, trained))

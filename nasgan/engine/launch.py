@@ -324,7 +324,7 @@ class _Run:
             {**self.config, "logger": None},
             plan,
             self.directory.candidates / "final",
-            shared_folder(self.config, self.directory.path, bench, wide, plan),
+            shared_folder(parts, self.directory.path, bench, wide, plan),
             beside_the_search=parts.executor.in_process,
         )
 

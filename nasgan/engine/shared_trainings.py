@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from nasgan.contracts import SearchSpace
 from nasgan.engine.export import device_name
-from nasgan.engine.parts import Inputs
+from nasgan.engine.parts import Inputs, SearchParts
 from nasgan.evaluation import TrainingPlan
-from nasgan.runs.environment import collect_environment
+from nasgan.runs.environment import collect_environment, names_its_code
 
 __all__ = ["SHARED_FOLDER", "shared_folder"]
 
@@ -24,31 +22,33 @@ _KEY_DIGITS = 24
 
 
 def shared_folder(
-    config: Mapping[str, Any], run_dir: Path, bench: Inputs, space: SearchSpace, plan: TrainingPlan
+    parts: SearchParts, run_dir: Path, bench: Inputs, space: SearchSpace, plan: TrainingPlan
 ) -> Path | None:
     """Where runs that train an architecture in the same way find each other's trainings.
 
     Its name stands for all that makes a training's result: data, space, trainer, protocol, plan,
-    seed, threads, device, and the code.
+    seed, threads, device, processor, and the code.
 
     Args:
-        config: the run's.
+        parts: the run's.
         run_dir: the run's folder.
         bench: its data, trainer and protocol.
         space: at the widths of the final phase.
         plan: of each training.
 
     Returns:
-        A folder below ``output_root``; None if the run lies elsewhere, or its code is a checkout
-        with changes, of which nobody knows what they are.
+        A folder below ``output_root``; None if the run lies elsewhere, or nobody knows which code
+        it runs, see `nasgan.runs.environment.names_its_code`.
     """
+    config = parts.config
     root = Path(config["output_root"]).absolute()
     device = device_name(bench.device)
     environment = collect_environment(device, config)
-    if root not in run_dir.absolute().parents or environment["nasgan"]["dirty"]:
+    if root not in run_dir.absolute().parents or not names_its_code(environment):
         return None
     identity = {
         "images": bench.images.checksum,
+        "features": bench.harness.extractor.fingerprint,
         "space": [space.name, space.version, space.settings],
         "trainer": asdict(bench.trainer),
         "protocol": bench.harness.protocol.id,
@@ -57,7 +57,8 @@ def shared_folder(
         "plan": asdict(plan),
         "threads": config["threads"],
         "deterministic": config["deterministic"],
-        "device": device,
+        "device": [device, environment["cpu"]],
+        "executor": parts.executor.own_arithmetic,
         "nasgan": environment["nasgan"],
         "packages": environment["packages"],
         "plugins": environment["plugins"],

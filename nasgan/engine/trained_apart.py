@@ -13,13 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Ledger, SearchSpace
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import prepare_torch
 from nasgan.engine.parts import Inputs, bind_common, load_inputs, load_splits, make_space
-from nasgan.engine.trainings import RESULT_FILE
+from nasgan.engine.trainings import read_result, write_result
 from nasgan.errors import RunDirectoryError
 from nasgan.evaluation import Run, TrainingPlan, TrainingTask
 from nasgan.runs.locking import RunLock
@@ -157,7 +156,7 @@ def train(order: Mapping[str, Any]) -> dict[str, Any]:
             ``device`` and ``threads`` of this process.
 
     Returns:
-        The content of `RESULT_FILE`: ``{"evaluation", "curve", "costs", "kept", "networks"}``: the
+        What is in `RESULT_FILE`: ``{"evaluation", "curve", "costs", "kept", "networks"}``: the
         evaluation; each point of the curve, and what was spent up to it; which of them is kept,
         None if none; the file of its networks in the folder, None if there are none.
 
@@ -174,9 +173,8 @@ def train(order: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _trained(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    file = folder / RESULT_FILE
-    if file.exists():
-        made: dict[str, Any] = json.loads(file.read_text())
+    made = read_result(folder)
+    if made is not None:
         return made
     config = order["config"]
     bench = open_inputs(config, device=order["device"], threads=order["threads"])
@@ -187,7 +185,7 @@ def _trained(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     attempt = Attempt(task, folder, time.perf_counter, config["checkpoint"]["every_seconds"])
     attempt.finish()
     result = _result(attempt, folder)
-    atomic.write_json(file, result)
+    write_result(folder, result)
     forget_attempts(folder)
     return result
 

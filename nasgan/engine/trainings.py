@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation
-from nasgan.errors import NasganError
+from nasgan.errors import CheckpointError, NasganError
 from nasgan.evaluation import TrainingPlan
+from nasgan.reading import load_json
 from nasgan.runs.loggers import run_log
 from nasgan.state_files import load_state
 from nasgan.supervisor import Outcome, Piece, Supervisor, Work
 
-__all__ = ["RESULT_FILE", "Trained", "Trainings"]
+__all__ = ["RESULT_FILE", "Trained", "Trainings", "read_result", "write_result"]
 
 RESULT_FILE = "training.json"
 """In the folder of a training that is over, see `nasgan.engine.trained_apart.train`."""
 
 _TRAIN = "nasgan.engine.trained_apart:train"
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write `RESULT_FILE`, with a digest of what it holds.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    atomic.write_json(folder / RESULT_FILE, {"result": result, "digest": _digest(result)})
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """What `write_result` wrote, if its networks are there, too; None if there is none.
+
+    One that is damaged is set aside with a warning: it counts as none.
+    """
+    file = folder / RESULT_FILE
+    if not file.exists():
+        return None
+    try:
+        held = load_json(file, CheckpointError, "training")
+        if not isinstance(held, dict) or held.get("digest") != _digest(held.get("result")):
+            raise CheckpointError(f"{file}: this training is truncated or damaged")
+        result: dict[str, Any] = held["result"]
+        if result["networks"] is not None:
+            load_state(folder / result["networks"])
+    except CheckpointError as error:
+        aside = file.with_name(f"unusable-{file.name}")
+        with suppress(FileNotFoundError):  # another run of the sweep was first
+            file.replace(aside)
+        run_log.warning("%s; it is trained again, and the file kept as %s", error, aside.name)
+        return None
+    return result
+
+
+def _digest(result: Any) -> str:
+    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -114,9 +155,10 @@ class Trainings:
             return
         root = self._shared if shared and self._shared is not None else self._folder
         folder = (root / key).absolute()
-        if (folder / RESULT_FILE).exists():
+        made = read_result(folder)
+        if made is not None:
             run_log.info("training of %s: its result is in %s", key, folder)
-            self._end(key, json.loads((folder / RESULT_FILE).read_text()), folder)
+            self._end(key, made, folder)
             return
         piece = Piece(
             key=f"training-{key}",
@@ -131,7 +173,7 @@ class Trainings:
             },
         )
         self._works[key] = self._supervisor.begin(
-            piece, lambda outcome: self._hear(key, outcome, folder)
+            piece, lambda outcome: self._hear(key, outcome, folder), background=True
         )
 
     def _hear(self, key: str, outcome: Outcome, folder: Path) -> None:
@@ -144,9 +186,16 @@ class Trainings:
         self._ended[key] = Trained.from_json(result, folder)
 
     def go_on_beside_the_search(self) -> None:
-        """Hear what has ended, without waiting."""
-        self._supervisor.reserve = self._supervisor.places.ours if self._beside else 0
-        self._supervisor.advance(0.0)
+        """Hear what has ended, without waiting.
+
+        Where the candidates are done by the supervisor, too, at least half of it is theirs.
+        """
+        supervisor = self._supervisor
+        if self._beside:
+            supervisor.reserve = supervisor.places.ours
+        else:
+            supervisor.most_in_background = supervisor.size // 2
+        supervisor.advance(0.0)
 
     def result(self, architecture: Architecture, seconds: float) -> Trained | None:
         """The training of ``architecture``, which was begun; None if it is not over.
@@ -158,7 +207,7 @@ class Trainings:
         Raises:
             NasganError: it failed for good.
         """
-        self._supervisor.reserve = 0
+        self._supervisor.reserve, self._supervisor.most_in_background = 0, None
         if architecture.id not in self._ended:
             self._supervisor.advance(seconds)
         return self._ended.get(architecture.id)

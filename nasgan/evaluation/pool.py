@@ -32,6 +32,7 @@ class InProcessPool(EvaluationPool):
         self._evaluator = evaluator
         self._ledger = ledger
         self._arrived = 0
+        self._untold: list[Evaluation] = []
         self._proposals: list[Proposal] = []
         self._task: EvaluationTask | None = None
 
@@ -42,7 +43,7 @@ class InProcessPool(EvaluationPool):
     @property
     def under_way(self) -> int:
         """See `EvaluationPool.under_way`."""
-        return len(self._proposals)
+        return len(self._proposals) + len(self._untold)
 
     def submit(self, proposal: Proposal) -> None:
         """See `EvaluationPool.submit`; whether the budget covers it, the evaluation will find."""
@@ -52,6 +53,9 @@ class InProcessPool(EvaluationPool):
 
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`."""
+        if self._untold:
+            told, self._untold = self._untold, []
+            return told
         try:
             if self._task is None:
                 self._task = begin_evaluation(self._evaluator, *self._group)
@@ -89,6 +93,7 @@ class InProcessPool(EvaluationPool):
         """The proposals, and the evaluation that is half done."""
         return {
             "arrived": self._arrived,
+            "untold": [evaluation.to_json() for evaluation in self._untold],
             "proposals": [proposal.to_json() for proposal in self._proposals],
             "task": None if self._task is None else plugin_state(self._task, "evaluation"),
         }
@@ -101,6 +106,7 @@ class InProcessPool(EvaluationPool):
         self.close()
         # Of a run that had workers it is not known, and what they made is charged by the pool.
         self._arrived = state.get("arrived", 0)
+        self._untold = [Evaluation.from_json(item) for item in state.get("untold", ())]
         self._proposals = [Proposal.from_json(item) for item in state["proposals"]]
         if state.get("task") is not None:
             self._task = begin_evaluation(self._evaluator, *self._group)

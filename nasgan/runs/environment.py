@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -15,7 +16,13 @@ from nasgan import registry
 from nasgan.machine import usable_cores
 from nasgan.nodes import named_targets
 
-__all__ = ["collect_environment", "installed_version", "nasgan_build", "packages_named"]
+__all__ = [
+    "collect_environment",
+    "installed_version",
+    "names_its_code",
+    "nasgan_build",
+    "packages_named",
+]
 
 _PACKAGES = (
     "torch",
@@ -40,7 +47,8 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
         config: the run's resolved configuration: only plugins that it names are told. None: all.
 
     Returns:
-        ``nasgan`` (version, commit and dirty, both null unless nasgan runs from a checkout),
+        ``nasgan`` (version, commit and dirty, null unless nasgan runs from a checkout
+        whose git tells),
         ``python``, ``packages`` (versions, null if not installed), ``plugins`` (versions by
         package), ``platform``, ``cpu``, ``cores`` (that this process may use), ``device``.
     """
@@ -64,6 +72,26 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
 def nasgan_build() -> dict[str, Any]:
     """``version``, ``commit`` and ``dirty``: which nasgan this is; see `collect_environment`."""
     return {"version": _nasgan_version(), **_checkout_state(_PROJECT_ROOT)}
+
+
+def names_its_code(environment: Mapping[str, Any]) -> bool:
+    """Whether versions and commit in ``environment`` say which code runs here.
+
+    They do not for a checkout with changes, or of which git does not tell, and for a plugin that is
+    installed from a folder whose files may change.
+    """
+    is_checkout = (_PROJECT_ROOT / ".git").exists()
+    if is_checkout and environment["nasgan"]["dirty"] is not False:
+        return False
+    return not any(_is_editable(name) for name in environment["plugins"])
+
+
+def _is_editable(package: str) -> bool:
+    try:
+        told = metadata.distribution(package).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return True
+    return told is not None and bool(json.loads(told).get("dir_info", {}).get("editable"))
 
 
 def _is_used(plugin: registry.Plugin, config: Mapping[str, Any]) -> bool:
@@ -108,12 +136,14 @@ def _checkout_state(root: Path) -> dict[str, Any]:
     none = {"commit": None, "dirty": None}
     if not (root / ".git").exists():
         return none
-    commit = _git(root, "rev-parse", "HEAD")
-    changes = (_git(root, "status", "--porcelain") or "").splitlines()
+    commit, status = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
+    if commit is None or status is None:
+        return {"commit": commit, "dirty": None}
+    changes = status.splitlines()
     # Tables and plugins that somebody keeps beside nasgan do not change what it computes.
     beside = tuple(f"?? {name}/" for name in _SOURCES)
     changes = [line for line in changes if not line.startswith("?? ") or line.startswith(beside)]
-    return none if commit is None else {"commit": commit, "dirty": bool(changes)}
+    return {"commit": commit, "dirty": bool(changes)}
 
 
 def _git(root: Path, *arguments: str) -> str | None:

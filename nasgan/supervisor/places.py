@@ -19,6 +19,9 @@ class Places(ABC):
 
     ours: int = 0
 
+    queues: bool = False
+    """Whether what is handed over may wait there for its turn."""
+
     @property
     @abstractmethod
     def size(self) -> int:

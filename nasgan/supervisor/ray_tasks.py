@@ -53,6 +53,8 @@ class RayTasks(Places):
         workers: at once at the most; None: as many as there is room for.
     """
 
+    queues = True
+
     def __init__(
         self, address: str | None, *, cpus: int, gpus: float, workers: int | None = None
     ) -> None:

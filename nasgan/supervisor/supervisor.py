@@ -68,15 +68,18 @@ class Work:
         piece: which.
         errors: of its own, so far.
         losses: of its processes, so far.
+        background: whether all others go first.
     """
 
     piece: Piece
     heard: Callable[[Outcome], None]
     errors: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    background: bool = False
     in_a_row: int = 0
     not_before: float = 0.0
     ticket: int | None = None
+    begun: bool = False
     since: float = 0.0
     life: Path | None = None
     sign: str = ""
@@ -90,8 +93,8 @@ class Work:
 
     @property
     def seconds(self) -> float:
-        """That the attempt under way has taken; 0 while it waits."""
-        return time.monotonic() - self.since if self.ticket is not None else 0.0
+        """That the attempt under way has taken; 0 while it waits, here or where it is done."""
+        return time.monotonic() - self.since if self.begun else 0.0
 
     @property
     def progress(self) -> int:
@@ -116,6 +119,7 @@ class Supervisor:
 
     Attributes:
         reserve: places that are left free for this process itself.
+        most_in_background: places that pieces of the background may fill; None: all.
     """
 
     def __init__(
@@ -123,9 +127,11 @@ class Supervisor:
     ) -> None:
         self.places = places
         self.reserve = 0
+        self.most_in_background: int | None = None
         self._retries = retries or Retries()
         self._folder = folder
         self._waiting: deque[Work] = deque()
+        self._background: deque[Work] = deque()
         self._paused: list[Work] = []
         self._running: dict[int, Work] = {}
         self._tickets = 0
@@ -150,6 +156,7 @@ class Supervisor:
         *,
         errors: Iterable[str] = (),
         losses: Iterable[str] = (),
+        background: bool = False,
     ) -> Work:
         """Have ``piece`` done; ``heard`` is called by `advance` when it has ended for good.
 
@@ -158,16 +165,17 @@ class Supervisor:
             heard: may raise, what `advance` then does.
             errors: that it has met before, in an earlier process.
             losses: as above.
+            background: whether all others go first.
         """
         lost = list(losses)
-        work = Work(piece, heard, list(errors), lost, in_a_row=len(lost))
-        self._waiting.append(work)
+        work = Work(piece, heard, list(errors), lost, background, in_a_row=len(lost))
+        self._line(work).append(work)
         return work
 
     def drop(self, work: Work) -> None:
         """Forget a piece, and end its attempt."""
-        if work in self._waiting:
-            self._waiting.remove(work)
+        if work in self._line(work):
+            self._line(work).remove(work)
         elif work in self._paused:
             self._paused.remove(work)
         elif work.ticket is not None:
@@ -194,7 +202,7 @@ class Supervisor:
         patience = self._patience(seconds)
         if self._running:
             return list(self.places.wait(patience))
-        if self._waiting or self._paused:
+        if self._waiting or self._background or self._paused:
             time.sleep(patience)
         return []
 
@@ -210,14 +218,27 @@ class Supervisor:
         return max(0.0, min([seconds, *due]))
 
     def fill(self) -> None:
-        """Hand over what there is room for, the oldest first."""
+        """Hand over what there is room for, the oldest first, the background last."""
         now = time.monotonic()
         for work in [work for work in self._paused if work.not_before <= now]:
             self._paused.remove(work)
             # It was begun before all that wait.
-            self._waiting.appendleft(work)
-        while self._waiting and len(self._running) < self.places.depth - self.reserve:
-            self._hand_over(self._waiting.popleft())
+            self._line(work).appendleft(work)
+        while len(self._running) < self.places.depth - self.reserve:
+            line = self._waiting or self._open_background()
+            if not line:
+                return
+            self._hand_over(line.popleft())
+
+    def _line(self, work: Work) -> deque[Work]:
+        return self._background if work.background else self._waiting
+
+    def _open_background(self) -> deque[Work]:
+        """Those that wait in the background; none while it has all the places that it may have."""
+        most = self.most_in_background
+        if most is not None and sum(work.background for work in self._running.values()) >= most:
+            return deque()
+        return self._background
 
     def _hand_over(self, work: Work) -> None:
         self._tickets += 1
@@ -234,6 +255,7 @@ class Supervisor:
         self.places.begin(ticket, request)
         work.ticket, work.life, work.since = ticket, life, time.monotonic()
         work.sign, work.sign_at = "", work.since
+        work.begun = life is None or not self.places.queues
         self._running[ticket] = work
 
     def _hear(self, work: Work, message: Message) -> None:
@@ -263,7 +285,7 @@ class Supervisor:
         _log.warning("a worker did not start: %s", reason)
         if self._failed_starts >= self._retries.attempts + self.places.size - 1:
             raise NasganError(f"the workers do not start: {reason}")
-        self._waiting.appendleft(work)
+        self._line(work).appendleft(work)
 
     def _lost(self, work: Work, reason: str, seconds: float) -> None:
         work.losses.append(reason)
@@ -318,6 +340,8 @@ class Supervisor:
             sign = work.life.read_text()
             if sign != work.sign:
                 work.sign, work.sign_at = sign, now
+                if not work.begun:
+                    work.begun, work.since = True, now
         # One that has given none may be waiting for its turn on a cluster.
         if work.sign and now - work.sign_at > _SILENT_SECONDS:
             seconds = work.seconds
@@ -332,7 +356,7 @@ class Supervisor:
     def _forget_attempt(self, work: Work) -> None:
         assert work.ticket is not None
         del self._running[work.ticket]
-        work.ticket = None
+        work.ticket, work.begun = None, False
         if work.life is not None:
             with suppress(OSError):
                 work.life.unlink(missing_ok=True)
@@ -345,6 +369,7 @@ class Supervisor:
     def close(self) -> None:
         """End everything; it can be begun again."""
         self._waiting.clear()
+        self._background.clear()
         self._paused.clear()
         for work in list(self._running.values()):
             self._forget_attempt(work)

@@ -211,6 +211,47 @@ def test_a_checkout_with_changes_shares_nothing(
     assert not (tmp_path / "trainings").exists()
 
 
+@pytest.mark.parametrize("harm", ["result", "networks", "number"])
+def test_a_damaged_training_is_made_again(
+    here: None, clean: None, tiny: Tiny, tmp_path: Path, harm: str
+) -> None:
+    root = f"output_root={tmp_path}"
+    run_search(tiny("search", *FINALS, root), tmp_path / "first")
+    file, *_ = sorted(tmp_path.glob("trainings/*/*/training.json"))
+    told = json.loads(file.read_text())
+    if harm == "result":
+        file.write_text(file.read_text()[:-9])
+    elif harm == "networks":
+        networks = file.parent / told["result"]["networks"]
+        networks.write_bytes(networks.read_bytes()[:-9])
+    else:
+        told["result"]["evaluation"]["score"] = 1.0
+        file.write_text(json.dumps(told))
+    run_search(tiny("search", *FINALS, root, "strategy.max_steps=3"), tmp_path / "second")
+    found = [
+        [(line["architecture"], line["metrics"]) for line in _randoms(tmp_path / name)]
+        for name in ("first", "second")
+    ]
+    assert found[0] == found[1]
+    assert (file.parent / "unusable-training.json").exists()
+    assert json.loads(file.read_text())["result"]["evaluation"]["score"] != 1.0
+
+
+@pytest.mark.parametrize(
+    ("executor", "own"),
+    [
+        (AutoExecutor(), {}),
+        (ProcessExecutor(workers=3), {}),
+        (ProcessExecutor(threads=4), {"threads": 4}),
+        (ProcessExecutor(devices="cpu"), {"devices": ["cpu"]}),
+    ],
+)
+def test_workers_that_compute_otherwise_share_with_their_like(
+    executor: ProcessExecutor, own: dict[str, Any]
+) -> None:
+    assert executor.own_arithmetic == own
+
+
 # Stop and go on
 
 

@@ -65,6 +65,20 @@ def test_the_commit_is_the_checkouts_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert environment._checkout_state(project / "inner") == none
 
 
+def test_a_checkout_of_which_git_does_not_tell_is_not_taken_for_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: dict[str, Any] = {"plugins": {}, "nasgan": {"dirty": False}}
+    assert environment.names_its_code(found)
+    assert not environment.names_its_code({**found, "plugins": {"a-folder-on-the-path": "1"}})
+    answers = {"rev-parse": "abc", "status": None}  # a busy machine: git takes too long
+    monkeypatch.setattr(environment, "_git", lambda root, verb, *_: answers[verb])
+    monkeypatch.setattr(environment.Path, "exists", lambda _: True)
+    found["nasgan"] = environment._checkout_state(Path("/"))
+    assert found["nasgan"] == {"commit": "abc", "dirty": None}
+    assert not environment.names_its_code(found)
+
+
 def test_a_machine_without_git_has_no_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

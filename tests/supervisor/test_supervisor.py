@@ -73,9 +73,11 @@ class Stage:
         self.supervisor = Supervisor(self.places, Retries(**retries), folder=folder)
         self.heard: list[tuple[str, Outcome]] = []
 
-    def begin(self, key: str, **more: Any) -> Any:
+    def begin(self, key: str, *, background: bool = False, **more: Any) -> Any:
         piece = Piece(key, f"the piece {key}", "nowhere:work", **more)
-        return self.supervisor.begin(piece, lambda outcome: self.heard.append((key, outcome)))
+        return self.supervisor.begin(
+            piece, lambda outcome: self.heard.append((key, outcome)), background=background
+        )
 
     def end(self, ticket: int, message: dict[str, Any]) -> None:
         self.places.sent.append((ticket, message))
@@ -172,6 +174,44 @@ def test_room_that_is_reserved_for_this_process_stays_free(clock: Clock) -> None
     stage.places.room = 3
     stage.supervisor.advance(0.0)
     assert len(stage.places.begun) == 3
+
+
+def test_the_background_goes_last_and_has_no_more_places_than_it_may(clock: Clock) -> None:
+    stage = Stage(size=4)
+    stage.supervisor.most_in_background = 2
+    works = [stage.begin(f"background {k}", background=True) for k in range(4)]
+    stage.supervisor.advance(0.0)
+    assert [work.ticket is not None for work in works] == [True, True, False, False]
+    ours = [stage.begin(f"piece {k}") for k in range(3)]
+    stage.supervisor.advance(0.0)
+    assert [work.ticket is not None for work in ours] == [True, True, False]
+    stage.end(1, DONE)
+    assert ours[2].ticket is not None
+    assert [work.ticket is not None for work in works[2:]] == [False, False]
+    stage.supervisor.most_in_background = None
+    stage.end(2, DONE)
+    assert works[2].ticket is not None
+
+
+def test_a_piece_that_waits_for_its_turn_elsewhere_takes_no_time(
+    clock: Clock, tmp_path: Path
+) -> None:
+    stage = Stage(attempts=1, folder=tmp_path)
+    stage.places.queues = True
+    work = stage.begin("a", timeout=5.0)
+    stage.supervisor.advance(0.0)
+    clock.now += 1000
+    stage.supervisor.advance(0.0)
+    assert (work.seconds, stage.heard) == (0.0, [])
+    Path(stage.places.begun[1]["life"]).write_text("1 0")
+    clock.now += 2
+    stage.supervisor.advance(0.0)
+    clock.now += 4
+    stage.supervisor.advance(0.0)
+    assert (work.seconds, stage.heard) == (4.0, [])
+    clock.now += 2
+    stage.supervisor.advance(0.0)
+    assert "took longer than executor.timeout=5" in stage.heard[0][1].failure
 
 
 def test_what_somebody_else_is_doing_is_asked_for_again(clock: Clock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -66,6 +66,11 @@ class Executor(ABC):
         """
         del generator_steps, threads
         return True
+
+    @property
+    def own_arithmetic(self) -> dict[str, Any]:
+        """Devices and threads of its workers that are not the run's, and so shape the numbers."""
+        return {}
 
     def check_installed(self) -> None:  # noqa: B027 - most need nothing more
         """Refuse to begin what this installation cannot do.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -46,6 +47,12 @@ class ProcessExecutor(WorkerExecutor):
         if self.devices == "auto":
             return ()
         return (self.devices,) if isinstance(self.devices, str) else self.devices
+
+    @property
+    def own_arithmetic(self) -> dict[str, Any]:
+        """See `Executor.own_arithmetic`."""
+        own = {"threads": self.threads, "devices": list(self.named_devices)}
+        return {name: value for name, value in own.items() if value}
 
     def places(self, device: torch.device, threads: int) -> Slots:
         """See `WorkerExecutor.places`."""

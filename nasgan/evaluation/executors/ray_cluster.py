@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -50,6 +51,11 @@ class RayExecutor(WorkerExecutor):
             )
         if self.address is not None:
             reach(self.address)
+
+    @property
+    def own_arithmetic(self) -> dict[str, Any]:
+        """See `Executor.own_arithmetic`; the machines of a cluster are not this one."""
+        return {"cluster": self.address, "cpus": self.cpus, "gpus": self.gpus}
 
     def places(self, device: torch.device, threads: int) -> Places:
         """See `WorkerExecutor.places`."""

@@ -107,8 +107,8 @@ class WorkerPool(EvaluationPool):
 
     @property
     def under_way(self) -> int:
-        """See `EvaluationPool.under_way`."""
-        return len(self._jobs)
+        """See `EvaluationPool.under_way`; what has ended counts until `advance` tells of it."""
+        return len(self._jobs) + len(self._arrived)
 
     @property
     def note(self) -> str:
@@ -192,7 +192,8 @@ class WorkerPool(EvaluationPool):
             NasganError: a worker met bad input or a full disk, or workers cannot be started.
         """
         self._begin_waiting()
-        self._supervisor.advance(_WAIT_SECONDS)
+        # Whoever else waits on the supervisor may have heard of some before.
+        self._supervisor.advance(0.0 if self._arrived else _WAIT_SECONDS)
         arrived, self._arrived = self._arrived, []
         if not arrived:
             self._check_time()
@@ -252,8 +253,12 @@ class WorkerPool(EvaluationPool):
             self._supervisor.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """The proposals under way, in the order in which they came, and the failed attempts."""
+        """The proposals under way, in the order in which they came, and the failed attempts.
+
+        Evaluations that nobody was told of are charged, and kept.
+        """
         return {
+            "untold": [evaluation.to_json() for evaluation in self._arrived],
             "proposals": [job.proposal.to_json() for job in self._jobs],
             "failures": [errors for errors, _ in self._failures()],
             "losses": [losses for _, losses in self._failures()],
@@ -274,6 +279,7 @@ class WorkerPool(EvaluationPool):
             for proposal, errors, losses in zip(proposals, *told, strict=True)
         ]
         self._retried = state.get("retried", 0)
+        self._arrived = [Evaluation.from_json(item) for item in state.get("untold", ())]
 
 
 def _name(job: _Job) -> str:

@@ -90,6 +90,25 @@ def test_evaluations_that_arrive_together_come_together(make, architectures):
     assert (pool.under_way, pool.room()) == (0, 2)
 
 
+def test_what_another_has_heard_counts_as_under_way_until_it_is_told(make, architectures):
+    """Final trainings wait on the same supervisor, and hear of candidates, too."""
+    pool, places, ledger = make(2, architectures=2)
+    first, second = started(pool, places, architectures[:2])
+    places.done(first)
+    places.done(second)
+    pool._supervisor.advance(0.0)
+    assert (pool.under_way, ledger.spent().architectures) == (2, 2)
+    saved = json.loads(json.dumps(pool.state_dict()))
+    assert [each.architecture for each in pool.advance()] == architectures[:2]
+    assert pool.under_way == 0
+
+    resumed, _, _ = make(2, architectures=2)
+    for other in (resumed, InProcessPool(pool._evaluator, ledger)):
+        other.load_state_dict(saved)
+        assert [each.architecture for each in other.advance()] == architectures[:2]
+        assert other.under_way == 0
+
+
 def test_a_cluster_that_grows_has_more_room(make, architectures):
     pool, places, _ = make(1)
     started(pool, places, architectures[:1])
