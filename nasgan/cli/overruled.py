@@ -62,17 +62,18 @@ def refuse_without_effect(config: Mapping[str, Any], written: Iterable[str]) -> 
     Raises:
         ConfigError: there is such a setting.
     """
-    evaluator = config["final"]["evaluator"]
-    if evaluator is None:
+    evaluator, trains = config["final"]["evaluator"], config["final"].get("top_k", 1) > 0
+    if evaluator is None and trains:
         return
+    instead = "final.evaluator stands for" if trains else "final.top_k=0 leaves out"
     by_hand = {text.lstrip("+~").partition("=")[0] for text in written}
     for name in _OF_THE_TRAINING:
         if f"final.{name}" in by_hand:
-            takes = isinstance(evaluator, Mapping) and name in evaluator
+            takes = trains and isinstance(evaluator, Mapping) and name in evaluator
             told = f"set final.evaluator.{name}, or leave" if takes else "leave"
             raise ConfigError(
-                f"final.{name} is of the final training, which final.evaluator stands for: it "
-                f"would have no effect; {told} it out"
+                f"final.{name} is of the final training, which {instead}: it would "
+                f"have no effect; {told} it out"
             )
 
 

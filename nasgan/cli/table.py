@@ -102,7 +102,8 @@ def _import(words: Sequence[str]) -> int:
         raise ConfigError(f"{source}: cannot read this mapping of columns: {reason}") from error
     if not isinstance(mapping, dict):
         raise ConfigError(f"{source}: a mapping of columns holds keys and values")
-    return _told(import_table({str(k): v for k, v in mapping.items()}, out, source=source), out)
+    named = {str(k): v for k, v in mapping.items()}
+    return _told(import_table(named, out, source=source, told=say), out)
 
 
 def _file(text: str) -> Path:

@@ -88,8 +88,10 @@ def _leading(count: int) -> Iterator[Replicas]:
         yield _launched[-1]
         return
     store = TCPStore(HOST, 0, count, is_master=True, wait_for_workers=False, timeout=STEP)
-    others = [_start(rank, count, store.port) for rank in range(1, count)]
+    others: list[subprocess.Popen[bytes]] = []
     try:
+        # One by one: those that started are in it where another one cannot.
+        others.extend(_start(rank, count, store.port) for rank in range(1, count))
         _await(store, others)
         with joined_at(0, count, store) as replicas:
             yield replicas

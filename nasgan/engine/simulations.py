@@ -20,6 +20,7 @@ from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.nodes import build_node
 from nasgan.runs.environment import collect_environment
+from nasgan.runs.locking import RunLock
 from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import utc_now
 from nasgan.supervisor import Here, Piece, Retries, Slots, Supervisor, results_of
@@ -52,6 +53,8 @@ class Simulations:
         if self.seeds < 1:
             raise ConfigError(f"seeds must be at least 1, got {self.seeds}")
         Budget(**self.budget)  # type: ignore[arg-type]
+        if all(limit is None for limit in self.budget.values()):
+            raise ConfigError("budget must limit something: searches are compared at its end")
         for name, node in self.strategies.items():
             strategy = build_node(node, where=f"strategy={name}", base=SearchStrategy)
             if not isinstance(strategy, AskTellStrategy):
@@ -118,10 +121,13 @@ def why_not(asked: Simulations, name: str, node: Mapping[str, Any]) -> str:
 def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[dict[str, Any]]:
     """Simulate all searches, and write them to ``out`` when all are there; each as it ends.
 
+    The folder is made, and this process's alone, before the first search.
+
     The records are sorted by strategy and seed, and do not depend on the number of workers.
 
     Raises:
         NasganError: the table is missing, damaged, or does not fit.
+        RunDirectoryError: another process simulates into ``out``.
         StorageError: a file could not be written.
     """
     # What is wrong with the table shows here, before a process is started.
@@ -129,6 +135,13 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
     if asked.metric not in trainings.metrics:
         raise ConfigError(f"objective={asked.metric}: the table has {', '.join(trainings.metrics)}")
     trainings.prepare(asked.metric)
+    with RunLock(out):
+        yield from _simulated(asked, trainings, out, workers)
+
+
+def _simulated(
+    asked: Simulations, trainings: TableTrainings, out: Path, workers: int
+) -> Iterator[dict[str, Any]]:
     started = utc_now()
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
     done: dict[tuple[str, int], dict[str, Any]] = {}
@@ -140,7 +153,6 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
                 raise SearchFailed(f"{piece.title}: {outcome.failure}")
             done[piece.order["strategy"], piece.order["seed"]] = outcome.result
             yield outcome.result
-    out.mkdir(parents=True, exist_ok=True)
     made = {**_made(asked, trainings), "started": started, "ended": utc_now()}
     SimulationFile(out / SEARCHES_FILE, made).write(done[key] for key in sorted(done))
 

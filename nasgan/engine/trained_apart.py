@@ -132,13 +132,21 @@ class Attempt:
         }
 
     def _resume(self) -> None:
-        found = [Checkpoints(path).load_newest() for path in self.folder.glob(f"{_ATTEMPT}*")]
+        # Tables of before kept theirs in the folder itself, with neither costs nor steps.
+        places = [self.folder, *self.folder.glob(f"{_ATTEMPT}*")]
+        found = [Checkpoints(path).load_newest() for path in places]
         states = [state for state in found if state is not None]
         if states:
-            newest = max(states, key=lambda state: int(state["steps"]))
+            newest = max(states, key=_steps)
             self.task.load_state_dict(newest["task"])
             self.seconds = list(newest["seconds"])
-            self.costs = [Cost.from_json(cost) for cost in newest["costs"]]
+            self.costs = [Cost.from_json(cost) for cost in newest.get("costs", ())]
+
+
+def _steps(state: Mapping[str, Any]) -> int:
+    """How far a checkpoint is."""
+    trainer = state["task"]["trainer"]
+    return 0 if trainer is None else int(trainer["generator_steps"])
 
 
 def forget_attempts(folder: Path) -> None:

@@ -99,7 +99,12 @@ class TableTrainings:
         return Protocol.parse(self.table.protocol).num_images
 
     def prepare(self, metric: str) -> None:
-        """Fit what searches for ``metric`` ask of the surrogate: processes then find it cached."""
+        """Fit what searches for ``metric`` ask of the surrogate: processes then find it cached.
+
+        Raises:
+            TableError: the table does not say what they cost.
+        """
+        _ = self.images_per_generator_step, self.num_images
         if not self.is_exact:
             architecture = self.table.architectures[0]
             self._drawn(architecture, 0)

@@ -28,7 +28,7 @@ from nasgan.randomness import derive_seed, seeded
 from nasgan.run_settings import TrainingSettings
 from nasgan.training import AdversarialTrainer
 from nasgan.training.charged import affordable_steps
-from nasgan.training.replicas import ALONE
+from nasgan.training.replicas import ALONE, Replicas
 
 __all__ = ["DerivedPair", "TrainingPlan", "TrainingTask"]
 
@@ -94,6 +94,8 @@ class TrainingTask(EvaluationTask):
         self.curve: list[dict[str, Any]] = []
         self.kept: dict[str, Any] | None = None
         self._run = run
+        # Runs of others' tests may know none.
+        self._replicas: Replicas = getattr(run, "replicas", ALONE)
         self._settings = settings or run.trainer_settings
         self._space = space
         self._trainer: AdversarialTrainer | None = None
@@ -122,8 +124,7 @@ class TrainingTask(EvaluationTask):
                 seed=seed,
                 device=run.device,
                 total_generator_steps=self.plan.generator_steps,
-                # Runs of others' tests may know none.
-                replicas=getattr(run, "replicas", ALONE),
+                replicas=self._replicas,
             )
         return self._trainer
 
@@ -174,7 +175,7 @@ class TrainingTask(EvaluationTask):
                 Cost(
                     generator_steps=steps,
                     images=steps * settings.images_per_generator_step,
-                    device_seconds=time.perf_counter() - started,
+                    device_seconds=self._device_seconds(started),
                 )
             )
 
@@ -192,7 +193,7 @@ class TrainingTask(EvaluationTask):
             point["per_class"] = scores.per_class
         self.curve.append(point)
         count = self.plan.num_images or self._run.harness.num_images
-        self._charge(Cost(images=count, device_seconds=time.perf_counter() - started))
+        self._charge(Cost(images=count, device_seconds=self._device_seconds(started)))
 
     def _scores(self) -> Scores:
         generator = self.trainer.evaluated_generator
@@ -221,6 +222,10 @@ class TrainingTask(EvaluationTask):
             name: {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
             for name, net in networks.items()
         }
+
+    def _device_seconds(self, started: float) -> float:
+        """Since ``started``, of all its devices: they wait while the first one scores."""
+        return (time.perf_counter() - started) * self._replicas.count
 
     def _charge(self, cost: Cost) -> None:
         self._cost = self._cost + cost

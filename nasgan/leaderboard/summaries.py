@@ -329,7 +329,10 @@ def _random_architectures(record: RunRecord) -> tuple[RandomArchitecture, ...]:
 def _hardware(environment: Mapping[str, Any]) -> str:
     device = str(environment.get("device") or "")
     cpu = str(environment.get("cpu") or "")
-    return f"{cpu} ({environment.get('cores')} cores)" if device in ("", "cpu") and cpu else device
+    if device in ("", "cpu") and cpu:
+        device = f"{cpu} ({environment.get('cores')} cores)"
+    count = environment.get("devices", 1)
+    return device if count == 1 else f"{count} x {device}"
 
 
 def _versions(environment: Mapping[str, Any]) -> str:

@@ -50,7 +50,8 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
         ``nasgan`` (version, commit and dirty, null unless nasgan runs from a checkout
         whose git tells),
         ``python``, ``packages`` (versions, null if not installed), ``plugins`` (versions by
-        package), ``platform``, ``cpu``, ``cores`` (that this process may use), ``device``.
+        package), ``platform``, ``cpu``, ``cores`` (that this process may use), ``device``,
+        ``devices`` (how many of them train one architecture).
     """
     return {
         "nasgan": nasgan_build(),
@@ -66,6 +67,7 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
         "cpu": _cpu_model(),
         "cores": usable_cores(),
         "device": device,
+        "devices": (config or {}).get("trainer", {}).get("devices", 1),
     }
 
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from nasgan import atomic
 from nasgan.errors import ConfigError, quoted
@@ -21,7 +23,18 @@ from nasgan.metrics.table import metric_info
 from nasgan.reading import digest_of, load_json, open_file, parse_json
 from nasgan.runs.parts import ArchitectureData, Budget, Cost, DatasetInfo
 from nasgan.runs.record import RunRecord, hash_config
-from nasgan.schema import Count, JsonObject, Many, Number, OpenPart, Part, Text, UtcTime, check
+from nasgan.schema import (
+    Count,
+    Fault,
+    JsonObject,
+    Many,
+    Number,
+    OpenPart,
+    Part,
+    Text,
+    UtcTime,
+    check,
+)
 
 __all__ = ["MANIFEST_FILE", "SEARCHES_FILE", "SimulationFile"]
 
@@ -56,6 +69,12 @@ class _Search(Part):
     ended_by: str
 
 
+def _limited(budget: dict[str, float | None]) -> dict[str, float | None]:
+    if all(limit is None for limit in budget.values()):
+        raise Fault("a budget with a limit", budget)
+    return budget
+
+
 class _Manifest(OpenPart):
     """What all searches of a file share."""
 
@@ -74,7 +93,7 @@ class _Manifest(OpenPart):
     metric: Text
     baseline: Text
     strategies: JsonObject
-    budget: Budget
+    budget: Annotated[Budget, AfterValidator(_limited)]
     seeds: Count
     searches: Count
     sha256: Text
@@ -316,7 +335,7 @@ def _check_result(search: Mapping[str, Any]) -> None:
     """Refuse a result that is not the last incumbent, or costs that fall."""
     last = search["incumbents"][-1] if search["incumbents"] else None
     found = search["architecture"]
-    told = (None, None) if found is None else (found.get("id"), search["judged"])
+    told = (None if found is None else found.get("id"), search["judged"])
     if told != ((None, None) if last is None else (last["architecture"], last["judged"])):
         raise ConfigError("architecture and judged are not those of its last incumbent")
     spent = [*(each["spent"] for each in search["incumbents"]), search["spent"]]

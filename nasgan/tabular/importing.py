@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zipfile import BadZipFile
 
 from nasgan.architecture import Architecture
 from nasgan.errors import MissingDependencyError, TableError, nearest_names, quoted
@@ -28,6 +27,11 @@ __all__ = ["Columns", "import_table"]
 _OPTIONAL = frozenset({"licence", "join", "seconds", "parameters", "failure"})
 _MOST_OPTIONS = 255
 _NO_SCORE = "no score"
+_MOST_SHOWN = 3
+# What the arrays of a table hold.
+_MOST_STEPS = 2**31 - 1
+_MOST_PARAMETERS = 2**53
+_MOST_SECONDS = 1e38
 
 
 @model("the mapping")
@@ -73,7 +77,9 @@ class Columns:
         yield from ((name, column) for name, column in others.items() if column is not None)
 
 
-def import_table(mapping: Mapping[str, Any], out: Path, *, source: Path) -> int:
+def import_table(
+    mapping: Mapping[str, Any], out: Path, *, source: Path, told: Callable[[str], object]
+) -> int:
     """Write a table of spreadsheets; each of their rows is a training.
 
     Trainings of one architecture become its seeds, in the order of the rows. A row without any
@@ -83,24 +89,30 @@ def import_table(mapping: Mapping[str, Any], out: Path, *, source: Path) -> int:
         mapping: see `Columns`.
         out: the table's file.
         source: of the mapping: files are named from its folder.
+        told: takes a sentence on rows that are left out, as they have no partner to be joined with.
 
     Returns:
         The number of trainings.
 
     Raises:
         ConfigError: the mapping lacks something, or a metric or the protocol is unknown.
-        TableError: a spreadsheet is missing, damaged, or has no such column or number.
+        TableError: a spreadsheet is missing, damaged, or has no such column or number; two
+            cannot be joined; nothing has a score.
         MissingDependencyError: to read it takes a package that is not installed.
     """
     columns = made_of(Columns, dict(mapping), newer=_OPTIONAL)
     Protocol.parse(columns.protocol)
+    if isinstance(columns.steps, int) and columns.steps > _MOST_STEPS:
+        raise TableError(f"{source}: steps must be at most {_MOST_STEPS}, got {columns.steps}")
     for metric in columns.metrics:
         metric_info(metric)
-    frame = _frame(columns, source)
+    frame = _frame(columns, source, told)
     options = {name: _options(frame, name, column) for name, column in columns.decisions.items()}
     rows = list(_rows(frame, columns, options))
     if not rows:
         raise TableError(f"{source}: the spreadsheets hold no row")
+    if not any(row.curve for row in rows):
+        raise TableError(f"{source}: no row has a score in {', '.join(columns.metrics.values())}")
     settings = {
         "search_space": {"name": columns.search_space, "version": 1, "settings": None},
         "protocol": columns.protocol,
@@ -112,43 +124,96 @@ def import_table(mapping: Mapping[str, Any], out: Path, *, source: Path) -> int:
     return len(rows)
 
 
-def _frame(columns: Columns, source: Path) -> pd.DataFrame:
+def _frame(columns: Columns, source: Path, told: Callable[[str], object]) -> pd.DataFrame:
     """The rows of all files, as texts."""
     if not 1 <= len(columns.files) <= 2 or (len(columns.files) == 2) != bool(columns.join):
         raise TableError(
             f"{source}: files must name one spreadsheet, or two with the column that both have as "
             "join"
         )
-    first, *others = [_read(source.parent / Path(name).expanduser()) for name in columns.files]
-    for frame, name in zip((first, *others), columns.files, strict=True):
-        if columns.join is not None:
-            _need(frame, columns.join, "join", name)
-    whole = first if not others else first.merge(others[0], on=columns.join)
+    frames = [_read(source.parent / Path(name).expanduser()) for name in columns.files]
+    whole = frames[0]
+    if columns.join is not None:
+        whole = _joined(dict(zip(columns.files, frames, strict=True)), columns.join, told)
     for setting, column in columns.wanted():
         _need(whole, column, setting, " and ".join(columns.files))
     return whole
 
 
+def _joined(
+    frames: Mapping[str, pd.DataFrame], join: str, told: Callable[[str], object]
+) -> pd.DataFrame:
+    """The rows of two spreadsheets that have the same value in ``join``, as one.
+
+    Raises:
+        TableError: it names the rows of neither, so that rows would multiply, or of none.
+    """
+    for name, frame in frames.items():
+        _need(frame, join, "join", name)
+        frame[join] = frame[join].str.strip()
+        if "" in set(frame[join]):
+            number = list(frame[join]).index("") + 2
+            raise TableError(f"{name}: row {number}, column {quoted(join)}: nothing to join by")
+    if len(frames) != 2:
+        raise TableError(f"{next(iter(frames))}: two different spreadsheets are joined, not one")
+    (one, first), (other, second) = frames.items()
+    twice = [set(frame.loc[frame[join].duplicated(), join]) for frame in (first, second)]
+    if all(twice):
+        raise TableError(
+            f"{one} and {other}: both have {quoted(join)} more than once ({_some(twice[0])}; "
+            f"{_some(twice[1])}), so it does not say which rows belong together; in one of them "
+            "each value must stand once"
+        )
+    for name, own, others in ((one, first, second), (other, second, first)):
+        alone = set(own[join]) - set(others[join])
+        if alone:
+            told(
+                f"{name}: no row of the other spreadsheet has {quoted(join)} {_some(alone)}: such "
+                "rows are left out"
+            )
+    return first.merge(second, on=join)
+
+
+def _some(values: set[str]) -> str:
+    shown = ", ".join(map(quoted, sorted(values)[:_MOST_SHOWN]))
+    more = len(values) - _MOST_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def _read(path: Path) -> pd.DataFrame:
+    """The rows of a file as texts, under its header."""
     import pandas as pd
 
     kind = path.suffix.lower()
     if kind not in (".csv", ".xlsx"):
         raise TableError(f"{path}: a spreadsheet is a .csv or .xlsx file")
     try:
+        # pandas renames columns that are headed alike, and takes one too many for an index.
         found: pd.DataFrame = (
-            pd.read_csv(path, dtype=str, keep_default_na=False)
+            pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
             if kind == ".csv"
-            else pd.read_excel(path, dtype=str, keep_default_na=False, engine="openpyxl")
+            else pd.read_excel(
+                path, header=None, dtype=str, keep_default_na=False, engine="openpyxl"
+            )
         )
     except ImportError as error:
         raise MissingDependencyError(
             f"{path}: pandas reads .xlsx with openpyxl: pip install openpyxl, or save it as .csv"
         ) from error
-    except (OSError, ValueError, BadZipFile) as error:
+    except Exception as error:  # whatever openpyxl meets in a damaged file
         reason = getattr(error, "strerror", None) or error
         raise TableError(f"{path}: cannot be read as a spreadsheet: {reason}") from error
-    return found.rename(columns=lambda name: str(name).strip())
+    return _headed(found.fillna(""), path)
+
+
+def _headed(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """``cells`` with the first row as the header; columns without one are left out."""
+    names = [str(name).strip() for name in cells.iloc[0]] if len(cells) else []
+    twice = {name for name in names if name and names.count(name) > 1}
+    if twice:
+        raise TableError(f"{path}: several columns are headed {_some(twice)}; rename all but one")
+    rows = cells.iloc[1:].set_axis(names, axis="columns").reset_index(drop=True)
+    return rows[[name for name in names if name]].copy()
 
 
 def _need(frame: pd.DataFrame, column: str, setting: str, where: str) -> None:
@@ -180,9 +245,10 @@ def _rows(frame: pd.DataFrame, columns: Columns, options: Mapping[str, list[str]
         architecture = Architecture(columns.search_space, 1, tuple(chosen.items())).id
         scores = {m: _number(line, column, number) for m, column in columns.metrics.items()}
         steps = columns.steps
-        steps = steps if isinstance(steps, int) else int(_number(line, steps, number) or 0)
-        seconds = _number(line, columns.seconds, number) or 0.0
-        size = int(_number(line, columns.parameters, number) or 0)
+        if isinstance(steps, str):
+            steps = _whole(line, steps, number, least=1, most=_MOST_STEPS)
+        seconds = _number(line, columns.seconds, number, least=0, most=_MOST_SECONDS) or 0.0
+        size = _whole(line, columns.parameters, number, most=_MOST_PARAMETERS, empty=0)
         failure = "" if columns.failure is None else str(line[columns.failure]).strip()
         known = {name: score for name, score in scores.items() if score is not None}
         yield Row(
@@ -201,7 +267,34 @@ def _rows(frame: pd.DataFrame, columns: Columns, options: Mapping[str, list[str]
         seeds[architecture] += 1
 
 
-def _number(line: Mapping[Any, Any], column: str | None, number: int) -> float | None:
+def _whole(
+    line: Mapping[Any, Any],
+    column: str | None,
+    number: int,
+    *,
+    most: int,
+    least: int = 0,
+    empty: int | None = None,
+) -> int:
+    """The whole number in a cell; ``empty`` for one that holds none, which None refuses."""
+    value = _number(line, column, number, least=least, most=most)
+    value = empty if value is None else value
+    if value is None or value != int(value):
+        raise TableError(
+            f"row {number}, column {quoted(column)}: must be a whole number of at least {least}, "
+            f"got {quoted(str(line[column]).strip())}"
+        )
+    return int(value)
+
+
+def _number(
+    line: Mapping[Any, Any],
+    column: str | None,
+    number: int,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> float | None:
     """What stands in a cell; None for an empty one, and for one that says that it is none."""
     text = "" if column is None else str(line[column]).strip()
     if not text:
@@ -212,4 +305,11 @@ def _number(line: Mapping[Any, Any], column: str | None, number: int) -> float |
         raise TableError(
             f"row {number}, column {quoted(column)}: {quoted(text)} is no number"
         ) from error
-    return value if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    if not least <= value <= most:
+        raise TableError(
+            f"row {number}, column {quoted(column)}: must be from {least:g} to {most:g}, got "
+            f"{quoted(text)}"
+        )
+    return value

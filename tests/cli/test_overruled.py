@@ -86,3 +86,11 @@ def test_only_what_is_written_by_hand_is_refused() -> None:
     composing.compose("search", [TINY, "final.evaluator=scratch"])
     with pytest.raises(ConfigError, match=r"final\.keep is of the final training"):
         composing.compose("search", [TINY, "final.evaluator=scratch", "final.keep=last"])
+
+
+def test_they_are_refused_where_nothing_is_trained_either() -> None:
+    for words in (["final.generator_steps=9"], ["final.keep=last", "final.evaluator=scratch"]):
+        with pytest.raises(ConfigError, match=r"which final\.top_k=0 leaves out: .* no effect"):
+            composing.compose("search", [TINY, "final.top_k=0", *words])
+    composing.compose("search", [TINY, "final.top_k=0"])
+    composing.compose("search", [TINY, "final.generator_steps=9"])

@@ -122,6 +122,31 @@ def test_the_best_of_a_table_get_more_seeds_in_the_same_folder(tmp_path, here):
     assert sorted(counts.values()) == [2, 3]
 
 
+def test_a_training_half_done_by_a_version_of_before_goes_on(whole, tmp_path, here, monkeypatch):
+    def kept_as_before(self, state):
+        old = {name: state[name] for name in ("task", "seconds")}
+        save(trained_apart.Checkpoints(self._folder.parent), old)
+        raise KeyboardInterrupt
+
+    save = trained_apart.Checkpoints.save
+    with monkeypatch.context() as patch:
+        patch.setattr(trained_apart.Checkpoints, "save", kept_as_before)
+        with pytest.raises(KeyboardInterrupt):
+            table(tmp_path, "checkpoint.every_seconds=0")
+    gone_on_from = []
+    load = trained_apart.TrainingTask.load_state_dict
+
+    def loaded(self, state):
+        gone_on_from.append(state["trainer"]["generator_steps"])
+        load(self, state)
+
+    monkeypatch.setattr(trained_apart.TrainingTask, "load_state_dict", loaded)
+    table(tmp_path)
+    assert len(gone_on_from) == 1
+    assert gone_on_from[0] > 0
+    assert contents(tmp_path) == contents(whole)
+
+
 def test_a_torn_last_line_is_dropped_and_made_again(whole, tmp_path, here):
     table(tmp_path)
     file = tmp_path / "rows-1of1.jsonl"

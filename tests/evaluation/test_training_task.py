@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +15,8 @@ from nasgan.evaluation import TrainingPlan, TrainingTask, training_task
 from nasgan.randomness import numpy_generator
 from nasgan.state_files import load_state, save_state
 from nasgan.testing.toy_space import ToySpace
-from nasgan.training import HealthSettings
+from nasgan.training import AdversarialTrainer, HealthSettings
+from nasgan.training.replicas import ALONE, Replicas
 
 PER_STEP = 2 * 2 * 4 + 6
 
@@ -167,6 +171,23 @@ def test_the_ledger_pays_for_steps_and_scores(make_context, make_task):
     finish(final)
     assert context.ledger.spent("search") == spent
     assert context.ledger.spent("final").images == PER_STEP + 20
+
+
+def test_the_seconds_of_all_its_devices_are_paid(make_context, make_task, monkeypatch):
+    def alone(*given, **named):
+        return AdversarialTrainer(*given, **{**named, "replicas": ALONE})
+
+    monkeypatch.setattr(training_task, "AdversarialTrainer", alone)
+    spent = []
+    for count in (1, 3):
+        clock = SimpleNamespace(perf_counter=itertools.count().__next__)
+        monkeypatch.setattr(training_task, "time", clock)
+        context = make_context()
+        context.replicas = Replicas(0, count)
+        finish(make_task(PLAN, context))
+        spent.append(context.ledger.spent().device_seconds)
+    assert spent[0] > 0
+    assert spent[1] == 3 * spent[0]
 
 
 def test_the_budget_ends_a_training_in_the_middle(make_context, make_task):

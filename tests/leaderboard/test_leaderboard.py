@@ -62,6 +62,9 @@ def test_seeds_of_one_setting_make_one_row() -> None:
     assert (line["search_device_seconds"], line["final_generator_steps"]) == ("60", "200")
     assert line["run_ids"] == "random-0; random-1; random-2"
     assert line["hardware"] == "A CPU (2 cores)"
+    environment = {**record().environment, "device": "A GPU", "devices": 4}
+    (line,) = cells(build_leaderboard([record(environment=environment)]))
+    assert line["hardware"] == "4 x A GPU"
     assert line["commit"] == "abc123"
     assert "torch 2.15.0" in line["versions"]
 

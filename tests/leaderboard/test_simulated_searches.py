@@ -18,6 +18,7 @@ from nasgan.leaderboard.study import Study
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.verification import verify_table
+from nasgan.runs.parts import UNITS
 from nasgan.runs.simulations import MANIFEST_FILE, SEARCHES_FILE, SimulationFile
 
 
@@ -113,6 +114,12 @@ def test_regret_is_above_zero_where_more_is_better(tmp_path):
     assert file.regret(30.0) == 10.0
 
 
+def test_a_budget_without_a_limit_is_none_to_compare_at(tmp_path):
+    file = write_simulations(tmp_path, some_searches(), budget=dict.fromkeys(UNITS))
+    with pytest.raises(ConfigError, match=r"budget must be a budget with a limit"):
+        SimulationFile.open(file.path)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -122,6 +129,10 @@ def test_regret_is_above_zero_where_more_is_better(tmp_path):
         ({"seed": -1}, "line 2: search.seed must be a whole number of at least 0, got -1"),
         ({"strategy": "other"}, "line 2: simulations.json names no strategy 'other'"),
         ({"judged": 1.0}, "line 2: architecture and judged are not those of its last incumbent"),
+        (
+            {"architecture": None, "judged": 1.0, "incumbents": []},
+            "line 2: architecture and judged are not those of its last incumbent",
+        ),
         ({"spent": {"generator_steps": 1}}, "line 2: its costs fall"),
         ({"seed": 0}, "line 2: the search of good with seed 0 is there already, in line 1"),
     ],

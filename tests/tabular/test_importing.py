@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -92,6 +96,7 @@ def test_one_spreadsheet_needs_no_join_and_a_row_without_scores_broke_down(tmp_p
         ({"decisions": {"e": "Error"}}, "row 2, column 'Error': e has no option"),
         ({"protocol": "mine"}, "mine"),
         ({"steps": 0}, "steps"),
+        ({"steps": 2**31}, "columns.yaml: steps must be at most 2147483647, got 2147483648"),
         ({"decisions": None}, "the mapping lacks decisions"),
         ({"sedes": 3}, "the mapping has the unknown sedes"),
     ],
@@ -117,3 +122,82 @@ def test_xlsx_without_its_reader_says_what_to_install(tmp_path, capsys, monkeypa
     (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04")
     assert main(["table", "import", str(source), f"out={tmp_path / 't.npz'}"]) == 2
     assert "pip install openpyxl" in capsys.readouterr().err
+
+
+def refused(source: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    out = source.with_name("t.npz")
+    assert main(["table", "import", str(source), f"out={out}"]) == 2
+    assert not out.exists()
+    return capsys.readouterr().err
+
+
+def test_spreadsheets_in_which_rows_would_multiply_are_refused(tmp_path, capsys):
+    source = write(tmp_path)
+    (tmp_path / "generators.csv").write_text(f"{GENERATORS}g1,deconv,batch,300\n")
+    message = refused(source, capsys)
+    assert "both have 'Gen' more than once ('g1'; 'g1', 'g2')" in message
+
+
+def test_rows_without_a_partner_are_told(tmp_path, capsys):
+    source = write(tmp_path)
+    (tmp_path / "generators.csv").write_text(f"{GENERATORS}g3,conv,none,1\ng4,conv,none,1\n")
+    (tmp_path / "runs.csv").write_text(f"{RUNS} g1 ,24.5,7,1,\ng9,1,1,1,\n")
+    assert len(imported(source)) == 5
+    out = capsys.readouterr().out
+    assert "generators.csv: no row of the other spreadsheet has 'Gen' 'g3', 'g4': such rows" in out
+    assert "runs.csv: no row of the other spreadsheet has 'Gen' 'g9'" in out
+    (tmp_path / "runs.csv").write_text(f"{RUNS},1,1,1,\n")
+    assert "runs.csv: row 6, column 'Gen': nothing to join by" in refused(source, capsys)
+
+
+def one_file(folder: Path, text: str, **changes: Any) -> Path:
+    (folder / "all.csv").write_text(text, encoding="utf-8")
+    settings = {"files": ["all.csv"], "join": None, "decisions": {"a": "A"}, "failure": None}
+    columns = {"metrics": {"fid": "F"}, "steps": "S", "seconds": "T", "parameters": "P"}
+    return write(folder, **{**settings, **columns, **changes})
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("1,,3,4", "column 'S': must be a whole number of at least 1, got ''"),
+        ("1,-5,3,4", "column 'S': must be from 1 to 2.14748e+09, got '-5'"),
+        ("1,0,3,4", "column 'S': must be from 1"),
+        ("1,100.7,3,4", "column 'S': must be a whole number of at least 1, got '100.7'"),
+        ("1,nan,3,4", "column 'S': must be a whole number"),
+        ("1,1e30,3,4", "column 'S': must be from 1 to"),
+        ("1,2,-3,4", "column 'T': must be from 0 to"),
+        ("1,2,1e300,4", "column 'T': must be from 0 to"),
+        ("1,2,3,1e30", "column 'P': must be from 0 to"),
+        ("1,2,3,4.5", "column 'P': must be a whole number"),
+    ],
+)
+def test_numbers_that_a_table_cannot_hold_are_refused(tmp_path, capsys, cells, message):
+    source = one_file(tmp_path, f"A,F,S,T,P\nx,1,2,3,4\ny,{cells}\n")
+    assert f"row 3, {message}" in refused(source, capsys)
+
+
+def test_cells_that_may_be_empty_may_be(tmp_path):
+    table = imported(one_file(tmp_path, "\ufeffA,F,S,T,P,\nx,1,20,,,\ny,2,20\n"))
+    assert (table.steps, table.parameters[:, 0].tolist()) == ((20,), [0, 0])
+
+
+@pytest.mark.parametrize("head", ["A,F,S,T,P,F", "A,F,S,T,P, F "])
+def test_columns_headed_alike_are_refused(tmp_path, capsys, head):
+    source = one_file(tmp_path, f"{head}\nx,1,2,3,4,5\n")
+    assert "all.csv: several columns are headed 'F'" in refused(source, capsys)
+
+
+def test_a_table_without_any_score_is_refused(tmp_path, capsys):
+    source = one_file(tmp_path, "A,F,S,T,P\nx,,2,3,4\ny,nan,2,3,4\n")
+    assert "columns.yaml: no row has a score in F" in refused(source, capsys)
+
+
+@pytest.mark.parametrize("fault", [KeyError("workbook.xml"), ParseError("syntax"), BadZipFile("x")])
+def test_a_damaged_xlsx_is_told(tmp_path, capsys, monkeypatch, fault):
+    def read(*_: object, **__: object) -> Callable[[], object]:
+        raise fault
+
+    monkeypatch.setattr(pd, "read_excel", read)
+    source = write(tmp_path, files=["a.xlsx"], join=None)
+    assert "a.xlsx: cannot be read as a spreadsheet: " in refused(source, capsys)

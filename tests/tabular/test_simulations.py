@@ -15,12 +15,15 @@ import pytest
 from nasgan.cli import config_options
 from nasgan.cli.main import main
 from nasgan.contracts import SearchSpace
-from nasgan.errors import TableError
+from nasgan.engine import simulations
+from nasgan.errors import ConfigError, TableError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.searches import FRACTIONS, summary_of
 from nasgan.randomness import numpy_generator
+from nasgan.runs.locking import RunLock
+from nasgan.runs.parts import UNITS
 from nasgan.tabular.build import build_table
 from nasgan.tabular.manifest import Manifest
 from nasgan.tabular.rows import Point, Row, RowFile
@@ -235,6 +238,7 @@ def test_the_verb_writes_one_file_of_searches_and_prints_the_comparison(exact, t
         "summary.md",
         "summary.csv",
         "critical_difference.svg",
+        ".lock",
     }
     lines = list(csv.DictReader((tmp_path / "summary.csv").open(encoding="utf-8")))
     assert len(lines) == 2 * len(FRACTIONS)
@@ -300,6 +304,30 @@ def test_bad_words_are_refused_before_anything_is_written(exact, tmp_path, capsy
     assert main(["simulate", *given, f"out={tmp_path / 'out'}"]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("holder", ["another process", "a file"])
+def test_a_folder_that_cannot_be_had_is_refused_before_a_search(
+    exact, tmp_path, capsys, monkeypatch, holder
+):
+    out = tmp_path / "out"
+    monkeypatch.setattr(simulations, "results_of", lambda *_: pytest.fail("a search was begun"))
+    words = ["simulate", f"table={exact}", "strategy=random", "seeds=1", "workers=1", f"out={out}"]
+    if holder == "a file":
+        out.write_text("")
+        assert main(words) != 0
+        assert "a file stands where a folder is needed" in capsys.readouterr().err
+        return
+    with RunLock(out):
+        assert main(words) != 0
+    assert "is running in this folder" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {".lock"}
+
+
+def test_searches_without_a_limit_are_refused(exact):
+    node = {"_target_": "nasgan_strategies.random.RandomSearch"}
+    with pytest.raises(ConfigError, match="budget must limit something"):
+        simulations.Simulations(str(exact), {"random": node}, 1, dict.fromkeys(UNITS))
 
 
 def _record(strategy: str, seed: int, judged: float | None) -> dict[str, Any]:

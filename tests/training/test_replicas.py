@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,21 @@ def test_a_process_that_dies_ends_the_training(monkeypatch):
     assert started[0].returncode is not None
 
 
+def test_those_that_started_are_ended_where_another_cannot_start(monkeypatch):
+    first = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    def start(rank, *_):
+        if rank == 2:
+            raise OSError("no more processes")
+        return first
+
+    monkeypatch.setattr(processes, "_start", start)
+    config = {**CONFIG, "trainer": {"devices": 3, "compile": "off"}}
+    with pytest.raises(OSError, match="no more"), processes.training_replicas(config, CPU):
+        pass
+    assert first.returncode is not None
+
+
 def test_more_devices_than_there_are_are_refused(cores):
     processes.check_devices(2, CPU)
     with pytest.raises(ConfigError, match=r"trainer\.devices=3: this process may use 2 cores"):
@@ -222,3 +239,5 @@ def test_a_run_on_two_devices_is_that_on_one(tmp_path, cores):
     assert all(math.isclose(one[name], two[name], rel_tol=0.02, abs_tol=0.02) for name in one)
     first, second = ({p.name for p in (tmp_path / str(n)).iterdir()} for n in (1, 2))
     assert first == second
+    counts = [run.record.environment["devices"] for run in runs]
+    assert counts == [1, 2]
