@@ -162,8 +162,13 @@ class TrainerSettings:
     def images_per_generator_step(self) -> int:
         """Images that pass through a network in one generator step and its critic steps."""
         critic_steps = 2 * self.n_critic * self.discriminator_batch_size
+        return critic_steps + self.images_per_generator_loss
+
+    @property
+    def images_per_generator_loss(self) -> int:
+        """Images of a loss of the generator: generated ones, and real ones if it sees them."""
         real = self.discriminator_batch_size if self.make_loss().sees_real else 0
-        return critic_steps + self.generator_batch_size + real
+        return self.generator_batch_size + real
 
     @property
     def without_penalties(self) -> TrainerSettings:

@@ -53,8 +53,7 @@ class GapEvaluator(SimpleEvaluator):
         """See `Evaluator.expected_cost`."""
         del proposal
         real = self.run.trainer_settings.discriminator_batch_size
-        fake = self.run.trainer_settings.generator_batch_size
-        fake += real if self.run.trainer_settings.make_loss().sees_real else 0
+        fake = self.run.trainer_settings.images_per_generator_loss
         judged = 2 * _batches(self.run, self._num_images)
         images = self._steps * (2 * real + fake) + judged * 2 * real
         return Cost(architectures=1, generator_steps=self._steps, images=images)

@@ -140,7 +140,7 @@ class ChargedTrainer:
     ) -> Tensor:
         """See `nasgan.contracts.TrainingSteps`."""
         frozen = without_gradients(self.generator) if for_architecture else nullcontext()
-        with self._paying(images=self.settings.generator_batch_size), frozen:
+        with self._paying(images=self.settings.images_per_generator_loss), frozen:
             loss, self._variation = self.trainer.generator_loss(
                 weights, stage=self._stage_of(stage)
             )

@@ -126,6 +126,15 @@ def test_every_step_is_charged_and_the_budget_ends_them() -> None:
         critic.generator_loss()
 
 
+def test_a_loss_of_the_generator_that_sees_real_images_pays_for_them() -> None:
+    run = run_in(generator_steps=3)
+    settings = replace(run.trainer_settings, loss="relativistic_hinge")
+    networks = run.networks(run.space.architecture(CHOICES))
+    trainer = run.trainer(networks, name="a", settings=settings)
+    one_step(trainer)
+    assert run.ledger.spent().images == settings.images_per_generator_step == 2 * 4 + 2 + 4
+
+
 def test_it_trains_on_the_images_that_it_is_given() -> None:
     run = run_in()
     assert run.held_out is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_random_architectures_are_paid_for_once() -> None:
     first, second = score(run, 0, 1)
     assert (first.cost.images, second.cost.images) == (4 * a_look, a_look)
     assert run.evaluator.expected_cost(proposal) == Cost(architectures=1, images=a_look)
+
+
+def test_workers_rank_among_what_the_search_has_paid_for() -> None:
+    run, worker = toy_run(by="rank"), toy_run(by="rank")
+    architecture = next(run.space.enumerate())
+    kept = json.loads(json.dumps(run.evaluator.kept(architecture)))
+    assert run.ledger.spent().images == 3 * 16
+    worker.evaluator.adopt(architecture, kept)
+    (made,) = score(worker, 0)
+    assert made.cost.images == 16
+    assert made.score == score(run, 0)[0].score
+    run.evaluator.adopt(architecture, worker.evaluator.kept(architecture))
+    assert run.ledger.spent().images == 4 * 16
+    assert run.evaluator.expected_cost(Proposal(architecture)).images == 16
 
 
 def test_a_proxy_without_a_value_is_left_out_unless_the_search_goes_by_it(

@@ -46,6 +46,21 @@ def test_the_best_of_all_neighbours_is_the_next_step(toy_run, search):
     assert changes(following.architecture, best.architecture) == 1
 
 
+def test_neighbours_that_the_scores_do_not_tell_apart_are_left_out(toy_run, search):
+    run = toy_run("shared", generator_steps=5)
+    run.evaluator.sees = ("generator",)
+    scored = search(LocalSearch(num_candidates=12, num_initial=1, step="best"), run)
+    names = [d.name for d in run.space.decisions if d.part != "discriminator"]
+    assert len(names) < len(run.space.decisions)
+
+    def seen(architecture):
+        return [dict(architecture.choices)[name] for name in names]
+
+    first = scored[0].architecture
+    near = [each for each in run.space.neighbours(first) if seen(each) != seen(first)]
+    assert {e.architecture for e in scored[1 : 1 + len(near)]} == set(near)
+
+
 def test_at_the_top_it_begins_again_with_random_architectures(toy_run, search):
     run = toy_run("scratch")
     strategy = LocalSearch(num_candidates=40, num_initial=2)

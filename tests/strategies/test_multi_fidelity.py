@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from nasgan.contracts import rung_lengths
+from nasgan.contracts import Breakdown, Cost, Evaluation, Objective, rung_lengths
 from nasgan.errors import ConfigError
-from nasgan.testing import check_strategy
-from nasgan_strategies.multi_fidelity.bracket import hyperband_sizes
+from nasgan.testing import ToySpace, check_strategy
+from nasgan_strategies.multi_fidelity.bracket import Bracket, hyperband_sizes
 from nasgan_strategies.multi_fidelity.strategy import MultiFidelity
 
 SMALL = {"num_candidates": 6, "bracket": 6, "min_steps": 2, "max_steps": 18}
@@ -56,7 +57,29 @@ def test_asha_promotes_as_soon_as_somebody_is_among_the_best_of_those_known(toy_
     assert best(last, 6) <= {e.architecture for e in found if e.generator_steps == 30}
 
 
+def test_a_training_that_broke_down_does_not_go_on_with_the_score_of_before():
+    architectures = list(ToySpace().enumerate())[:9]
+    bracket = Bracket([100, 300, 900], 3.0, size=9)
+    evaluations = []
+
+    def score(rung, number, score, breakdown=None):
+        architecture = architectures[number]
+        bracket.begun[rung].append(architecture)
+        made = Evaluation(architecture, {"fid": score}, score, "scratch", 1, Cost())
+        evaluations.append(replace(made, breakdown=breakdown))
+        assert bracket.hear(len(evaluations) - 1, evaluations[-1])
+
+    for number in range(9):
+        score(0, number, 10.0 + number)
+    score(1, 0, 10.0, Breakdown("the loss is not finite", 150))
+    score(1, 1, 20.0)
+    score(1, 2, 15.0)
+    found = bracket.promotion(evaluations, Objective("fid", "min").best_first)
+    assert found == (architectures[2], 2)
+
+
 def test_hyperband_goes_through_brackets_that_begin_with_longer_trainings(toy_run, search):
+    assert hyperband_sizes(11, 3.0)[2] == 8019  # 11 / 9 * 3^8, a whole number
     assert hyperband_sizes(5, 3) == [81, 34, 15, 8, 5]  # the paper's table 1: R = 81
     settings = {"num_candidates": 17, "min_steps": 10, "max_steps": 90}
     found = search(MultiFidelity(method="hyperband", **settings), toy_run("scratch"))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from nasgan.contracts import Budget, GeneratorSizes
+from nasgan.contracts import Breakdown, Budget, Cost, Evaluation, GeneratorSizes
 from nasgan.errors import CheckpointError, ConfigError, MissingDependencyError, UnknownNameError
 from nasgan.testing import ToyRun, check_strategy
 from nasgan.testing.toy_space import ToySpace
@@ -149,6 +150,7 @@ def test_another_answer_than_before_is_refused_when_resuming():
         ({"sampler": "tp"}, UnknownNameError, "tpe"),
         ({"pruner": "hyperbend"}, UnknownNameError, "hyperband"),
         ({"sampler_settings": {"n_start": 3}}, ConfigError, r"strategy\.sampler=tpe: .*n_start"),
+        ({"sampler": "bruteforce"}, ConfigError, "design.kind=all trains them all"),
         ({"sampler": "grid"}, ConfigError, r"strategy\.sampler=grid: .*search_space"),
         ({"pruner": "percentile"}, ConfigError, r"strategy\.pruner=percentile: .*percentile"),
     ],
@@ -156,6 +158,20 @@ def test_another_answer_than_before_is_refused_when_resuming():
 def test_bad_names_and_settings_are_refused(toy_run, settings, kind, complaint):
     with pytest.raises(kind, match=complaint):
         OptunaSearch(**settings).setup(toy_run("scratch"))
+
+
+@pytest.mark.parametrize("broke", [False, True])
+def test_a_training_that_broke_down_is_pruned(toy_run, broke):
+    strategy = OptunaSearch(sampler="random", pruner="nop", min_steps=2, max_steps=6)
+    strategy.setup(toy_run("scratch"))
+    proposal = strategy.ask()
+    breakdown = Breakdown("the loss is not finite", 1) if broke else None
+    made = Evaluation(proposal.architecture, {"fid": 1.0}, 1.0, "scratch", 2, Cost())
+    strategy.tell(replace(made, breakdown=breakdown))
+    following = strategy.ask()
+    assert (following.architecture != proposal.architecture) == broke
+    ended = [call[-1] for call in strategy.state_dict()["proposer"]["calls"] if call[0] == "tell"]
+    assert ended == [True] * broke
 
 
 def test_what_does_not_go_together_is_refused(toy_run):

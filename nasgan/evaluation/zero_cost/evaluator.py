@@ -142,10 +142,13 @@ class ZeroCostEvaluator(SimpleEvaluator):
         return measured(pair, self._inputs, self._loss, self.proxies)
 
     def _rank(self, found: Mapping[str, float]) -> float:
-        if not self._others:
-            self._others = self._of_random_architectures()
+        self._know_others()
         ranks = [self._share_beaten(name, found[name]) for name in self.proxies]
         return sum(ranks) / len(ranks)
+
+    def _know_others(self) -> None:
+        if self._by == RANK and not self._others:
+            self._others = self._of_random_architectures()
 
     def _of_random_architectures(self) -> dict[str, list[float]]:
         rng = numpy_generator(self.run.seed, "zero_cost random architectures")
@@ -164,6 +167,17 @@ class ZeroCostEvaluator(SimpleEvaluator):
         sign = 1 if self.directions[name] == "max" else -1
         beaten = sum((sign * value > sign * other) + (value == other) / 2 for other in others)
         return beaten / len(others)
+
+    def kept(self, architecture: Architecture) -> dict[str, Any]:
+        """See `Evaluator.kept`: what ranks are among is measured, and paid for, here alone."""
+        del architecture
+        self._know_others()
+        return self.state_dict()
+
+    def adopt(self, architecture: Architecture, kept: Mapping[str, Any]) -> None:
+        """See `Evaluator.adopt`."""
+        del architecture
+        self.load_state_dict(kept)
 
     def state_dict(self) -> dict[str, Any]:
         """See `Evaluator.state_dict`."""

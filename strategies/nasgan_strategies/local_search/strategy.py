@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, get_args
 
 from nasgan.architecture import Architecture
@@ -98,10 +98,21 @@ class LocalSearch(CandidateSearch):
 
     def _neighbours(self, architecture: Architecture) -> list[Architecture]:
         known = self.known
-        near = [each for each in self.run.space.neighbours(architecture) if each not in known]
+        near = [each for each in self._told_apart(architecture) if each not in known]
         allowed = [each for each in near if self._constraints.allow(each)]
         order = self.run.rng("neighbours").permutation(len(allowed))
         return [allowed[i] for i in order]
+
+    def _told_apart(self, architecture: Architecture) -> Iterator[Architecture]:
+        """The neighbours that the scores tell from it: others score the same."""
+        space = self.run.space
+        visible = {"both", *self.sees}
+        names = [decision.name for decision in space.decisions if decision.part in visible]
+        here = dict(architecture.choices)
+        for near in space.neighbours(architecture):
+            there = dict(near.choices)
+            if any(there[name] != here[name] for name in names):
+                yield near
 
     def tell(self, evaluation: Evaluation) -> None:
         """Note what is best in this climb."""

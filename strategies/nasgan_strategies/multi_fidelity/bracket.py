@@ -20,7 +20,7 @@ def hyperband_sizes(rungs: int, factor: float) -> list[int]:
 
     Li et al. 2018, algorithm 1: bracket s begins with ceil(rungs / (s + 1) * factor^s).
     """
-    return [math.ceil(rungs / (s + 1) * factor**s) for s in reversed(range(rungs))]
+    return [math.ceil(rungs * factor**s / (s + 1)) for s in reversed(range(rungs))]
 
 
 @dataclass
@@ -79,8 +79,9 @@ class Bracket:
         return False
 
     def _alive(self, rung: int, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        """Those that can go on: a training that broke down is over, whatever it scored before."""
         heard = [evaluations[place] for place in self.scored[rung]]
-        return [evaluation for evaluation in heard if evaluation.score is not None]
+        return [each for each in heard if each.score is not None and each.breakdown is None]
 
     def _places(self, rung: int, evaluations: Sequence[Evaluation]) -> int:
         """How many of ``rung`` may go on by what is known."""

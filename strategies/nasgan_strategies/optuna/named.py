@@ -17,6 +17,8 @@ __all__ = ["counts_options", "pruner_named", "require_optuna", "sampler_named"]
 _CMA = "cmaes"
 # They know numbers alone: options are counted, in the order of the space's encoding.
 _OF_NUMBERS = (_CMA, "qmc")
+# It goes through the whole space, and then ends the study itself.
+_OF_ALL = "bruteforce"
 
 
 def require_optuna(sampler: str) -> None:
@@ -48,6 +50,11 @@ def sampler_named(
     """
     import optuna
 
+    if _key(name) == _OF_ALL:
+        raise ConfigError(
+            f"strategy.sampler={name} goes through every architecture, which is no search: "
+            "nasgan tabulate design.kind=all trains them all"
+        )
     if objectives > 1 and _key(name) == _CMA:
         raise ConfigError(
             f"strategy.sampler={name} searches by one objective, and there are {objectives}; take "

@@ -180,7 +180,10 @@ class OptunaSearch(CandidateSearch):
         values = None if evaluation.score is None else self.run.objective.rewards(evaluation)
         pruned = False
         if self._pruner[0] is not None and values is not None:
-            pruned = self._study.report(number, self._factor**rung, values[0])
+            # A training that broke down is over: its score is of an earlier moment.
+            pruned = evaluation.breakdown is not None or self._study.report(
+                number, self._factor**rung, values[0]
+            )
             if not pruned and rung + 1 < len(self._lengths):
                 self._trials[architecture] = number, rung + 1
                 self._going_on.append(architecture)
