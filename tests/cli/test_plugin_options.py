@@ -256,6 +256,7 @@ def test_the_list_has_the_evaluators(install: Install, capsys: pytest.CaptureFix
         "inherit",
         "scratch",
         "shared",
+        "shared_is_fid",
         "table",
         "table_mean",
         "zero",

@@ -14,8 +14,10 @@ from run_comparison import fingerprint
 from nasgan.engine import run_search
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.loop import RunLoop
+from nasgan.engine.workers import open_evaluator
 from nasgan.errors import NasganError, PluginError
 from nasgan.evaluation import ScratchEvaluator, SharedEvaluator, TrainingTask
+from nasgan.evaluation.executors.candidate import score
 from nasgan.runs.history import read_history
 from nasgan.runs.status import Status
 from nasgan_strategies.random.strategy import RandomSearch
@@ -109,26 +111,21 @@ def test_a_plugins_state_that_could_not_be_read_again_is_refused_when_saved(
 def test_what_a_workers_evaluator_keeps_is_held_to_the_same(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nasgan.evaluation.executors.candidate import CandidateWorker
-
     kept = {"trained": np.int64(3)}
     monkeypatch.setattr(ScratchEvaluator, "kept", lambda self, architecture: kept)
     config = tiny("search", *_SCRATCH)
-    worker = CandidateWorker()
     order = {
         "builder": "nasgan.engine.workers:open_evaluator",
         "settings": {"config": config, "folder": str(tmp_path)},
         "device": "cpu",
         "threads": 1,
     }
-    assert worker.open(order)["kind"] == "ready"
-    assert worker._evaluator is not None
-    space = worker._evaluator.run.space  # type: ignore[attr-defined]
-    architecture = space.sample(np.random.default_rng(0))
+    evaluator, _ = open_evaluator(order["settings"], device="cpu", threads=1)
+    architecture = evaluator.run.space.sample(np.random.default_rng(0))  # type: ignore[attr-defined]
     proposal = {"architecture": architecture.to_json(), "generator_steps": 1, "stage": None}
-    message = worker.evaluate({"proposal": proposal, "kept": {}})
-    assert message["kind"] == "refused"
-    assert "ScratchEvaluator: kept()['trained'] is a numpy.int64" in message["message"]
+    complaint = r"ScratchEvaluator: kept\(\)\['trained'\] is a numpy.int64"
+    with pytest.raises(PluginError, match=complaint):
+        score({**order, "proposal": proposal, "kept": {}})
 
 
 def test_checkpoints_that_cannot_be_read_are_kept_and_the_run_says_that_it_begins_anew(

@@ -23,7 +23,7 @@ from nasgan.contracts import (
 from nasgan.errors import BudgetExhausted, PluginError
 from nasgan.evaluation import InProcessPool
 from nasgan.evaluation.arrival import checked_evaluation, checked_report
-from nasgan.evaluation.executors.candidate import CandidateWorker
+from nasgan.evaluation.executors import candidate
 from nasgan.testing import check_strategy
 from nasgan.testing.toy_run import ToyRun
 from nasgan.testing.toy_space import ToySpace
@@ -204,15 +204,12 @@ def test_an_evaluator_that_scores_at_once_is_told_to_give_a_task() -> None:
 
 
 def test_a_workers_evaluation_is_checked_before_it_is_sent() -> None:
-    worker = CandidateWorker()
-    request = {"proposal": Proposal(ARCHITECTURE).to_json(), "kept": {}}
-    worker._evaluator = FixedEvaluator(worker._ledger, changed(score=np.float32("inf")))
-    message = worker.evaluate(request)
-    assert message["evaluation"]["failure"] == "its score is inf"
-    worker._evaluator = FixedEvaluator(worker._ledger, changed(cost=Cost()))
-    message = worker.evaluate(request)
-    assert (message["kind"], message["error"]) == ("refused", "PluginError")
-    assert "Evaluation.cost.architectures is 0" in message["message"]
+    ledger = Ledger()
+    order = {"proposal": Proposal(ARCHITECTURE).to_json(), "kept": {}}
+    made = candidate._scored(FixedEvaluator(ledger, changed(score=np.float32("inf"))), order)
+    assert made["evaluation"]["failure"] == "its score is inf"
+    with pytest.raises(PluginError, match=r"Evaluation\.cost\.architectures is 0"):
+        candidate._scored(FixedEvaluator(ledger, changed(cost=Cost())), order)
 
 
 class Asking(AskTellStrategy):

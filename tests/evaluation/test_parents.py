@@ -12,7 +12,7 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Evaluation, Proposal
 from nasgan.errors import CheckpointError, ConfigError, PluginError
 from nasgan.evaluation import InProcessPool, ScratchEvaluator, SharedEvaluator
-from nasgan.evaluation.executors.candidate import CandidateWorker
+from nasgan.evaluation.executors import WorkOrder, candidate
 from nasgan.evaluation.executors.worker_pool import WorkerPool
 
 PARENT, CHILD = [0, 1, 2, 0], [1, 1, 2, 0]
@@ -130,16 +130,12 @@ def test_a_worker_gets_what_is_kept_of_the_parent(make_context, family):
     parent, child = family
     run = make_context()
     here, _ = trained_parent(run, parent)
-    worker = CandidateWorker()
-    worker._evaluator = scratch(run)
-    request = {
+    order = {
         "proposal": Proposal(child, parent=parent).to_json(),
         "kept": here.kept(child),
         "kept_of_parent": here.kept(parent),
     }
-    answer = worker.evaluate(request)
-    assert answer["kind"] == "done", answer
-    there = Evaluation.from_json(answer["evaluation"])
+    there = Evaluation.from_json(candidate._scored(scratch(run), order)["evaluation"])
     assert there.parent == parent.id
     assert there.score == finished(here.begin(Proposal(child, parent=parent))).score
 
@@ -148,7 +144,7 @@ def test_workers_are_asked_with_what_is_kept_of_the_parent(make_context, family)
     parent, child = family
     run = make_context()
     evaluator, _ = trained_parent(run, parent)
-    pool = WorkerPool(evaluator, run.ledger, crew=None)
+    pool = WorkerPool(evaluator, run.ledger, supervisor=None, order=WorkOrder("no:where"))
     asked = pool._request(Proposal(child, parent=parent))
     assert asked["kept_of_parent"] == evaluator.kept(parent) != {}
     assert asked["kept"] == {}
