@@ -288,7 +288,7 @@ def test_a_checkpoint_of_another_space_is_refused(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("search_space.generator_channels=0", "generator_channels must be a whole number"),
+        ("search_space.generator_channels=0", "generator_channels must be at least 1, got 0"),
         ("dataset.image_size=20", "image_size"),
         ("final.top_k=-1", "top_k must be at least 0"),
         ("device=cuda:99", "CUDA devices"),

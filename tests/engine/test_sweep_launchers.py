@@ -169,9 +169,12 @@ def test_after_ctrl_c_every_run_says_that_it_was_interrupted(launcher: str, tmp_
             start_new_session=True,
         )
     seeds = (1,) if launcher == "basic" else (1, 2)
-    pids = [_process_of_the_run(sweep, tmp_path, seed) for seed in seeds]
-    os.killpg(sweep.pid, signal.SIGINT)
-    sweep.wait(120)
+    try:
+        pids = [_process_of_the_run(sweep, tmp_path, seed) for seed in seeds]
+        os.killpg(sweep.pid, signal.SIGINT)
+        sweep.wait(120)
+    finally:
+        sweep.kill()
     end = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
         time.sleep(0.1)
