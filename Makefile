@@ -25,7 +25,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
 
-quickstart: $(VENV)/.installed  ## install, then run the main job on the embedded data (5 minutes)
+quickstart: $(VENV)/.installed  ## install, then run the main job on the embedded data (3 minutes)
 	$(BIN)/nasgan search
 	$(BIN)/nasgan leaderboard runs=$(RUNS) out=leaderboard.csv
 
