@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import is_running
 
 from nasgan.cli.separate_process import call_in_process
 
@@ -80,10 +81,10 @@ def test_slurm_ends_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 CALLER = """
 import sys
-sys.path[:0] = [{folder!r}]
+sys.path[:0] = {folders!r}
 from nasgan.cli.separate_process import call_in_process
-from test_separate_process import hang
-call_in_process(hang, {{"pid_file": {pid_file!r}}})
+from test_separate_process import {work}
+call_in_process({work}, {{"pid_file": {pid_file!r}}})
 """
 
 
@@ -97,32 +98,33 @@ def say_how_it_ends(argument):
     Path(argument["pid_file"]).with_name("interrupted").touch()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_it_is_interrupted_when_its_caller_ends_and_has_time_to_say_so(
-    how: int, tmp_path: Path
-) -> None:
-    pid_file = tmp_path / "pid"
-    program = CALLER.format(folder=str(Path(__file__).parent), pid_file=str(pid_file))
-    program = program.replace("hang", "say_how_it_ends")
+def _caller(work: str, pid_file: Path) -> str:
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    return CALLER.format(folders=folders, work=work, pid_file=str(pid_file))
+
+
+def _end_the_caller_of(work: str, how: int, pid_file: Path) -> None:
+    """End the process that has another one do ``work``, and wait for that one's end."""
+    program = _caller(work, pid_file)
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as caller:
         while not (pid_file.exists() and pid_file.read_text()):
             assert caller.poll() is None
             time.sleep(0.02)
         os.kill(caller.pid, how)
     _wait_until_gone(int(pid_file.read_text()))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_it_is_interrupted_when_its_caller_ends_and_has_time_to_say_so(
+    how: int, tmp_path: Path
+) -> None:
+    _end_the_caller_of("say_how_it_ends", how, tmp_path / "pid")
     assert (tmp_path / "interrupted").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_it_ends_with_its_caller(how: int, tmp_path: Path) -> None:
-    pid_file = tmp_path / "pid"
-    program = CALLER.format(folder=str(Path(__file__).parent), pid_file=str(pid_file))
-    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as caller:
-        while not (pid_file.exists() and pid_file.read_text()):
-            assert caller.poll() is None
-            time.sleep(0.02)
-        os.kill(caller.pid, how)
-    _wait_until_gone(int(pid_file.read_text()))
+    _end_the_caller_of("hang", how, tmp_path / "pid")
 
 
 STARTER = """
@@ -136,7 +138,7 @@ caller.wait()
 def test_it_ends_with_the_process_that_has_started_its_caller(tmp_path: Path) -> None:
     """As a launcher's processes outlive a sweep that is killed."""
     pid_file = tmp_path / "pid"
-    program = CALLER.format(folder=str(Path(__file__).parent), pid_file=str(pid_file))
+    program = _caller("hang", pid_file)
     program = program.rstrip()[:-1] + ", starter=int(sys.argv[1]))"
     command = [sys.executable, "-c", STARTER.format(program=program)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
@@ -156,14 +158,6 @@ def test_a_starter_that_is_not_the_parent_is_not_waited_for() -> None:
 
 def _wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + 20
-    while _is_running(pid):
+    while is_running(pid):
         assert time.monotonic() < deadline, "the process goes on alone"
         time.sleep(0.02)
-
-
-def _is_running(pid: int) -> bool:
-    """Whether it runs; one that has ended may wait for someone to ask how."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import is_running, workers_of
 from run_comparison import TINY, without_times
 
 from nasgan.cli.compose import compose, compose_run
@@ -173,7 +174,7 @@ def test_a_search_killed_while_its_workers_work_leaves_none_and_resumes(
         while not list((run_dir / "checkpoints").glob("resume-*.pt")):
             assert search.poll() is None, "the search ended before it could be killed"
             time.sleep(0.005)
-        workers = children(search.pid)
+        workers = workers_of(search.pid)
     finally:
         search.kill()
         search.wait()
@@ -186,22 +187,6 @@ def test_a_search_killed_while_its_workers_work_leaves_none_and_resumes(
     assert saved["job"]["strategy"]["evaluations"], "what had arrived is not evaluated again"
     assert run_search(config, run_dir).status == "completed"
     assert_same_result(run_dir, alone)
-
-
-def children(pid: int) -> list[int]:
-    """The workers that ``pid`` has started."""
-    every = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [
-        int(each) for each in every if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()
-    ]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_a_strategy_that_scores_nothing_by_the_executor_starts_no_workers(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import is_running, workers_of
 from run_comparison import TINY, fingerprint
 
 from nasgan.cli.compose import compose
@@ -264,13 +265,6 @@ run_search(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
 LONGER = ["final.generator_steps=60", "final.eval_every=20", "checkpoint.every_seconds=0"]
 
 
-def _workers(pid: int) -> list[int]:
-    every = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [
-        int(each) for each in every if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()
-    ]
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_killed_with_trainings_under_way_it_goes_on_from_their_checkpoints_to_the_same_end(
@@ -289,14 +283,14 @@ def test_killed_with_trainings_under_way_it_goes_on_from_their_checkpoints_to_th
             known = set(pieces.glob("*/attempt-*/resume-*.pt"))
             _wait(lambda known=known: set(pieces.glob("*/attempt-*/resume-*.pt")) - known)
             assert process.poll() is None
-            workers = _workers(process.pid)
+            workers = workers_of(process.pid)
             os.kill(workers[0], signal.SIGKILL)
             time.sleep(1.0)
-            workers = _workers(process.pid)
+            workers = workers_of(process.pid)
         finally:
             process.send_signal(sign)
             process.wait()
-        _wait(lambda workers=workers: not any(map(_is_running, workers)), 30.0)
+        _wait(lambda workers=workers: not any(map(is_running, workers)), 30.0)
         kept = list(pieces.glob("*/attempt-*/resume-*.pt"))
     assert Status.read(killed / "status.json").state == "interrupted"
     assert kept, "there is nothing to go on from"
@@ -310,13 +304,6 @@ def _wait(condition: Callable[[], object], seconds: float = 180.0) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_training_begun_here_ends_here_and_the_others_elsewhere(

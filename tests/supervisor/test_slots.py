@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from processes import is_running
 
 from nasgan.errors import NasganError
 from nasgan.supervisor import Outcome, Piece, Retries, Slots, Supervisor, Work
@@ -58,14 +59,6 @@ def stage(shared: Stage, tmp_path: Path) -> Stage:
     shared.folder = tmp_path
     shared.heard.clear()
     return shared
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_pieces_are_done_side_by_side_each_on_the_device_of_its_place(stage: Stage) -> None:

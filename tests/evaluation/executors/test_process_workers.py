@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import is_running
 from scripted import BUILDER, Script, ScriptedEvaluator
 
 from nasgan.contracts import Cost, Evaluation, Ledger, Proposal
@@ -78,14 +79,6 @@ def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def stage(shared_stage: Stage) -> Stage:
     assert shared_stage.pool.under_way == 0, "another test left something under way"
     return shared_stage
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def wait_until_gone(pid: int, seconds: float = 20.0) -> bool:
