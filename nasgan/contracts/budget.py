@@ -85,6 +85,21 @@ class Budget:
         """Whether there is a limit."""
         return any(limit is not None for limit in self.to_json().values())
 
+    def require_limit(self, setting: str) -> None:
+        """Refuse a search without an end, for who would go on until the budget is spent.
+
+        Args:
+            setting: that is null.
+
+        Raises:
+            ConfigError: there is no limit.
+        """
+        if not self.is_limited:
+            raise ConfigError(
+                f"{setting}=null goes on until the budget is spent: set budget.generator_steps or "
+                "budget.architectures"
+            )
+
     def to_json(self) -> dict[str, float | None]:
         """The limits by unit."""
         return asdict(self)

@@ -51,11 +51,8 @@ class CandidateSearch(AskTellStrategy):
             ConfigError: a search without an end, or constraints that no architecture keeps.
         """
         super().setup(run)
-        if self._num_candidates is None and not run.ledger.budget.is_limited:
-            raise ConfigError(
-                "strategy.num_candidates=null goes on until the budget is spent: set "
-                "budget.generator_steps or budget.architectures"
-            )
+        if self._num_candidates is None:
+            run.ledger.budget.require_limit("strategy.num_candidates")
         self._constraints.setup(run.space, run.rng("constraints"))
 
     @property

@@ -329,19 +329,8 @@ class _Run:
         )
 
     def _evaluation_run(self, bench: Inputs, space: SearchSpace, ledger: Ledger) -> Run:
-        return Run(
-            space=space,
-            images=bench.images,
-            held_out=bench.held_out,
-            trainer_settings=bench.trainer,
-            harness=bench.harness,
-            objective=bench.objective,
-            ledger=ledger,
-            seed=self.config["seed"],
-            device=bench.device,
-            folder=self.directory.candidates,
-            replicas=self.replicas,
-        )
+        seed, folder = self.config["seed"], self.directory.candidates
+        return bench.run(space, ledger, seed=seed, folder=folder, replicas=self.replicas)
 
     def _leave_results(self, job: _AnyJob, record: RunRecord, logger: RunLogger) -> None:
         """Write the results, the record last: it is what says that a run has ended."""

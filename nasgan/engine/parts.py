@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +24,7 @@ from nasgan.data import ImageSet, Splits
 from nasgan.engine.device import choose_device, settled, with_threads
 from nasgan.engine.replicas import check_devices
 from nasgan.errors import ConfigError, quoted
-from nasgan.evaluation import TrainingPlan
+from nasgan.evaluation import Run, TrainingPlan
 from nasgan.evaluation.arrival import check_name_is_free, check_objectives, search_objective
 from nasgan.evaluation.executors import Executor
 from nasgan.factory import load_architecture, make_search_space, settings_for
@@ -93,6 +94,24 @@ class Inputs:
     bound: dict[str, float] | None
     bound_images: int
     bound_note: str
+
+    def run(
+        self, space: SearchSpace, ledger: Ledger, *, seed: int, folder: Path, **more: Any
+    ) -> Run:
+        """What evaluates architectures of ``space`` on these; see `nasgan.evaluation.Run`."""
+        return Run(
+            space=space,
+            images=self.images,
+            held_out=self.held_out,
+            trainer_settings=self.trainer,
+            harness=self.harness,
+            objective=self.objective,
+            ledger=ledger,
+            seed=seed,
+            device=self.device,
+            folder=folder,
+            **more,
+        )
 
 
 @dataclass(frozen=True)

@@ -64,19 +64,7 @@ def final_space(config: Mapping[str, Any], space: SearchSpace) -> SearchSpace:
 
 def training_run(bench: Inputs, space: SearchSpace, *, seed: int, folder: Path) -> Run:
     """A run in which a single architecture is trained; nothing limits what it spends."""
-    return Run(
-        space=space,
-        images=bench.images,
-        held_out=bench.held_out,
-        trainer_settings=bench.trainer,
-        harness=bench.harness,
-        objective=bench.objective,
-        ledger=Ledger(),
-        seed=seed,
-        device=bench.device,
-        folder=folder,
-        shares_weights=False,
-    )
+    return bench.run(space, Ledger(), seed=seed, folder=folder, shares_weights=False)
 
 
 @dataclass

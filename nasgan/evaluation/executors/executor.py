@@ -37,7 +37,6 @@ class Executor(ABC):
             folder: for signs of life.
         """
 
-    @abstractmethod
     def open(
         self,
         evaluator: Evaluator,
@@ -45,7 +44,7 @@ class Executor(ABC):
         order: WorkOrder,
         supervisor: Supervisor | None = None,
     ) -> EvaluationPool:
-        """The pool of candidates; what it needs is started when the first proposal comes.
+        """The pool of candidates, here one after the other; workers begin with the first proposal.
 
         Args:
             evaluator: this process's; keeps what the workers' learn.
@@ -53,6 +52,8 @@ class Executor(ABC):
             order: for workers.
             supervisor: of the run, see `supervise`; None: the pool has one of its own.
         """
+        del order, supervisor
+        return InProcessPool(evaluator, ledger)
 
     @property
     def named_devices(self) -> tuple[str, ...]:
@@ -90,17 +91,6 @@ class InProcessExecutor(Executor):
         """See `Executor.supervise`."""
         del device, threads, folder
         return None
-
-    def open(
-        self,
-        evaluator: Evaluator,
-        ledger: Ledger,
-        order: WorkOrder,
-        supervisor: Supervisor | None = None,
-    ) -> EvaluationPool:
-        """See `Executor.open`; the evaluator itself asks and charges the ledger."""
-        del order, supervisor
-        return InProcessPool(evaluator, ledger)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +139,8 @@ class WorkerExecutor(Executor):
         supervisor: Supervisor | None = None,
     ) -> EvaluationPool:
         """See `Executor.open`."""
+        if self.in_process:
+            return super().open(evaluator, ledger, order, supervisor)
         own = None
         if supervisor is None:
             places = self.places(order.device, torch.get_num_threads())

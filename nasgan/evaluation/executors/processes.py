@@ -7,13 +7,10 @@ from typing import Any
 
 import torch
 
-from nasgan.contracts import EvaluationPool, Evaluator, Ledger
 from nasgan.errors import ConfigError
 from nasgan.evaluation.executors.executor import WorkerExecutor
-from nasgan.evaluation.executors.worker_pool import WorkOrder
-from nasgan.evaluation.pool import InProcessPool
 from nasgan.machine import usable_cores
-from nasgan.supervisor import Slots, Supervisor
+from nasgan.supervisor import Slots
 
 __all__ = ["AutoExecutor", "ProcessExecutor"]
 
@@ -80,14 +77,3 @@ class AutoExecutor(ProcessExecutor):
     def pays_for(self, *, generator_steps: int, threads: int) -> bool:
         """See `Executor.pays_for`: not for what takes no longer than the start of a process."""
         return generator_steps >= _LONG_TRAINING or threads > 1
-
-    def open(
-        self,
-        evaluator: Evaluator,
-        ledger: Ledger,
-        order: WorkOrder,
-        supervisor: Supervisor | None = None,
-    ) -> EvaluationPool:
-        """See `Executor.open`."""
-        del order, supervisor
-        return InProcessPool(evaluator, ledger)

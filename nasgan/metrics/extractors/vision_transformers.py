@@ -80,6 +80,16 @@ class TimmFeatures(FeatureExtractor):
         )
 
     @classmethod
+    def availability(cls) -> tuple[bool, str]:
+        """See `nasgan.metrics.features.is_available`."""
+        if importlib.util.find_spec("timm") is None:
+            return False, _INSTALL
+        path = _downloaded(_configuration(cls.model), cls.model, download=False)
+        if path is None:
+            return False, f"the weights {cls.model} are missing; {cls._how_to_get()}"
+        return True, str(path)
+
+    @classmethod
     def _how_to_get(cls) -> str:
         return (
             f"fetch them once on a machine with internet (metrics.features.download=true, about "
@@ -159,11 +169,6 @@ class DINOv2Features(TimmFeatures):
     resolution = 224
     size = "1.2 GB"
 
-    @staticmethod
-    def availability() -> tuple[bool, str]:
-        """See `nasgan.metrics.features.is_available`."""
-        return _availability(DINOv2Features)
-
 
 class CLIPFeatures(TimmFeatures):
     """The image embedding of OpenAI's CLIP ViT-L/14 at 336 pixels, 768 features.
@@ -176,11 +181,6 @@ class CLIPFeatures(TimmFeatures):
     resolution = 336
     size = "1.2 GB"
 
-    @staticmethod
-    def availability() -> tuple[bool, str]:
-        """See `nasgan.metrics.features.is_available`."""
-        return _availability(CLIPFeatures)
-
     def _width(self) -> int:
         return int(self._network.num_classes)  # timm holds the projection as the classifier
 
@@ -192,15 +192,6 @@ class CLIPFeatures(TimmFeatures):
 def _require_timm(name: str) -> None:
     if importlib.util.find_spec("timm") is None:
         raise MissingDependencyError(f"the {name} features need the library timm; {_INSTALL}")
-
-
-def _availability(kind: type[TimmFeatures]) -> tuple[bool, str]:
-    if importlib.util.find_spec("timm") is None:
-        return False, _INSTALL
-    path = _downloaded(_configuration(kind.model), kind.model, download=False)
-    if path is None:
-        return False, f"the weights {kind.model} are missing; {kind._how_to_get()}"
-    return True, str(path)
 
 
 def _configuration(name: str) -> Any:

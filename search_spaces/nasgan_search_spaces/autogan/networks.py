@@ -117,28 +117,24 @@ class SuperGenerator(Shared, _Generator):
         return [CellChoice(**_of_cell(choices, cell)) for cell in CELLS[: stage + 1]]
 
 
-class SuperDiscriminator(AutoGANDiscriminator):
+class SuperDiscriminator(Shared, AutoGANDiscriminator):
     """AutoGAN's fixed discriminator as half of the supernet: there is nothing to decide."""
 
-    def forward(
-        self,
-        x: Tensor,
-        weights: Sequence[Tensor] = (),
-        *,
-        stage: int | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Map images of a stage to logits (N, 1); ``weights`` is empty.
+    def choose(self, weights: Sequence[Tensor], x: Tensor, stage: int | None) -> int | None:
+        """The stage of the images.
 
         Raises:
             ArchitectureError: weights were given.
-            ConfigError: labels do not fit, or the images are of no stage.
         """
         if len(weights) > 0:
             raise ArchitectureError(
                 f"AutoGAN's discriminator has no decisions, got {len(weights)} weights"
             )
-        return super().forward(x, stage=stage, labels=labels)
+        return stage
+
+    def run(self, x: Tensor, chosen: int | None, labels: Tensor | None) -> Tensor:
+        """Map images of a stage to logits (N, 1)."""
+        return AutoGANDiscriminator.forward(self, x, stage=chosen, labels=labels)
 
 
 def _of_cell(values: Mapping[str, ValueT], cell: str) -> dict[str, ValueT]:

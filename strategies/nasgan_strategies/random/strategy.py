@@ -81,11 +81,8 @@ class RandomSearch(AskTellStrategy):
                 keeps.
         """
         super().setup(run)
-        if self._brackets is None and not run.ledger.budget.is_limited:
-            raise ConfigError(
-                "strategy.brackets=null goes on until the budget is spent: set "
-                "budget.generator_steps or budget.architectures"
-            )
+        if self._brackets is None:
+            run.ledger.budget.require_limit("strategy.brackets")
         self._constraints.setup(run.space, run.rng("constraints"))
 
     @property
