@@ -127,7 +127,9 @@ def test_without_finalists_no_random_architecture_is_trained(
     here: None, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainings, "Piece", None)
-    outcome = run_search(tiny("search", *FINALS, "final.top_k=0"), tmp_path)
+    search = [text for text in FINALS if not text.startswith("final.")]
+    settings = ["final.top_k=0", "final.random_architectures=2"]
+    outcome = run_search(tiny("search", *search, *settings), tmp_path)
     assert outcome.status == "completed"
 
 
