@@ -223,6 +223,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def digest_of_json(data: object) -> str:
+    """SHA-256 of JSON data as hexadecimal digits, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
 def digest_of(path: str | Path) -> str:
     """SHA-256 of a regular file's contents as hexadecimal digits.
 

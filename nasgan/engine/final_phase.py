@@ -25,7 +25,7 @@ from nasgan.run_settings import FinalSettings
 from nasgan.runs.loggers import run_log
 from nasgan.state_files import plugin_state
 
-__all__ = ["FinalPhase", "FullTraining", "OtherScoring", "final_plan"]
+__all__ = ["FinalPhase", "FullTraining", "OtherScoring", "final_plan", "final_space"]
 
 FINALIST = "finalist"
 RANDOM = "random"
@@ -43,6 +43,14 @@ def final_plan(settings: FinalSettings) -> TrainingPlan:
         keep=settings.keep,
         phase=Ledger.FINAL,
         fidelity="final",
+    )
+
+
+def final_space(settings: FinalSettings, space: SearchSpace) -> SearchSpace:
+    """``space`` at the widths of the final phase."""
+    return space.with_settings(
+        generator_channels=settings.generator_channels,
+        discriminator_channels=settings.discriminator_channels,
     )
 
 

@@ -25,7 +25,7 @@ from nasgan.engine.export import (
     write_networks,
     write_samples,
 )
-from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, final_plan
+from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, final_plan, final_space
 from nasgan.engine.identity import (
     RunIdentity,
     check_moved,
@@ -46,7 +46,6 @@ from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
 from nasgan.engine.shared_trainings import shared_folder
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
-from nasgan.engine.trained_apart import final_space
 from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.trainings import Trainings
 from nasgan.engine.workers import WORKER_BUILDER
@@ -144,8 +143,6 @@ class _Run:
         return self.parts.config
 
     def run(self) -> Outcome:
-        if isinstance(self.parts, SearchParts):
-            self.parts.executor.check_installed()
         with (
             interrupted_by_sigterm(),
             prepared_torch(self.config, self.parts.device),
@@ -175,15 +172,16 @@ class _Run:
         self.directory.remove_leftovers()
         self._claim()
         record = self.directory.record()
-        if record is not None and self._is_retried(record):
-            self.directory.forget()
-            RunIdentity.of(self.directory.identity).forget()
-            self._claim()
-            record = None
-        if record is not None:
+        if record is not None and not self._is_retried(record):
             # A kill between the record and the end of the run leaves these.
             self.directory.remove_resumption()
             return self._already(record)
+        if isinstance(self.parts, SearchParts):
+            self.parts.executor.check_installed()
+        if record is not None:
+            self.directory.forget()
+            RunIdentity.of(self.directory.identity).forget()
+            self._claim()
         with (
             progress_view(self.config["progress"]) as view,
             training_replicas(self.config, self.parts.device) as self.replicas,
@@ -309,22 +307,27 @@ class _Run:
 
     def _trainings(self, parts: SearchParts, bench: Inputs, space: SearchSpace) -> Trainings | None:
         """Final trainings in other processes; None where they are done here."""
-        plan = final_plan(parts.final)
+        final, plan = parts.final, final_plan(parts.final)
         if (
             self.supervisor is None
+            or final.top_k == 0
+            or parts.final_evaluator is not None
             or not parts.are_named
             or not parts.executor.pays_for(
                 generator_steps=plan.generator_steps, threads=self.config["threads"] or 1
             )
         ):
             return None
-        wide = final_space(self.config, space)
+        shared = None
+        if final.random_architectures:
+            wide = final_space(final, space)
+            shared = shared_folder(parts, self.directory.path, bench, wide, plan)
         return Trainings(
             self.supervisor,
             {**self.config, "logger": None},
             plan,
             self.directory.candidates / "final",
-            shared_folder(parts, self.directory.path, bench, wide, plan),
+            shared,
             beside_the_search=parts.executor.in_process,
         )
 

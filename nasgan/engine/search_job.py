@@ -27,6 +27,7 @@ from nasgan.engine.final_phase import (
     FullTraining,
     OtherScoring,
     final_plan,
+    final_space,
 )
 from nasgan.engine.job import JobReport
 from nasgan.engine.trainings import Trainings
@@ -83,12 +84,9 @@ class SearchJob:
         self._scored: dict[str, tuple[Architecture, dict[tuple[str, int], float]]] = {}
         self._final_settings = final
         self._final_evaluator = final_evaluator
-        self._trainings = trainings if final_evaluator is None else None
+        self._trainings = trainings
         self._drawn: list[Architecture] | None = None
-        self._final_space = run.space.with_settings(
-            generator_channels=final.generator_channels,
-            discriminator_channels=final.discriminator_channels,
-        )
+        self._final_space = final_space(final, run.space)
         self._scoring: FullTraining | OtherScoring
         if final_evaluator is None:
             self._scoring = FullTraining(run, self._final_space, final_plan(final))
@@ -311,7 +309,7 @@ class SearchJob:
 
     def _train_beside(self) -> None:
         """Have the random architectures trained while the search goes on."""
-        if self._trainings is None or self._final_settings.top_k == 0:
+        if self._trainings is None:
             return
         for architecture in self._random_architectures():
             self._trainings.begin(architecture, shared=True)

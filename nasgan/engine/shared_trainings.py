@@ -42,9 +42,11 @@ def shared_folder(
     """
     config = parts.config
     root = Path(config["output_root"]).absolute()
+    if root not in run_dir.absolute().parents:
+        return None
     device = device_name(bench.device)
     environment = collect_environment(device, config)
-    if root not in run_dir.absolute().parents or not names_its_code(environment):
+    if not names_its_code(environment):
         return None
     identity = {
         "images": bench.images.checksum,

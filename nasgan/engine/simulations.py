@@ -182,9 +182,11 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
 
 
 def _piece(asked: Simulations, name: str, seed: int) -> Piece:
+    # The others are checked already, and would be again in each process.
+    alone = {**asdict(asked), "strategies": {name: asked.strategies[name]}}
     return Piece(
         key=f"{name}-{seed}",
         title=f"the search of {name} with seed {seed}",
         work="nasgan.engine.simulations:simulate_piece",
-        order={"asked": asdict(asked), "strategy": name, "seed": seed},
+        order={"asked": alone, "strategy": name, "seed": seed},
     )

@@ -17,17 +17,18 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Ledger, SearchSpace
 from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import prepare_torch
+from nasgan.engine.final_phase import final_plan, final_space
 from nasgan.engine.parts import Inputs, bind_common, load_inputs, load_splits, make_space
 from nasgan.engine.trainings import read_result, write_result
 from nasgan.errors import RunDirectoryError
-from nasgan.evaluation import Run, TrainingPlan, TrainingTask
+from nasgan.evaluation import Run, TrainingTask
+from nasgan.run_settings import FinalSettings
 from nasgan.runs.locking import RunLock
 from nasgan.state_files import save_state
 from nasgan.supervisor import BusyError, report_progress
 
 __all__ = [
     "Attempt",
-    "final_space",
     "forget_attempts",
     "open_inputs",
     "train",
@@ -51,15 +52,6 @@ def _opened(config_text: str) -> Inputs:
     parts = bind_common(config)
     prepare_torch(config, parts.device)
     return load_inputs(parts, load_splits(config["dataset"]), with_bound=False)
-
-
-def final_space(config: Mapping[str, Any], space: SearchSpace) -> SearchSpace:
-    """``space`` at the widths of the final phase."""
-    final = config["final"]
-    return space.with_settings(
-        generator_channels=final["generator_channels"],
-        discriminator_channels=final["discriminator_channels"],
-    )
 
 
 def training_run(bench: Inputs, space: SearchSpace, *, seed: int, folder: Path) -> Run:
@@ -116,11 +108,10 @@ class Attempt:
             "task": self.task.state_dict(),
             "seconds": self.seconds,
             "costs": [cost.to_json() for cost in self.costs],
-            "steps": self.task.generator_steps,
         }
 
     def _resume(self) -> None:
-        # Tables of before kept theirs in the folder itself, with neither costs nor steps.
+        # Tables of before kept theirs in the folder itself, without costs.
         places = [self.folder, *self.folder.glob(f"{_ATTEMPT}*")]
         found = [Checkpoints(path).load_newest() for path in places]
         states = [state for state in found if state is not None]
@@ -147,7 +138,7 @@ def train(order: Mapping[str, Any]) -> dict[str, Any]:
     """Train a finalist, or a random architecture; what was trained before is not trained again.
 
     Args:
-        order: ``{"config", "architecture", "plan", "folder", "shared"}``: of the run; as JSON data;
+        order: ``{"config", "architecture", "folder", "shared"}``: of the run; as JSON data;
             of its checkpoints and its result; whether other runs may be training it there, too.
             ``device`` and ``threads`` of this process.
 
@@ -174,10 +165,11 @@ def _trained(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         return made
     config = order["config"]
     bench = open_inputs(config, device=order["device"], threads=order["threads"])
-    space = final_space(config, make_space(config, bench.images, bench.trainer))
+    final = FinalSettings(**config["final"])
+    space = final_space(final, make_space(config, bench.images, bench.trainer))
     architecture = Architecture.from_json(order["architecture"], source="order")
     run = training_run(bench, space, seed=config["seed"], folder=folder)
-    task = TrainingTask(run, space, architecture, TrainingPlan(**order["plan"]))
+    task = TrainingTask(run, space, architecture, final_plan(final))
     attempt = Attempt(task, folder, time.perf_counter, config["checkpoint"]["every_seconds"])
     attempt.finish()
     result = _result(attempt, folder)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation
 from nasgan.errors import CheckpointError, NasganError
 from nasgan.evaluation import TrainingPlan
-from nasgan.reading import load_json
+from nasgan.reading import digest_of_json, load_json
 from nasgan.runs.loggers import run_log
 from nasgan.state_files import load_state
 from nasgan.supervisor import Outcome, Piece, Supervisor, Work
@@ -34,7 +32,7 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    atomic.write_json(folder / RESULT_FILE, {"result": result, "digest": _digest(result)})
+    atomic.write_json(folder / RESULT_FILE, {"result": result, "digest": digest_of_json(result)})
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -47,7 +45,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         held = load_json(file, CheckpointError, "training")
-        if not isinstance(held, dict) or held.get("digest") != _digest(held.get("result")):
+        if not isinstance(held, dict) or held.get("digest") != digest_of_json(held.get("result")):
             raise CheckpointError(f"{file}: this training is truncated or damaged")
         result: dict[str, Any] = held["result"]
         if result["networks"] is not None:
@@ -59,10 +57,6 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         run_log.warning("%s; it is trained again, and the file kept as %s", error, aside.name)
         return None
     return result
-
-
-def _digest(result: Any) -> str:
-    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -167,7 +161,6 @@ class Trainings:
             order={
                 "config": self._config,
                 "architecture": architecture.to_json(),
-                "plan": asdict(self._plan),
                 "folder": str(folder),
                 "shared": root == self._shared,
             },

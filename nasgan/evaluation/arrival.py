@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -136,6 +136,24 @@ def check_parent(evaluator: Evaluator, proposal: Proposal) -> None:
         evaluator.run.space.validate(parent)
     except ArchitectureError as error:
         raise ConfigError(f"Proposal.parent: {error}") from error
+
+
+def check_parent_is_kept(proposal: Proposal, kept: Container[str]) -> None:
+    """Refuse a parent whose weights nobody has.
+
+    Args:
+        proposal: names the parent, if any.
+        kept: the ids of those that there are weights of.
+
+    Raises:
+        ConfigError: it is not among them.
+    """
+    if proposal.parent is not None and proposal.parent.id not in kept:
+        raise ConfigError(
+            f"Proposal.parent: there are no trained weights of architecture "
+            f"{proposal.parent.id}: a parent must have a score of this search, made with "
+            "Proposal(..., keep=True)"
+        )
 
 
 def _check_stage(evaluator: Evaluator, proposal: Proposal) -> None:

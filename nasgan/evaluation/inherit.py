@@ -16,7 +16,7 @@ from nasgan.contracts import (
     SimpleEvaluator,
     inherit_fitting,
 )
-from nasgan.errors import ConfigError
+from nasgan.evaluation.arrival import check_parent_is_kept
 from nasgan.evaluation.run import check_num_images
 from nasgan.state_files import load_state, save_state
 
@@ -58,12 +58,7 @@ class InheritEvaluator(SimpleEvaluator):
     def begin(self, *proposals: Proposal) -> EvaluationTask:
         """See `Evaluator.begin`."""
         for proposal in proposals:
-            if proposal.parent is not None and proposal.parent.id not in self._kept:
-                raise ConfigError(
-                    f"Proposal.parent: there are no trained weights of architecture "
-                    f"{proposal.parent.id}: a parent must have a score of this search, made with "
-                    "Proposal(..., keep=True)"
-                )
+            check_parent_is_kept(proposal, self._kept)
         return super().begin(*proposals)
 
     def expected_cost(self, proposal: Proposal) -> Cost:

@@ -10,6 +10,7 @@ from typing import Any
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation, EvaluationTask, Evaluator, Proposal, SearchRun
 from nasgan.errors import CheckpointError, ConfigError
+from nasgan.evaluation.arrival import check_parent_is_kept
 from nasgan.evaluation.run import check_num_images
 from nasgan.evaluation.training_task import TrainingPlan, TrainingTask
 from nasgan.state_files import load_state, save_state
@@ -106,12 +107,7 @@ class ScratchEvaluator(Evaluator):
                 "evaluator=scratch trains whole networks; scores at the stages of a progressive "
                 "search need evaluator=shared"
             )
-        if proposal.parent is not None and proposal.parent.id not in self._trained:
-            raise ConfigError(
-                f"Proposal.parent: there are no trained weights of architecture "
-                f"{proposal.parent.id}: a parent must have a score of this search, made with "
-                "Proposal(..., keep=True)"
-            )
+        check_parent_is_kept(proposal, self._trained)
         return TrainingPlan(
             generator_steps=proposal.generator_steps or self._generator_steps,
             keep="last",

@@ -20,7 +20,7 @@ from pydantic import AfterValidator
 from nasgan import atomic
 from nasgan.errors import ConfigError, quoted
 from nasgan.metrics.table import metric_info
-from nasgan.reading import digest_of, load_json, open_file, parse_json
+from nasgan.reading import digest_of, digest_of_json, load_json, open_file, parse_json
 from nasgan.runs.parts import ArchitectureData, Budget, Cost, DatasetInfo
 from nasgan.runs.record import RunRecord, hash_config
 from nasgan.schema import (
@@ -216,7 +216,7 @@ class SimulationFile:
     @property
     def identity(self) -> str:
         """Equal for copies of one file."""
-        return hashlib.sha256(json.dumps(self.made, sort_keys=True).encode()).hexdigest()
+        return digest_of_json(self.made)
 
     def regret(self, judged: float) -> float:
         """By how much a score is worse than the best that the table knows."""

@@ -6,7 +6,6 @@ from nasgan.supervisor.pieces import (
     Message,
     Piece,
     PieceError,
-    error_from,
     report_progress,
 )
 from nasgan.supervisor.places import Places
@@ -25,7 +24,6 @@ __all__ = [
     "Slots",
     "Supervisor",
     "Work",
-    "error_from",
     "report_progress",
     "results_of",
 ]

@@ -144,11 +144,6 @@ class Supervisor:
         """How many pieces can be done at once."""
         return max(0, self.places.size - self.reserve)
 
-    @property
-    def running(self) -> int:
-        """How many pieces have been handed over."""
-        return len(self._running)
-
     def begin(
         self,
         piece: Piece,
@@ -315,7 +310,7 @@ class Supervisor:
         times = work.retries
         failure = reasons if times == 1 else f"failed {times} times: {reasons}"
         _log.warning("%s %s", work.piece.title, failure)
-        work.heard(Outcome(None, failure, cost, seconds, times))
+        work.heard(Outcome(None, failure, cost, seconds, times - 1))
 
     def _look(self) -> None:
         """End attempts that take too long, and those that are dead without anybody's saying so."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,20 +42,13 @@ class _Job:
 
     proposal: Proposal
     expected: Cost
-    errors: Sequence[str] = ()
-    losses: Sequence[str] = ()
+    errors: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
     work: Work | None = None
 
     @property
     def seconds(self) -> float:
         return 0.0 if self.work is None else self.work.seconds
-
-    @property
-    def failures(self) -> tuple[list[str], list[str]]:
-        """By errors of its own, and by losses."""
-        if self.work is None:
-            return list(self.errors), list(self.losses)
-        return list(self.work.errors), list(self.work.losses)
 
 
 class WorkerPool(EvaluationPool):
@@ -115,15 +108,9 @@ class WorkerPool(EvaluationPool):
         """See `EvaluationPool.note`."""
         if self._jobs and self._supervisor.places.starting:
             return "the workers are starting"
-        retried = self._retried + self._retries_under_way()
+        retried = self._retried + sum(len(job.errors) + len(job.losses) for job in self._jobs)
         parts = {"under way": len(self._jobs), "retried": retried}
         return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
-
-    def _retries_under_way(self) -> int:
-        return sum(len(errors) + len(losses) for errors, losses in self._failures())
-
-    def _failures(self) -> list[tuple[list[str], list[str]]]:
-        return [job.failures for job in self._jobs]
 
     def submit(self, proposal: Proposal) -> None:
         """See `EvaluationPool.submit`."""
@@ -172,6 +159,7 @@ class WorkerPool(EvaluationPool):
             errors=job.errors,
             losses=job.losses,
         )
+        job.errors, job.losses = job.work.errors, job.work.losses
 
     def _request(self, proposal: Proposal) -> dict[str, Any]:
         """What a worker needs to know, of the parent too."""
@@ -203,12 +191,10 @@ class WorkerPool(EvaluationPool):
 
     def _hear(self, job: _Job, outcome: Outcome) -> None:
         self._jobs.remove(job)
+        self._retried += outcome.retries
         if outcome.failure:
-            # The last attempt was not begun again.
-            self._retried += outcome.retries - 1
             self._arrived.append(self._given_up(job, outcome))
         else:
-            self._retried += outcome.retries
             self._arrived.append(self._accepted(outcome.result))
 
     def _accepted(self, result: Mapping[str, Any]) -> Evaluation:
@@ -260,8 +246,8 @@ class WorkerPool(EvaluationPool):
         return {
             "untold": [evaluation.to_json() for evaluation in self._arrived],
             "proposals": [job.proposal.to_json() for job in self._jobs],
-            "failures": [errors for errors, _ in self._failures()],
-            "losses": [losses for _, losses in self._failures()],
+            "failures": [list(job.errors) for job in self._jobs],
+            "losses": [list(job.losses) for job in self._jobs],
             "retried": self._retried,
         }
 
