@@ -83,7 +83,7 @@ class AskTellStrategy(SearchStrategy):
         if budget is None:
             assert wanted is not None
             return wanted
-        each = self._steps_of_a_candidate()
+        each = self.steps_of_a_candidate()
         asked = budget // 2 if wanted is None and each else min(wanted or budget, budget)
         if asked < 1 or asked + each > budget:
             raise ConfigError(
@@ -93,7 +93,7 @@ class AskTellStrategy(SearchStrategy):
             )
         return asked
 
-    def _steps_of_a_candidate(self) -> int:
+    def steps_of_a_candidate(self) -> int:
         """Generator steps behind a score; any architecture will do."""
         space = self.run.space
         some = space.architecture(space.repair((0,) * len(space.decisions)))
@@ -104,11 +104,15 @@ class AskTellStrategy(SearchStrategy):
         """``name``, followed by how the evaluator scores where that is not by shared weights.
 
         A search by several objectives ends in ``_pareto``. Where settings make another method of
-        it, add to ``super().label``.
+        it, add to ``super().label``, or have it begin otherwise by `labelled`.
         """
+        return self.labelled(self.name)
+
+    def labelled(self, method: str) -> str:
+        """The label of a ``method``, see `label`."""
         fidelity = self.run.evaluator.fidelity
         several = "_pareto" if self.run.objective.others else ""
-        return (self.name if fidelity == "shared" else f"{self.name}_{fidelity}") + several
+        return (method if fidelity == "shared" else f"{method}_{fidelity}") + several
 
     @property
     def pool(self) -> EvaluationPool:

@@ -64,7 +64,7 @@ class CandidateSearch(AskTellStrategy):
     @property
     def asked(self) -> int:
         """Candidates scored or under way."""
-        return len(self.evaluations) + self.run.pool.under_way
+        return len(self.evaluations) + self.pool.under_way
 
     @property
     def left(self) -> float:
@@ -76,11 +76,16 @@ class CandidateSearch(AskTellStrategy):
         space, rng = self.run.space, self.run.rng("candidates")
         return self._constraints.draw(make or (lambda: space.sample(rng)), self.known)
 
+    @property
+    def ended(self) -> int:
+        """Candidates that nothing more is to be done for."""
+        return len(self.evaluations)
+
     def progress(self) -> float | None:
         """Share of the candidates; the supernet's training is half of it, where there is one."""
         if self._num_candidates is None:
             return None
-        scored = min(1.0, len(self.evaluations) / self._num_candidates)
+        scored = min(1.0, self.ended / self._num_candidates)
         return (self.supernet_progress + scored) / 2 if self.supernet_steps else scored
 
     def progress_message(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -144,13 +145,12 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         check_fields(self, "trainer")
-        self.make_loss()
+        loss = self.make_loss()
         self.make_augmentation()
         self._check_shares("generator_batch_size", "discriminator_batch_size")
-        self._check_penalties()
+        self._check_penalties(loss.outputs)
 
-    def _check_penalties(self) -> None:
-        outputs = self.make_loss().outputs
+    def _check_penalties(self, outputs: int) -> None:
         for name in ("r1_penalty", "r2_penalty"):
             if outputs > 1 and getattr(self, name):
                 raise ConfigError(
@@ -164,7 +164,7 @@ class TrainerSettings:
         critic_steps = 2 * self.n_critic * self.discriminator_batch_size
         return critic_steps + self.images_per_generator_loss
 
-    @property
+    @cached_property
     def images_per_generator_loss(self) -> int:
         """Images of a loss of the generator: generated ones, and real ones if it sees them."""
         real = self.discriminator_batch_size if self.make_loss().sees_real else 0

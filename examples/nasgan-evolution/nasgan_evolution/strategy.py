@@ -43,7 +43,7 @@ class AgingEvolution(AskTellStrategy):
     def label(self) -> str:
         """Methods must not share a row of the leaderboard."""
         inherits = "_inherit" if self.inherit else ""
-        return super().label.replace(self.name, self.name + inherits, 1)
+        return self.labelled(self.name + inherits)
 
     @property
     def finished(self) -> bool:

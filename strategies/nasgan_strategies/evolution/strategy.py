@@ -78,7 +78,7 @@ class Evolution(CandidateSearch):
         """``evolution`` or ``nsga2``; ``_inherit`` where children have their parents' weights."""
         method = "nsga2" if self._keeps_best else "evolution"
         inherits = "_inherit" if self._inherits else ""
-        return super().label.replace(self.name, method + inherits, 1)
+        return self.labelled(method + inherits)
 
     @property
     def _inherits(self) -> bool:
@@ -111,7 +111,7 @@ class Evolution(CandidateSearch):
     def _child(self, population: Sequence[Architecture]) -> tuple[Architecture, Architecture]:
         """A new child, and its (first) parent."""
         space, rng = self.run.space, self.run.rng("children")
-        parts = searched_parts(space, ("both", *self.run.evaluator.sees))
+        parts = searched_parts(space, ("both", *self.sees))
         parents: dict[Architecture, Architecture] = {}
 
         def parent() -> Architecture:

@@ -66,14 +66,14 @@ class LocalSearch(CandidateSearch):
     def label(self) -> str:
         """``local_search``; ``local_search_best`` with ``step=best``."""
         kind = "" if self._takes_first else "_best"
-        return super().label.replace(self.name, self.name + kind, 1)
+        return self.labelled(self.name + kind)
 
     @property
     def together(self) -> int:
         """Random ones are drawn without hearing of scores; so are all neighbours, if all count."""
         if self._takes_first and not self._initial:
             return 1
-        return max(1, self._initial + len(self._queue) + self.run.pool.under_way)
+        return max(1, self._initial + len(self._queue) + self.pool.under_way)
 
     def ask(self) -> Proposal | None:
         """A random architecture, or the next neighbour; None while scores decide what is next."""
@@ -87,11 +87,11 @@ class LocalSearch(CandidateSearch):
 
     def _go_on(self) -> None:
         """Climb to the best so far if it is time, or begin anew at the top."""
-        settled = not (self._initial or self._queue or self.run.pool.under_way)
+        settled = not (self._initial or self._queue or self.pool.under_way)
         may_climb = settled or (self._takes_first and self._current is not None)
         if may_climb and self._best is not None and self._best != self._current:
             self._current, self._queue = self._best, self._neighbours(self._best.architecture)
-            settled = not (self._queue or self.run.pool.under_way)
+            settled = not (self._queue or self.pool.under_way)
         if settled:
             self._current = self._best = None
             self._initial = self._num_initial
@@ -108,10 +108,8 @@ class LocalSearch(CandidateSearch):
         space = self.run.space
         visible = {"both", *self.sees}
         names = [decision.name for decision in space.decisions if decision.part in visible]
-        here = dict(architecture.choices)
         for near in space.neighbours(architecture):
-            there = dict(near.choices)
-            if any(there[name] != here[name] for name in names):
+            if any(near[name] != architecture[name] for name in names):
                 yield near
 
     def tell(self, evaluation: Evaluation) -> None:

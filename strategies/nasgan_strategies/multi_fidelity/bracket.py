@@ -61,9 +61,11 @@ class Bracket:
             best_first: puts some of them in order.
         """
         for rung in reversed(range(len(self.lengths) - 1)):
+            places = self._places(rung, evaluations)
+            if not places:
+                continue
             gone_on = set(self.begun[rung + 1])
-            best = best_first(self._alive(rung, evaluations))
-            for evaluation in best[: self._places(rung, evaluations)]:
+            for evaluation in best_first(self._alive(rung, evaluations))[:places]:
                 if evaluation.architecture not in gone_on:
                     return evaluation.architecture, rung + 1
         return None

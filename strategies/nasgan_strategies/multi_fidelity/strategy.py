@@ -91,12 +91,12 @@ class MultiFidelity(CandidateSearch):
     @property
     def label(self) -> str:
         """The method's name, and how it scores."""
-        return super().label.replace(self.name, self._method, 1)
+        return self.labelled(self._method)
 
     @property
     def finished(self) -> bool:
         """Whether nobody begins any more, goes on, or is under way."""
-        return self._ended and self.run.pool.under_way == 0 and self._promotion() is None
+        return self._ended and self.pool.under_way == 0 and self._promotion() is None
 
     @property
     def together(self) -> int:
@@ -130,7 +130,7 @@ class MultiFidelity(CandidateSearch):
         # A small space is used up: who is left goes on, or else the last one drawn, to the end.
         self._end()
         found = self._promotion()
-        if found is None and self.run.pool.under_way == 0:
+        if found is None and self.pool.under_way == 0:
             self._brackets.append(Bracket(self._lengths[-1:], self._factor, size=1))
             return self._brackets[-1], drawn, 0
         return found
@@ -162,12 +162,10 @@ class MultiFidelity(CandidateSearch):
         place = len(self.evaluations) - 1
         any(bracket.hear(place, evaluation) for bracket in self._brackets)
 
-    def progress(self) -> float | None:
-        """Share of the candidates that are past the first rung."""
-        if self._num_candidates is None:
-            return None
-        scored = sum(len(bracket.scored[0]) for bracket in self._brackets)
-        return min(1.0, scored / self._num_candidates)
+    @property
+    def ended(self) -> int:
+        """Candidates that are past the first rung."""
+        return sum(len(bracket.scored[0]) for bracket in self._brackets)
 
     def progress_message(self) -> str:
         """See `AskTellStrategy.progress_message`."""

@@ -131,7 +131,7 @@ class OptunaSearch(CandidateSearch):
     def label(self) -> str:
         """The sampler's name, with the pruner's: ``tpe_scratch``, ``tpe_hyperband_scratch``."""
         names = [self._sampler[0], *([self._pruner[0]] if self._pruner[0] else [])]
-        return super().label.replace(self.name, "_".join(names), 1)
+        return self.labelled("_".join(names))
 
     @property
     def finished(self) -> bool:
@@ -191,12 +191,10 @@ class OptunaSearch(CandidateSearch):
         del self._trials[architecture]
         self._study.tell(number, values, pruned=pruned)
 
-    def progress(self) -> float | None:
-        """Share of the candidates that have ended, and of the supernet's training."""
-        if self._num_candidates is None:
-            return None
-        ended = (self._begun - len(self._trials)) / self._num_candidates
-        return (self.supernet_progress + ended) / 2 if self.supernet_steps else ended
+    @property
+    def ended(self) -> int:
+        """Candidates that are trained on no more."""
+        return self._begun - len(self._trials)
 
     def proposer_state(self) -> dict[str, Any]:
         """See `AskTellStrategy.proposer_state`."""

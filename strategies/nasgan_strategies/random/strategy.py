@@ -138,7 +138,7 @@ class RandomSearch(AskTellStrategy):
     def _draw_candidates(self) -> list[Architecture]:
         """Distinct random architectures, new ones, or all that a small space still has."""
         space, rng = self.run.space, self.run.rng("candidates")
-        known = {evaluation.architecture for evaluation in self.evaluations}
+        known = self.known
         wanted = min(self._schedule.candidates, space.size - len(known))
         drawn: dict[Architecture, None] = {}
         # After repair a space may hold fewer distinct architectures than its size says.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from nasgan.contracts import Proposal, SearchRun
+from nasgan.contracts import Budget
 from nasgan.errors import ConfigError, quoted
 from nasgan_strategies.rl.reinforce import Update
 
@@ -44,8 +44,13 @@ def check_settings(
         )
 
 
-def check_scratch_search(run: SearchRun, finalists: Finalists) -> None:
+def check_scratch_search(budget: Budget, finalists: Finalists, needed: int) -> None:
     """Refuse a search without weight sharing that would not end, or not score anything.
+
+    Args:
+        budget: of the search.
+        finalists: see `RLSearch`.
+        needed: generator steps of a candidate.
 
     Raises:
         ConfigError: it has no last candidates to take finalists from; the budget has no limit, or
@@ -56,17 +61,12 @@ def check_scratch_search(run: SearchRun, finalists: Finalists) -> None:
             "strategy.finalists=last takes the candidates scored with the final shared weights; "
             "with evaluator=scratch there are none: use strategy.finalists=scored"
         )
-    budget = run.ledger.budget.to_json()
-    if not run.ledger.budget.is_limited:
+    if not budget.is_limited:
         raise ConfigError(
             "reinforcement learning with evaluator=scratch goes on until its budget ends: set "
             "budget.architectures or another limit"
         )
-    # Any architecture will do: the length of a candidate's training is the evaluator's.
-    space = run.space
-    some = space.architecture(space.repair((0,) * len(space.decisions)))
-    needed = run.evaluator.expected_cost(Proposal(some)).generator_steps
-    limit = budget["generator_steps"]
+    limit = budget.generator_steps
     if limit is not None and limit < needed:
         raise ConfigError(
             f"budget.generator_steps={limit} ends before the first candidate is scored, which "

@@ -181,7 +181,7 @@ class RLSearch(AskTellStrategy):
                 self._schedule, self._stages, self.supernet_steps, architectures
             )
         else:
-            check_scratch_search(run, self._finalists)
+            check_scratch_search(run.ledger.budget, self._finalists, self.steps_of_a_candidate())
 
     @property
     def label(self) -> str:
