@@ -19,8 +19,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from nasgan.metrics.extractor import Features
-from nasgan.metrics.features import make_features
+from nasgan.metrics.extractor import Features, make_features
 from nasgan.metrics.harness import MetricHarness
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.reference import ReferenceStatistics

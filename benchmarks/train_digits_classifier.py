@@ -18,8 +18,7 @@ from torch import Tensor
 
 from nasgan.atomic import write_bytes
 from nasgan.data import load_digits
-from nasgan.metrics.extractors.digits import WEIGHTS
-from nasgan.metrics.extractors.digits_network import DigitsNetwork
+from nasgan.metrics.extractors.digits import WEIGHTS, DigitsNetwork
 
 _BATCH = 64
 _NOISE = 0.1

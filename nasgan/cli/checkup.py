@@ -183,7 +183,7 @@ def datasets() -> Iterator[Finding]:
 def features() -> Iterator[Finding]:
     """Which feature extractors have their weights."""
     try:
-        from nasgan.metrics.features import is_available
+        from nasgan.metrics.extractor import is_available
     except (ImportError, OSError) as error:
         yield Finding("broken", "features", f"cannot be imported: {error}")
         return

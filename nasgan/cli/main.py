@@ -35,7 +35,7 @@ VERBS: Mapping[str, str] = {
 of those that `_SHARED` modules hold, with ``run(verb, arguments)``."""
 
 _SHARED: Mapping[str, str] = {
-    **dict.fromkeys(("search", "tabulate", "evaluate", "sample"), "running"),
+    **dict.fromkeys(("search", "train", "tabulate", "evaluate", "sample"), "running"),
     **dict.fromkeys(("report", "watch", "publish"), "pages"),
 }
 

@@ -21,7 +21,7 @@ from nasgan.run_settings import BESIDE_THE_RESULT, PLACES, nearby
 __all__ = ["experiment_name", "refused_folder", "register_resolvers", "run_folder", "sweep_name"]
 
 _LABEL = re.compile(r"[A-Za-z0-9_]+")
-# Which data they hold, their names say; see `nasgan.engine.identity` for data that do not.
+# Which data they hold, their names say; see `nasgan.engine.run_directory` for data that do not.
 _ELSEWHERE = frozenset({"dataset.download", "dataset.root", "metrics.features.download"})
 _REFUSED: dict[str, RunDirectoryError] = {}
 _SEED_FOLDER = re.compile(r"seed\d+")

@@ -1,9 +1,8 @@
 """The contracts: what the author of a strategy, a search space or an evaluator imports."""
 
 from nasgan.architecture import Architecture, Decision, Part
-from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
 from nasgan.contracts.ask_tell import AskTellStrategy, SupernetPaths, option_frequencies
-from nasgan.contracts.budget import Budget, Cost, Ledger
+from nasgan.contracts.budget import Budget, Cost, Ledger, rung_lengths
 from nasgan.contracts.candidates import CandidateSearch
 from nasgan.contracts.evaluation import (
     Breakdown,
@@ -16,14 +15,12 @@ from nasgan.contracts.evaluation import (
     SimpleEvaluator,
 )
 from nasgan.contracts.narrowing import narrowed
-from nasgan.contracts.paths import FairPaths
-from nasgan.contracts.pool import EvaluationPool
-from nasgan.contracts.run import SearchRun, held_out_images
-from nasgan.contracts.rungs import rung_lengths
+from nasgan.contracts.run import EvaluationPool, SearchRun, held_out_images
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
 from nasgan.contracts.sizes import Constraints, GeneratorSizes, SizeConstraints
 from nasgan.contracts.strategy import SearchStrategy, StepReport
 from nasgan.contracts.supernet import (
+    FairPaths,
     Supernet,
     check_weights,
     chosen_option,
@@ -31,7 +28,12 @@ from nasgan.contracts.supernet import (
     inherit_weights,
     mix_options,
 )
-from nasgan.contracts.trainer_settings import HealthSettings, TrainerSettings
+from nasgan.contracts.trainer_settings import (
+    AdversarialLoss,
+    Augmentation,
+    HealthSettings,
+    TrainerSettings,
+)
 from nasgan.contracts.training import (
     DrawnWeights,
     NetworkPair,

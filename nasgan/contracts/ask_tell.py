@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal, get_args
 
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.evaluation import Evaluation, Proposal
-from nasgan.contracts.paths import FairPaths
-from nasgan.contracts.pool import EvaluationPool
-from nasgan.contracts.run import SearchRun
+from nasgan.contracts.run import EvaluationPool, SearchRun
 from nasgan.contracts.strategy import SearchStrategy, StepReport
+from nasgan.contracts.supernet import FairPaths
 from nasgan.errors import BudgetExhausted, ConfigError, PluginError, plugin_name, quoted
 
 __all__ = ["AskTellStrategy", "SupernetPaths", "option_frequencies"]

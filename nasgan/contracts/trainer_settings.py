@@ -1,22 +1,30 @@
-"""Settings of the adversarial trainer; the defaults are AutoGAN's published ones."""
+"""Settings of the adversarial trainer, by default AutoGAN's published ones, and its plugins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import torch
 from annotated_types import Ge, Gt, Interval
+from torch import Tensor
 
-from nasgan.contracts.adversarial import AdversarialLoss, Augmentation
 from nasgan.errors import ConfigError
 from nasgan.nodes import check_fields, make_plugin
 from nasgan.registry import AUGMENTATIONS, LOSSES
 from nasgan.run_settings import Positive
 
-__all__ = ["CUDA_GRAPHS", "HealthSettings", "TrainerSettings", "ZeroGrad"]
+__all__ = [
+    "CUDA_GRAPHS",
+    "AdversarialLoss",
+    "Augmentation",
+    "HealthSettings",
+    "TrainerSettings",
+    "ZeroGrad",
+]
 
 ZeroGrad = Literal["set_to_none", "zero"]
 
@@ -226,3 +234,64 @@ class TrainerSettings:
                     f"trainer.{name}={size} cannot be shared among trainer.devices={self.devices}: "
                     "take a multiple of the devices, at least 2 for each"
                 )
+
+
+class AdversarialLoss(ABC):
+    """A pair of losses to minimise, on logits (N, outputs) in float32 or float64.
+
+    Settings are keyword arguments of ``__init__`` (``trainer.loss_settings``).
+
+    Attributes:
+        sees_real: whether the generator's loss looks at real images, too: each generator step then
+            takes a batch of its own.
+        outputs: how many numbers the discriminator has to give for an image; a loss of more than
+            one needs a space that builds such discriminators (`SearchSpace.supports_outputs`).
+    """
+
+    sees_real: ClassVar[bool] = False
+    outputs: int = 1
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss, a scalar, of logits on real and on generated images."""
+
+    @abstractmethod
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The generator's loss, a scalar.
+
+        Args:
+            fake: logits on generated images.
+            real: logits on real images, without gradients, if the loss `sees_real`.
+        """
+
+    def penalty(
+        self,
+        critic: Callable[[Tensor], Tensor],
+        real: Tensor,
+        fake: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor | None:
+        """A term of the discriminator's loss that looks at images, before its weight; or None.
+
+        The weight is ``trainer.gradient_penalty``.
+
+        Args:
+            critic: maps images (N, C, H, W) to logits.
+            real: images as the discriminator saw them.
+            fake: as many generated ones.
+            generator: all random numbers come from it.
+        """
+        del critic, real, fake, generator
+        return None
+
+
+class Augmentation(ABC):
+    """Changes real and generated images before the discriminator sees them.
+
+    Gradients flow through it to the generator (Zhao et al. 2020). Settings are keyword arguments of
+    ``__init__`` (``trainer.augmentation_settings``).
+    """
+
+    @abstractmethod
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1], changed; random numbers come from ``generator`` alone."""

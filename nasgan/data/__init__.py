@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nasgan.data.availability import Availability, available_datasets, probe
     from nasgan.data.batches import Batch, ShuffledBatches
-    from nasgan.data.cifar10 import load_cifar10
-    from nasgan.data.digits import load_digits
     from nasgan.data.image_folder import load_image_folder
     from nasgan.data.image_set import ImageSet, Splits
     from nasgan.data.npz import load_npz
     from nasgan.data.pixels import resize_images, to_float
-    from nasgan.data.stl10 import load_stl10
+    from nasgan.data.published import load_cifar10, load_digits, load_stl10
 
 __all__ = [
     "Availability",
@@ -44,11 +42,11 @@ _MODULE_OF = {
     "ShuffledBatches": "batches",
     "Splits": "image_set",
     "available_datasets": "availability",
-    "load_cifar10": "cifar10",
-    "load_digits": "digits",
+    "load_cifar10": "published",
+    "load_digits": "published",
     "load_image_folder": "image_folder",
     "load_npz": "npz",
-    "load_stl10": "stl10",
+    "load_stl10": "published",
     "probe": "availability",
     "resize_images": "pixels",
     "to_float": "pixels",

@@ -18,9 +18,8 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import SearchSpace
 from nasgan.data import ImageSet
 from nasgan.engine.device import choose_device, prepared_torch
-from nasgan.engine.identity import other_content
 from nasgan.engine.parts import load_splits, make_harness
-from nasgan.engine.run_directory import RunDirectory
+from nasgan.engine.run_directory import RunDirectory, other_content
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, shortened
 from nasgan.evaluation.sampling import image_sampler, images_of
 from nasgan.factory import make_search_space
@@ -33,7 +32,7 @@ from nasgan.registry import plugins_named
 from nasgan.runs.grid import save_grid
 from nasgan.runs.record import RunRecord
 from nasgan.training import TrainerSettings
-from nasgan.training.placement import placed
+from nasgan.training.updates import placed
 
 __all__ = ["LoadedRun", "evaluate_run", "load", "sample_run"]
 

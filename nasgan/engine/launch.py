@@ -26,12 +26,6 @@ from nasgan.engine.export import (
     write_samples,
 )
 from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, final_plan, final_space
-from nasgan.engine.identity import (
-    RunIdentity,
-    check_moved,
-    content_of_features,
-    content_of_images,
-)
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.parts import (
     Inputs,
@@ -42,7 +36,13 @@ from nasgan.engine.parts import (
 )
 from nasgan.engine.progress import ProgressView, progress_view, tell
 from nasgan.engine.replicas import training_replicas
-from nasgan.engine.run_directory import RunDirectory
+from nasgan.engine.run_directory import (
+    RunDirectory,
+    RunIdentity,
+    check_moved,
+    content_of_features,
+    content_of_images,
+)
 from nasgan.engine.search_job import SearchJob
 from nasgan.engine.shared_trainings import shared_folder
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs

@@ -8,11 +8,11 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
+from nasgan.contracts import Ledger
 from nasgan.engine.checkpoints import Checkpoints
-from nasgan.engine.job import Job, JobReport
-from nasgan.engine.progress import ProgressView
+from nasgan.engine.progress import JobReport, ProgressView
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, RunDirectoryError, StorageError, shortened
 from nasgan.run_settings import CheckpointSettings, flat
@@ -20,7 +20,7 @@ from nasgan.runs.history import HISTORY_FILE, History, finite, read_history
 from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.status import STATUS_FILE, Status
 
-__all__ = ["RunLoop"]
+__all__ = ["Job", "RunLoop"]
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 2.0
@@ -30,6 +30,29 @@ _ANEW = (
     "this run was begun before and left no checkpoint that can be used, so it BEGINS ANEW, and "
     "what it had computed is computed again"
 )
+
+
+class Job(Protocol):
+    """A search or a training; all it changes is in its state."""
+
+    ledger: Ledger
+
+    @property
+    def phase(self) -> str:
+        """Of the step that comes next: ``"search"``, ``"final"``."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+
+    def step(self) -> JobReport:
+        """Do one piece of work, seconds long."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything from which `load_state_dict` continues exactly."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`."""
 
 
 class RunLoop:

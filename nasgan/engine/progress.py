@@ -1,4 +1,4 @@
-"""Progress for a person: a live bar on a terminal, a line now and then elsewhere."""
+"""What a step reports, and how it is shown: a live bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nasgan.engine.job import JobReport
 from nasgan.runs.loggers import run_log
 from nasgan.streams import put
 
-__all__ = ["ProgressView", "progress_view", "tell"]
+__all__ = [
+    "JobReport",
+    "ProgressView",
+    "progress_view",
+    "tell",
+]
 
 _LINE_SECONDS = 5.0
 
@@ -104,3 +109,22 @@ def progress_view(enabled: bool) -> Iterator[ProgressView]:
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
         yield _Bar(progress)
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What one step of a job did.
+
+    Attributes:
+        phase: what the time is booked under: ``"search"``, ``"final"``.
+        message: for the progress line.
+        progress: fraction of the phase that is done, in [0, 1], if it can be told.
+        lines: for the history.
+        precious: whether a resumption from before this step would repeat much more than the step.
+    """
+
+    phase: str
+    message: str
+    progress: float | None = None
+    lines: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+    precious: bool = False

@@ -29,7 +29,7 @@ from nasgan.engine.final_phase import (
     final_plan,
     final_space,
 )
-from nasgan.engine.job import JobReport
+from nasgan.engine.progress import JobReport
 from nasgan.engine.trainings import Trainings
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import Run
@@ -332,7 +332,7 @@ class SearchJob:
         return list(drawn)
 
     def state_dict(self) -> dict[str, Any]:
-        """See `nasgan.engine.job.Job`."""
+        """See `nasgan.engine.progress.Job`."""
         return {
             "ledger": self.ledger.state_dict(),
             "run": self.run.state_dict(),
@@ -348,7 +348,7 @@ class SearchJob:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See `nasgan.engine.job.Job`."""
+        """See `nasgan.engine.progress.Job`."""
         self.ledger.load_state_dict(state["ledger"])
         self.run.load_state_dict(state["run"])
         self.strategy.load_state_dict(state["strategy"])

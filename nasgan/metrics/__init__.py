@@ -10,8 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nasgan.metrics.extractor import FeatureExtractor, Features
-    from nasgan.metrics.features import is_available, make_features
+    from nasgan.metrics.extractor import FeatureExtractor, Features, is_available, make_features
     from nasgan.metrics.harness import MetricHarness, Scores, build_harness
     from nasgan.metrics.images import GeneratedImages, MetricError, to_uint8
     from nasgan.metrics.protocol import Protocol, display_name
@@ -52,8 +51,8 @@ _HOMES = {
     "Scores": "harness",
     "build_harness": "harness",
     "display_name": "protocol",
-    "is_available": "features",
-    "make_features": "features",
+    "is_available": "extractor",
+    "make_features": "extractor",
     "to_uint8": "images",
 }
 

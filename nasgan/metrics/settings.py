@@ -47,7 +47,7 @@ class MetricSettings:
 
     def make_extractor(self, device: Any) -> FeatureExtractor:
         """Load the extractor on ``device``; see `nasgan.metrics.make_features`."""
-        from nasgan.metrics.features import make_features
+        from nasgan.metrics.extractor import make_features
 
         settings = {key: value for key, value in self.features.items() if key != "name"}
         return make_features(self.features["name"], device=device, **settings)

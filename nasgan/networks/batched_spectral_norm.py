@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasgan.networks.launches import launches_are_dear
+from nasgan.networks.kept import launches_are_dear
 from nasgan.networks.spectral_norm import SpectralNormLayer, autocast_type, full_precision
 
 __all__ = [

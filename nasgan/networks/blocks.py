@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgan.networks.conditional import apply_norm
-from nasgan.networks.norms import make_norm
+from nasgan.networks.conditional import apply_norm, make_norm
 from nasgan.networks.resampling import PooledConv2d, upsample_conv
 from nasgan.networks.spectral_norm import SNConv2d, SNLinear
 

@@ -1,4 +1,4 @@
-"""Layers of class-conditional networks: batch norm, latents and logits that depend on the class."""
+"""Normalisation, and layers that depend on the class: batch norm, latents and logits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.networks.spectral_norm import SNLinear, SpectralNormLayer
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "SNEmbedding",
     "apply_norm",
     "check_labels",
+    "make_norm",
 ]
 
 
@@ -84,7 +85,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
 
 def apply_norm(norm: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
-    """Normalise ``x`` by whatever `nasgan.networks.norms.make_norm` made.
+    """Normalise ``x`` by whatever `nasgan.networks.conditional.make_norm` made.
 
     Args:
         norm: a class-conditional normalisation or any other.
@@ -230,3 +231,28 @@ def _embedding_weight(num_classes: int, features: int) -> nn.Parameter:
     """Values like those of a linear layer: an embedding of N(0, 1) would drown the other logit."""
     bound = features**-0.5
     return nn.Parameter(torch.empty(num_classes, features).uniform_(-bound, bound))
+
+
+_NORMS = ("none", "batch", "instance")
+
+
+def make_norm(name: str, channels: int, num_classes: int = 0) -> nn.Module:
+    """The normalisation ``name`` for maps of ``channels`` channels.
+
+    With classes, batch norm is class-conditional: run it by
+    `nasgan.networks.conditional.apply_norm`.
+    Instance normalisation has neither parameters nor running statistics, with classes or without;
+    it needs maps of more than one pixel.
+
+    Raises:
+        UnknownNameError: no such normalisation.
+    """
+    if name == "none":
+        return nn.Identity()
+    if name == "batch":
+        if num_classes:
+            return ConditionalBatchNorm2d(channels, num_classes)
+        return nn.BatchNorm2d(channels)
+    if name == "instance":
+        return nn.InstanceNorm2d(channels)
+    raise UnknownNameError("normalisation", name, _NORMS)

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgan.networks.blocks import linear
-from nasgan.networks.conditional import ClassProjection, apply_norm, check_labels
-from nasgan.networks.norms import make_norm
+from nasgan.networks.conditional import ClassProjection, apply_norm, check_labels, make_norm
 from nasgan.networks.sizes import bottom_and_doublings
 from nasgan.networks.spectral_norm import SNConv2d
 

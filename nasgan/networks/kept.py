@@ -1,4 +1,4 @@
-"""What is made of a network's weights alone, made once for several passes."""
+"""What saves passes: things made of weights alone, made once, and few large operations for many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-__all__ = ["made_once", "weights_unchanged"]
+__all__ = [
+    "launches_are_dear",
+    "made_once",
+    "weights_unchanged",
+]
 
 _kept: list[dict[Hashable, Tensor]] = []
 
@@ -33,3 +37,11 @@ def made_once(key: Hashable, make: Callable[[], Tensor]) -> Tensor:
     if key not in kept:
         kept[key] = make()
     return kept[key].view_as(kept[key])
+
+
+_CHEAP_LAUNCHES = ("cpu",)
+
+
+def launches_are_dear(tensor: Tensor) -> bool:
+    """Whether few large operations beat many small ones on the device of ``tensor``."""
+    return tensor.device.type not in _CHEAP_LAUNCHES

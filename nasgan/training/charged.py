@@ -27,8 +27,8 @@ from nasgan.data import Batch, ImageSet
 from nasgan.errors import ConfigError
 from nasgan.networks.initialise import initialise
 from nasgan.randomness import derive_seed, seeded
-from nasgan.training.gradients import without_gradients
 from nasgan.training.trainer import AdversarialTrainer
+from nasgan.training.updates import without_gradients
 
 __all__ = ["ChargedTrainer", "SupernetTraining", "affordable_steps"]
 

@@ -19,12 +19,10 @@ from nasgan.networks.batched_spectral_norm import PassNorms
 from nasgan.networks.kept import weights_unchanged
 from nasgan.networks.spectral_norm import joint_pass_is_exact, sample_groups
 from nasgan.randomness import derive_seed, torch_generator
-from nasgan.training.averaging import AveragedGenerator
-from nasgan.training.gradients import descend, without_gradients
 from nasgan.training.health import HealthMonitor
 from nasgan.training.losses import slope_penalty
-from nasgan.training.placement import placed
 from nasgan.training.replicas import ALONE, Replicas, synchronise_batch_norms
+from nasgan.training.updates import AveragedGenerator, descend, placed, without_gradients
 
 __all__ = ["AdversarialTrainer"]
 

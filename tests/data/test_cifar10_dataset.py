@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nasgan.data import cifar10, load_cifar10
+from nasgan.data import load_cifar10, published
 from nasgan.data.sources import CIFAR10, Archive
 from nasgan.errors import DatasetError
 
@@ -27,7 +27,7 @@ def batch(number: int) -> bytes:
 def archive(packed: Any, monkeypatch: pytest.MonkeyPatch) -> Archive:
     """CIFAR-10 with four images a file; the archive waits in a folder of its own."""
     small: Archive = packed(CIFAR10, {name: batch(i) for i, name in enumerate(CIFAR10.members)})
-    monkeypatch.setattr(cifar10, "CIFAR10", small)
+    monkeypatch.setattr(published, "CIFAR10", small)
     return small
 
 

@@ -18,9 +18,9 @@ from run_comparison import TINY, without_times
 from nasgan.cli.compose import compose, compose_run
 from nasgan.engine import run_search
 from nasgan.engine.checkpoints import Checkpoints
-from nasgan.engine.job import JobReport
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.parts import bind
+from nasgan.engine.progress import JobReport
 from nasgan.engine.workers import open_evaluator
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from nasgan.runs.history import read_history

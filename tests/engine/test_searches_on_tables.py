@@ -15,7 +15,7 @@ from nasgan.cli.compose import compose
 from nasgan.cli.paths import settled_paths
 from nasgan.engine import run_search
 from nasgan.engine import tabulate as driver
-from nasgan.engine.identity import RunIdentity
+from nasgan.engine.run_directory import RunIdentity
 from nasgan.engine.tabulate import tabulate
 from nasgan.errors import ConfigError, RunDirectoryError, TableError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space

@@ -15,8 +15,7 @@ from nasgan.data import ImageSet, Splits, load_digits
 from nasgan.errors import ConfigError
 from nasgan.metrics import GeneratedImages, MetricError, classes
 from nasgan.metrics.classes import ClassReferences, check_classes
-from nasgan.metrics.extractor import FeatureExtractor
-from nasgan.metrics.features import make_features
+from nasgan.metrics.extractor import FeatureExtractor, make_features
 from nasgan.metrics.harness import MetricHarness, Scores, build_harness
 from nasgan.metrics.settings import MetricSettings
 from nasgan.metrics.table import COMPUTED_METRICS, least_images

@@ -97,7 +97,7 @@ def test_what_breaks_the_contract_is_named(kind: type[Brightness], complaint: st
 
 
 def test_a_plugin_s_extractor_is_made_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasgan.metrics.features.load_plugin", lambda group, name: Brightness)
+    monkeypatch.setattr("nasgan.metrics.extractor.load_plugin", lambda group, name: Brightness)
     made = make_features("brightness", device="cpu", batch_size=3)
     assert isinstance(made, Brightness)
     assert made.batch_size == 3
@@ -115,6 +115,6 @@ def test_a_plugin_s_extractor_is_made_by_its_name(monkeypatch: pytest.MonkeyPatc
 def test_an_extractor_under_another_s_name_or_of_another_kind_is_refused(
     monkeypatch: pytest.MonkeyPatch, found: object, complaint: str
 ) -> None:
-    monkeypatch.setattr("nasgan.metrics.features.load_plugin", lambda group, name: found)
+    monkeypatch.setattr("nasgan.metrics.extractor.load_plugin", lambda group, name: found)
     with pytest.raises(PluginError, match=complaint):
         make_features("digits", device="cpu")

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from nasgan.data import load_digits
 from nasgan.errors import ConfigError, MissingDependencyError, UnknownNameError
+from nasgan.metrics.extractor import FeatureExtractor, is_available, make_features
 from nasgan.metrics.extractors import inceptionv3, lite0
 from nasgan.metrics.extractors.digits import WEIGHTS, DigitsFeatures
-from nasgan.metrics.features import FeatureExtractor, is_available, make_features
 from nasgan.metrics.images import MetricError
 from nasgan.registry import EXTRACTORS, plugins
 

@@ -13,8 +13,7 @@ from nasgan.data import Splits, load_digits
 from nasgan.errors import ConfigError, TrainingDiverged, UnknownNameError
 from nasgan.metrics import harness as harness_module
 from nasgan.metrics import reference as reference_module
-from nasgan.metrics.extractor import FeatureExtractor, Features
-from nasgan.metrics.features import make_features
+from nasgan.metrics.extractor import FeatureExtractor, Features, make_features
 from nasgan.metrics.harness import MetricHarness, build_harness
 from nasgan.metrics.images import GeneratedImages, MetricError
 from nasgan.metrics.protocol import Protocol

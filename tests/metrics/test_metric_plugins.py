@@ -15,8 +15,7 @@ from nasgan import registry
 from nasgan.data import Splits, load_digits
 from nasgan.errors import ConfigError, PluginError, UnknownNameError
 from nasgan.metrics import METRICS, MetricError, MetricHarness, MetricSettings, build_harness, table
-from nasgan.metrics.extractor import FeatureExtractor, Features
-from nasgan.metrics.features import make_features
+from nasgan.metrics.extractor import FeatureExtractor, Features, make_features
 from nasgan.metrics.table import check_metrics, least_images, metric_info
 
 Install = Callable[..., None]

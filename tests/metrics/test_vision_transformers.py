@@ -14,12 +14,12 @@ import nasgan
 from nasgan.data import load_digits
 from nasgan.errors import ConfigError, MissingDependencyError
 from nasgan.metrics import build_harness
+from nasgan.metrics.extractor import is_available, make_features
 from nasgan.metrics.extractors.vision_transformers import (
     CLIPFeatures,
     DINOv2Features,
     TimmFeatures,
 )
-from nasgan.metrics.features import is_available, make_features
 from nasgan.testing import check_feature_extractor
 
 MODEL = "test_vit.r160_in1k"

@@ -13,8 +13,8 @@ from nasgan.networks.conditional import (
     ProjectionHead,
     SNEmbedding,
     apply_norm,
+    make_norm,
 )
-from nasgan.networks.norms import make_norm
 
 LABELS = torch.tensor([2, 0, 1, 2, 0])
 

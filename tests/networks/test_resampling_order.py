@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nasgan.errors import UnknownNameError
-from nasgan.networks.norms import make_norm
+from nasgan.networks.conditional import make_norm
 from nasgan.networks.resampling import (
     PooledConv2d,
     pooled_conv2d,

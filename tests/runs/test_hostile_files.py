@@ -17,8 +17,7 @@ from record_samples import architecture, sound_record
 from nasgan.architecture import Architecture
 from nasgan.cli.compose import compose
 from nasgan.cli.sweep import JobNote, SweepLog, complaint, summary
-from nasgan.engine.identity import RunIdentity
-from nasgan.engine.run_directory import RunDirectory
+from nasgan.engine.run_directory import RunDirectory, RunIdentity
 from nasgan.errors import NasganError
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasgan.training.averaging import AveragedGenerator
+from nasgan.training.updates import AveragedGenerator
 
 
 def network():

@@ -11,7 +11,7 @@ from nasgan.contracts import Ledger
 from nasgan.randomness import numpy_generator
 from nasgan.state_files import load_state, save_state
 from nasgan.training import SupernetTraining
-from nasgan.training.gradients import descend
+from nasgan.training.updates import descend
 
 LR, BETA1, BETA2, EPS = 0.1, 0.5, 0.9, 1e-8
 #: What each step's loss reaches: b only from the third step on.

@@ -1,3 +1,3 @@
-"""The feature extractors, one module each; made by name in `nasgan.metrics.features`."""
+"""The feature extractors, one module each; made by name in `nasgan.metrics.extractor`."""
 
 from __future__ import annotations

@@ -10,14 +10,17 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasgan.errors import ConfigError
 from nasgan.metrics.extractor import FeatureExtractor
-from nasgan.metrics.extractors.digits_network import DigitsNetwork
 from nasgan.reading import read_bytes
 
-__all__ = ["WEIGHTS", "DigitsFeatures"]
+__all__ = [
+    "WEIGHTS",
+    "DigitsFeatures",
+    "DigitsNetwork",
+]
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "digits_classifier.safetensors"
 _GET = "it is part of the package: reinstall nasgan, or run benchmarks/train_digits_classifier.py"
@@ -57,7 +60,7 @@ class DigitsFeatures(FeatureExtractor):
 
     @staticmethod
     def availability() -> tuple[bool, str]:
-        """See `nasgan.metrics.features.is_available`."""
+        """See `nasgan.metrics.extractor.is_available`."""
         return (True, str(WEIGHTS)) if WEIGHTS.is_file() else (False, f"{WEIGHTS} missing: {_GET}")
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,3 +93,26 @@ def _load(network: DigitsNetwork, path: Path) -> None:
         raise ConfigError(
             f"the digits classifier's weights {path} are missing or damaged ({error}); {_GET}"
         ) from error
+
+
+class DigitsNetwork(nn.Module):
+    """Maps (N, 1, 16, 16) in [-1, 1] to features (N, 64) and logits (N, 10).
+
+    GELU leaves no feature constant, as ReLU could: a dead feature would make covariances singular.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 16, 3, padding=1)
+        self.conv2 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv2d(32, 32, 3, stride=2, padding=1)
+        self.features = nn.Linear(32 * 4 * 4, 64)
+        self.classifier = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (after the activation) and logits."""
+        x = F.gelu(self.conv1(x))
+        x = F.gelu(self.conv2(x))
+        x = F.gelu(self.conv3(x))
+        features = F.gelu(self.features(x.flatten(1)))
+        return features, self.classifier(features)

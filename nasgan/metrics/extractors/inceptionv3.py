@@ -80,7 +80,7 @@ class InceptionV3Features(FeatureExtractor):
 
     @staticmethod
     def availability() -> tuple[bool, str]:
-        """See `nasgan.metrics.features.is_available`."""
+        """See `nasgan.metrics.extractor.is_available`."""
         path = default_weights()
         return (True, str(path)) if path.is_file() else (False, f"{path} is missing; {_GET}")
 

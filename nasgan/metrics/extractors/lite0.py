@@ -64,7 +64,7 @@ class Lite0Features(FeatureExtractor):
 
     @staticmethod
     def availability() -> tuple[bool, str]:
-        """See `nasgan.metrics.features.is_available`."""
+        """See `nasgan.metrics.extractor.is_available`."""
         if importlib.util.find_spec(_PACKAGE) is None:
             return False, _GET
         path = _package_weights()

@@ -81,7 +81,7 @@ class TimmFeatures(FeatureExtractor):
 
     @classmethod
     def availability(cls) -> tuple[bool, str]:
-        """See `nasgan.metrics.features.is_available`."""
+        """See `nasgan.metrics.extractor.is_available`."""
         if importlib.util.find_spec("timm") is None:
             return False, _INSTALL
         path = _downloaded(_configuration(cls.model), cls.model, download=False)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasgan.contracts import NetworkSettings
-from nasgan.networks.conditional import JoinedLatent, apply_norm
-from nasgan.networks.norms import make_norm
+from nasgan.networks.conditional import JoinedLatent, apply_norm, make_norm
 from nasgan_search_spaces.adversarial_nas.choices import path_of, selected_path
 from nasgan_search_spaces.adversarial_nas.decisions import (
     UP_CELLS,

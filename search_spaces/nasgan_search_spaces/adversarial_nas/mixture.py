@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nasgan.networks.batched_spectral_norm import batched_spectral_norms
-from nasgan.networks.kept import made_once
-from nasgan.networks.launches import launches_are_dear
+from nasgan.networks.kept import launches_are_dear, made_once
 from nasgan.networks.merged_convolution import (
     MergedKernels,
     merge_kernels,

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from nasgan.architecture import Part
 from nasgan.contracts import NetworkSettings
-from nasgan.networks.conditional import apply_norm
-from nasgan.networks.norms import make_norm
+from nasgan.networks.conditional import apply_norm, make_norm
 from nasgan.networks.spectral_norm import SNConv2d
 
 __all__ = ["Attention", "Layers", "SNDepthwiseConv2d", "SeparableConv2d", "Style"]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgan.networks.conditional import apply_norm
-from nasgan.networks.norms import make_norm
+from nasgan.networks.conditional import apply_norm, make_norm
 from nasgan_search_spaces.autogan.decisions import SKIP_SOURCES
 from nasgan_search_spaces.autogan.options import Choice, Options, UpsampleConv, share_of
 

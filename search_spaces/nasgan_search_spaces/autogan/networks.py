@@ -12,8 +12,7 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import NetworkSettings
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
-from nasgan.networks.conditional import JoinedLatent, apply_norm
-from nasgan.networks.norms import make_norm
+from nasgan.networks.conditional import JoinedLatent, apply_norm, make_norm
 from nasgan_search_spaces.autogan.cell import Cell, CellChoice, CellOptions
 from nasgan_search_spaces.autogan.decisions import CELLS, DECISIONS
 from nasgan_search_spaces.autogan.options import Choice, as_choice
