@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from nasgan.cli.console import heading, table
 from nasgan.leaderboard.amounts import duration, interval_text, short_number
-from nasgan.leaderboard.columns import text_of, title_of, value_text
-from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, has_regret, metric_names
+from nasgan.leaderboard.rows import AVERAGE_RANDOM, FROM_RECORDS, Row, have, metric_names
 from nasgan.leaderboard.selection import selection_text
-from nasgan.leaderboard.tables import is_companion, metric_title
 
 if TYPE_CHECKING:
     from nasgan.leaderboard.leaderboard import Leaderboard
@@ -24,16 +20,13 @@ __all__ = ["board_lines", "note_lines", "ranks_lines"]
 _WIDTH = 100
 _LEAST_NAME = 12
 
-Cells = Mapping[str, Callable[[Row], str]]
-"""By header what fills the cells of a column."""
-
 
 def board_lines(board: Leaderboard) -> list[str]:
     """A table for each task or group, and one of the papers' numbers."""
     if not board.rows:
         return ["No runs."]
-    title = metric_title(board.ranked_by, board.protocol)
-    shown = [name for name in metric_names(board.rows) if not is_companion(name)]
+    title = board.ranking_title
+    shown = metric_names(board.rows, spreads=False)
     others = ", ".join(name for name in shown if name != board.ranked_by)
     lines = _wrapped(
         f"Protocol {board.protocol}, ranked by {title} within each task: mean ± standard deviation "
@@ -42,11 +35,10 @@ def board_lines(board: Leaderboard) -> list[str]:
     if board.selection:
         lines += _wrapped(f"Only runs of the selection {selection_text(board.selection)}.")
     for name, rows in board.sections():
-        columns = _columns(rows, board.ranked_by, title)
-        lines += ["", *map(heading, _wrapped(name)), *_table(rows, columns), *_row_notes(rows)]
+        lines += ["", *map(heading, _wrapped(name)), *_table(board, rows), *_row_notes(rows)]
     if board.published:
         lines += ["", heading("Papers, each under a protocol of its own (sources in the files)")]
-        lines += _table(board.published, _paper_columns(board.ranked_by, title))
+        lines += _table(board, board.published, papers=True)
     return [*lines, ""]
 
 
@@ -85,55 +77,54 @@ def note_lines(problems: Iterable[object]) -> list[str]:
     return [heading("Notes"), *(line for text in texts for line in _wrapped(text, "  ")), ""]
 
 
-def _columns(rows: Sequence[Row], metric: str, title: str) -> Cells:
+def _names(board: Leaderboard, rows: Sequence[Row]) -> list[str]:
     """The columns that these rows need: what all share stands in the heading above."""
+    known = board.columns
     names = ["strategy"]
     names += ["architecture"] if any(row["architecture"] for row in rows) else []
-    names += [
-        name
-        for name in ("search_space", "dataset")
-        if len({text_of(row, name) for row in rows}) > 1
-    ]
-    if max(Counter(tuple(text_of(row, name) for name in names) for row in rows).values()) > 1:
+    several = ("search_space", "dataset")
+    names += [name for name in several if len({known[name].of(row) for row in rows}) > 1]
+    if len({tuple(known[name].of(row) for name in names) for row in rows}) < len(rows):
         names.append("config_hash")
-    found = {title_of(name).lower(): partial(_text, name=name) for name in ("rank", *names)}
-    found[title] = partial(_score, metric=metric)
-    if has_regret(rows):
-        found[title_of("regret").lower()] = partial(text_of, name="regret")
-    found |= {title_of(name).lower(): partial(_text, name=name) for name in ("n_seeds", "n_failed")}
-    if any("search_generator_steps" in row for row in rows):
-        found[title_of("search_generator_steps").lower()] = partial(_search_cost)
-    return found
+    names = [
+        "rank",
+        *names,
+        f"{board.ranked_by}_mean",
+        *(["regret"] if have(rows, "regret") else []),
+    ]
+    cost = "search_generator_steps"
+    return [*names, "n_seeds", "n_failed", *([cost] if have(rows, cost) else [])]
 
 
-def _score(row: Row, metric: str) -> str:
-    return value_text(row, metric) or "-"
-
-
-def _text(row: Row, name: str) -> str:
-    text = text_of(row, name)
-    return _strategy(text) if name == "strategy" else text or "-" * (name == "rank")
-
-
-def _paper_columns(metric: str, title: str) -> Cells:
-    return {
-        "method": lambda row: row["strategy"].removeprefix("published: "),
-        "dataset": lambda row: row["dataset"],
-        title: partial(_score, metric=metric),
-    }
-
-
-def _table(rows: Sequence[Row], columns: Cells) -> list[str]:
+def _table(board: Leaderboard, rows: Sequence[Row], *, papers: bool = False) -> list[str]:
     """An aligned table; its names are shortened where it would be too wide."""
-    texts = [list(columns), *([_line(cell(row)) for cell in columns.values()] for row in rows)]
-    for name in ("architecture", "strategy", "method", "search space", "dataset"):
+    score = f"{board.ranked_by}_mean"
+    names = ["strategy", "dataset", score] if papers else _names(board, rows)
+    titles = {name: board.columns[name].title.lower() for name in names if name != score}
+    titles |= {"strategy": "method"} if papers else {}
+    header = [titles.get(name, board.ranking_title) for name in names]
+    texts = [header, *([_cell(board, row, name) for name in names] for row in rows)]
+    for name in ("architecture", "strategy", "search_space", "dataset"):
         over = max(len(line.rstrip()) for line in table(texts)) - _WIDTH
-        if over > 0 and name in columns:
-            k = list(columns).index(name)
+        if over > 0 and name in names:
+            k = names.index(name)
             limit = max(_LEAST_NAME, max(len(line[k]) for line in texts) - over)
             for line in texts:
                 line[k] = line[k] if len(line[k]) <= limit else f"{line[k][: limit - 3]}..."
     return table(texts)
+
+
+def _cell(board: Leaderboard, row: Row, name: str) -> str:
+    column = board.columns.get(name)  # there is none of a metric that no row has
+    text = "" if column is None else column.of(row)
+    if name == "strategy":
+        is_paper = row["source"] != FROM_RECORDS
+        text = text.removeprefix("published: ") if is_paper else _strategy(text)
+    elif name == "search_generator_steps":
+        text = _search_cost(row)
+    elif name in ("rank", f"{board.ranked_by}_mean"):
+        text = text or "-"
+    return " ".join(text.split())  # a record of others may hold line breaks
 
 
 def _row_notes(rows: Sequence[Row]) -> list[str]:
@@ -160,11 +151,6 @@ def _search_cost(row: Row) -> str:
     steps, seconds = (row.get(f"search_{unit}") for unit in ("generator_steps", "device_seconds"))
     parts = [] if steps is None else [f"{steps:.0f}"]
     return " in ".join([*parts, duration(seconds)] if seconds is not None else parts)
-
-
-def _line(text: str) -> str:
-    """``text`` without line breaks: a record of others may hold any."""
-    return " ".join(text.split())
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:

@@ -39,7 +39,6 @@ def _leaderboard(config: dict[str, Any]) -> int:
     from nasgan.cli.board import board_lines, note_lines, ranks_lines
     from nasgan.leaderboard.build import build_leaderboard
     from nasgan.leaderboard.finding import find_records
-    from nasgan.leaderboard.tables import ranks_csv
 
     files = _files(config["out"])
     roots = roots_of(config["runs"])
@@ -80,7 +79,7 @@ def _leaderboard(config: dict[str, Any]) -> int:
     written = [f"{_NAMES[target.suffix.lower()]:8}  {target}" for _, target in targets]
     ranks = files[0].with_name(f"{files[0].stem}-ranks.csv")
     if comparison is not None:
-        texts[ranks] = ranks_csv(comparison)
+        texts[ranks] = comparison.to_csv()
         written.append(f"{'ranks':8}  {ranks}")
     atomic.write_texts(texts)
     say(f"{count} of {len(records)} runs in {len(rows)} rows", *written)

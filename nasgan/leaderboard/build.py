@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nasgan.errors import ConfigError, NasganError, UnknownNameError
-from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard, group_value
+from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
 from nasgan.leaderboard.published import published_in
 from nasgan.leaderboard.ranks import compare_strategies, rank_rows
 from nasgan.leaderboard.rows import (
@@ -81,7 +81,8 @@ def build_leaderboard(
     selection = resolve_selection(selection_of(where), runs)
     kept = select_runs(runs, selection)
     if rank_by is not None:
-        _check_ranking(rank_by, _scores(runs))
+        tried = [random.metrics for run in runs for random in run.random_architectures]
+        _check_ranking(rank_by, set().union(*tried, *(run.metrics or () for run in runs)))
     problems: list[Problem] = []
     chosen = _choose_protocol(runs if protocol else kept or runs, protocol, problems)
     of_protocol = [run for run in runs if run.protocol == chosen]
@@ -91,12 +92,14 @@ def build_leaderboard(
     rows = run_rows(counted, problems)
     of_seeds = {name for row in rows for name in row["run_ids"]}
     rows += average_random_rows(run for run in counted if run.run_id in of_seeds)
-    metric = _choose_metric(counted, rows, rank_by)
+    metric = rank_by or _usual_ranking(counted, metric_names(rows))
+    if rank_by is not None:
+        _check_ranking(rank_by, metric_names(rows))
     problems += _different_data(rows)
     ranked = rank_rows(rows, metric)
     comparison = compare_strategies(ranked, metric, problems)
     if group_by:
-        ranked.sort(key=lambda row: [group_value(row, name) for name in group_by])
+        ranked.sort(key=lambda row: [row[name] for name in group_by])
     return Leaderboard(
         protocol=chosen,
         ranked_by=metric,
@@ -117,9 +120,17 @@ def _choose_protocol(
         if runs and protocol not in counts:
             raise UnknownNameError("protocol among these runs", protocol, counts)
         return protocol
-    trials = counts.keys() - {run.protocol for run in runs if not _is_trial(run)}
+    # Several experiments of one run are joined by "+".
+    trials = counts.keys() - {
+        run.protocol for run in runs if f"+{_TRIALS}" not in f"+{run.experiment}"
+    }
     if len(counts) - len(trials) == 1:
-        problems += [_left_out(name, counts.pop(name)) for name in sorted(trials)]
+        for name in sorted(trials):
+            count = counts.pop(name)
+            what = "1 trial run" if count == 1 else f"{count} trial runs"
+            verb, pronoun = ("is", "it") if count == 1 else ("are", "them")
+            told = f"{verb} left out; protocol={name} shows {pronoun}"
+            problems.append(Problem(name, f"{what} of +experiment={_TRIALS}... {told}"))
     if len(counts) > 1:
         listed = ", ".join(f"{name} ({count} runs)" for name, count in sorted(counts.items()))
         raise ConfigError(
@@ -129,39 +140,14 @@ def _choose_protocol(
     return next(iter(counts), "")
 
 
-def _is_trial(run: RunSummary) -> bool:
-    # Several experiments of one run are joined by "+".
-    return any(name.startswith(_TRIALS) for name in run.experiment.split("+"))
-
-
-def _left_out(protocol: str, count: int) -> Problem:
-    what = "1 trial run" if count == 1 else f"{count} trial runs"
-    verb, pronoun = ("is", "it") if count == 1 else ("are", "them")
-    return Problem(
-        protocol,
-        f"{what} of +experiment={_TRIALS}... {verb} left out; protocol={protocol} shows {pronoun}",
-    )
-
-
-def _scores(runs: Sequence[RunSummary]) -> set[str]:
-    """The metrics that any run, or a random architecture beside it, has."""
-    found = {name for run in runs for name in run.metrics or ()}
-    return found | {
-        name for run in runs for tried in run.random_architectures for name in tried.metrics
-    }
-
-
-def _choose_metric(runs: Sequence[RunSummary], rows: Sequence[Row], rank_by: str | None) -> str:
-    known = metric_names(rows)
-    if rank_by is not None:
-        _check_ranking(rank_by, known)
-        return rank_by
+def _usual_ranking(runs: Sequence[RunSummary], known: Sequence[str]) -> str:
     if _DEFAULT_RANKING in known or not runs:
         return _DEFAULT_RANKING
     return Counter(sorted(run.objective for run in runs)).most_common(1)[0][0]
 
 
 def _check_ranking(rank_by: str, known: Collection[str]) -> None:
+    """Refuse what no run has, or ranks nothing."""
     if known and rank_by not in known:
         raise UnknownNameError("metric among these runs", rank_by, known)
     if rank_by not in METRICS:
@@ -175,26 +161,28 @@ def _check_ranking(rank_by: str, known: Collection[str]) -> None:
         )
 
 
-def _repeated(runs: Sequence[RunSummary]) -> list[Problem]:
+def _repeated(runs: Sequence[RunSummary]) -> Iterator[Problem]:
     """Runs that cannot be runs of their own: another one has all their scores and seconds.
 
     Equal scores alone are no proof: two strategies may find one architecture with one seed, and
     generators that broke down in the same way may score the same. A table has one score for an
     architecture, whoever finds it.
     """
-    problems = []
     first: dict[tuple[Any, ...], RunSummary] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.run_id)):
         if not run.metrics or run.is_simulated:
             continue
         scores = tuple(sorted(run.metrics.items()))
-        other = first.setdefault((scores, *_seconds(run)), run)
+        # What no two runs share: measured durations, or where there are none the moments.
+        measured = (run.search_cost["device_seconds"], run.final_cost["device_seconds"])
+        times = measured if any(measured) else (run.started, run.ended)
+        other = first.setdefault((scores, *times), run)
         if other is not run:
             message = (
                 f"has the scores and seconds of run {other.run_id} (seed {other.seed}), as seed "
                 f"{run.seed}: one of them is a copy"
             )
-            problems.append(Problem(run.run_id, message, is_grave=True))
+            yield Problem(run.run_id, message, is_grave=True)
             continue
         other = first.setdefault((scores, run.strategy, run.config_hash), run)
         if other.seed != run.seed and run.regret is None:
@@ -202,14 +190,7 @@ def _repeated(runs: Sequence[RunSummary]) -> list[Problem]:
                 f"has exactly the scores of run {other.run_id} (seed {other.seed}), as seed "
                 f"{run.seed}: make sure that neither is a copy"
             )
-            problems.append(Problem(run.run_id, message))
-    return problems
-
-
-def _seconds(run: RunSummary) -> tuple[Any, ...]:
-    """What no two runs share: measured durations, or where there are none the moments."""
-    measured = (run.search_cost["device_seconds"], run.final_cost["device_seconds"])
-    return measured if any(measured) else (run.started, run.ended)
+            yield Problem(run.run_id, message)
 
 
 def _published(protocol: str, rows: Sequence[Row], selection: Selection) -> list[Row]:
@@ -223,14 +204,11 @@ def _published(protocol: str, rows: Sequence[Row], selection: Selection) -> list
     return published_rows(published_in((row["dataset"] for row in rows), selection))
 
 
-def _different_data(rows: Sequence[Row]) -> list[Problem]:
+def _different_data(rows: Sequence[Row]) -> Iterator[Problem]:
     checksums = sorted({row["dataset_checksum"] for row in rows})
-    if len(checksums) < 2:
-        return []
-    return [
-        Problem(
+    if len(checksums) > 1:
+        yield Problem(
             rows[0]["protocol"],
             f"the runs were trained on {len(checksums)} different image sets of this name "
             f"(checksums {', '.join(text[:16] for text in checksums)}): they are ranked apart",
         )
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +13,17 @@ import pandas as pd
 
 from nasgan import atomic
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.columns import Cell, Column, cells_of, columns
+from nasgan.leaderboard.columns import Column, columns, metric_title
 from nasgan.leaderboard.ranks import Comparison
-from nasgan.leaderboard.rows import Row, Task, has_regret, metric_names
+from nasgan.leaderboard.rows import Row, Task, have, metric_names
 from nasgan.leaderboard.selection import Selection, selection_text
-from nasgan.leaderboard.summaries import Problem
+from nasgan.leaderboard.summaries import Problem, grouped
 from nasgan.leaderboard.tables import (
-    comparison_markdown,
+    Cell,
     csv_line,
     escape_markdown,
     markdown_code,
-    markdown_table,
-    ranks_csv,
+    markdown_lines,
 )
 from nasgan.reading import open_file
 
@@ -34,7 +33,6 @@ __all__ = [
     "SUFFIXES",
     "VERSION",
     "Leaderboard",
-    "group_value",
     "is_board_markdown",
 ]
 
@@ -52,6 +50,11 @@ GROUPS = (
 )
 """What tables can be split by."""
 
+_NAMES = ("strategy", "search_space", "architecture")
+_DETAILS = (
+    *("n_seeds", "n_failed", "generator_parameters_m", "macs_g"),
+    *("search_generator_steps", "search_device_seconds", "note"),
+)
 _BEGIN, _NO_RUNS = "Protocol ", "No runs.\n"
 
 
@@ -84,22 +87,33 @@ class Leaderboard:
         """The rows, and below them the papers'."""
         return self.rows + self.published
 
+    @property
+    def ranking_title(self) -> str:
+        """What people read for `ranked_by`."""
+        return metric_title(self.ranked_by, self.protocol)
+
     @cached_property
     def columns(self) -> dict[str, Column]:
         """The columns of the CSV, of the rows in JSON and of `frame`, in order."""
-        with_fronts = any(row["objectives"] for row in self.rows)
         return columns(
             metric_names(self.all_rows),
-            with_fronts=with_fronts,
-            with_regret=has_regret(self.rows),
+            self.protocol,
+            with_fronts=any(row["objectives"] for row in self.rows),
+            with_regret=have(self.rows, "regret"),
         )
 
     @cached_property
     def cells(self) -> list[dict[str, Cell]]:
         """All rows as files hold them."""
-        names = list(self.columns)
         shared = {"ranked_by": self.ranked_by, "selection": selection_text(self.selection)}
-        return [cells_of(row, names, shared) for row in self.all_rows]
+        return [
+            {
+                name: "; ".join(cell) if isinstance(cell, tuple) else cell
+                for name in self.columns
+                for cell in ({**row, **shared}.get(name),)
+            }
+            for row in self.all_rows
+        ]
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -121,7 +135,8 @@ class Leaderboard:
             "selection": {name: list(values) for name, values in self.selection.items()},
             "group_by": list(self.group_by),
             "rows": self.cells,
-            "comparison": None if self.comparison is None else _plain(asdict(self.comparison)),
+            # As JSON gives it back: with lists where there are tuples.
+            "comparison": self.comparison and json.loads(json.dumps(asdict(self.comparison))),
             "problems": [{"source": p.source, "message": p.message} for p in self.problems],
         }
 
@@ -139,23 +154,38 @@ class Leaderboard:
             chosen = markdown_code(selection_text(self.selection))
             parts.append(f"Only runs of the selection {chosen}.\n")
         for title, rows in self.sections():
-            parts += [
-                f"### {escape_markdown(title)}\n",
-                markdown_table(rows, self.protocol, self.ranked_by),
-            ]
+            parts += [f"### {escape_markdown(title)}\n", self._markdown_table(rows)]
         if self.published:
             parts += [
                 "### Published: numbers of the papers, each under a protocol of its own\n",
-                markdown_table(self.published, self.protocol, self.ranked_by),
+                self._markdown_table(self.published),
                 "".join(f"- {line}\n" for line in _sources(self.published)),
             ]
         if self.comparison is not None:
-            parts.append(comparison_markdown(self.comparison))
+            parts.append(self.comparison.to_markdown())
         if self.problems:
             lines = [f"{problem.source}: {problem.message}" for problem in self.problems]
             parts += ["### What to know about the runs\n"]
             parts.append("".join(f"- {escape_markdown(line)}\n" for line in lines))
         return "\n".join(parts)
+
+    def _markdown_table(self, rows: Sequence[Row]) -> str:
+        """``rows`` as a table; what shares the first rank is bold in its metric."""
+        known = self.columns
+        named = grouped(rows, lambda row: tuple(known[name].of(row) for name in _NAMES))
+        # Rows of different settings may have the same names.
+        hashes = [{row["config_hash"] for row in same} for same in named.values()]
+        names = ["rank", *_NAMES, *(["config_hash"] if any(len(h) > 1 for h in hashes) else [])]
+        names += [f"{metric}_mean" for metric in metric_names(rows, spreads=False)]
+        names += [*(["regret"] if have(rows, "regret") else []), *_DETAILS]
+        best = f"{self.ranked_by}_mean"
+        lines = []
+        for row in rows:
+            line = {name: escape_markdown(known[name].of(row)) for name in names}
+            if row["rank"] == 1:
+                line[best] = f"**{line[best]}**"
+            lines.append([*line.values()])
+        return markdown_lines([escape_markdown(known[name].title) for name in names], lines)
 
     def ranks_csv(self) -> str:
         """The comparison as CSV: a line for each strategy, a p-value for each other one.
@@ -165,7 +195,7 @@ class Leaderboard:
         """
         if self.comparison is None:
             raise ConfigError("average ranks need two strategies with ranked rows in two tasks")
-        return ranks_csv(self.comparison)
+        return self.comparison.to_csv()
 
     def text(self, suffix: str) -> str:
         """The contents of a file of a kind.
@@ -176,13 +206,13 @@ class Leaderboard:
         Raises:
             ConfigError: it is another.
         """
-        if suffix == ".csv":
-            return self.to_csv()
-        if suffix == ".md":
-            return self.to_markdown()
+        if suffix not in SUFFIXES:
+            raise ConfigError(
+                f"a leaderboard is a .csv, .md or .json file, not {suffix or 'without'}"
+            )
         if suffix == ".json":
             return json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
-        raise ConfigError(f"a leaderboard is a .csv, .md or .json file, not {suffix or 'without'}")
+        return self.to_csv() if suffix == ".csv" else self.to_markdown()
 
     def write(self, path: str | Path) -> None:
         """Write the leaderboard atomically, as what the file's ending says.
@@ -196,31 +226,23 @@ class Leaderboard:
 
     def sections(self) -> list[tuple[str, list[Row]]]:
         """The rows by task or group, with a title."""
-        checksums = {row["dataset_checksum"] for row in self.rows}
-        sections: dict[str, list[Row]] = {}
-        for row in self.rows:
-            title = " · ".join(self._group_words(row)) or str(Task.of(row))
-            if len(checksums) > 1 and not self.group_by:
-                title += f" · images {row['dataset_checksum'][:12]}"
-            sections.setdefault(title, []).append(row)
-        return list(sections.items())
+        several = len({row["dataset_checksum"] for row in self.rows}) > 1
 
-    def _group_words(self, row: Row) -> list[str]:
-        words = []
-        for name in self.group_by:
-            value = group_value(row, name)
-            if name == "num_classes":
-                words.append(f"{value} classes" if value else "unconditional")
-            elif name == "conditional":
-                words.append("conditional" if value else "unconditional")
-            else:
-                words.append(str(value) or f"no {name}")
-        return words
+        def title(row: Row) -> str:
+            if self.group_by:
+                return " · ".join(_group_words(name, row[name]) for name in self.group_by)
+            images = f" · images {row['dataset_checksum'][:12]}" if several else ""
+            return f"{Task.of(row)}{images}"
+
+        return list(grouped(self.rows, title).items())
 
 
-def group_value(row: Row, name: str) -> Any:
-    """What a row has of a group in `GROUPS`."""
-    return row["num_classes" if name == "conditional" else name]
+def _group_words(name: str, value: Any) -> str:
+    if name == "num_classes" and value:
+        return f"{value} classes"
+    if name in ("num_classes", "conditional"):
+        return "conditional" if value else "unconditional"
+    return str(value) or f"no {name}"
 
 
 def is_board_markdown(path: Path) -> bool:
@@ -237,20 +259,10 @@ def is_board_markdown(path: Path) -> bool:
     return begin.startswith(f"{_BEGIN}`".encode()) or begin == _NO_RUNS.encode()
 
 
-def _sources(rows: Sequence[Row]) -> list[str]:
+def _sources(rows: Sequence[Row]) -> Iterator[str]:
     """Where the papers' numbers stand, and how they were taken."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        name = f"{row['strategy'].removeprefix('published: ')} ({row['dataset']})"
-        found.setdefault((row["source"], row["protocol"]), []).append(name)
-    return [
-        escape_markdown(f"{source}: {'; '.join(names)}. Protocol: {protocol}.")
-        for (source, protocol), names in found.items()
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """``value`` with lists where there are tuples: what JSON gives back."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    by_source = grouped(rows, lambda row: (row["source"], row["protocol"]))
+    for (source, protocol), same in by_source.items():
+        found = ((row["strategy"].removeprefix("published: "), row["dataset"]) for row in same)
+        names = "; ".join(f"{name} ({dataset})" for name, dataset in found)
+        yield escape_markdown(f"{source}: {names}. Protocol: {protocol}.")

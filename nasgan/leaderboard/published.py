@@ -9,7 +9,7 @@ from typing import Any
 from nasgan.leaderboard.selection import Selection
 from nasgan.metrics.table import METRICS
 
-__all__ = ["PUBLISHED", "PublishedResult", "paper_cells", "published_in", "published_result"]
+__all__ = ["PUBLISHED", "PublishedResult", "paper_of", "published_in", "published_result"]
 
 
 @dataclass(frozen=True)
@@ -62,52 +62,50 @@ _ADVERSARIAL = "AdversarialNAS (CVPR 2020), Table 2"
 _AGAN = "AGAN (arXiv:1906.11080), as AdversarialNAS (CVPR 2020) quotes it"
 _INFERRED = "which published architecture this is follows from its name only"
 
-
-def _scores(inception: float, spread: float | None, fid: float) -> dict[str, float]:
-    within = {} if spread is None else {"is_std": spread}
-    return {"is": inception, **within, "fid": fid}
-
-
 PUBLISHED: tuple[PublishedResult, ...] = (
     PublishedResult(
         "AutoGAN, top 1", "autogan", "rl", "autogan_a", "cifar10",
-        _scores(8.55, 0.10, 12.42), _TRUNCATED, f"{_AUTOGAN}, Table 1",
+        {"is": 8.55, "is_std": 0.10, "fid": 12.42}, _TRUNCATED, f"{_AUTOGAN}, Table 1",
     ),
     PublishedResult(
         "AutoGAN, top 2", "autogan", "rl", "autogan_b", "cifar10",
-        _scores(8.42, 0.07, 13.67), _TRUNCATED, f"{_AUTOGAN}, Table 1", note=_INFERRED,
+        {"is": 8.42, "is_std": 0.07, "fid": 13.67}, _TRUNCATED, f"{_AUTOGAN}, Table 1",
+        note=_INFERRED,
     ),
     PublishedResult(
         "AutoGAN, top 3", "autogan", "rl", "autogan_c", "cifar10",
-        _scores(8.41, 0.11, 13.87), _TRUNCATED, f"{_AUTOGAN}, Table 1", note=_INFERRED,
+        {"is": 8.41, "is_std": 0.11, "fid": 13.87}, _TRUNCATED, f"{_AUTOGAN}, Table 1",
+        note=_INFERRED,
     ),
     PublishedResult(
         "AutoGAN, top 1", "autogan", "rl", "autogan_a", "stl10",
-        _scores(9.16, 0.12, 31.01), _TRUNCATED, f"{_AUTOGAN}, Table 2",
+        {"is": 9.16, "is_std": 0.12, "fid": 31.01}, _TRUNCATED, f"{_AUTOGAN}, Table 2",
     ),
     PublishedResult(
         "AutoGAN, random search with weight sharing", "autogan", "random", "", "cifar10",
-        _scores(8.09, None, 17.34), _TRUNCATED, f"{_AUTOGAN}, section 4.3.5",
+        {"is": 8.09, "fid": 17.34}, _TRUNCATED, f"{_AUTOGAN}, section 4.3.5",
     ),
     PublishedResult(
         "AutoGAN, random search without weight sharing", "autogan", "random_scratch", "", "cifar10",
-        _scores(7.97, None, 21.39), _TRUNCATED, f"{_AUTOGAN}, section 4.3.5",
+        {"is": 7.97, "fid": 21.39}, _TRUNCATED, f"{_AUTOGAN}, section 4.3.5",
     ),
     PublishedResult(
         "AdversarialNAS", "adversarial_nas", "adversarial", "adversarialnas", "cifar10",
-        _scores(8.74, 0.07, 10.87), _TRUNCATED, _ADVERSARIAL,
+        {"is": 8.74, "is_std": 0.07, "fid": 10.87}, _TRUNCATED, _ADVERSARIAL,
     ),
     PublishedResult(
         "AdversarialNAS", "adversarial_nas", "adversarial", "adversarialnas", "stl10",
-        _scores(9.63, 0.19, 26.98), _TRUNCATED, _ADVERSARIAL,
+        {"is": 9.63, "is_std": 0.19, "fid": 26.98}, _TRUNCATED, _ADVERSARIAL,
     ),
     PublishedResult(
         "AGAN", "agan", "rl", "", "cifar10",
-        _scores(8.29, 0.09, 30.5), _UNKNOWN, _AGAN, 20.1e6, note="search of 1,200 GPU days",
+        {"is": 8.29, "is_std": 0.09, "fid": 30.5}, _UNKNOWN, _AGAN, 20.1e6,
+        note="search of 1,200 GPU days",
     ),
     PublishedResult(
         "AGAN", "agan", "rl", "", "stl10",
-        _scores(9.23, 0.08, 52.7), _UNKNOWN, _AGAN, note="transferred from CIFAR-10",
+        {"is": 9.23, "is_std": 0.08, "fid": 52.7}, _UNKNOWN, _AGAN,
+        note="transferred from CIFAR-10",
     ),
     PublishedResult(
         "SNGAN", "baselines", "", "sngan", "cifar10",
@@ -144,18 +142,11 @@ def published_result(
     return None
 
 
-def paper_cells(row: Mapping[str, Any] | None) -> dict[str, str]:
-    """The paper's number in the cells of a row, and how it was taken; empty without one."""
-    paper = row and published_result(
-        row["strategy"],
-        row["architecture"],
-        row["dataset"],
-        search_space=row["search_space"],
-        num_classes=row["num_classes"],
-    )
-    if not paper:
-        return {"paper_result": "", "paper_protocol": ""}
-    return {"paper_result": paper.result, "paper_protocol": f"{paper.protocol} ({paper.source})"}
+def paper_of(row: Mapping[str, Any]) -> PublishedResult | None:
+    """`published_result` for the cells of a row."""
+    named = {name: row[name] for name in ("strategy", "architecture", "dataset")}
+    space = {name: row[name] for name in ("search_space", "num_classes")}
+    return published_result(**named, **space)
 
 
 def published_in(datasets: Iterable[str], selection: Selection) -> list[PublishedResult]:

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from operator import attrgetter, itemgetter
 
 import pandas as pd
 
+from nasgan.leaderboard.amounts import interval_text, short_number
 from nasgan.leaderboard.bootstrap import summarise
 from nasgan.leaderboard.rows import MIN_SEEDS, Row, Task
-from nasgan.leaderboard.summaries import Problem
+from nasgan.leaderboard.summaries import Problem, grouped
+from nasgan.leaderboard.tables import Cell, csv_line, escape_markdown, markdown_lines
 from nasgan.metrics.table import METRICS
 
 __all__ = [
@@ -42,9 +45,7 @@ def rank_rows(rows: Sequence[Row], metric: str) -> list[Row]:
     Rows with fewer than three seeds get no rank, and a note; they follow the others of their task.
     Nor do rows without the metric, or any row if it is unknown here which way the metric points.
     """
-    by_task: dict[Task, list[Row]] = {}
-    for row in rows:
-        by_task.setdefault(Task.of(row), []).append(row)
+    by_task = grouped(rows, Task.of)
     return [row for task in sorted(by_task) for row in _rank(by_task[task], metric)]
 
 
@@ -176,6 +177,53 @@ class Comparison:
         """
         return min(1.0, len(self.pairs) * 2.0 ** (1 - len(self.tasks)))
 
+    def to_csv(self) -> str:
+        """A line for each strategy, with a corrected p-value for each other one."""
+        names = [rank.strategy for rank in self.ranks]
+        tests = {(pair.first, pair.second): pair.p_holm for pair in self.pairs}
+        tests |= {(second, first): value for (first, second), value in tests.items()}
+        header = ["strategy", "n_tasks", "average_rank", "average_rank_ci_low"]
+        header += ["average_rank_ci_high", "n_best", *(f"p_holm: {name}" for name in names)]
+        lines: list[Sequence[Cell]] = [header]
+        for rank in self.ranks:
+            numbers = (rank.average_rank, rank.ci_low, rank.ci_high, rank.n_best)
+            own = (tests.get((rank.strategy, name)) for name in names)
+            lines.append([rank.strategy, len(self.tasks), *numbers, *own])
+        return "".join(map(csv_line, lines))
+
+    def to_markdown(self) -> str:
+        """A section: the average ranks, the tests, and who was left out."""
+        number = len(self.tasks)
+        ranks = [
+            (
+                escape_markdown(rank.strategy),
+                short_number(rank.average_rank),
+                interval_text(rank.ci_low, rank.ci_high),
+                str(rank.n_best),
+            )
+            for rank in self.ranks
+        ]
+        pairs = [
+            (
+                escape_markdown(pair.first),
+                escape_markdown(pair.second),
+                f"{pair.n_better} : {pair.n_worse}",
+                f"{pair.p_value:.3g}",
+                f"{pair.p_holm:.3g}",
+            )
+            for pair in self.pairs
+        ]
+        parts = (
+            f"### Average ranks over {number} tasks, by {self.metric}\n",
+            markdown_lines(("Strategy", "Average rank", "95 % interval", "Best in tasks"), ranks),
+            "Wilcoxon signed-rank tests over the tasks, two-sided and exact, corrected after Holm. "
+            f"With {number} tasks and {len(self.pairs)} pairs the least corrected p-value there "
+            f"can be is {self.least_p_holm:.3g}.\n",
+            markdown_lines(("First", "Second", "Better : worse", "p", "p (Holm)"), pairs),
+            "".join(f"- {escape_markdown(str(problem))}\n" for problem in self.left_out),
+        )
+        return "\n".join(filter(None, parts))
+
 
 def compare_strategies(
     rows: Sequence[Row], metric: str, problems: list[Problem] | None = None
@@ -196,12 +244,12 @@ def compare_strategies(
     Returns:
         None with fewer than two strategies or two tasks.
     """
-    scores: dict[Task, dict[str, list[float]]] = {}
-    for row in rows:
-        if row["rank"] is not None and row["strategy"] != "train":
-            of_task = scores.setdefault(Task.of(row), {})
-            of_task.setdefault(row["strategy"], []).append(row[f"{metric}_mean"])
-    scores = {task: found for task, found in sorted(scores.items()) if len(found) > 1}
+    ranked = [row for row in rows if row["rank"] is not None and row["strategy"] != "train"]
+    by_task = {
+        task: grouped(found, itemgetter("strategy"))
+        for task, found in sorted(grouped(ranked, Task.of).items())
+    }
+    scores = {task: found for task, found in by_task.items() if len(found) > 1}
     if len(scores) < 2:
         return None
     left_out: list[Problem] = []
@@ -212,8 +260,10 @@ def compare_strategies(
         return None
     # A line for each task, a column for each strategy; less is better.
     values = pd.DataFrame(
-        [[_sign(metric) * found[name][0] for name in names] for found in scores.values()],
-        columns=names,
+        [
+            {name: _sign(metric) * found[name][0][f"{metric}_mean"] for name in names}
+            for found in scores.values()
+        ]
     )
     ranks = _strategy_ranks(values)
     return Comparison(
@@ -226,7 +276,7 @@ def compare_strategies(
 
 
 def _comparable(
-    scores: Mapping[Task, Mapping[str, Sequence[float]]], left_out: list[Problem]
+    scores: Mapping[Task, Mapping[str, Sequence[Row]]], left_out: list[Problem]
 ) -> list[str]:
     kept = []
     for name in sorted({name for found in scores.values() for name in found}):
@@ -234,7 +284,7 @@ def _comparable(
         if len(present) < len(scores):
             why = f"has ranked rows in {len(present)} of {len(scores)} tasks, so is not compared"
             left_out.append(Problem(name, why))
-        elif any(len(values) > 1 for values in present):
+        elif any(len(same) > 1 for same in present):
             why = "has rows of several settings in one task, so is not compared; choose one"
             left_out.append(Problem(name, f"{why} (where.config_hash)"))
         else:
@@ -246,36 +296,23 @@ def _strategy_ranks(values: pd.DataFrame) -> list[StrategyRank]:
     ranks, n_best = values.rank(axis=1), values.eq(values.min(axis=1), axis=0).sum()
     found = []
     for name in values:
-        summary = summarise(ranks[name].tolist())
-        ends = (summary.ci_low, summary.ci_high)
-        found.append(StrategyRank(name, summary.mean, *ends, int(n_best[name])))
-    return sorted(found, key=lambda rank: (rank.average_rank, rank.strategy))
+        of = summarise(ranks[name].tolist())
+        found.append(StrategyRank(name, of.mean, of.ci_low, of.ci_high, int(n_best[name])))
+    return sorted(found, key=attrgetter("average_rank", "strategy"))
 
 
 def _pair_tests(names: Sequence[str], values: pd.DataFrame) -> list[PairTest]:
     pairs = list(combinations(names, 2))
-    differences = [
-        [_relative(a, b) for a, b in zip(values[first], values[second], strict=True)]
-        for first, second in pairs
-    ]
-    p_values = [signed_rank_p_value(found) for found in differences]
+    sizes = values.abs()
+    # Relative: tasks differ in scale. Two zeros do not differ.
+    differences = [((values[a] - values[b]) / (sizes[a] + sizes[b])).fillna(0.0) for a, b in pairs]
+    p_values = [signed_rank_p_value(found.tolist()) for found in differences]
     return [
-        PairTest(
-            first,
-            second,
-            n_better=sum(difference < 0 for difference in found),
-            n_worse=sum(difference > 0 for difference in found),
-            p_value=p_value,
-            p_holm=corrected,
-        )
-        for (first, second), found, p_value, corrected in zip(
+        PairTest(*pair, int((found < 0).sum()), int((found > 0).sum()), p_value, corrected)
+        for pair, found, p_value, corrected in zip(
             pairs, differences, p_values, holm(p_values), strict=True
         )
     ]
-
-
-def _relative(a: float, b: float) -> float:
-    return 0.0 if a == b else (a - b) / (abs(a) + abs(b))
 
 
 def signed_rank_p_value(differences: Sequence[float]) -> float:

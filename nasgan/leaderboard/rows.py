@@ -8,14 +8,20 @@ the number of values ``{metric}_n`` of each, and the unscaled ``generator_parame
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
-from nasgan.leaderboard.bootstrap import Summary, summarise
-from nasgan.leaderboard.published import paper_cells
-from nasgan.leaderboard.summaries import Problem, RandomArchitecture, RunSummary, space_label
+from nasgan.leaderboard.bootstrap import summarise
+from nasgan.leaderboard.published import paper_of
+from nasgan.leaderboard.summaries import (
+    Problem,
+    RandomArchitecture,
+    RunSummary,
+    grouped,
+    space_label,
+)
 from nasgan.metrics.table import METRICS
 from nasgan.runs.parts import UNITS
 
@@ -27,10 +33,11 @@ __all__ = [
     "Row",
     "Task",
     "average_random_rows",
-    "has_regret",
+    "have",
     "metric_names",
     "published_rows",
     "run_rows",
+    "spread_of",
 ]
 
 AVERAGE_RANDOM = "average random architecture"
@@ -38,14 +45,19 @@ FROM_RECORDS = "run records"
 """The ``source`` of a row that is made of run records."""
 
 MIN_SEEDS = 3
-SEARCH_UNITS = UNITS
 FINAL_UNITS = UNITS[1:]  # each result is one architecture
-_UNRANKED = dict.fromkeys(("rank", "rank_low", "rank_high"))
+_SIZES = (
+    ("generator_parameters", "generator_parameters_m", 1e6),
+    ("discriminator_parameters", "discriminator_parameters_m", 1e6),
+    ("macs", "macs_g", 1e9),
+)
+_PROVENANCE = {
+    "run_ids": "run_id",
+    **{name: name for name in ("hardware", "versions", "commit", "tuning_budget")},
+}
 STATISTICS = ("mean", "std", "ci_low", "ci_high", "median")
 
 Row: TypeAlias = Mapping[str, Any]
-Key = TypeVar("Key")
-Item = TypeVar("Item")
 
 
 class Task(NamedTuple):
@@ -72,19 +84,29 @@ class Task(NamedTuple):
         return " · ".join(word for word in (self.space, self.dataset, self.budget) if word)
 
 
-_SETTING = attrgetter("strategy", "architecture", *Task._fields, "config_hash")
-_FINAL_SETTING = attrgetter(*Task._fields, "final_hash")
+_task = attrgetter(*Task._fields)
 
 
-def metric_names(rows: Iterable[Row]) -> list[str]:
-    """The metrics of ``rows`` in the order of the table of metrics, unknown ones last."""
+def metric_names(rows: Iterable[Row], *, spreads: bool = True) -> list[str]:
+    """The metrics of ``rows`` in the order of the table of metrics, unknown ones last.
+
+    Args:
+        rows: whose.
+        spreads: whether those within a run are among them.
+    """
     present = {name for row in rows for name in row["metrics"]}
-    return [name for name in METRICS if name in present] + sorted(present - set(METRICS))
+    names = [name for name in METRICS if name in present] + sorted(present - set(METRICS))
+    return [name for name in names if spreads or spread_of(name) is None]
 
 
-def has_regret(rows: Iterable[Row]) -> bool:
-    """Whether a table judged what was found in any of ``rows``."""
-    return any(row.get("regret") is not None for row in rows)
+def spread_of(metric: str) -> str | None:
+    """The metric whose spread within a run another one is; None for all others."""
+    return METRICS[metric].companion_of if metric in METRICS else None
+
+
+def have(rows: Iterable[Row], name: str) -> bool:
+    """Whether any of ``rows`` has something in a column."""
+    return any(row.get(name) is not None for row in rows)
 
 
 def run_rows(runs: Iterable[RunSummary], problems: list[Problem]) -> list[Row]:
@@ -93,8 +115,8 @@ def run_rows(runs: Iterable[RunSummary], problems: list[Problem]) -> list[Row]:
     Of two runs of one row and seed the one that ended last counts, whatever its score or status:
     ``problems`` takes up the other.
     """
-    groups = _group((_SETTING(run), run) for run in runs)
-    return [_run_row(_one_per_seed(group, problems)) for group in groups.values()]
+    setting = attrgetter("strategy", "architecture", *Task._fields, "config_hash")
+    return [_run_row(_one_per_seed(same, problems)) for same in grouped(runs, setting).values()]
 
 
 def _run_row(runs: Sequence[RunSummary]) -> Row:
@@ -103,19 +125,17 @@ def _run_row(runs: Sequence[RunSummary]) -> Row:
     having = scored or [run for run in runs if run.is_untrained]
     searched = having if first.kind == "search" else []
     return {
-        **_setting(first, first.strategy, first.architecture),
+        **_row(first.strategy, first.architecture, Task(*_task(first)), runs, sized=having),
         **_scores([run.metrics or {} for run in scored]),
-        **_sizes(having),
-        **_mean_cost("search", [run.search_cost for run in searched], SEARCH_UNITS),
-        **_mean_cost("final", [run.final_cost for run in having], FINAL_UNITS),
-        **_provenance(runs),
+        **{f"search_{unit}": _mean(run.search_cost[unit] for run in searched) for unit in UNITS},
+        **{f"final_{unit}": _mean(run.final_cost[unit] for run in having) for unit in FINAL_UNITS},
         "config_hash": first.config_hash,
         "n_seeds": len(having),
         "n_failed": sum(run.status == "failed" for run in runs),
         "objectives": first.objectives,
         "front_size": _mean(run.front_size for run in having),
         "regret": _mean(run.regret for run in scored),
-        "note": _notes(runs, scored),
+        "note": tuple(_notes(runs, scored)),
     }
 
 
@@ -126,15 +146,15 @@ def average_random_rows(runs: Iterable[RunSummary]) -> list[Row]:
     counts once. A seed's value is the mean over its architectures.
     """
     having = [run for run in runs if run.random_architectures]
-    groups = _group((_FINAL_SETTING(run), run) for run in having)
-    return [_average_random_row(group) for group in groups.values()]
+    groups = grouped(having, attrgetter(*Task._fields, "final_hash"))
+    return [_average_random_row(same) for same in groups.values()]
 
 
 def _average_random_row(runs: Sequence[RunSummary]) -> Row:
-    by_seed: dict[int, dict[str, RandomArchitecture]] = defaultdict(dict)
+    by_seed: dict[int, dict[str, RandomArchitecture]] = {}
     for run in sorted(runs, key=lambda run: (run.ended, run.run_id)):
         for tried in run.random_architectures:
-            by_seed[run.seed].setdefault(tried.architecture, tried)
+            by_seed.setdefault(run.seed, {}).setdefault(tried.architecture, tried)
     tried_all = [tried for seed in by_seed.values() for tried in seed.values()]
     working = [tried for tried in tried_all if not tried.failed]
     values = [
@@ -142,19 +162,16 @@ def _average_random_row(runs: Sequence[RunSummary]) -> Row:
         for seed in by_seed.values()
     ]
     scored = [value for value in values if value]
-    costs = [{unit: getattr(tried, unit) for unit in FINAL_UNITS} for tried in working]
     first = runs[0]
     return {
-        **_setting(first, AVERAGE_RANDOM, ""),
+        **_row(AVERAGE_RANDOM, "", Task(*_task(first)), runs),
         **_scores(scored),
-        **_sizes([]),
-        **_mean_cost("final", costs, FINAL_UNITS),
-        **_provenance(runs),
+        **{f"final_{u}": _mean(getattr(tried, u) for tried in working) for u in FINAL_UNITS},
         "config_hash": first.final_hash,
         "n_seeds": len(scored),
         "n_failed": len(values) - len(scored),
         "objectives": "",
-        "note": _random_notes(tried_all, runs),
+        "note": tuple(_random_notes(tried_all, runs)),
     }
 
 
@@ -162,22 +179,16 @@ def published_rows(papers: Iterable[Any]) -> list[Row]:
     """Rows of `nasgan.leaderboard.published.PublishedResult`: of one number no statistics."""
     return [
         {
-            **_UNRANKED,
-            "strategy": f"published: {paper.name}",
-            "search_space": paper.search_space,
-            "num_classes": 0,
-            "architecture": paper.architecture,
-            "dataset": paper.dataset,
-            "dataset_checksum": "",
-            "budget": "",
-            "protocol": paper.protocol,
+            **_row(
+                f"published: {paper.name}",
+                paper.architecture,
+                Task(paper.search_space, 0, paper.dataset, "", "", paper.protocol),
+                sized=[paper],
+            ),
             "source": paper.source,
             "config_hash": "",
             "metrics": tuple(paper.metrics),
             **{_mean_column(name): value for name, value in paper.metrics.items()},
-            **_sizes([paper]),
-            **_provenance([]),
-            **paper_cells(None),
             "objectives": "",
             "note": (paper.note,) if paper.note else (),
         }
@@ -185,103 +196,103 @@ def published_rows(papers: Iterable[Any]) -> list[Row]:
     ]
 
 
-def _setting(run: RunSummary, strategy: str, architecture: str) -> dict[str, Any]:
-    """What the runs of a row share."""
-    task = {name: getattr(run, name) for name in Task._fields}
-    named = {"strategy": strategy, "architecture": architecture, **task}
-    return {**_UNRANKED, **named, "source": FROM_RECORDS, **paper_cells(named)}
+def _row(
+    strategy: str,
+    architecture: str,
+    task: Task,
+    runs: Sequence[RunSummary] = (),
+    *,
+    sized: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """What all rows have.
 
-
-def _provenance(runs: Sequence[RunSummary]) -> dict[str, Any]:
-    """Where the numbers of a row come from: the distinct values over its runs, sorted."""
-    sources = ("hardware", "versions", "commit", "run_id", "tuning_budget")
+    Args:
+        strategy: its name.
+        architecture: of the training of a given one.
+        task: of the row.
+        runs: whose distinct values, sorted, say where the numbers come from.
+        sized: whose parameters and multiply-adds are averaged, in full and as tables show them.
+    """
+    named = {"strategy": strategy, "architecture": architecture, **task._asdict()}
+    paper = paper_of(named)
+    sizes = {name: _mean(getattr(each, name, None) for each in sized) for name, *_ in _SIZES}
     return {
-        "run_ids" if name == "run_id" else name: tuple(
-            sorted({value for run in runs if (value := getattr(run, name))})
-        )
-        for name in sources
+        **dict.fromkeys(("rank", "rank_low", "rank_high")),
+        **named,
+        "conditional": task.num_classes > 0,
+        "source": FROM_RECORDS,
+        "paper_result": paper.result if paper else "",
+        "paper_protocol": f"{paper.protocol} ({paper.source})" if paper else "",
+        **sizes,
+        **{
+            column: None if (mean := sizes[name]) is None else mean / unit
+            for name, column, unit in _SIZES
+        },
+        **{
+            column: tuple(sorted({value for run in runs if (value := getattr(run, name))}))
+            for column, name in _PROVENANCE.items()
+        },
     }
 
 
 def _one_per_seed(runs: Sequence[RunSummary], problems: list[Problem]) -> list[RunSummary]:
     """The run of each seed that ended last, by seed."""
     kept: list[RunSummary] = []
-    for same in _group((run.seed, run) for run in runs).values():
-        *older, latest = sorted(same, key=lambda run: (run.ended, run.started, run.run_id))
+    for seed, same in grouped(runs, attrgetter("seed")).items():
+        *older, latest = sorted(same, key=attrgetter("ended", "started", "run_id"))
         kept.append(latest)
-        problems += [
-            Problem(
-                run.run_id,
-                f"not counted: run {latest.run_id} has the same settings and seed {run.seed} and "
-                "ended later",
-            )
-            for run in older
-        ]
-    return sorted(kept, key=lambda run: run.seed)
+        why = f"not counted: run {latest.run_id} has the same settings and seed {seed} and "
+        problems += [Problem(run.run_id, f"{why}ended later") for run in older]
+    return sorted(kept, key=attrgetter("seed"))
 
 
-def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> tuple[str, ...]:
-    notes: list[str] = []
-    failed = [run for run in runs if run.status == "failed"]
+def _notes(runs: Sequence[RunSummary], scored: Sequence[RunSummary]) -> Iterator[str]:
+    failed = [str(run.seed) for run in runs if run.status == "failed"]
+    if failed:
+        yield f"failed seeds: {', '.join(failed)}"
     untrained = sum(run.is_untrained for run in runs)
-    unscored = len(runs) - len(scored) - len(failed) - untrained
-    if failed:
-        notes.append(f"failed seeds: {', '.join(str(run.seed) for run in failed)}")
     if untrained:
-        notes.append("no scores: the search's result was not trained (final.top_k=0)")
-    notes += _front_notes(runs)
+        yield "no scores: the search's result was not trained (final.top_k=0)"
+    fronts = [f"{run.front_size} (seed {run.seed})" for run in runs if run.front_size is not None]
+    if fronts:
+        yield f"objectives {runs[0].objectives}: on the Pareto front {', '.join(fronts)}"
+    unscored = len(runs) - len(scored) - len(failed) - untrained
     if unscored:
-        notes.append(f"{unscored} completed without metrics")
-    notes += [f"seed {run.seed}: {words}" for run in scored for words in run.breakdowns]
+        yield f"{unscored} completed without metrics"
+    yield from (f"seed {run.seed}: {words}" for run in scored for words in run.breakdowns)
     having = Counter(name for run in scored for name in run.metrics or ())
-    notes += [
-        f"{name}: {count} of {len(scored)} seeds"
-        for name, count in sorted(having.items())
-        if count < len(scored)
-    ]
-    return (*notes, *_commit_notes(runs))
+    for name, count in sorted(having.items()):
+        if count < len(scored):
+            yield f"{name}: {count} of {len(scored)} seeds"
+    yield from _commit_notes(runs)
 
 
-def _front_notes(runs: Sequence[RunSummary]) -> list[str]:
-    sizes = [f"{run.front_size} (seed {run.seed})" for run in runs if run.front_size is not None]
-    words = f"objectives {runs[0].objectives}: on the Pareto front {', '.join(sizes)}"
-    return [words] if sizes else []
+def _commit_notes(runs: Sequence[RunSummary]) -> Iterator[str]:
+    if len({run.commit for run in runs}) > 1:
+        yield "runs of several commits"
+    if any(run.commit.endswith("+dirty") for run in runs):
+        yield "uncommitted changes"
 
 
-def _commit_notes(runs: Sequence[RunSummary]) -> list[str]:
-    notes = ["runs of several commits"] if len({run.commit for run in runs}) > 1 else []
-    is_dirty = any(run.commit.endswith("+dirty") for run in runs)
-    return [*notes, "uncommitted changes"] if is_dirty else notes
-
-
-def _random_notes(
-    tried: Sequence[RandomArchitecture], runs: Sequence[RunSummary]
-) -> tuple[str, ...]:
-    working = [one for one in tried if not one.failed]
-    failed, broken = len(tried) - len(working), sum(one.broke_down for one in working)
-    notes = [f"mean of {len(working)} random architectures; costs are of one of them"]
-    if len(working) < 2:
-        notes = ["one random architecture, trained without a search"][: len(working)]
-    notes += _commit_notes(runs)
+def _random_notes(tried: Sequence[RandomArchitecture], runs: Sequence[RunSummary]) -> Iterator[str]:
+    working = sum(not one.failed for one in tried)
+    failed, broken = len(tried) - working, sum(one.broke_down and not one.failed for one in tried)
+    if working > 1:
+        yield f"mean of {working} random architectures; costs are of one of them"
+    elif working:
+        yield "one random architecture, trained without a search"
+    yield from _commit_notes(runs)
     if failed:
-        notes.append(f"{failed} of {len(tried)} architectures failed")
+        yield f"{failed} of {len(tried)} architectures failed"
     if broken:
         told = "broke down in training; their best moments before count"
-        notes.append(f"{broken} of {len(tried)} architectures {told}")
-    return tuple(notes)
-
-
-def _group(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
-    groups: dict[Key, list[Item]] = {}
-    for key, item in pairs:
-        groups.setdefault(key, []).append(item)
-    return groups
+        yield f"{broken} of {len(tried)} architectures {told}"
 
 
 def _mean_column(metric: str) -> str:
     """Of a spread within a run only the mean over the seeds is told."""
-    companion_of = METRICS[metric].companion_of if metric in METRICS else None
-    return f"{metric}_mean" if companion_of is None else f"{companion_of}_within_run_std"
+    of = spread_of(metric)
+    return f"{metric}_mean" if of is None else f"{of}_within_run_std"
 
 
 def _scores(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
@@ -289,37 +300,20 @@ def _scores(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     cells: dict[str, Any] = {"metrics": tuple(sorted({name for each in scores for name in each}))}
     for name in cells["metrics"]:
         values = [metrics[name] for metrics in scores if name in metrics]
-        is_companion = name in METRICS and METRICS[name].companion_of is not None
-        summary = summarise(values, interval=not is_companion)
-        if is_companion:
+        is_spread = spread_of(name) is not None
+        summary = summarise(values, interval=not is_spread)
+        if is_spread:
             cells[_mean_column(name)] = summary.mean
-        else:
-            cells |= {f"{name}_{what}": getattr(summary, what) for what in ("n", *STATISTICS)}
-            cells[f"{name}_best"] = _best(name, summary)
-    return cells
-
-
-def _best(metric: str, summary: Summary) -> float | None:
-    """The best seed's value; None without a known direction."""
-    if metric not in METRICS:
-        return None
-    return summary.least if METRICS[metric].direction == "min" else summary.most
-
-
-def _sizes(having: Sequence[Any]) -> dict[str, float | None]:
-    """Means of the numbers of parameters and multiply-adds, in full and as tables show them."""
-    cells: dict[str, float | None] = {}
-    for name, column, unit in (
-        ("generator_parameters", "generator_parameters_m", 1e6),
-        ("discriminator_parameters", "discriminator_parameters_m", 1e6),
-        ("macs", "macs_g", 1e9),
-    ):
-        mean = _mean(getattr(run, name, None) for run in having)
-        cells |= {name: mean, column: None if mean is None else mean / unit}
+            continue
+        cells |= {f"{name}_{what}": getattr(summary, what) for what in ("n", *STATISTICS)}
+        # Without a known direction there is no best one.
+        best = {"min": summary.least, "max": summary.most}
+        cells[f"{name}_best"] = best[METRICS[name].direction] if name in METRICS else None
     return cells
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
+    # Exactly rounded: plain sums of floats differ between versions of Python.
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
 
@@ -331,15 +325,4 @@ def _mean_metrics(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
             [metrics[name] for metrics in scores if name in metrics], interval=False
         ).mean
         for name in names
-    }
-
-
-def _mean_cost(
-    phase: str, costs: Sequence[Mapping[str, float]], units: Sequence[str]
-) -> dict[str, float]:
-    # Exactly rounded: plain sums of floats differ between versions of Python.
-    return {
-        f"{phase}_{unit}": math.fsum(cost[unit] for cost in costs) / len(costs)
-        for unit in units
-        if costs
     }

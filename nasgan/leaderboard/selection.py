@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasgan.errors import ConfigError, UnknownNameError, quoted
@@ -23,24 +23,22 @@ __all__ = [
 Selection = Mapping[str, tuple[Any, ...]]
 """By filter the values that are kept; a filter that is not named keeps all."""
 
-FILTERS: Mapping[str, Callable[[RunSummary], str | int]] = {
-    "strategy": lambda run: run.strategy,
-    "search_space": lambda run: run.search_space,
-    "num_classes": lambda run: run.num_classes,
-    "conditional": lambda run: run.num_classes > 0,
-    "architecture": lambda run: run.architecture,
-    "dataset": lambda run: run.dataset,
-    "budget": lambda run: run.budget,
-    "experiment": lambda run: run.experiment,
-    "config_hash": lambda run: run.config_hash,
-    "seed": lambda run: run.seed,
+FILTERS: Mapping[str, type] = {
+    "strategy": str,
+    "search_space": str,
+    "num_classes": int,
+    "conditional": bool,
+    "architecture": str,
+    "dataset": str,
+    "budget": str,
+    "experiment": str,
+    "config_hash": str,
+    "seed": int,
 }
-"""What runs can be chosen by."""
+"""What runs can be chosen by: attributes of `RunSummary`, and their types."""
 
 MIN_PREFIX = 6
 """Characters of a configuration's hash that can stand for it: as many as reports show."""
-
-_TYPES = {"num_classes": int, "conditional": bool, "seed": int}
 
 
 def selection_of(where: Mapping[str, Any] | None) -> Selection:
@@ -56,7 +54,7 @@ def selection_of(where: Mapping[str, Any] | None) -> Selection:
         if given is None:
             continue
         values = list(given) if isinstance(given, list | tuple) else [given]
-        kind = _TYPES.get(name, str)
+        kind = FILTERS[name]
         # A hash of digits only comes from the command line as a number.
         values = [str(v) if kind is str and type(v) is int else v for v in values]
         if not values or any(type(value) is not kind for value in values):
@@ -77,24 +75,20 @@ def resolve_selection(selection: Selection, runs: Sequence[RunSummary]) -> Selec
     if "config_hash" not in selection:
         return selection
     known = sorted({run.config_hash for run in runs})
-    whole = {_whole_hash(value, known) for value in selection["config_hash"]}
+    whole = set()
+    for value in selection["config_hash"]:
+        found = [value] if value in known else [name for name in known if name.startswith(value)]
+        if found not in ([], [value]) and len(value) < MIN_PREFIX:
+            raise ConfigError(
+                f"where.config_hash={value}: give at least {MIN_PREFIX} characters of the hash"
+            )
+        if len(found) > 1:
+            raise ConfigError(
+                f"where.config_hash={value}: {len(found)} configurations begin so "
+                f"({', '.join(found)}); give more characters"
+            )
+        whole.add(found[0] if found else value)
     return {**selection, "config_hash": tuple(sorted(whole))}
-
-
-def _whole_hash(value: str, known: Sequence[str]) -> str:
-    if value in known:
-        return value
-    found = [name for name in known if name.startswith(value)]
-    if found and len(value) < MIN_PREFIX:
-        raise ConfigError(
-            f"where.config_hash={value}: give at least {MIN_PREFIX} characters of the hash"
-        )
-    if len(found) > 1:
-        raise ConfigError(
-            f"where.config_hash={value}: {len(found)} configurations begin so "
-            f"({', '.join(found)}); give more characters"
-        )
-    return found[0] if found else value
 
 
 def select_runs(
@@ -106,7 +100,7 @@ def select_runs(
         UnknownNameError: no run has a value that is asked for.
     """
     for name, values in selection.items():
-        known = {str(FILTERS[name](run)) for run in runs}
+        known = {str(getattr(run, name)) for run in runs}
         for value in values:
             if runs and str(value) not in known:
                 shown = [text or "''" for text in known]
@@ -114,7 +108,7 @@ def select_runs(
     return [
         run
         for run in runs
-        if all(FILTERS[name](run) in values for name, values in selection.items())
+        if all(getattr(run, name) in values for name, values in selection.items())
     ]
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, TypeVar
 
+from nasgan.runs.parts import UNITS
 from nasgan.runs.record import RunRecord, breakdown_words
 
 __all__ = [
     "Problem",
     "RandomArchitecture",
     "RunSummary",
+    "grouped",
     "in_one_wording",
     "space_label",
     "without_duplicates",
@@ -22,6 +24,13 @@ __all__ = [
 # Settings of the search alone: the final training of an architecture does not depend on them.
 _SEARCH_ONLY = ("strategy", "evaluator", "budget", "objective", "experiment")
 _BY = " by "
+_AS_IN_THE_RECORD = (
+    *("run_id", "kind", "status", "failure", "strategy", "search_space", "dataset", "protocol"),
+    *("seed", "metrics", "macs", "config_hash", "started", "ended"),
+)
+
+Key = TypeVar("Key")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,74 +147,79 @@ class RunSummary:
         """The space, and whether its networks are class-conditional."""
         return space_label(self.search_space, self.num_classes)
 
+    @property
+    def conditional(self) -> bool:
+        """Whether its networks are class-conditional."""
+        return self.num_classes > 0
+
     @classmethod
     def of(
         cls, record: RunRecord, path: Path | None = None, *, is_simulated: bool = False
     ) -> RunSummary:
         """The summary of ``record``."""
-        parameters = record.parameters or {}
+        parameters, average = record.parameters or {}, record.average_random
+        classes = record.space_settings.get("num_classes")
+        phases = [point["phase"] for point in record.front]
+        values: dict[str, Any] = {
+            **{name: getattr(record, name) for name in _AS_IN_THE_RECORD},
+            **_machine(record.environment),
+            "num_classes": classes if isinstance(classes, int) else 0,
+            "architecture": _architecture(record) if record.kind == "train" else "",
+            "dataset_checksum": record.dataset_info["checksum"],
+            "budget": _budget(record, is_simulated),
+            "objective": record.objective["metric"],
+            "objectives": ", ".join(record.objectives) if record.objectives[1:] else "",
+            "tuning_budget": record.tuning_budget or "",
+            "experiment": record.experiment or "",
+            "final_hash": "" if average is None else record.computed_hash(ignore=_SEARCH_ONLY),
+        }
+        # The same few texts come again and again.
+        values |= {name: intern(it) for name, it in values.items() if isinstance(it, str)}
         return cls(
+            **values,
             path=path,
-            run_id=record.run_id,
-            kind=intern(record.kind),
-            status=intern(record.status),
-            failure=record.failure,
-            strategy=intern(record.strategy),
-            search_space=intern(record.search_space),
-            num_classes=_num_classes(record),
-            architecture=_architecture_label(record),
-            dataset=intern(record.dataset),
-            dataset_checksum=intern(record.dataset_info["checksum"]),
-            budget=intern(_budget(record, is_simulated)),
-            protocol=intern(record.protocol),
-            seed=record.seed,
-            metrics=record.metrics,
-            objective=intern(record.objective["metric"]),
             generator_parameters=parameters.get("generator"),
             discriminator_parameters=parameters.get("discriminator"),
-            macs=record.macs,
             search_cost=record.cost["search"],
             final_cost=record.cost["final"],
-            config_hash=intern(record.config_hash),
-            final_hash=_final_hash(record),
-            hardware=intern(_hardware(record.environment)),
-            versions=intern(_versions(record.environment)),
-            commit=intern(_commit(record.environment)),
-            tuning_budget=intern(record.tuning_budget or ""),
-            experiment=intern(record.experiment or ""),
-            started=record.started,
-            ended=record.ended,
             breakdowns=tuple(map(breakdown_words, record.breakdowns)),
-            random_architectures=_random_architectures(record),
-            objectives=intern(", ".join(record.objectives) if record.objectives[1:] else ""),
-            front_size=_front_size(record),
-            is_untrained=_is_untrained(record),
+            random_architectures=tuple(map(_random, average["evaluations"] if average else ())),
+            front_size=phases.count("final") or phases.count("search") or None,
+            is_untrained=record.kind == "search"
+            and record.status == "completed"
+            and record.metrics is None
+            and not record.finalists,
             regret=None if record.judge is None else record.judge["regret"],
             is_simulated=is_simulated,
         )
 
 
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """``items`` by their ``key``, both in the order in which they come."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
 def without_duplicates(runs: Sequence[RunSummary], problems: list[Problem]) -> list[RunSummary]:
     """Each run id once: copies are merged, of different contents the one that ended last stays."""
-    by_id: dict[str, list[RunSummary]] = {}
-    for run in runs:
-        by_id.setdefault(run.run_id, []).append(run)
     kept: list[RunSummary] = []
-    for run_id, same in by_id.items():
+    for run_id, same in grouped(runs, lambda run: run.run_id).items():
         if len(same) == 1:
             kept += same
             continue
         # By the contents last: which one counts must not hang on where they lie.
-        latest = max(same, key=lambda run: (run.ended, run.started, repr(replace(run, path=None))))
-        kept.append(latest)
-        places = tuple(str(run.path) for run in same if run.path is not None)
-        copies = {replace(run, path=None) == replace(latest, path=None) for run in same} == {True}
+        contents = [replace(run, path=None) for run in same]
+        latest = max(contents, key=lambda run: (run.ended, run.started, repr(run)))
+        kept.append(same[contents.index(latest)])
         message = f"found {len(same)} times, counted once"
-        if not copies:
+        if any(run != latest for run in contents):
             message += f": the contents differ, the one that ended at {latest.ended} counts"
         # A failed run that was tried again has one id and two contents; a result is made once.
-        results = [replace(run, path=None) for run in same if run.status == "completed"]
+        results = [run for run in contents if run.status == "completed"]
         is_grave = any(result != results[0] for result in results)
+        places = tuple(str(run.path) for run in same if run.path is not None)
         problems.append(Problem(run_id, message, places, is_grave))
     return kept
 
@@ -215,9 +229,22 @@ def space_label(search_space: str, num_classes: int) -> str:
     return f"{search_space}, conditional" if num_classes else search_space
 
 
-def _num_classes(record: RunRecord) -> int:
-    number = record.space_settings.get("num_classes")
-    return number if isinstance(number, int) else 0
+def in_one_wording(runs: Sequence[RunSummary]) -> list[RunSummary]:
+    """``runs`` with one ``budget`` for each configuration whose finalists an evaluator scored.
+
+    What it did only a result tells; a failed run takes over the words of its other seeds.
+    """
+    told = grouped((run for run in runs if _BY in run.budget), lambda run: run.config_hash)
+    words = {
+        config: max((run.budget for run in same), key=lambda b: ("," in b.rpartition(_BY)[2], b))
+        for config, same in told.items()
+    }
+    return [
+        replace(run, budget=words[run.config_hash])
+        if _BY in run.budget and run.budget != words[run.config_hash]
+        else run
+        for run in runs
+    ]
 
 
 def _budget(record: RunRecord, is_simulated: bool) -> str:
@@ -236,7 +263,7 @@ def _budget(record: RunRecord, is_simulated: bool) -> str:
 
 
 def _final_words(record: RunRecord, final: Mapping[str, Any], is_simulated: bool) -> str:
-    count, evaluator = final.get("top_k", 1), final.get("evaluator")
+    count, evaluator, judge = final.get("top_k", 1), final.get("evaluator"), record.judge
     if count == 0:
         return "no final training"
     if evaluator is None:
@@ -244,112 +271,53 @@ def _final_words(record: RunRecord, final: Mapping[str, Any], is_simulated: bool
     # What was done: one evaluator can be named in several ways, and has defaults. A training that
     # broke down is shorter than was asked for.
     whole = [e for e in record.finalists if not e["failure"] and "breakdown" not in e]
-    if whole or is_simulated:  # a table's trainings are known without a result
-        fidelity = whole[0]["fidelity"] if whole else "table_mean"
-        steps = max((each["generator_steps"] for each in whole), default=final["generator_steps"])
-        by = f"final {count}{_BY}{fidelity}, {steps} steps"
-        return by if record.judge is None else f"{by}, {_judge_words(record)}"
-    named = evaluator.get("_target_", "") if isinstance(evaluator, Mapping) else evaluator
-    return f"final {count}{_BY}{str(named).rpartition('.')[2]}"
+    if not whole and not is_simulated:  # a table's trainings are known without a result
+        named = evaluator.get("_target_", "") if isinstance(evaluator, Mapping) else evaluator
+        return f"final {count}{_BY}{str(named).rpartition('.')[2]}"
+    fidelity = whole[0]["fidelity"] if whole else "table_mean"
+    steps = max((each["generator_steps"] for each in whole), default=final["generator_steps"])
+    words = f"final {count}{_BY}{fidelity}, {steps} steps"
+    checksum = (record.content or {}).get("judge")
+    of_table = f" of {checksum[:8]}" if checksum else ""
+    return words if judge is None else f"{words}, {judge['scores']} scores{of_table}"
 
 
-def _judge_words(record: RunRecord) -> str:
-    assert record.judge is not None
-    checksum = (record.content or {}).get("judge") or ""
-    return f"{record.judge['scores']} scores{f' of {checksum[:8]}' if checksum else ''}"
+def _architecture(record: RunRecord) -> str:
+    """Of the training of a given one, what it is called."""
+    given = (record.content or {}).get("architecture")  # a failed training was given one, too
+    return record.architecture_name or given or str((record.architecture or {}).get("id", ""))
 
 
-def in_one_wording(runs: Sequence[RunSummary]) -> list[RunSummary]:
-    """``runs`` with one ``budget`` for each configuration whose finalists an evaluator scored.
-
-    What it did only a result tells; a failed run takes over the words of its other seeds.
-    """
-    words: dict[str, str] = {}
-    for run in runs:
-        if _BY in run.budget:
-            held = words.get(run.config_hash, "")
-            words[run.config_hash] = max(held, run.budget, key=_told)
-    return [
-        replace(run, budget=words[run.config_hash])
-        if _BY in run.budget and run.budget != words[run.config_hash]
-        else run
-        for run in runs
-    ]
-
-
-def _told(budget: str) -> tuple[bool, str]:
-    return "," in budget.rpartition(_BY)[2], budget
-
-
-def _front_size(record: RunRecord) -> int | None:
-    if not record.front:
-        return None
-    phases = [point["phase"] for point in record.front]
-    return phases.count("final") or phases.count("search")
-
-
-def _is_untrained(record: RunRecord) -> bool:
-    is_search = (record.kind, record.status) == ("search", "completed")
-    return is_search and record.metrics is None and not record.finalists
-
-
-def _architecture_label(record: RunRecord) -> str:
-    if record.kind != "train":
-        return ""
-    if record.architecture_name:
-        return intern(record.architecture_name)
-    if record.content is not None and record.content["architecture"]:
-        return intern(record.content["architecture"])  # a failed training was given one, too
-    return "" if record.architecture is None else intern(str(record.architecture.get("id", "")))
-
-
-def _final_hash(record: RunRecord) -> str:
-    if record.average_random is None:
-        return ""
-    return intern(record.computed_hash(ignore=_SEARCH_ONLY))
-
-
-def _random_architectures(record: RunRecord) -> tuple[RandomArchitecture, ...]:
-    if record.average_random is None:
-        return ()
-    return tuple(
-        RandomArchitecture(
-            architecture=str(evaluation["architecture"].get("id")),
-            metrics=evaluation["metrics"],
-            failed=bool(evaluation["failure"]),
-            broke_down="breakdown" in evaluation,
-            generator_steps=evaluation["cost"]["generator_steps"],
-            images=evaluation["cost"]["images"],
-            device_seconds=evaluation["cost"]["device_seconds"],
-        )
-        for evaluation in record.average_random["evaluations"]
+def _random(evaluation: Mapping[str, Any]) -> RandomArchitecture:
+    return RandomArchitecture(
+        architecture=str(evaluation["architecture"].get("id")),
+        metrics=evaluation["metrics"],
+        failed=bool(evaluation["failure"]),
+        broke_down="breakdown" in evaluation,
+        **{unit: evaluation["cost"][unit] for unit in UNITS[1:]},
     )
 
 
-def _hardware(environment: Mapping[str, Any]) -> str:
-    device = str(environment.get("device") or "")
-    cpu = str(environment.get("cpu") or "")
+def _machine(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The ``hardware``, the ``versions`` and the ``commit`` of a run."""
+    device, cpu = (str(environment.get(name) or "") for name in ("device", "cpu"))
     if device in ("", "cpu") and cpu:
         device = f"{cpu} ({environment.get('cores')} cores)"
-    count = environment.get("devices", 1)
-    return device if count == 1 else f"{count} x {device}"
+    count, nasgan = environment.get("devices", 1), _part(environment, "nasgan")
+    commit, packages = str(nasgan.get("commit") or ""), _part(environment, "packages")
+    versions = {
+        "nasgan": nasgan.get("version"),
+        "python": environment.get("python"),
+        **{name: packages.get(name) for name in ("torch", "numpy", "torch-fidelity")},
+        **_part(environment, "plugins"),
+    }
+    return {
+        "hardware": device if count == 1 else f"{count} x {device}",
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items() if number),
+        "commit": f"{commit}+dirty" if commit and nasgan.get("dirty") else commit,
+    }
 
 
-def _versions(environment: Mapping[str, Any]) -> str:
-    named = {"nasgan": _part(environment, "nasgan").get("version")}
-    named["python"] = environment.get("python")
-    packages = _part(environment, "packages")
-    named.update({name: packages.get(name) for name in ("torch", "numpy", "torch-fidelity")})
-    named.update(_part(environment, "plugins"))
-    return ", ".join(f"{name} {version}" for name, version in named.items() if version)
-
-
-def _commit(environment: Mapping[str, Any]) -> str:
-    nasgan = _part(environment, "nasgan")
-    commit = str(nasgan.get("commit") or "")
-    return f"{commit}+dirty" if commit and nasgan.get("dirty") else commit
-
-
-def _part(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = environment.get(name)
+def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = values.get(name)
     return value if isinstance(value, Mapping) else {}

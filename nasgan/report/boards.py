@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nasgan.leaderboard.amounts import duration, in_unit, shown, with_spread
-from nasgan.leaderboard.columns import title_of
-from nasgan.leaderboard.published import published_result
+from nasgan.leaderboard.columns import metric_title
+from nasgan.leaderboard.published import paper_of
 from nasgan.leaderboard.ranks import Comparison
 from nasgan.leaderboard.rows import (
     MIN_SEEDS,
     STATISTICS,
     Row,
     Task,
-    has_regret,
+    have,
     metric_names,
 )
-from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.figures import bound_images, bound_notes, bounds
 from nasgan.report.labels import axis_label, images_scored
@@ -31,8 +30,8 @@ _MOST_NAMED = 2
 _MOST_TASKS = 12
 # Where a score of few images lies of one of many (Chong and Forsyth 2020); KID has no bias.
 _BIAS_OF_FEW = {"fid": "upwards", "is": "downwards"}
-_AHEAD = (title_of("rank"), "Method", title_of("search_space"))
-_TEXTS = ("Method", title_of("search_space"), "Paper", title_of("note"))
+_AHEAD = ("Rank", "Method", "Search space")
+_TEXTS = ("Method", "Search space", "Paper", "Note")
 _BEHIND = ("Parameters G", "Multiply-adds G", "Search", "Final training", *_TEXTS[-2:])
 
 
@@ -40,14 +39,12 @@ def board_table(chapter: Chapter) -> Table:
     """The rows by task, best first; below them real test images and the papers' numbers."""
     protocol = chapter.protocol
     board = chapter.board
-    others = [
-        m for m in metric_names(board.all_rows) if not is_companion(m) and m != board.ranked_by
-    ]
-    metrics = [board.ranked_by, *others]
+    others = metric_names(board.all_rows, spreads=False)
+    metrics = list(dict.fromkeys((board.ranked_by, *others)))
     scores = [axis_label(metric, protocol) for metric in metrics]
-    with_regret = has_regret(board.rows)
-    regret = [f"{title_of('regret')} ↓"] if with_regret else []
-    headers = [*_AHEAD, scores[0], title_of("n_seeds"), *scores[1:], *regret, *_BEHIND]
+    with_regret = have(board.rows, "regret")
+    regret = ["Regret ↓"] if with_regret else []
+    headers = [*_AHEAD, scores[0], "Seeds", *scores[1:], *regret, *_BEHIND]
     by_task = chapter.by_task
     foot = [
         *_bound_cells(chapter, metrics),
@@ -192,13 +189,7 @@ def _mean_in_words(row: LabelledRow, metric: str) -> str:
 def _cells(labelled: LabelledRow, metrics: Sequence[str], with_regret: bool) -> list[Cell]:
     row = labelled.row
     is_first = row["rank"] == 1
-    paper = published_result(
-        row["strategy"],
-        row["architecture"],
-        row["dataset"],
-        search_space=row["search_space"],
-        num_classes=row["num_classes"],
-    )
+    paper = paper_of(row)
     scores = [_metric_cell(row, metric) for metric in metrics]
     if is_first:
         scores[0] = replace(scores[0], mark="first")

@@ -14,8 +14,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from nasgan.leaderboard.amounts import duration, shown
+from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.summaries import Problem
-from nasgan.leaderboard.tables import metric_title
 from nasgan.reading import open_file
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.drawing import draw_graph, graphs_of

@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from nasgan.leaderboard.amounts import shown
+from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, metric_names
-from nasgan.leaderboard.tables import is_companion, metric_title
 from nasgan.metrics.table import METRICS, SIZES
 from nasgan.pareto import first_front
 from nasgan.report.chapters import Chapter, LabelledRow, Run
@@ -98,7 +98,7 @@ def line_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
 
 def seed_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
     """One tab for each metric, the one behind the ranks first; one figure for each task."""
-    names = [name for name in metric_names(chapter.board.rows) if not is_companion(name)]
+    names = metric_names(chapter.board.rows, spreads=False)
     names.sort(key=lambda name: name != chapter.board.ranked_by)
     return [
         Tab(axis_label(metric, chapter.protocol), _seed_figures(chapter, metric, styles))

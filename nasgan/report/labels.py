@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nasgan.errors import NasganError
+from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.rows import Row, Task
-from nasgan.leaderboard.tables import metric_title
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import METRICS
 

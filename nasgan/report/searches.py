@@ -7,6 +7,7 @@ from typing import Any
 
 from nasgan.leaderboard.amounts import in_unit, shown
 from nasgan.leaderboard.bootstrap import Summary
+from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.searches import (
     Moment,
     SearchLine,
@@ -14,7 +15,6 @@ from nasgan.leaderboard.searches import (
     over_time,
     summary_of,
 )
-from nasgan.leaderboard.tables import metric_title
 from nasgan.report.chapters import Chapter, SimulatedTask
 from nasgan.report.charts import Band, Line, Reference, line_chart
 from nasgan.report.curves import curve_table, mean_curve

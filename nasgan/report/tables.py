@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from nasgan.leaderboard.amounts import shown, with_spread
-from nasgan.leaderboard.tables import is_companion, metric_title
+from nasgan.leaderboard.columns import metric_title
+from nasgan.leaderboard.rows import spread_of
 from nasgan.report.charts import Band, Line, Point, line_chart, scatter_chart
 from nasgan.report.diagrams import bar_chart, matrix_chart
 from nasgan.report.labels import axis_label
@@ -30,7 +31,7 @@ def table_view(name: str, found: Trainings) -> dict[str, Any]:
     scored = [
         metric
         for metric in sorted(found.metrics, key=lambda metric: metric != searched)
-        if not is_companion(metric) and np.isfinite(found.values(metric)).any()
+        if spread_of(metric) is None and np.isfinite(found.values(metric)).any()
     ]
     return {
         "template": "table.html.j2",
