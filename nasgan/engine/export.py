@@ -6,7 +6,6 @@ import logging
 import resource
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from safetensors.torch import save as to_safetensors
 
 from nasgan import atomic
 from nasgan.architecture import Architecture
-from nasgan.contracts import Breakdown, Evaluation, Ledger, SearchSpace
+from nasgan.contracts import Evaluation, SearchSpace
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.networks.cost import count_macs, count_parameters
 from nasgan.randomness import seeded, torch_generator
@@ -22,11 +21,9 @@ from nasgan.runs.grid import save_grid
 
 __all__ = [
     "average_random",
-    "breakdowns",
     "describe_networks",
     "device_name",
     "peak_memory_bytes",
-    "phase_costs",
     "write_networks",
     "write_samples",
 ]
@@ -75,6 +72,12 @@ def describe_networks(space: SearchSpace, architecture: Architecture) -> dict[st
     with seeded(0, "description"):
         generator = space.build_generator(architecture)
         discriminator = space.build_discriminator(architecture)
+    try:
+        drawings = [graph.to_json() for graph in space.describe(architecture)]
+    except Exception:
+        # A drawing that a plugin cannot make must not cost the result of a long run.
+        _log.warning("the search space %r cannot draw its result", space.name, exc_info=True)
+        drawings = []
     z = torch.empty(1, space.network.latent_dim, device="meta")
     labels = {}
     if space.network.num_classes:
@@ -85,18 +88,9 @@ def describe_networks(space: SearchSpace, architecture: Architecture) -> dict[st
             "discriminator": count_parameters(discriminator),
         },
         "macs": count_macs(generator, z, **labels),
-        "graphs": _drawings(space, architecture),
+        "graphs": drawings,
         "decisions": {decision.name: list(decision.options) for decision in space.decisions},
     }
-
-
-def _drawings(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any]]:
-    try:
-        return [graph.to_json() for graph in space.describe(architecture)]
-    except Exception:
-        # A drawing that a plugin cannot make must not cost the result of a long run.
-        _log.warning("the search space %r cannot draw its result", space.name, exc_info=True)
-        return []
 
 
 def average_random(evaluations: Sequence[Evaluation]) -> dict[str, Any] | None:
@@ -116,25 +110,6 @@ def average_random(evaluations: Sequence[Evaluation]) -> dict[str, Any] | None:
         "metrics": {name: sum(values) / len(values) for name, values in found.items()},
         "evaluations": [evaluation.to_json() for evaluation in evaluations],
     }
-
-
-def breakdowns(search: Breakdown | None, best: Evaluation | None) -> list[dict[str, Any]]:
-    """What of a run with a result broke down, as the record holds it.
-
-    Args:
-        search: of the supernet's training.
-        best: of the final phase.
-    """
-    final = None if best is None else best.breakdown
-    found = {Ledger.SEARCH: search, Ledger.FINAL: final}
-    return [
-        {"phase": phase, **asdict(broken)} for phase, broken in found.items() if broken is not None
-    ]
-
-
-def phase_costs(ledger: Ledger) -> dict[str, dict[str, float]]:
-    """What each phase cost, as the record holds it."""
-    return {phase: ledger.spent(phase).to_json() for phase in (Ledger.SEARCH, Ledger.FINAL)}
 
 
 def device_name(device: torch.device) -> str:

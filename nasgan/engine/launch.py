@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -17,11 +17,9 @@ from nasgan.contracts import Ledger, SearchSpace
 from nasgan.engine.device import crowded, prepared_torch, set_threads
 from nasgan.engine.export import (
     average_random,
-    breakdowns,
     describe_networks,
     device_name,
     peak_memory_bytes,
-    phase_costs,
     write_networks,
     write_samples,
 )
@@ -365,12 +363,13 @@ class _Run:
         final = job.final
         best = final.best() if final is not None else None
         result = None if failure else job.result
-        if result is None and not failure and final is not None:
-            ended = final.results(FINALIST) + final.results(GIVEN)
-            reasons = {str(e.breakdown or e.failure) for e in ended}
-            failure = "no final training ended well: " + "; ".join(sorted(reasons))
         random = final.results(RANDOM) if final is not None else []
         finalists = final.results(FINALIST) + final.results(GIVEN) if final is not None else []
+        if result is None and not failure and final is not None:
+            reasons = {str(e.breakdown or e.failure) for e in finalists}
+            failure = "no final training ended well: " + "; ".join(sorted(reasons))
+        broke_down = {Ledger.SEARCH: job.breakdown, Ledger.FINAL: best.breakdown if best else None}
+        given, registered = config.get("architecture"), [p.name for p in plugins(ARCHITECTURES)]
         networks: dict[str, Any] = {}
         if result is not None:
             networks = describe_networks(job.final_space, result)
@@ -382,27 +381,25 @@ class _Run:
             kind=self.kind,
             status="failed" if failure else "completed",
             failure=failure,
-            strategy=job.strategy.label if isinstance(job, SearchJob) else "train",
             search_space=job.final_space.name,
             space_settings=job.final_space.settings,
             dataset=bench.images.identity,
-            protocol=_protocol(bench, job),
             seed=config["seed"],
             architecture=result.to_json() if result is not None else None,
-            architecture_name=_registered_name(config.get("architecture")),
+            architecture_name=given if given in registered else None,
             metrics=dict(best.metrics) if best is not None else None,
             per_class=final.per_class if final is not None and best is not None else None,
             objective=bench.objective.to_json(),
-            search_objective=_own_objective(job),
-            final_objective=_final_objective(job),
-            **_of_the_search(job),
             finalists=[evaluation.to_json() for evaluation in finalists],
             average_random=average_random(random),
-            proxy_correlation=job.proxy_correlation() if isinstance(job, SearchJob) else None,
-            breakdowns=breakdowns(job.breakdown, best),
+            breakdowns=[
+                {"phase": phase, **asdict(broken)}
+                for phase, broken in broke_down.items()
+                if broken is not None
+            ],
             bound=bound,
             bound_note=bench.bound_note,
-            cost=phase_costs(job.ledger),
+            cost={phase: job.ledger.spent(phase).to_json() for phase in broke_down},
             budget=job.ledger.budget.to_json(),
             timers=loop.timers,
             peak_memory_bytes=peak_memory_bytes(bench.device),
@@ -419,40 +416,5 @@ class _Run:
             started=identity.started,
             ended=utc_now(),
             **networks,
+            **{"protocol": bench.harness.protocol.id, **job.about()},
         )
-
-
-def _of_the_search(job: _AnyJob) -> dict[str, Any]:
-    """What a record holds of a search beside its final phase: fronts, and what was not trained."""
-    if not isinstance(job, SearchJob) or job.final is None:
-        return {}
-    made = job.search_result
-    return {
-        "front": job.fronts(),
-        "search_result": None if made is None else made.to_json(),
-        "judge": job.verdict(),
-    }
-
-
-def _protocol(bench: Inputs, job: _AnyJob) -> str:
-    """What the final scores are of: a table's never stand in a row with trained ones."""
-    judge = job.judge if isinstance(job, SearchJob) else None
-    return bench.harness.protocol.id if judge is None else judge.table.score_protocol
-
-
-def _registered_name(architecture: Any) -> str | None:
-    names = [plugin.name for plugin in plugins(ARCHITECTURES)]
-    return architecture if architecture in names else None
-
-
-def _final_objective(job: _AnyJob) -> dict[str, Any] | None:
-    if not isinstance(job, SearchJob) or job.final is None:
-        return None
-    objective = job.final.objective
-    return None if objective == job.run.final_objective else objective.to_json()
-
-
-def _own_objective(job: _AnyJob) -> dict[str, Any] | None:
-    if not isinstance(job, SearchJob) or job.run.evaluator.objective is None:
-        return None
-    return job.run.objective.to_json()

@@ -52,40 +52,22 @@ class RunDirectory:
 
     Attributes:
         path: the folder.
+        checkpoints: folder of checkpoints and of the exported networks.
+        candidates: folder of files that evaluations keep until the run ends.
+        samples: folder of sample grids.
+        architecture: file of the resulting architecture.
+        record_file: file of the run record.
+        identity: file of the run's unique name and first start.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of checkpoints and of the exported networks."""
-        return self.path / "checkpoints"
-
-    @property
-    def candidates(self) -> Path:
-        """Folder of files that evaluations keep until the run ends."""
-        return self.checkpoints / "candidates"
-
-    @property
-    def samples(self) -> Path:
-        """Folder of sample grids."""
-        return self.path / "samples"
-
-    @property
-    def architecture(self) -> Path:
-        """File of the resulting architecture."""
-        return self.path / "architecture.json"
-
-    @property
-    def record_file(self) -> Path:
-        """File of the run record."""
-        return self.path / RECORD_FILE
-
-    @property
-    def identity(self) -> Path:
-        """File of the run's unique name and first start."""
-        return self.path / IDENTITY_FILE
+        self.checkpoints = path / "checkpoints"
+        self.candidates = self.checkpoints / "candidates"
+        self.samples = path / "samples"
+        self.architecture = path / "architecture.json"
+        self.record_file = path / RECORD_FILE
+        self.identity = path / IDENTITY_FILE
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of the files that a run leaves beside its record, by path in the folder."""

@@ -11,12 +11,9 @@ from nasgan.architecture import Architecture, Part
 from nasgan.contracts import (
     AskTellStrategy,
     Breakdown,
-    Evaluation,
     Evaluator,
     GeneratorSizes,
     Ledger,
-    Objective,
-    SearchSpace,
     SearchStrategy,
     StepReport,
 )
@@ -35,7 +32,6 @@ from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDi
 from nasgan.evaluation import Run
 from nasgan.evaluation.arrival import check_objectives, checked_report
 from nasgan.evaluation.table import NamedTableEvaluator, TableMeanEvaluator
-from nasgan.evaluation.table_trainings import TableTrainings
 from nasgan.randomness import numpy_generator
 from nasgan.run_settings import FinalSettings
 from nasgan.runs.loggers import run_log
@@ -86,21 +82,16 @@ class SearchJob:
         self._final_evaluator = final_evaluator
         self._trainings = trainings
         self._drawn: list[Architecture] | None = None
-        self._final_space = final_space(final, run.space)
+        self.final_space = final_space(final, run.space)
         self._scoring: FullTraining | OtherScoring
         if final_evaluator is None:
-            self._scoring = FullTraining(run, self._final_space, final_plan(final))
+            self._scoring = FullTraining(run, self.final_space, final_plan(final))
         else:
-            self._scoring = OtherScoring(run, self._final_space, final_evaluator)
+            self._scoring = OtherScoring(run, self.final_space, final_evaluator)
         check_objectives(strategy, run.objective)
         strategy.setup(run)
         if isinstance(strategy, AskTellStrategy):
             _warn_of_unseen(run, strategy.sees)
-
-    @property
-    def final_space(self) -> SearchSpace:
-        """The space at the widths of the final phase."""
-        return self._final_space
 
     @property
     def result(self) -> Architecture | None:
@@ -110,57 +101,94 @@ class SearchJob:
         best = None if self.final is None else self.final.best()
         return None if best is None else best.architecture
 
-    @property
-    def search_result(self) -> Evaluation | None:
-        """The search's own evaluation of a result that was not trained."""
-        if self._final_settings.top_k > 0 or self.result is None:
-            return None
-        return self.strategy.evaluation_of(self.result)
-
-    @property
-    def judge(self) -> TableTrainings | None:
-        """The table that scores the finalists; None where nothing is read from one."""
-        evaluator = self._final_evaluator
-        return evaluator.table if isinstance(evaluator, TableMeanEvaluator) else None
-
     def content_of_tables(self) -> dict[str, str | None]:
         """The part of the record's ``content`` that tables make."""
         found: dict[str, str | None] = {}
         if isinstance(self.run.evaluator, NamedTableEvaluator):
             found["table"] = self.run.evaluator.table.table.checksum
-        if self.judge is not None:
-            found["judge"] = self.judge.table.checksum
+        if isinstance(self._final_evaluator, TableMeanEvaluator):
+            found["judge"] = self._final_evaluator.table.table.checksum
         return found
 
-    def verdict(self) -> dict[str, Any] | None:
-        """The record's ``judge``."""
-        if self.judge is None:
-            return None
-        objective = self.run.final_objective
-        known = self.judge.best_known(objective.metric)
-        best = None if self.final is None else self.final.best()
-        lost = None if best is None else objective.reward(known) - objective.reward(best.score)
+    def about(self) -> dict[str, Any]:
+        """What a record holds of a search alone: fronts, what was not trained, who scored what."""
+        run, final, judge = self.run, self.final, None
+        if isinstance(self._final_evaluator, TableMeanEvaluator):
+            judge = self._final_evaluator.table
+        about: dict[str, Any] = {
+            "strategy": self.strategy.label,
+            "search_objective": None
+            if run.evaluator.objective is None
+            else run.objective.to_json(),
+        }
+        if judge is not None:
+            # A table's scores never stand in a row with trained ones.
+            about["protocol"] = judge.table.score_protocol
+        if final is None:
+            return about
+        result, best = self.result, final.best()
+        untrained = result if self._final_settings.top_k == 0 else None
+        found = None if untrained is None else self.strategy.evaluation_of(untrained)
+        if final.objective != run.final_objective:
+            about["final_objective"] = final.objective.to_json()
+        if judge is not None:
+            known = judge.best_known(run.final_objective.metric)
+            reward = run.final_objective.reward
+            about["judge"] = {
+                "table": judge.table.name,
+                "scores": "exact" if judge.is_exact else "surrogate",
+                "best_known": known,
+                "regret": None if best is None else reward(known) - reward(best.score),
+            }
         return {
-            "table": self.judge.table.name,
-            "scores": "exact" if self.judge.is_exact else "surrogate",
-            "best_known": known,
-            "regret": lost,
+            **about,
+            "front": self._fronts(final),
+            "search_result": None if found is None else found.to_json(),
+            "proxy_correlation": self._proxy_correlation(final),
         }
 
-    def fronts(self) -> list[dict[str, Any]]:
+    def _fronts(self, final: FinalPhase) -> list[dict[str, Any]]:
         """The record's ``front``: the search's, then that of the finalists after training."""
-        objective = self.run.objective
-        if not objective.others:
+        if not self.run.objective.others:
             return []
-        searched = [_on_front("search", made, objective) for made in self.strategy.front()]
-        if self.final is None:
-            return searched
-        objective, sizes = self.final.objective, GeneratorSizes(self._final_space)
+        sizes = GeneratorSizes(self.final_space)
         trained = [
             replace(made, metrics={**made.metrics, **sizes(made.architecture)})
-            for made in self.final.results(FINALIST)
+            for made in final.results(FINALIST)
         ]
-        return searched + [_on_front("final", made, objective) for made in objective.front(trained)]
+        fronts = {
+            "search": (self.run.objective, self.strategy.front()),
+            "final": (final.objective, final.objective.front(trained)),
+        }
+        return [
+            {
+                "phase": phase,
+                "architecture": made.architecture.to_json(),
+                "values": {
+                    objective.metric: made.score,
+                    **{other.metric: made.metrics[other.metric] for other in objective.others},
+                },
+            }
+            for phase, (objective, front) in fronts.items()
+            for made in front
+        ]
+
+    def _proxy_correlation(self, final: FinalPhase) -> dict[str, Any] | None:
+        """See `nasgan.runs.proxy.proxy_correlation`; of all that the final phase trained.
+
+        None where an evaluator with an objective of its own scored them: there was no training.
+        """
+        wanted, own = self.run.final_objective, self.run.evaluator.objective
+        if final.objective != wanted:
+            return None
+        made = final.evaluations.items()
+        return proxy_correlation(
+            {key: scores for key, (_, scores) in self._scored.items()},
+            {key: each.score for key, each in made if each.score is not None},
+            wanted.metric,
+            search_metric=None if own is None else own.metric,
+            opposed=own is not None and own.direction != wanted.direction,
+        )
 
     @property
     def phase(self) -> str:
@@ -182,7 +210,10 @@ class SearchJob:
         """
         if self.final is not None:
             return self.final.step()
-        self._train_beside()
+        if self._trainings is not None:
+            for architecture in self._random_architectures():
+                self._trainings.begin(architecture, shared=True)
+            self._trainings.go_on_beside_the_search()
         if self.strategy.finished:
             return self._begin_final("the strategy finished")
         try:
@@ -197,41 +228,15 @@ class SearchJob:
             self.breakdown = Breakdown(error.reason, error.generator_step)
             return self._begin_final(f"the supernet's {self.breakdown}")
         self._failures += [made.failure for made in report.evaluations if made.failure]
-        self._note_scores(report.evaluations)
+        for made in report.evaluations:
+            # At an earlier stage of a progressive search another, smaller network was scored.
+            if made.score is not None and made.stage is None:
+                _, scores = self._scored.setdefault(made.architecture.id, (made.architecture, {}))
+                scores[made.fidelity, made.generator_steps] = made.score
         message = ", ".join(filter(None, [report.message, self.run.pool.note]))
         lines = self._lines(report)
         precious = self.run.pool.begins_again and bool(report.evaluations)
         return JobReport(Ledger.SEARCH, message, report.progress, lines, precious)
-
-    def _note_scores(self, evaluations: Sequence[Evaluation]) -> None:
-        for made in evaluations:
-            # At an earlier stage of a progressive search another, smaller network was scored.
-            if made.score is None or made.stage is not None:
-                continue
-            _, scores = self._scored.setdefault(made.architecture.id, (made.architecture, {}))
-            scores[made.fidelity, made.generator_steps] = made.score
-
-    def proxy_correlation(self) -> dict[str, Any] | None:
-        """See `nasgan.runs.proxy.proxy_correlation`; of all that the final phase trained.
-
-        None where an evaluator with an objective of its own scored them: there was no training.
-        """
-        if self.final is None or self.final.objective != self.run.final_objective:
-            return None
-        final = {
-            key: made.score
-            for key, made in self.final.evaluations.items()
-            if made.score is not None
-        }
-        searched = {key: scores for key, (_, scores) in self._scored.items()}
-        wanted, own = self.run.final_objective, self.run.evaluator.objective
-        return proxy_correlation(
-            searched,
-            final,
-            wanted.metric,
-            search_metric=None if own is None else own.metric,
-            opposed=own is not None and own.direction != wanted.direction,
-        )
 
     def _lines(self, report: StepReport) -> tuple[dict[str, Any], ...]:
         spent = {"spent": self.ledger.spent(Ledger.SEARCH).to_json()}
@@ -271,8 +276,15 @@ class SearchJob:
         if finalists:
             roles += [(RANDOM, architecture) for architecture in self._random_architectures()]
         self.search_ended_by = ended_by
-        told = self._with_scores(finalists) or "none (final.top_k=0)"
-        run_log.info("search over: %s; finalists %s", ended_by, told)
+        scores = {key: list(made.values())[-1] for key, (_, made) in self._scored.items()}
+        told = [
+            f"{each.id} ({self.run.objective.metric} {scores[each.id]:.4g})"
+            if each.id in scores
+            else each.id
+            for each in finalists
+        ]
+        named = ", ".join(told) or "none (final.top_k=0)"
+        run_log.info("search over: %s; finalists %s", ended_by, named)
         self.final = FinalPhase(self._scoring, roles, self._trainings)
         self.run.pool.close()
         self.run.release_shared_weights()
@@ -283,16 +295,6 @@ class SearchJob:
             "architectures": [architecture.id for architecture in finalists],
         }
         return JobReport(Ledger.FINAL, f"search over: {ended_by}", 0.0, (line,))
-
-    def _with_scores(self, architectures: Sequence[Architecture]) -> str:
-        """For the log: each with the score of its last kind, if the search has scored it."""
-        scores = {key: list(made.values())[-1] for key, (_, made) in self._scored.items()}
-        metric = self.run.objective.metric
-        named = [
-            f"{each.id} ({metric} {scores[each.id]:.4g})" if each.id in scores else each.id
-            for each in architectures
-        ]
-        return ", ".join(named)
 
     def _finalists(self) -> list[Architecture]:
         count = self._final_settings.top_k
@@ -307,29 +309,18 @@ class SearchJob:
         chosen = rng.choice(len(scored), min(count, len(scored)), replace=False)
         return [scored[k] for k in chosen]
 
-    def _train_beside(self) -> None:
-        """Have the random architectures trained while the search goes on."""
-        if self._trainings is None:
-            return
-        for architecture in self._random_architectures():
-            self._trainings.begin(architecture, shared=True)
-        self._trainings.go_on_beside_the_search()
-
     def _random_architectures(self) -> list[Architecture]:
         """Drawn from the seed alone: every strategy of that seed is held against the same ones."""
         if self._drawn is None:
-            self._drawn = self._draw_random_architectures()
+            rng = numpy_generator(self.run.seed, "random architectures")
+            wanted = min(self._final_settings.random_architectures, self.run.space.size)
+            drawn: dict[Architecture, None] = {}
+            for _ in range(100 * wanted):
+                if len(drawn) == wanted:
+                    break
+                drawn[self.run.space.sample(rng)] = None
+            self._drawn = list(drawn)
         return self._drawn
-
-    def _draw_random_architectures(self) -> list[Architecture]:
-        rng = numpy_generator(self.run.seed, "random architectures")
-        wanted = min(self._final_settings.random_architectures, self.run.space.size)
-        drawn: dict[Architecture, None] = {}
-        for _ in range(100 * wanted):
-            if len(drawn) == wanted:
-                break
-            drawn[self.run.space.sample(rng)] = None
-        return list(drawn)
 
     def state_dict(self) -> dict[str, Any]:
         """See `nasgan.engine.progress.Job`."""
@@ -363,12 +354,6 @@ class SearchJob:
             self._scored[architecture.id] = (architecture, kinds)
         if state["final"] is not None:
             self.final = FinalPhase.from_state(state["final"], self._scoring, self._trainings)
-
-
-def _on_front(phase: str, made: Evaluation, objective: Objective) -> dict[str, Any]:
-    others = {other.metric: made.metrics[other.metric] for other in objective.others}
-    values = {objective.metric: made.score, **others}
-    return {"phase": phase, "architecture": made.architecture.to_json(), "values": values}
 
 
 def _warn_of_unseen(run: Run, sees: Sequence[Part]) -> None:

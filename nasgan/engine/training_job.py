@@ -53,6 +53,10 @@ class TrainingJob:
         best = self.final.best()
         return None if best is None else best.architecture
 
+    def about(self) -> dict[str, Any]:
+        """What a record holds of a training alone."""
+        return {"strategy": "train"}
+
     def step(self) -> JobReport:
         """Advance the training."""
         return self.final.step()

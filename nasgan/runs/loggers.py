@@ -13,7 +13,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partialmethod
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -64,20 +65,10 @@ class RunLogger(Protocol):
 class NullLogger:
     """Logs nothing."""
 
-    def start(self, info: Mapping[str, Any]) -> None:
-        """See `RunLogger.start`."""
+    def _nothing(self, *given: Any, **named: Any) -> None:
+        """See the methods of `RunLogger`."""
 
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """See `RunLogger.log`."""
-
-    def image(self, name: str, path: Path) -> None:
-        """See `RunLogger.image`."""
-
-    def artifact(self, path: Path) -> None:
-        """See `RunLogger.artifact`."""
-
-    def finish(self, status: str) -> None:
-        """See `RunLogger.finish`."""
+    start = log = image = artifact = finish = _nothing
 
 
 class SafeLogger:
@@ -95,31 +86,11 @@ class SafeLogger:
         """Whether the logger still works."""
         return self._inner is not None
 
-    def start(self, info: Mapping[str, Any]) -> None:
-        """See `RunLogger.start`."""
-        self._guard("start", lambda inner: inner.start(info))
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """See `RunLogger.log`."""
-        self._guard("log", lambda inner: inner.log(values, step))
-
-    def image(self, name: str, path: Path) -> None:
-        """See `RunLogger.image`."""
-        self._guard("image", lambda inner: inner.image(name, path))
-
-    def artifact(self, path: Path) -> None:
-        """See `RunLogger.artifact`."""
-        self._guard("artifact", lambda inner: inner.artifact(path))
-
-    def finish(self, status: str) -> None:
-        """See `RunLogger.finish`."""
-        self._guard("finish", lambda inner: inner.finish(status))
-
-    def _guard(self, what: str, call: Callable[[RunLogger], None]) -> None:
+    def _guard(self, what: str, *given: Any) -> None:
         if self._inner is None:
             return
         try:
-            call(self._inner)
+            getattr(self._inner, what)(*given)
         except Exception as error:
             # Right here and nowhere else: a logger talks to other people's servers and packages,
             # may fail in any way, and holds nothing that the run's own folder does not hold.
@@ -133,6 +104,12 @@ class SafeLogger:
                 type(error).__name__,
                 error,
             )
+
+    start = partialmethod(_guard, "start")
+    log = partialmethod(_guard, "log")
+    image = partialmethod(_guard, "image")
+    artifact = partialmethod(_guard, "artifact")
+    finish = partialmethod(_guard, "finish")
 
 
 class WandbLogger:
