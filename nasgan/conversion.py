@@ -22,6 +22,7 @@ __all__ = ["Nested", "convert", "describe"]
 Nested: TypeAlias = Callable[[Mapping[str, Any], type, str], Any]
 """Turns a mapping into an instance of a class: ``nested(mapping, class, where)``."""
 
+_SETS: tuple[Any, ...] = (set, frozenset, AbstractSet)
 _SEQUENCES: tuple[Any, ...] = (list, Sequence, Iterable)
 _MAPPINGS: tuple[Any, ...] = (dict, Mapping)
 _NAMES: Mapping[Any, str] = {
@@ -56,28 +57,39 @@ def convert(
         ConfigError: the value does not fit.
     """
     expected = expected or describe(annotation)
-    origin = get_origin(annotation)
+    origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        made = convert(value, get_args(annotation)[0], where, nested, expected=expected)
-        if any(isinstance(note, BaseMetadata | GroupedMetadata) for note in get_args(annotation)):
+        made = convert(value, args[0], where, nested, expected=expected)
+        if any(isinstance(note, BaseMetadata | GroupedMetadata) for note in args):
             _hold(made, annotation, where)
         return made
     if origin in (Union, types.UnionType):
-        return _convert_union(value, get_args(annotation), where, nested, expected)
+        if type(value) in args:
+            return value
+        options = [option for option in args if option is not type(None)]
+        if len(options) == 1 and value is not None:
+            return convert(value, options[0], where, nested, expected=expected)
+        for option in options:
+            with suppress(ConfigError):
+                return convert(value, option, where, nested)
+        raise _mismatch(value, where, expected)
     if origin is Literal:
-        if any(value == option and type(value) is type(option) for option in get_args(annotation)):
+        if any(value == option and type(value) is type(option) for option in args):
             return value
         raise _mismatch(value, where, expected)
     kind = origin or annotation
-    if kind is tuple:
-        return _convert_tuple(value, get_args(annotation), where, nested, expected)
-    if kind in _SEQUENCES or kind in (set, frozenset, AbstractSet):
-        items = _items(value, where, expected)
-        member = (get_args(annotation) or (Any,))[0]
-        made = [convert(item, member, f"{where}[{i}]", nested) for i, item in enumerate(items)]
-        return made if kind in _SEQUENCES else frozenset(made)
+    if kind in (tuple, *_SEQUENCES, *_SETS):
+        return _convert_items(value, kind, args, where, nested, expected)
     if kind in _MAPPINGS:
-        return _convert_mapping(value, get_args(annotation), where, nested, expected)
+        if not isinstance(value, Mapping):
+            raise _mismatch(value, where, expected)
+        of_key, of_value = args or (Any, Any)
+        return {
+            convert(key, of_key, f"{where}: key", nested): convert(
+                item, of_value, f"{where}.{key}", nested
+            )
+            for key, item in value.items()
+        }
     return _convert_plain(value, annotation, where, nested, expected)
 
 
@@ -144,54 +156,21 @@ def _is_instance(value: Any, annotation: type) -> bool:
         return True
 
 
-def _convert_union(
-    value: Any, options: tuple[Any, ...], where: str, nested: Nested, expected: str
+def _convert_items(
+    value: Any, kind: Any, members: tuple[Any, ...], where: str, nested: Nested, expected: str
 ) -> Any:
-    if type(value) in options:
-        return value
-    candidates = [option for option in options if option is not type(None)]
-    if len(candidates) == 1 and value is not None:
-        return convert(value, candidates[0], where, nested, expected=expected)
-    for option in candidates:
-        with suppress(ConfigError):
-            return convert(value, option, where, nested)
-    raise _mismatch(value, where, expected)
-
-
-def _convert_tuple(
-    value: Any, members: tuple[Any, ...], where: str, nested: Nested, expected: str
-) -> tuple[Any, ...]:
-    items = _items(value, where, expected)
-    if not members:
-        return tuple(items)
-    if members[-1] is Ellipsis:
-        members = (members[0],) * len(items)
-    if len(members) != len(items):
+    """A list as the list, tuple or set of ``kind``."""
+    is_of_places = kind is tuple and bool(members) and members[-1] is not Ellipsis
+    if not isinstance(value, (list, tuple)) or (is_of_places and len(members) != len(value)):
         raise _mismatch(value, where, expected)
-    pairs = zip(items, members, strict=True)
-    return tuple(
+    wanted = members if is_of_places else (*members, Any)[:1] * len(value)
+    pairs = zip(value, wanted, strict=True)
+    made = [
         convert(item, member, f"{where}[{i}]", nested) for i, (item, member) in enumerate(pairs)
-    )
-
-
-def _convert_mapping(
-    value: Any, members: tuple[Any, ...], where: str, nested: Nested, expected: str
-) -> dict[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise _mismatch(value, where, expected)
-    key_type, value_type = members or (Any, Any)
-    return {
-        convert(key, key_type, f"{where}: key", nested): convert(
-            item, value_type, f"{where}.{key}", nested
-        )
-        for key, item in value.items()
-    }
-
-
-def _items(value: Any, where: str, expected: str) -> Sequence[Any]:
-    if not isinstance(value, (list, tuple)):
-        raise _mismatch(value, where, expected)
-    return value
+    ]
+    if kind is tuple:
+        return tuple(made)
+    return made if kind in _SEQUENCES else frozenset(made)
 
 
 def _mismatch(value: Any, where: str, expected: str) -> ConfigError:

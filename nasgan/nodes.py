@@ -15,7 +15,8 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from nasgan.conversion import convert
 from nasgan.errors import ConfigError, PluginError, nearest_names, quoted, shortened
@@ -23,6 +24,7 @@ from nasgan.registry import load_plugin, package_owners, plugin_packages
 
 __all__ = [
     "build_node",
+    "build_settings",
     "check_fields",
     "check_node",
     "check_values",
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 TARGET = "_target_"
+
+T = TypeVar("T")
 
 _Target: TypeAlias = "type[Any] | types.FunctionType"
 _PUBLIC_PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
@@ -62,7 +66,7 @@ def check_node(
         PluginError: the target's module cannot be imported.
     """
     target = _locate(node, where, base)
-    _bind(target, _arguments(node, ignore), where, frozenset(supplied), build=False)
+    _bind(target, node, where, supplied, (TARGET, *ignore), build=False)
 
 
 def build_node(
@@ -91,8 +95,7 @@ def build_node(
         PluginError: as in `check_node`.
     """
     target = _locate(node, where, base)
-    given = _arguments(node, ignore)
-    bound = _bind(target, given, where, frozenset(supplied_values), build=True)
+    bound = _bind(target, node, where, supplied_values, (TARGET, *ignore), build=True)
     made = target(**bound, **supplied_values)
     if base is not None and not isinstance(made, base):
         raise ConfigError(
@@ -131,7 +134,16 @@ def check_values(values: Mapping[str, Any], settings: type, *, where: str = "") 
     Raises:
         ConfigError: a key is unknown or missing, or its value is of a wrong type.
     """
-    _bind(settings, dict(values), where, frozenset(), build=False)
+    _bind(settings, values, where, build=False)
+
+
+def build_settings(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
+    """An instance of the dataclass ``kind`` of the fields ``values``; see `check_node`.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or its value is wrong.
+    """
+    return kind(**_bind(kind, values, where, build=True))
 
 
 def check_fields(settings: Any, where: str) -> None:
@@ -142,10 +154,6 @@ def check_fields(settings: Any, where: str) -> None:
     """
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     check_values(values, type(settings), where=where)
-
-
-def _arguments(node: Mapping[str, Any], ignore: Collection[str]) -> dict[str, Any]:
-    return {str(key): value for key, value in node.items() if key not in {TARGET, *ignore}}
 
 
 # The target
@@ -203,11 +211,23 @@ def _locate(node: object, where: str, base: type | None) -> _Target:
             f"plugins. It must be a public class or function of one of: {allowed}"
         )
     module_name, _, name = path.rpartition(".")
-    target = _attribute(_module(module_name, path, where), name, where)
-    if not isinstance(target, (type, types.FunctionType)) or not _is_own(target, path):
+    module = _module(module_name, path, where)
+    try:
+        target = getattr(module, name)
+    except AttributeError as error:
+        near = nearest_names(name, [key for key in dir(module) if not key.startswith("_")])
+        raise ConfigError(
+            f"{where}.{TARGET}: {module.__name__} has no {quoted(name)}.{_did_you_mean(near)}"
+        ) from error
+    # Its package defines it: no re-exports of ``os``, ``sys`` and the like.
+    package = path.partition(".")[0]
+    if (
+        not isinstance(target, (type, types.FunctionType))
+        or str(target.__module__).partition(".")[0] != package
+    ):
         raise ConfigError(
             f"{where}.{TARGET}={quoted(path)} is refused: it must be a class or function that the "
-            f"package {path.partition('.')[0]} itself defines"
+            f"package {package} itself defines"
         )
     _check_base(target, path, where, base)
     return target
@@ -236,25 +256,12 @@ def _import_failed(path: str, where: str, error: BaseException) -> str:
     )
 
 
-def _attribute(module: types.ModuleType, name: str, where: str) -> object:
-    try:
-        return getattr(module, name)
-    except AttributeError as error:
-        near = nearest_names(name, [key for key in dir(module) if not key.startswith("_")])
-        raise ConfigError(
-            f"{where}.{TARGET}: {module.__name__} has no {quoted(name)}.{_did_you_mean(near)}"
-        ) from error
-
-
-def _is_own(target: _Target, path: str) -> bool:
-    """Whether the target's package defines it: not re-exports of ``os``, ``sys`` and the like."""
-    return str(target.__module__).partition(".")[0] == path.partition(".")[0]
-
-
 def _check_base(target: _Target, path: str, where: str, base: type | None) -> None:
     if base is None:
         return
-    made = _made_by(target, object)
+    # A function has to say what it returns: it is refused before it is called.
+    made = target if isinstance(target, type) else type_hints(target).get("return")
+    made = made if isinstance(made, type) else object
     if not issubclass(made, base):
         raise ConfigError(f"{where}.{TARGET}={quoted(path)} does not make a {base.__name__}")
     if inspect.isabstract(made):
@@ -262,12 +269,6 @@ def _check_base(target: _Target, path: str, where: str, base: type | None) -> No
         raise ConfigError(
             f"{where}.{TARGET}={quoted(path)} is abstract: it does not define {missing}"
         )
-
-
-def _made_by(target: _Target, otherwise: type) -> type:
-    """What a function has to say that it returns: it is refused before it is called."""
-    made = target if isinstance(target, type) else type_hints(target).get("return")
-    return made if isinstance(made, type) else otherwise
 
 
 # Its arguments
@@ -282,30 +283,35 @@ class _Signature:
 
 
 def _bind(
-    target: _Target, given: Mapping[str, Any], where: str, supplied: frozenset[str], *, build: bool
+    target: _Target,
+    values: Mapping[str, Any],
+    where: str,
+    supplied: Collection[str] = (),
+    ignore: Collection[str] = (),
+    *,
+    build: bool,
 ) -> dict[str, Any]:
-    """The arguments ``given``, converted; instances of nested nodes only if ``build``."""
+    """The arguments among ``values``, converted; instances of nested nodes only if ``build``."""
     signature = _signature(target)
+    given = {str(name): value for name, value in values.items() if name not in ignore}
     known = signature.parameters
     at = f"{where}." if where else ""
     for name in given:
         if name in supplied:
             raise ConfigError(f"{at}{name} is set by the run itself; remove it")
         if name not in known and not signature.open_ended:
-            options = sorted(set(known) - supplied)
+            options = sorted(set(known) - set(supplied))
             near = _did_you_mean([f"{at}{hit}" for hit in nearest_names(name, options)])
             raise ConfigError(f"unknown setting {at}{name}.{near} Known: {_listed(options)}.")
-    if not signature.open_ended and not supplied <= set(known):
-        extra = ", ".join(sorted(supplied - set(known)))
+    if not signature.open_ended and not set(supplied) <= set(known):
+        extra = ", ".join(sorted(set(supplied) - set(known)))
         raise PluginError(f"{where}: {target.__qualname__} does not take the argument(s) {extra}")
     required = [name for name, (_, is_required) in known.items() if is_required]
     missing = [f"{at}{name}" for name in required if name not in given and name not in supplied]
     if missing:
         raise ConfigError(f"missing: {', '.join(missing)} must be given ({target.__qualname__})")
 
-    def nested(mapping: Mapping[str, Any], wanted: type, place: str) -> Any:
-        return _nested(mapping, wanted, place, build=build)
-
+    nested = partial(_nested, build=build)
     anything = (Any, False)
     return {
         name: convert(value, known.get(name, anything)[0], f"{at}{name}", nested)
@@ -321,7 +327,7 @@ def _nested(mapping: Mapping[str, Any], wanted: type, where: str, *, build: bool
         return check_node(mapping, where=where, base=wanted)
     if not is_dataclass(wanted):
         raise ConfigError(f"{where} must be a {wanted.__name__}: a mapping with a {TARGET}")
-    bound = _bind(wanted, dict(mapping), where, frozenset(), build=build)
+    bound = _bind(wanted, mapping, where, build=build)
     return wanted(**bound) if build else None
 
 

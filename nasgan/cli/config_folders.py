@@ -149,9 +149,10 @@ def _examined(
             continue
         brought.setdefault(path, ConfigFolder(plugin.distribution, plugin.version, path))
     folders = tuple(brought.values())
-    own_options = own.files().keys()
-    _settle_names(folders, own_options, claims)
-    _leave_out_unusable(folders, own_options)
+    if folders:
+        own_options = own.files().keys()
+        _settle_names(folders, own_options, claims)
+        _leave_out_unusable(folders, own_options)
     return (own, *folders)
 
 

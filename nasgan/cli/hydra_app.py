@@ -72,7 +72,7 @@ def run_app(verb: str, work: Work, arguments: Sequence[str]) -> int:
     shows = (flags.help, flags.hydra_help, flags.cfg, flags.info, flags.shell_completion)
     if any(shows) or flags.config_path:
         return _run_by_hydra(HydraJob(verb, work), arguments)
-    overrides = [*flags.overrides, *_search_path(flags)]
+    overrides = flags.overrides
     may_sweep = flags.multirun or flags.config_dir or any(map(_SETS_THE_MODE.match, overrides))
     single = single_valued(verb, overrides) if may_sweep else overrides
     whole = composed(verb, single, name=flags.config_name)
@@ -166,6 +166,7 @@ def _run_sweep(
 
 
 def _checked_flags(verb: str, arguments: Sequence[str]) -> Namespace:
+    """Hydra's flags; the folder of ``--config-dir`` is among the overrides, too."""
     flags, unknown = get_args_parser().parse_known_args(list(arguments))
     if flags.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun loads a pickle, which can run any code: refused")
@@ -173,17 +174,12 @@ def _checked_flags(verb: str, arguments: Sequence[str]) -> Namespace:
         raise ConfigError(f"unknown flag {unknown[0]}; see nasgan {verb} --help")
     if flags.config_path and flags.multirun:
         raise ConfigError("--config-path does not go with a sweep; use --config-dir")
+    if flags.config_dir:
+        folder = Path(absolute(flags.config_dir))
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir {flags.config_dir}: there is no such folder")
+        flags.overrides.append(f"hydra.searchpath=['file://{folder}']")
     return flags
-
-
-def _search_path(flags: Namespace) -> list[str]:
-    """The folder of ``--config-dir`` as an override."""
-    if not flags.config_dir:
-        return []
-    folder = Path(absolute(flags.config_dir))
-    if not folder.is_dir():
-        raise ConfigError(f"--config-dir {flags.config_dir}: there is no such folder")
-    return [f"hydra.searchpath=['file://{folder}']"]
 
 
 @contextmanager

@@ -102,7 +102,8 @@ class HydraJob:
         if self.sweep is not None:
             return self._run_in_sweep(settings, self.sweep)
         try:
-            self.exit_code = _exit_code(self._run(settings))
+            end = self._run(settings)
+            self.exit_code = end if isinstance(end, int) else int(end.status == "failed")
         except Exception as raised:
             error = named(raised)
             if self.verb in RUN_VERBS:
@@ -214,10 +215,6 @@ def _plain(config: Any) -> Any:
 def _is_parallel(runtime: Any) -> bool:
     """Whether the launcher runs jobs in other processes, out of sight."""
     return not str(runtime.launcher.get("_target_")).endswith(".BasicLauncher")
-
-
-def _exit_code(end: int | Outcome) -> int:
-    return end if isinstance(end, int) else int(end.status == "failed")
 
 
 def _traced(error: Exception) -> Exception | None:

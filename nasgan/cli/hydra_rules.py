@@ -127,7 +127,8 @@ def check_logging(config: Any, where: str) -> None:
                 f"{path}={quoted(value)} is refused: a handler, formatter or filter is one of "
                 "Python's logging (logging.StreamHandler, logging.handlers.SysLogHandler, ...)"
             )
-        if _names_an_object(value):
+        # `logging.config` would look up an object under such a text.
+        if str(value).startswith(("ext://", "cfg://")) and value not in _STREAMS:
             raise ConfigError(
                 f"{path}={quoted(value)} is refused: of objects, {' and '.join(_STREAMS)} may be "
                 "named"
@@ -143,11 +144,6 @@ def _is_of_logging(path: Any) -> bool:
     # A queue's handler makes a queue and a listener of whatever it is told.
     is_open = found is logging.handlers.QueueHandler
     return isinstance(found, type) and issubclass(found, _LOGGING_BASES) and not is_open
-
-
-def _names_an_object(value: Any) -> bool:
-    """Whether `logging.config` would look up an object under a text."""
-    return str(value).startswith(("ext://", "cfg://")) and value not in _STREAMS
 
 
 def _check_plugin(node: Any, where: str, base: type) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from nasgan.cli.config_folders import read_yaml
-from nasgan.cli.config_options import options
+from nasgan.cli.config_folders import config_folders, read_yaml
 from nasgan.cli.resolvers import experiment_name
 from nasgan.errors import ConfigError
 from nasgan.run_settings import flat
@@ -81,7 +80,8 @@ def _option(group: str, name: str) -> dict[str, Any]:
     """The settings of an option's file and of those it builds on; none if it is no option."""
     if "." in group or not name:
         return {}
-    path = next((option.path for option in options(group) if option.name == name), None)
+    files = (folder.usable(group).get(f"{group}/{name}") for folder in config_folders())
+    path = next(filter(None, files), None)
     node: Any = {} if path is None else OmegaConf.to_container(read_yaml(path))
     own: Mapping[str, Any] = node if isinstance(node, Mapping) else {}
     bases = [base for base in own.get("defaults", ()) if isinstance(base, str) and base != "_self_"]

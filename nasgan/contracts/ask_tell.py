@@ -168,7 +168,11 @@ class AskTellStrategy(SearchStrategy):
     def step(self) -> StepReport:
         """Train the supernet a little; then start evaluations, and advance those under way."""
         if not self.trains_supernet_itself and self.supernet_progress < 1:
-            return self._train_supernet()
+            shared = self.run.shared_weights
+            steps = min(_PIECE_STEPS, self.supernet_steps - shared.generator_steps)
+            losses = shared.train(self.sample_path, generator_steps=steps)
+            message = f"supernet step {shared.generator_steps}/{self.supernet_steps}"
+            return StepReport(message, self.progress(), values=losses.means)
         pool = self.pool
         end = self._submit()
         if end is not None and pool.under_way == 0:
@@ -206,13 +210,6 @@ class AskTellStrategy(SearchStrategy):
             ]
             shares |= option_frequencies([decision], decided)
         return shares
-
-    def _train_supernet(self) -> StepReport:
-        shared = self.run.shared_weights
-        steps = min(_PIECE_STEPS, self.supernet_steps - shared.generator_steps)
-        losses = shared.train(self.sample_path, generator_steps=steps)
-        message = f"supernet step {shared.generator_steps}/{self.supernet_steps}"
-        return StepReport(message, self.progress(), values=losses.means)
 
     def _submit(self) -> BudgetExhausted | None:
         """Start evaluations where there is room; if the budget does not cover the next, says so."""

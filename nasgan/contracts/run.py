@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts.budget import Ledger
-from nasgan.contracts.evaluation import Evaluator, Objective
+from nasgan.contracts.evaluation import Evaluation, Evaluator, Objective, Proposal
 from nasgan.contracts.search_space import SearchSpace
 from nasgan.contracts.trainer_settings import TrainerSettings
 from nasgan.contracts.training import NetworkPair, SharedWeights, Trainer
@@ -21,11 +23,6 @@ if TYPE_CHECKING:  # scores take a second to import
     from nasgan.data import ImageSet
     from nasgan.metrics import MetricHarness
     from nasgan.metrics.harness import Sampler
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from nasgan.contracts.evaluation import Evaluation, Proposal
 
 __all__ = [
     "EvaluationPool",

@@ -118,27 +118,24 @@ class SearchSpace(KeepsArguments, ABC):
             num_classes=num_classes,
             discriminator_outputs=discriminator_outputs,
         )
-        self._check_outputs()
-        if num_classes > 0 and not self.supports_classes:
-            raise ConfigError(
-                f"the search space {self.name!r} has no class-conditional networks: set "
-                f"conditional=false or num_classes=0 (got num_classes={num_classes})"
-            )
-        self.check_network()
-
-    def _check_outputs(self) -> None:
-        outputs = self.network.discriminator_outputs
+        outputs = discriminator_outputs
         if outputs > 1 and not self.supports_outputs:
             raise ConfigError(
                 f"the discriminators of the search space {self.name!r} have one output, and "
                 f"{outputs} are asked for: take a loss of one (trainer.loss=hinge), or have the "
                 "space build them (SearchSpace.supports_outputs)"
             )
-        if outputs > 1 and self.network.num_classes:
+        if outputs > 1 and num_classes:
             raise ConfigError(
                 f"class-conditional discriminators have one output, and {outputs} are asked for: "
                 "take a loss of one (trainer.loss=hinge), or conditional=false"
             )
+        if num_classes > 0 and not self.supports_classes:
+            raise ConfigError(
+                f"the search space {self.name!r} has no class-conditional networks: set "
+                f"conditional=false or num_classes=0 (got num_classes={num_classes})"
+            )
+        self.check_network()
 
     def check_network(self) -> None:
         """Refuse common settings (``self.network``) that are impossible in this space.

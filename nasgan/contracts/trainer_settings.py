@@ -155,15 +155,18 @@ class TrainerSettings:
         check_fields(self, "trainer")
         loss = self.make_loss()
         self.make_augmentation()
-        self._check_shares("generator_batch_size", "discriminator_batch_size")
-        self._check_penalties(loss.outputs)
-
-    def _check_penalties(self, outputs: int) -> None:
+        for name in ("generator_batch_size", "discriminator_batch_size"):
+            size = getattr(self, name)
+            if size % self.devices or size // self.devices < 2:
+                raise ConfigError(
+                    f"trainer.{name}={size} cannot be shared among trainer.devices={self.devices}: "
+                    "take a multiple of the devices, at least 2 for each"
+                )
         for name in ("r1_penalty", "r2_penalty"):
-            if outputs > 1 and getattr(self, name):
+            if loss.outputs > 1 and getattr(self, name):
                 raise ConfigError(
                     f"trainer.{name} is of the slope of one logit, and trainer.loss={self.loss} "
-                    f"has {outputs} outputs: set trainer.{name}=0"
+                    f"has {loss.outputs} outputs: set trainer.{name}=0"
                 )
 
     @property
@@ -225,15 +228,6 @@ class TrainerSettings:
         if joint is None:
             joint = device.type != "cpu" or self.compile != "off"
         return replace(self, precision=precision, joint_discriminator_pass=joint)
-
-    def _check_shares(self, *names: str) -> None:
-        for name in names:
-            size = getattr(self, name)
-            if size % self.devices or size // self.devices < 2:
-                raise ConfigError(
-                    f"trainer.{name}={size} cannot be shared among trainer.devices={self.devices}: "
-                    "take a multiple of the devices, at least 2 for each"
-                )
 
 
 class AdversarialLoss(ABC):

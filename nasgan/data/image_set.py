@@ -49,12 +49,17 @@ class ImageSet:
     def __post_init__(self) -> None:
         where = f"data set {self.name!r} ({self.split})"
         _check_images(self.images, where)
-        _set(self, "images", self.images.contiguous())
-        if self.labels is not None:
-            _set(self, "labels", _checked_labels(self.labels, self.images, where))
-        _set(self, "num_classes", _class_count(self.labels, self.num_classes, where))
-        if not self.checksum:
-            _set(self, "checksum", content_checksum(self.images, self.labels))
+        images, labels = self.images.contiguous(), self.labels
+        if labels is not None:
+            labels = _checked_labels(labels, images, where)
+        derived = {
+            "images": images,
+            "labels": labels,
+            "num_classes": _class_count(labels, self.num_classes, where),
+            "checksum": self.checksum or content_checksum(images, labels),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -133,11 +138,6 @@ class Splits:
                 f"the test images of {self.train.name!r} have {self.test.num_classes} classes but "
                 f"the train images {self.train.num_classes}; number the classes alike in both"
             )
-
-
-def _set(image_set: ImageSet, name: str, value: object) -> None:
-    """Assign a derived field during construction (the dataclass is frozen)."""
-    object.__setattr__(image_set, name, value)
 
 
 def _check_images(images: Tensor, where: str) -> None:

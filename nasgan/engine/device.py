@@ -19,7 +19,6 @@ __all__ = [
     "crowded",
     "prepare_torch",
     "prepared_torch",
-    "set_threads",
     "settled",
     "threads_for",
     "with_threads",
@@ -117,7 +116,8 @@ def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
 
     For the life of this process; see `prepared_torch`.
     """
-    set_threads(config)
+    if config["threads"] is not None:
+        torch.set_num_threads(config["threads"])
     if device.type == "cuda":
         if device.index is not None:
             # What names no device must not wake the first one, which may be another run's.
@@ -155,12 +155,6 @@ def settled(
             if isinstance(held, Mapping):
                 trainer[name] = held.get(name, trainer[name])
     return {**config, "trainer": trainer}
-
-
-def set_threads(config: Mapping[str, Any]) -> None:
-    """Set torch's threads, where ``config`` says how many."""
-    if config["threads"] is not None:
-        torch.set_num_threads(config["threads"])
 
 
 def with_threads(

@@ -14,7 +14,7 @@ import torch
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
-from nasgan.engine.device import crowded, prepared_torch, set_threads
+from nasgan.engine.device import crowded, prepared_torch
 from nasgan.engine.export import (
     average_random,
     describe_networks,
@@ -54,7 +54,6 @@ from nasgan.errors import (
     StorageError,
     TrainingDiverged,
 )
-from nasgan.evaluation import Run
 from nasgan.evaluation.executors import WorkOrder
 from nasgan.machine import interrupted_by_sigterm
 from nasgan.objects import not_installed
@@ -214,7 +213,8 @@ class _Run:
         return Outcome("already_completed", path, lines)
 
     def _work(self, view: ProgressView) -> Outcome:
-        set_threads(self.config)
+        if self.config["threads"] is not None:
+            torch.set_num_threads(self.config["threads"])
         identity = RunIdentity.of(self.directory.identity)
         run_log.info("%s", what_runs(self.kind, identity.run_id, self.config["seed"]))
         if note := crowded(self.config, self.asked.config["threads"]):
@@ -283,12 +283,17 @@ class _Run:
         return Outcome("completed", self.directory.path, result_lines(record, self.directory))
 
     def _make_job(self, bench: Inputs, space: SearchSpace, given: Architecture | None) -> _AnyJob:
-        parts = self.parts
+        parts, config = self.parts, dict(self.config)
+        run = bench.run(
+            space,
+            Ledger(parts.budget if isinstance(parts, SearchParts) else None),
+            seed=config["seed"],
+            folder=self.directory.candidates,
+            replicas=self.replicas,
+        )
         if isinstance(parts, TrainingParts):
             assert given is not None
-            run = self._evaluation_run(bench, space, Ledger())
             return TrainingJob(run, space, given, parts.plan)
-        config = dict(self.config)
         self.supervisor = parts.executor.supervise(
             bench.device, torch.get_num_threads(), self.directory.candidates
         )
@@ -297,7 +302,6 @@ class _Run:
             settings={"config": config, "folder": str(self.directory.candidates.absolute())},
             device=bench.device,
         )
-        run = self._evaluation_run(bench, space, Ledger(parts.budget))
         opened = partial(parts.executor.open, order=order, supervisor=self.supervisor)
         run.score_with(parts.evaluator, opened)
         trainings = self._trainings(parts, bench, space)
@@ -328,10 +332,6 @@ class _Run:
             shared,
             beside_the_search=parts.executor.in_process,
         )
-
-    def _evaluation_run(self, bench: Inputs, space: SearchSpace, ledger: Ledger) -> Run:
-        seed, folder = self.config["seed"], self.directory.candidates
-        return bench.run(space, ledger, seed=seed, folder=folder, replicas=self.replicas)
 
     def _leave_results(self, job: _AnyJob, record: RunRecord, logger: RunLogger) -> None:
         """Write the results, the record last: it is what says that a run has ended."""

@@ -31,7 +31,7 @@ from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import MetricHarness, Scores, build_harness
 from nasgan.metrics.settings import MetricSettings
 from nasgan.metrics.table import SIZES, objective_info
-from nasgan.nodes import build_node, check_node, check_values, make_plugin
+from nasgan.nodes import build_node, build_settings, check_node, check_values, make_plugin
 from nasgan.registry import EVALUATORS, plugins_named
 from nasgan.run_settings import CheckpointSettings, FinalSettings
 from nasgan.runs.loggers import NullLogger, RunLogger, SafeLogger
@@ -217,7 +217,13 @@ def bind(
     """
     given = objects or {}
     common = bind_common(config, given)
-    _check_devices(common, config)
+    count = common.trainer.devices
+    if count > 1 and "strategy" in config:
+        raise ConfigError(
+            f"trainer.devices={count} is for nasgan train; the trainings of a search go to devices "
+            "of their own: executor=processes"
+        )
+    check_devices(count, common.device)
     if "strategy" not in config:
         return TrainingParts(**vars(common), plan=_plan(config, given))
     strategy = _given(given, "strategy", SearchStrategy) or build_node(
@@ -227,10 +233,8 @@ def bind(
     check_objectives(strategy, search_objective(evaluator, common.objective))
     check_name_is_free(evaluator)
     budget = build_node(config["budget"], where="budget", base=Budget)
-    executor = _executor(config, strategy, evaluator)
-    _check_workers(executor, given)
-    check_values(config["final"], FinalSettings, where="final")
-    final = FinalSettings(**config["final"])
+    executor = _executor(config, strategy, evaluator, given)
+    final = build_settings(FinalSettings, config["final"], where="final")
     return SearchParts(
         **vars(common),
         strategy=strategy,
@@ -296,29 +300,19 @@ def bind_common(config: Mapping[str, Any], objects: Mapping[str, Any] | None = N
     objective = _objective(config, metrics)
     if objective.others and "strategy" not in config:
         raise ConfigError(f"objective={config['objective']}: a training has one objective")
-    check_values(config["checkpoint"], CheckpointSettings, where="checkpoint")
-    checkpoint = CheckpointSettings(**config["checkpoint"])
+    checkpoint = build_settings(CheckpointSettings, config["checkpoint"], where="checkpoint")
     own = _given(given, "logger", RunLogger)
     logger = make_logger(config) if own is None else SafeLogger(own)
     device = choose_device(config["device"])
     if _given(given, "search_space", SearchSpace) is None:
-        _check_space(config["search_space"])
+        node = config["search_space"]
+        if "_target_" in node:
+            supplied = [name for name in _FROM_THE_DATA if name not in node]
+            check_node(
+                node, where="search_space", base=SearchSpace, supplied=supplied, ignore=("fixed",)
+            )
+        check_values({"fixed": node.get("fixed")}, _Narrowing, where="search_space")
     return Parts(config, device, trainer, metrics, objective, checkpoint, logger, given)
-
-
-def _check_devices(common: Parts, config: Mapping[str, Any]) -> None:
-    """Refuse several devices for one training where there are not so many, or that is no training.
-
-    Raises:
-        ConfigError: see above.
-    """
-    count = common.trainer.devices
-    if count > 1 and "strategy" in config:
-        raise ConfigError(
-            f"trainer.devices={count} is for nasgan train; the trainings of a search go to devices "
-            "of their own: executor=processes"
-        )
-    check_devices(count, common.device)
 
 
 def _given(objects: Mapping[str, Any], name: str, base: type) -> Any:
@@ -328,16 +322,6 @@ def _given(objects: Mapping[str, Any], name: str, base: type) -> Any:
         hint = "; give an instance, not the class" if isinstance(given, type) else ""
         raise ConfigError(f"{name}= takes a {base.__name__}, got {quoted(given)}{hint}")
     return given
-
-
-def _check_workers(executor: Executor, objects: Mapping[str, Any]) -> None:
-    kept = [name for name in _MADE_BY_WORKERS if name in objects]
-    if kept and not executor.in_process:
-        raise ConfigError(
-            f"executor: {type(executor).__name__} starts workers, which make {' and '.join(kept)} "
-            "by the names in the configuration, not from objects. Use executor=in_process, or a "
-            "package that registers them (nasgan new)"
-        )
 
 
 def _check_fit(
@@ -356,17 +340,11 @@ def _check_fit(
             )
 
 
-def _check_space(node: Mapping[str, Any]) -> None:
-    if "_target_" in node:
-        supplied = [name for name in _FROM_THE_DATA if name not in node]
-        check_node(
-            node, where="search_space", base=SearchSpace, supplied=supplied, ignore=("fixed",)
-        )
-    check_values({"fixed": node.get("fixed")}, _Narrowing, where="search_space")
-
-
 def _executor(
-    config: Mapping[str, Any], strategy: SearchStrategy, evaluator: Evaluator
+    config: Mapping[str, Any],
+    strategy: SearchStrategy,
+    evaluator: Evaluator,
+    objects: Mapping[str, Any],
 ) -> Executor:
     executor = build_node(config["executor"], where="executor", base=Executor)
     assert isinstance(executor, Executor)
@@ -382,6 +360,13 @@ def _executor(
             f"executor: {type(executor).__name__} starts workers, which cannot score with "
             f"{type(evaluator).__name__}: shared weights live in the search's own process. Use "
             "executor=in_process, or evaluator=scratch"
+        )
+    kept = [name for name in _MADE_BY_WORKERS if name in objects]
+    if kept and not executor.in_process:
+        raise ConfigError(
+            f"executor: {type(executor).__name__} starts workers, which make {' and '.join(kept)} "
+            "by the names in the configuration, not from objects. Use executor=in_process, or a "
+            "package that registers them (nasgan new)"
         )
     return executor
 

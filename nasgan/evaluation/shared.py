@@ -74,11 +74,16 @@ class SharedEvaluator(Evaluator):
         latents: _Latents = "same",
         small_images: _SmallImages = "enlarged",
     ) -> None:
-        _check_choice("batch_norm", batch_norm, _BatchNorm)
-        _check_choice("latents", latents, _Latents)
-        _check_choice("small_images", small_images, _SmallImages)
-        if isinstance(metrics, str):
-            _check_choice("metrics", metrics, _Metrics)
+        asked = {
+            "batch_norm": (batch_norm, _BatchNorm),
+            "latents": (latents, _Latents),
+            "small_images": (small_images, _SmallImages),
+            **({"metrics": (metrics, _Metrics)} if isinstance(metrics, str) else {}),
+        }
+        for name, (value, choices) in asked.items():
+            if value not in (known := get_args(choices)):
+                told = f"{' or '.join(known)}, got {quoted(value)}"
+                raise ConfigError(f"evaluator.{name} must be {told}")
         if together < 1:
             raise ConfigError(f"evaluator.together must be at least 1, got {together}")
         self._num_images = num_images
@@ -225,9 +230,3 @@ def _scored(metrics: str | Sequence[str], run: SearchRun) -> tuple[str, ...]:
     objectives = (run.final_objective, *run.final_objective.others)
     wanted = {*(each.metric for each in objectives), *metrics}
     return tuple(name for name in present if name in wanted)
-
-
-def _check_choice(name: str, value: object, choices: Any) -> None:
-    known = get_args(choices)
-    if value not in known:
-        raise ConfigError(f"evaluator.{name} must be {' or '.join(known)}, got {quoted(value)}")

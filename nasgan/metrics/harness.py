@@ -292,8 +292,11 @@ class MetricHarness:
         kernel: KernelDistance | None = None
         neighbourhoods: NeighbourhoodScores | None = None
         if "kid" in metrics:
-            sums = self._kernel_sums(len(generated))
-            kernel = KernelDistance(generated, real, settings.kernel, sums)
+            # A search asks for the same number of images many times.
+            count = len(generated)
+            if count not in self._sums:
+                self._sums[count] = self.reference.for_num_generated(count).kernel_sums
+            kernel = KernelDistance(generated, real, settings.kernel, self._sums[count])
         names = [name for name in NEIGHBOURHOODS if name in metrics]
         if names:
             neighbourhoods = NeighbourhoodScores(
@@ -308,13 +311,6 @@ class MetricHarness:
         if neighbourhoods is not None:
             scores.update(neighbourhoods.result())
         return scores
-
-    def _kernel_sums(self, num_generated: int) -> Tensor:
-        """The real part of KID; a search asks for the same number of images many times."""
-        if num_generated not in self._sums:
-            reference = self.reference.for_num_generated(num_generated)
-            self._sums[num_generated] = reference.kernel_sums
-        return self._sums[num_generated]
 
     def _draw(self, sample: Sampler, count: int) -> Iterator[GeneratedImages]:
         """Batches of generated images, each as large as one feature pass."""
@@ -334,19 +330,6 @@ def _joined(labels: Sequence[Tensor | None]) -> Tensor | None:
     """The labels of all batches; None if one has none."""
     known = [part for part in labels if part is not None]
     return torch.cat(known) if known and len(known) == len(labels) else None
-
-
-def _check_logits(extractor: FeatureExtractor, metrics: Sequence[str]) -> None:
-    """Refuse IS where the features come without class logits.
-
-    Raises:
-        ConfigError: they do.
-    """
-    if "is" in metrics and not extractor.num_logits:
-        raise ConfigError(
-            f"metrics.metrics: is needs class logits, and the {extractor.name} features have none; "
-            "leave it out"
-        )
 
 
 def build_harness(
@@ -376,7 +359,11 @@ def build_harness(
             of the metrics.
         MetricError: the real images cannot be scored.
     """
-    _check_logits(extractor, metrics)
+    if "is" in metrics and not extractor.num_logits:
+        raise ConfigError(
+            f"metrics.metrics: is needs class logits, and the {extractor.name} features have none; "
+            "leave it out"
+        )
     settings = settings or ScoreSettings()
     protocol = Protocol(
         dataset=dataset_token(train.identity, train.checksum),

@@ -48,7 +48,12 @@ def initialise(
         raise UnknownNameError("initialisation", scheme, get_args(Scheme))
     if scheme == "default":
         return
-    fill = _fillers(generator)[scheme]
+    fillers: dict[str, Callable[[Tensor], Tensor]] = {
+        "xavier_uniform": lambda weight: nn.init.xavier_uniform_(weight, generator=generator),
+        "normal": lambda weight: nn.init.normal_(weight, 0.0, _STD, generator=generator),
+        "orthogonal": lambda weight: nn.init.orthogonal_(weight, generator=generator),
+    }
+    fill = fillers[scheme]
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             fill(layer.weight)
@@ -58,11 +63,3 @@ def initialise(
         elif isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, _STD, generator=generator)
             nn.init.zeros_(layer.bias)
-
-
-def _fillers(generator: torch.Generator | None) -> dict[str, Callable[[Tensor], Tensor]]:
-    return {
-        "xavier_uniform": lambda weight: nn.init.xavier_uniform_(weight, generator=generator),
-        "normal": lambda weight: nn.init.normal_(weight, 0.0, _STD, generator=generator),
-        "orthogonal": lambda weight: nn.init.orthogonal_(weight, generator=generator),
-    }

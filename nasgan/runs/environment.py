@@ -73,7 +73,11 @@ def collect_environment(device: str, config: Mapping[str, Any] | None = None) ->
 
 def nasgan_build() -> dict[str, Any]:
     """``version``, ``commit`` and ``dirty``: which nasgan this is; see `collect_environment`."""
-    return {"version": _nasgan_version(), **_checkout_state(_PROJECT_ROOT)}
+    version = installed_version("nasgan")
+    if version is None:  # a checkout that is not installed: the built-ins' own
+        found = registry.plugins(registry.STRATEGIES)
+        version = next((p.version for p in found if p.distribution == "nasgan"), "unknown")
+    return {"version": version, **_checkout_state(_PROJECT_ROOT)}
 
 
 def names_its_code(environment: Mapping[str, Any]) -> bool:
@@ -119,15 +123,6 @@ def installed_version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _nasgan_version() -> str:
-    """The installed version, or in a checkout that is not installed the built-ins' own."""
-    installed = installed_version("nasgan")
-    if installed is not None:
-        return installed
-    own = [p.version for p in registry.plugins(registry.STRATEGIES) if p.distribution == "nasgan"]
-    return own[0] if own else "unknown"
 
 
 def _checkout_state(root: Path) -> dict[str, Any]:

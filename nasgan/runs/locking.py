@@ -22,13 +22,6 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 _VARIABLE = "NASGAN_LOCKS"
 
 
-def _are_used() -> bool:
-    setting = os.environ.get(_VARIABLE, "on")
-    if setting not in ("on", "off"):
-        raise ConfigError(f"the variable {_VARIABLE} must be on or off, got {quoted(setting)}")
-    return setting == "on"
-
-
 def _no_locks(folder: Path, error: OSError) -> str:
     return (
         f"{folder}: this file system has no locks ({error.strerror}), by which nasgan keeps a "
@@ -61,12 +54,16 @@ class RunLock:
             RunDirectoryError: another process runs in this folder; names its process id.
             StorageError: the folder is not writable or its file system has no locks.
         """
-        if not _are_used():
-            self._make_folder()
+        setting = os.environ.get(_VARIABLE, "on")
+        if setting not in ("on", "off"):
+            raise ConfigError(f"the variable {_VARIABLE} must be on or off, got {quoted(setting)}")
+        self._make_folder()
+        if setting == "off":
             return
         descriptor = self._locked()
         while not _is_at(self.path, descriptor):
             os.close(descriptor)
+            self._make_folder()
             descriptor = self._locked()
         self._descriptor = descriptor
         # A forked child shares the lock; closing its copy leaves the lock with this process alone.
@@ -74,7 +71,6 @@ class RunLock:
 
     def _locked(self) -> int:
         """The descriptor of the lock file, locked."""
-        self._make_folder()
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:

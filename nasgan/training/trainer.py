@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -103,10 +104,14 @@ class AdversarialTrainer:
         self._augmentation_noise = torch_generator(seed, "augmentation", device=device)
         self._bf16 = settings.precision == "bf16"
         self._place(pair, compile_networks)
-        self._optimisers = (
-            _adam(pair.generator, settings.lr_generator, settings),
-            _adam(pair.discriminator, settings.lr_discriminator, settings),
-        )
+        betas = (settings.beta1, settings.beta2)
+        self._optimisers = [
+            torch.optim.Adam(network.parameters(), lr=rate, betas=betas, fused=True)
+            for network, rate in (
+                (pair.generator, settings.lr_generator),
+                (pair.discriminator, settings.lr_discriminator),
+            )
+        ]
         self._limits_end = limits_end
         self._health = self._new_health()
         self._latents = torch_generator(seed, "latents", device=device)
@@ -181,7 +186,12 @@ class AdversarialTrainer:
             TrainingDiverged: the training broke down; see `nasgan.training.health`.
         """
         self._replicas.tell("iteration")
-        self._set_learning_rates()
+        if self.settings.lr_decay == "linear" and self._total is not None:
+            share = max(0.0, 1 - self.generator_steps / self._total)
+            rates = (self.settings.lr_generator, self.settings.lr_discriminator)
+            for optimiser, rate in zip(self._optimisers, rates, strict=True):
+                for group in optimiser.param_groups:
+                    group["lr"] = rate * share
         losses = []
         loss_generator, variation = torch.zeros(()), torch.zeros(())
         for critic_step in range(self.settings.n_critic):
@@ -241,19 +251,17 @@ class AdversarialTrainer:
         with self._autocast():
             on_real, on_fake = self._judge_both(real, fake, labels, fake_labels, weights, stage)
         loss = self._loss.discriminator(self._whole(on_real), self._whole(on_fake))
-
         # Eager: torch.compile cannot differentiate a gradient.
-        def critic_of(own: Tensor | None) -> Callable[[Tensor], Tensor]:
-            return lambda x: self._judge(x, own, weights, stage, eager=True)
-
-        for weight, penalty in self._penalties(
-            real, fake, critic_of(labels), critic_of(fake_labels)
-        ):
+        critic, critic_of_fake = (
+            partial(self._judge, labels=own, weights=weights, stage=stage, eager=True)
+            for own in (labels, fake_labels)
+        )
+        for weight, penalty in self._penalties(real, fake, critic, critic_of_fake):
             loss = loss + weight * self._replicas.averaged(penalty)
         return loss
 
     def _whole(self, logits: Tensor) -> Tensor:
-        """In float32 at least: losses are not for bfloat16."""
+        """Those of all processes."""
         return self._replicas.gathered(_widened(logits))
 
     def _penalties(
@@ -266,7 +274,13 @@ class AdversarialTrainer:
         """Weights and terms that are added to the discriminator's loss."""
         settings = self.settings
         if settings.gradient_penalty:
-            penalty = self._loss.penalty(critic, real, fake, self._penalty_noise())
+            noise = self._latents
+            if self._replicas.count > 1:
+                # Not every penalty draws: the latents that come do not depend on it.
+                state = zlib.crc32(noise.get_state().cpu().numpy().tobytes())
+                rank = self._replicas.rank
+                noise = torch_generator(state, "penalty", rank, device=self.device)
+            penalty = self._loss.penalty(critic, real, fake, noise)
             if penalty is not None:
                 yield settings.gradient_penalty, penalty
         if settings.r1_penalty:
@@ -287,13 +301,6 @@ class AdversarialTrainer:
         drawn = int(torch.randint(2**62, (), generator=noise, device=noise.device))
         return torch_generator(drawn, "own noise", self._replicas.rank, device=noise.device)
 
-    def _penalty_noise(self) -> torch.Generator:
-        if self._replicas.count == 1:
-            return self._latents
-        # Not every penalty draws: the latents that come do not depend on it.
-        state = zlib.crc32(self._latents.get_state().cpu().numpy().tobytes())
-        return torch_generator(state, "penalty", self._replicas.rank, device=self.device)
-
     def update_discriminator(self, loss: Tensor) -> None:
         """One step of the discriminator's parameters down ``loss``."""
         descend(self._optimisers[1], loss, self.settings.zero_grad, self._replicas)
@@ -313,21 +320,16 @@ class AdversarialTrainer:
         with without_gradients(self.discriminator), self._autocast():
             fake = self._generate(z, labels, weights, stage)
             logits = self._judge(self._augmented(fake), labels, weights, stage)
-            on_real = self._judge_real(fake.shape[-1], weights, stage)
+            on_real = None
+            if self._loss.sees_real:
+                batch = self.real_batch(fake.shape[-1])
+                own = batch.labels if self.num_classes else None
+                with torch.no_grad():
+                    real = self._augmented(batch.images)
+                    on_real = self._whole(self._judge(real, own, weights, stage))
         loss = self._loss.generator(self._whole(logits), on_real)
         variation = _widened(fake.detach()).std(dim=0).mean()
         return loss, self._replicas.averaged(variation)
-
-    def _judge_real(
-        self, image_size: int, weights: PairWeights | None, stage: int | None
-    ) -> Tensor | None:
-        """Logits on a batch of real images, for a generator's loss that looks at them."""
-        if not self._loss.sees_real:
-            return None
-        batch = self.real_batch(image_size)
-        labels = batch.labels if self.num_classes else None
-        with torch.no_grad():
-            return self._whole(self._judge(self._augmented(batch.images), labels, weights, stage))
 
     def update_generator(self, loss: Tensor) -> None:
         """One step of the generator's parameters down ``loss``, then of their average."""
@@ -408,15 +410,6 @@ class AdversarialTrainer:
         if self.settings.compile in CUDA_GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
-    def _set_learning_rates(self) -> None:
-        if self.settings.lr_decay != "linear" or self._total is None:
-            return
-        share = max(0.0, 1 - self.generator_steps / self._total)
-        rates = (self.settings.lr_generator, self.settings.lr_discriminator)
-        for optimiser, rate in zip(self._optimisers, rates, strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * share
-
     def check_health(self) -> None:
         """Look at the steps since the last regular look; call before a score, and at the end.
 
@@ -494,9 +487,3 @@ def _resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-1] == size:
         return images
     return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
-
-
-def _adam(network: nn.Module, rate: float, settings: TrainerSettings) -> torch.optim.Optimizer:
-    return torch.optim.Adam(
-        network.parameters(), lr=rate, betas=(settings.beta1, settings.beta2), fused=True
-    )
