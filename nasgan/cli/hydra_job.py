@@ -18,10 +18,9 @@ from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
 from nasgan import atomic
-from nasgan.cli.compose import RUN_VERBS, explained, resolved
+from nasgan.cli.compose import RUN_VERBS, explained, overruled, resolved
 from nasgan.cli.console import is_refusal, log_warnings, named, say
 from nasgan.cli.hydra_rules import check_logging, guard_hydra
-from nasgan.cli.overruled import overruled
 from nasgan.cli.resolvers import refused_folder, register_resolvers
 from nasgan.cli.separate_process import call_in_process
 from nasgan.cli.sweep import JobNote, SweepLog, share_of_devices

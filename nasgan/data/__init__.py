@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from nasgan.data.availability import Availability, available_datasets, probe
     from nasgan.data.batches import Batch, ShuffledBatches
     from nasgan.data.image_folder import load_image_folder
-    from nasgan.data.image_set import ImageSet, Splits
+    from nasgan.data.image_set import ImageSet, Splits, resize_images, to_float
     from nasgan.data.npz import load_npz
-    from nasgan.data.pixels import resize_images, to_float
     from nasgan.data.published import load_cifar10, load_digits, load_stl10
 
 __all__ = [
@@ -48,8 +47,8 @@ _MODULE_OF = {
     "load_npz": "npz",
     "load_stl10": "published",
     "probe": "availability",
-    "resize_images": "pixels",
-    "to_float": "pixels",
+    "resize_images": "image_set",
+    "to_float": "image_set",
 }
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasgan.data.image_set import ImageSet
-from nasgan.data.pixels import to_float
+from nasgan.data.image_set import ImageSet, to_float
 from nasgan.errors import CheckpointError, ConfigError
 from nasgan.randomness import torch_generator
 

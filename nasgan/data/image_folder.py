@@ -14,9 +14,8 @@ import torch
 from PIL import Image, ImageColor
 from torch import Tensor
 
-from nasgan.data.image_set import ImageSet, Splits
+from nasgan.data.image_set import Colour, ImageSet, Splits, fit_square, upright
 from nasgan.data.picture_files import PictureFiles, find_pictures, listed, picture_formats
-from nasgan.data.pixels import Colour, fit_square, upright
 from nasgan.errors import ConfigError, DatasetError
 
 __all__ = ["load_image_folder"]

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasgan.atomic import write_file
-from nasgan.data.image_set import ImageSet, Splits
+from nasgan.data.image_set import ImageSet, Splits, resize_images
 from nasgan.data.npz import read_arrays
-from nasgan.data.pixels import resize_images
 from nasgan.data.sources import CIFAR10, STL10, Archive, file_md5
 from nasgan.errors import ConfigError, DatasetError, MissingDependencyError
 

@@ -24,7 +24,7 @@ from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, short
 from nasgan.evaluation.sampling import image_sampler, images_of
 from nasgan.factory import make_search_space
 from nasgan.metrics import to_uint8
-from nasgan.metrics.settings import MetricSettings
+from nasgan.metrics.table import MetricSettings
 from nasgan.nodes import build_node, check_values
 from nasgan.randomness import torch_generator
 from nasgan.reading import read_bytes

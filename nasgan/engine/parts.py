@@ -29,8 +29,7 @@ from nasgan.evaluation.arrival import check_name_is_free, check_objectives, sear
 from nasgan.evaluation.executors import Executor
 from nasgan.factory import load_architecture, make_search_space, settings_for
 from nasgan.metrics import MetricHarness, Scores, build_harness
-from nasgan.metrics.settings import MetricSettings
-from nasgan.metrics.table import SIZES, objective_info
+from nasgan.metrics.table import SIZES, MetricSettings, objective_info
 from nasgan.nodes import build_node, build_settings, check_node, check_values, make_plugin
 from nasgan.registry import EVALUATORS, plugins_named
 from nasgan.run_settings import CheckpointSettings, FinalSettings

@@ -20,7 +20,7 @@ from nasgan.engine.device import settled
 from nasgan.engine.parts import load_splits
 from nasgan.errors import RunDirectoryError, quoted
 from nasgan.metrics.extractor import FeatureExtractor
-from nasgan.metrics.settings import MetricSettings
+from nasgan.metrics.table import MetricSettings
 from nasgan.nodes import build_node, with_defaults
 from nasgan.reading import digest_of, read_json
 from nasgan.run_settings import BESIDE_THE_RESULT, FREE_ON_RESUME, TABLES, places, without_places

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
     Cost,
+    Evaluation,
     EvaluationPool,
     Evaluator,
+    GeneratorSizes,
     Ledger,
     NetworkPair,
     Objective,
+    Proposal,
     SearchRun,
     SearchSpace,
     Supernet,
@@ -30,17 +33,20 @@ from nasgan.data import ImageSet
 from nasgan.errors import ConfigError
 from nasgan.evaluation.arrival import check_name_is_free, search_objective
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of, last_maps
-from nasgan.evaluation.sizes import measured_pool
 from nasgan.evaluation.training_task import DerivedPair
 from nasgan.metrics import GeneratedImages, MetricHarness
 from nasgan.metrics.harness import Sampler
-from nasgan.metrics.table import least_images
+from nasgan.metrics.table import SIZES, least_images
 from nasgan.randomness import RandomStreams, derive_seed
 from nasgan.state_files import plugin_state
 from nasgan.training import AdversarialTrainer, ChargedTrainer, SupernetTraining
 from nasgan.training.replicas import ALONE, Replicas
 
-__all__ = ["Run", "check_num_images"]
+__all__ = [
+    "Run",
+    "check_num_images",
+    "measured_pool",
+]
 
 
 class Run:
@@ -277,3 +283,49 @@ def check_num_images(run: SearchRun, num_images: int, metrics: Sequence[str] | N
             f"evaluator.num_images must be at least {least} for {', '.join(wanted)}, got "
             f"{num_images}"
         )
+
+
+def measured_pool(pool: EvaluationPool, objective: Objective, space: SearchSpace) -> EvaluationPool:
+    """``pool``, whose evaluations also hold the sizes that are among the objectives."""
+    names = tuple(each.metric for each in objective.others if each.metric in SIZES)
+    return _MeasuredPool(pool, GeneratorSizes(space, names)) if names else pool
+
+
+class _MeasuredPool(EvaluationPool):
+    """Another pool; a candidate that failed has no sizes, as it has no scores."""
+
+    def __init__(self, pool: EvaluationPool, sizes: GeneratorSizes) -> None:
+        self.begins_again = pool.begins_again  # type: ignore[misc]
+        self._pool = pool
+        self._sizes = sizes
+
+    def room(self, together: int = 1) -> int:
+        return self._pool.room(together)
+
+    @property
+    def under_way(self) -> int:
+        return self._pool.under_way
+
+    def submit(self, proposal: Proposal) -> None:
+        self._pool.submit(proposal)
+
+    def advance(self) -> list[Evaluation]:
+        return [self._with_sizes(made) for made in self._pool.advance()]
+
+    def _with_sizes(self, made: Evaluation) -> Evaluation:
+        if made.score is None:
+            return made
+        return replace(made, metrics={**made.metrics, **self._sizes(made.architecture)})
+
+    @property
+    def note(self) -> str:
+        return self._pool.note
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._pool.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._pool.load_state_dict(state)

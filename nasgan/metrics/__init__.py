@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from nasgan.metrics.images import GeneratedImages, MetricError, to_uint8
     from nasgan.metrics.protocol import Protocol, display_name
     from nasgan.metrics.reference import ReferenceStatistics
-    from nasgan.metrics.settings import MetricSettings
-    from nasgan.metrics.table import METRICS, MetricInfo
+    from nasgan.metrics.table import METRICS, MetricInfo, MetricSettings
 
 __all__ = [
     "METRICS",
@@ -45,7 +44,7 @@ _HOMES = {
     "MetricError": "images",
     "MetricHarness": "harness",
     "MetricInfo": "table",
-    "MetricSettings": "settings",
+    "MetricSettings": "table",
     "Protocol": "protocol",
     "ReferenceStatistics": "reference",
     "Scores": "harness",

@@ -1,4 +1,4 @@
-"""The scores nasgan reports and which way each one points; imports nothing heavy.
+"""The `metrics` part of a configuration: scores, which way each points; imports nothing heavy.
 
 A package adds its own as a `MetricInfo` with a ``compute``, registered under ``nasgan.metrics``.
 """
@@ -9,13 +9,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from nasgan import registry
 from nasgan.errors import ConfigError, PluginError, UnknownNameError
 
 if TYPE_CHECKING:
-    from nasgan.metrics.extractor import Features
+    from nasgan.metrics.extractor import FeatureExtractor, Features
     from nasgan.metrics.reference import ReferenceStatistics
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "METRICS",
     "SIZES",
     "MetricInfo",
+    "MetricSettings",
     "check_metrics",
     "least_images",
     "metric_info",
@@ -265,3 +266,41 @@ def _is_usable(name: str) -> bool:
         _log.warning("%s; its scores are shown without their direction", error)
         return False
     return True
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """Which features and which scores.
+
+    Attributes:
+        features: ``name`` of the extractor and its settings, see `nasgan.metrics.make_features`.
+        num_images: generated images of an evaluation under the protocol.
+        metrics: names of the scores, nasgan's or a plugin's; those by class come by themselves
+            where there are classes.
+
+    Raises:
+        ConfigError: no name, an unknown score, or too few images for the scores.
+        PluginError: the package that brings a score is broken.
+    """
+
+    features: Mapping[str, Any]
+    num_images: int
+    metrics: tuple[str, ...] = COMPUTED_METRICS
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.features.get("name"), str):
+            raise ConfigError("metrics.features.name must name a feature extractor")
+        check_metrics(self.metrics)
+        least = least_images(self.metrics)
+        if self.num_images < least:
+            raise ConfigError(
+                f"metrics.num_images must be at least {least} for {', '.join(self.metrics)}, got "
+                f"{self.num_images}"
+            )
+
+    def make_extractor(self, device: Any) -> FeatureExtractor:
+        """Load the extractor on ``device``; see `nasgan.metrics.make_features`."""
+        from nasgan.metrics.extractor import make_features
+
+        settings = {key: value for key, value in self.features.items() if key != "name"}
+        return make_features(self.features["name"], device=device, **settings)

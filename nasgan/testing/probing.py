@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+import io
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nasgan.contracts import SearchSpace
 from nasgan.randomness import seeded, torch_generator
-from nasgan.testing.expecting import expect
 
 __all__ = [
     "BATCH",
@@ -18,6 +21,7 @@ __all__ = [
     "build_in_double",
     "draw_images",
     "draw_latents",
+    "expect",
     "expect_equal",
     "expect_error",
     "expect_images",
@@ -26,7 +30,9 @@ __all__ = [
     "expect_same_values",
     "label_arguments",
     "move_away",
+    "own_randomness_only",
     "repeated",
+    "through_a_file",
     "uniform_weights",
 ]
 
@@ -136,3 +142,37 @@ def expect_equal(found: Tensor, expected: Tensor, message: str) -> None:
     """Fail with ``message`` unless both are equal in float64."""
     error = float((found - expected).abs().max())
     expect(error <= TOLERANCE, f"{message}: by {error:.1e} in float64")
+
+
+def expect(condition: bool, message: str) -> None:
+    """Fail with ``message``, which says what to change, unless ``condition``."""
+    if not condition:
+        raise AssertionError(message)
+
+
+@contextmanager
+def own_randomness_only(
+    what: str, *, advice: str = "draw from `self.run.rng(...)`"
+) -> Iterator[None]:
+    """Fail if the block draws from a global random generator."""
+    before = _global_randomness()
+    yield
+    for name, state in _global_randomness().items():
+        expect(state == before[name], f"{what} drew from the global generator of {name}: {advice}")
+
+
+def _global_randomness() -> dict[str, object]:
+    kind, keys, position, *_ = np.random.get_state(legacy=True)
+    return {
+        "python's random": random.getstate(),
+        "numpy": (kind, np.asarray(keys).tobytes(), position),
+        "torch": torch.random.get_rng_state().numpy().tobytes(),
+    }
+
+
+def through_a_file(state: dict[str, Any]) -> Any:
+    """``state`` as a checkpoint gives it back."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)

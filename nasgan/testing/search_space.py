@@ -17,13 +17,13 @@ from nasgan.contracts import SearchSpace, Supernet, inherit_weights
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.graph import Graph
 from nasgan.randomness import numpy_generator
-from nasgan.testing.expecting import expect
 from nasgan.testing.probing import (
     BATCH,
     TOLERANCE,
     build_in_double,
     draw_images,
     draw_latents,
+    expect,
     expect_equal,
     expect_error,
     expect_images,

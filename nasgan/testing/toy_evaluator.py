@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
@@ -19,11 +22,20 @@ from nasgan.contracts import (
     Proposal,
     SearchSpace,
 )
+from nasgan.data import ImageSet
 from nasgan.errors import ArchitectureError, BudgetExhausted, quoted
-from nasgan.randomness import numpy_generator
-from nasgan.testing.toy_metrics import METRICS
+from nasgan.metrics import FeatureExtractor, MetricHarness, Protocol, ReferenceStatistics
+from nasgan.randomness import numpy_generator, torch_generator
 
-__all__ = ["ToyEvaluator", "ToyScores", "Trace", "require_valid"]
+__all__ = [
+    "METRICS",
+    "ToyEvaluator",
+    "ToyScores",
+    "Trace",
+    "require_valid",
+    "toy_harness",
+    "toy_images",
+]
 
 _DEFAULT_STEPS = 10
 _PIECES = 2
@@ -259,3 +271,58 @@ def require_valid(space: SearchSpace, architecture: object, what: str) -> None:
             f"{what} {architecture!r}, which is no valid architecture: {error}; make them with "
             f"`run.space.architecture`, `sample`, `mutate` or `crossover`"
         ) from error
+
+
+#: What a toy run scores, and which direction is better.
+METRICS: Mapping[str, Literal["min", "max"]] = {"is": "max", "fid": "min"}
+_NUM_IMAGES = 16
+_SIDE = 2
+
+
+def toy_images(space: SearchSpace, name: str) -> ImageSet:
+    """Sixteen images of noise, of the size that ``space`` is set to; each name has its own."""
+    network = space.network
+    shape = (_NUM_IMAGES, network.image_channels, network.image_size, network.image_size)
+    pixels = torch.randint(256, shape, generator=torch_generator(0, name))
+    return ImageSet("toy", pixels.to(torch.uint8))
+
+
+class ToyFeatures(FeatureExtractor):
+    """Four brightnesses, the quarters of the image, and three logits made from them."""
+
+    name = "toy"
+    dim: ClassVar[int] = _SIDE**2
+    num_logits: ClassVar[int] = 3
+
+    def __init__(self, *, device: torch.device | str, batch_size: int = _NUM_IMAGES) -> None:
+        weight = torch.randn((self.num_logits, self.dim), generator=torch_generator(0, "logits"))
+        self._weight = weight.to(device)
+        super().__init__(device=device, batch_size=batch_size)
+
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        grey = (images.float() / 255).mean(dim=1, keepdim=True)
+        features = F.adaptive_avg_pool2d(grey, _SIDE).flatten(1)
+        return features, features @ self._weight.T
+
+    def weights(self) -> Mapping[str, Tensor]:
+        return {"weight": self._weight}
+
+    def preprocessing(self) -> str:
+        return "grey x/255, mean of quarters"
+
+
+def toy_harness(images: ImageSet) -> MetricHarness:
+    """Scores against ``images``: ``is`` and ``fid``."""
+    extractor = ToyFeatures(device="cpu")
+    reference = ReferenceStatistics.from_features(
+        extractor(images.images).features, num_generated=_NUM_IMAGES, metrics=tuple(METRICS)
+    )
+    protocol = Protocol(
+        dataset="toy",
+        split=images.split,
+        num_images=_NUM_IMAGES,
+        features=reference.settings.mark(extractor.protocol_name),
+    )
+    return MetricHarness(
+        extractor, reference, num_images=_NUM_IMAGES, metrics=tuple(METRICS), protocol=protocol
+    )

@@ -24,8 +24,15 @@ from nasgan.contracts import (
 )
 from nasgan.errors import BudgetExhausted
 from nasgan.evaluation import InProcessPool, Run
-from nasgan.testing.toy_evaluator import ToyEvaluator, ToyScores, Trace, require_valid
-from nasgan.testing.toy_metrics import METRICS, toy_harness, toy_images
+from nasgan.testing.toy_evaluator import (
+    METRICS,
+    ToyEvaluator,
+    ToyScores,
+    Trace,
+    require_valid,
+    toy_harness,
+    toy_images,
+)
 from nasgan.training import SupernetTraining
 
 __all__ = ["ToyRun"]

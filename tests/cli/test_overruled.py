@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nasgan.cli import compose as composing
-from nasgan.cli import overruled as overruling
-from nasgan.cli.overruled import overruled, refuse_without_effect
+from nasgan.cli import compose as overruling
+from nasgan.cli.compose import overruled, refuse_without_effect
 from nasgan.errors import ConfigError
 
 TINY = "+experiment=debug/tiny"

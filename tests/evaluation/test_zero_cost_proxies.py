@@ -15,16 +15,20 @@ from nasgan.data import ImageSet
 from nasgan.errors import ConfigError
 from nasgan.evaluation import DerivedPair
 from nasgan.evaluation.zero_cost import PROXIES, Half, Inputs, measured
-from nasgan.evaluation.zero_cost.activations import jacobian_correlation, nwot
-from nasgan.evaluation.zero_cost.generators import (
+from nasgan.evaluation.zero_cost.measures import (
     conditioning,
+    gradient_norm,
+    jacobian_correlation,
+    ntk_condition,
+    ntk_mmd,
+    nwot,
     radial_spectrum,
+    snip,
     spectrum_distance,
+    synflow,
+    zico,
 )
-from nasgan.evaluation.zero_cost.gradients import gradient_norm, snip, zico
-from nasgan.evaluation.zero_cost.kernel import ntk_condition, ntk_mmd
 from nasgan.evaluation.zero_cost.proxies import check_defined
-from nasgan.evaluation.zero_cost.synflow import synflow
 from nasgan.evaluation.zero_cost.untrained import Gradients
 from nasgan.networks.spectral_norm import SNConv2d, SNLinear
 from nasgan.testing import ToySpace

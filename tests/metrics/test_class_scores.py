@@ -17,8 +17,7 @@ from nasgan.metrics import GeneratedImages, MetricError, classes
 from nasgan.metrics.classes import ClassReferences, check_classes
 from nasgan.metrics.extractor import FeatureExtractor, make_features
 from nasgan.metrics.harness import MetricHarness, Scores, build_harness
-from nasgan.metrics.settings import MetricSettings
-from nasgan.metrics.table import COMPUTED_METRICS, least_images
+from nasgan.metrics.table import COMPUTED_METRICS, MetricSettings, least_images
 
 CLASSES = 10
 

@@ -13,7 +13,7 @@ from nasgan.errors import PluginError
 from nasgan.metrics import FeatureExtractor, is_available, make_features
 from nasgan.metrics.extractors.digits import DigitsFeatures
 from nasgan.testing import check_feature_extractor
-from nasgan.testing.toy_metrics import ToyFeatures
+from nasgan.testing.toy_evaluator import ToyFeatures
 
 
 def test_the_shipped_extractors_keep_the_contract() -> None:

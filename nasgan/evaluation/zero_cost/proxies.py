@@ -14,11 +14,20 @@ from nasgan.architecture import Architecture, Part
 from nasgan.contracts import AdversarialLoss, NetworkPair, SearchSpace
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.evaluation.training_task import DerivedPair
-from nasgan.evaluation.zero_cost.activations import Rectifiers, jacobian_correlation, nwot
-from nasgan.evaluation.zero_cost.generators import conditioning, spectrum_distance
-from nasgan.evaluation.zero_cost.gradients import gradient_norm, snip, zico
-from nasgan.evaluation.zero_cost.kernel import ntk_condition, ntk_mmd
-from nasgan.evaluation.zero_cost.synflow import has_foreign_norms, synflow
+from nasgan.evaluation.zero_cost.measures import (
+    Rectifiers,
+    conditioning,
+    gradient_norm,
+    has_foreign_norms,
+    jacobian_correlation,
+    ntk_condition,
+    ntk_mmd,
+    nwot,
+    snip,
+    spectrum_distance,
+    synflow,
+    zico,
+)
 from nasgan.evaluation.zero_cost.untrained import (
     Gradients,
     Half,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nasgan.architecture import Part
 from nasgan.contracts import AdversarialLoss, NetworkPair
 from nasgan.data import ImageSet
-from nasgan.data.pixels import to_float
+from nasgan.data.image_set import to_float
 from nasgan.evaluation.sampling import evaluation_mode
 from nasgan.randomness import numpy_generator, torch_generator
 

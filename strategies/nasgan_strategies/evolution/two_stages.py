@@ -20,7 +20,7 @@ from nasgan.contracts import (
 )
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.evaluation import InheritEvaluator, InProcessPool
-from nasgan.evaluation.sizes import measured_pool
+from nasgan.evaluation.run import measured_pool
 from nasgan_strategies.evolution.variation import Shaped, searched_parts, varied
 
 __all__ = ["TwoStageEvolution"]
