@@ -183,6 +183,11 @@ class Evaluation:
     breakdown: Breakdown | None = None
     parent: str | None = None
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether more training may follow: one that broke down is over, whatever it scored."""
+        return self.score is not None and self.breakdown is None
+
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON data; `from_json` reads it back."""
         return {

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from nasgan.contracts import Evaluation, Objective
+from nasgan.contracts.evaluation import Breakdown
 from nasgan.errors import ConfigError
 from nasgan.testing.toy_space import ToySpace
 from nasgan_strategies.random.strategy import RandomSearch
+
+HALVING = {"num_candidates": 18, "min_steps": 10, "max_steps": 90, "halving_factor": 3.0}
+
+
+def _score(evaluation: Evaluation) -> float:
+    return math.inf if evaluation.score is None else evaluation.score
 
 
 def test_shared_trains_the_supernet_first_then_scores_distinct_candidates(toy_run, search):
@@ -73,6 +81,21 @@ def test_scratch_promotes_the_best_of_each_rung(toy_run, search):
     # A survivor's training goes on where it was: 18 x 10 + 6 x 20 + 2 x 60.
     assert run.ledger.spent().generator_steps == 420
     assert strategy.progress() == 1.0
+
+
+def test_a_candidate_whose_training_broke_down_is_not_promoted(toy_run, search):
+    best = min(search(plain := RandomSearch(**HALVING), toy_run("scratch"))[:18], key=_score)
+    assert best.architecture in {e.architecture for e in plain.evaluations[18:]}
+
+    class Broken(RandomSearch):
+        def tell(self, evaluation: Evaluation) -> None:
+            if evaluation.architecture == best.architecture:
+                evaluation = replace(evaluation, breakdown=Breakdown("losses", 3))
+            super().tell(evaluation)
+
+    evaluations = search(Broken(**HALVING), toy_run("scratch"))
+    assert best.architecture in {e.architecture for e in evaluations[:18]}
+    assert best.architecture not in {e.architecture for e in evaluations[18:]}
 
 
 def test_finalists_beyond_the_last_rung_come_from_the_rung_before(toy_run, search):

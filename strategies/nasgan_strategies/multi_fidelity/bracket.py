@@ -81,9 +81,8 @@ class Bracket:
         return False
 
     def _alive(self, rung: int, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-        """Those that can go on: a training that broke down is over, whatever it scored before."""
-        heard = [evaluations[place] for place in self.scored[rung]]
-        return [each for each in heard if each.score is not None and each.breakdown is None]
+        heard = (evaluations[place] for place in self.scored[rung])
+        return [each for each in heard if each.can_go_on]
 
     def _places(self, rung: int, evaluations: Sequence[Evaluation]) -> int:
         """How many of ``rung`` may go on by what is known."""

@@ -118,7 +118,7 @@ class RandomSearch(AskTellStrategy):
             return
         self._rung += 1
         if not self.finished:
-            alive = [scored for scored in self._scored if scored.score is not None]
+            alive = [scored for scored in self._scored if scored.can_go_on]
             best = self.run.objective.best_first(alive)
             self._queue = [scored.architecture for scored in best[: self._rungs[self._rung][0]]]
             if not self._queue:
