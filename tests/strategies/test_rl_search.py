@@ -287,10 +287,17 @@ def test_a_candidate_drawn_twice_at_the_end_has_the_rank_of_its_better_score() -
     assert [(e.architecture, e.score) for e in ranked] == [(a, 1.0), (b, 2.0), (c, None)]
 
 
-def test_finalists_from_the_last_candidates_need_shared_weights() -> None:
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"finalists": "last"}, "evaluator=scratch there are none"),
+        ({"multi_level": False}, r"multi_level=false .* strategy=rl_scratch"),
+    ],
+)
+def test_what_is_about_shared_weights_is_refused_without(settings, message) -> None:
     run = ToyRun(ToySpace(), Budget(architectures=5), shared=False, seed=0)
-    with pytest.raises(ConfigError, match="evaluator=scratch there are none"):
-        small(finalists="last").setup(run)
+    with pytest.raises(ConfigError, match=message):
+        small(**settings).setup(run)
 
 
 def test_candidates_over_a_limit_are_never_trained_or_scored() -> None:

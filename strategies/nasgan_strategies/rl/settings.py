@@ -44,22 +44,30 @@ def check_settings(
         )
 
 
-def check_scratch_search(budget: Budget, finalists: Finalists, needed: int) -> None:
+def check_scratch_search(
+    budget: Budget, finalists: Finalists, *, multi_level: bool, needed: int
+) -> None:
     """Refuse a search without weight sharing that would not end, or not score anything.
 
     Args:
         budget: of the search.
         finalists: see `RLSearch`.
+        multi_level: see `RLSearch`.
         needed: generator steps of a candidate.
 
     Raises:
-        ConfigError: it has no last candidates to take finalists from; the budget has no limit, or
-            is below the cost of one candidate.
+        ConfigError: it has no shared weights to grow, or to score last candidates with; the budget
+            has no limit, or is below the cost of one candidate.
     """
     if finalists == "last":
         raise ConfigError(
             "strategy.finalists=last takes the candidates scored with the final shared weights; "
             "with evaluator=scratch there are none: use strategy.finalists=scored"
+        )
+    if not multi_level:
+        raise ConfigError(
+            "strategy.multi_level=false is about the growth of shared weights, and here are none: "
+            "use strategy=rl_scratch"
         )
     if not budget.is_limited:
         raise ConfigError(

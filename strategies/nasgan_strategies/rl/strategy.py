@@ -181,7 +181,12 @@ class RLSearch(AskTellStrategy):
                 self._schedule, self._stages, self.supernet_steps, architectures
             )
         else:
-            check_scratch_search(run.ledger.budget, self._finalists, self.steps_of_a_candidate())
+            check_scratch_search(
+                run.ledger.budget,
+                self._finalists,
+                multi_level=self._multi_level,
+                needed=self.steps_of_a_candidate(),
+            )
 
     @property
     def label(self) -> str:
