@@ -19,6 +19,7 @@ __all__ = [
     "append_line",
     "is_full",
     "is_unwritable",
+    "make_folder",
     "new_folder",
     "reason_of",
     "remove_leftovers",
@@ -78,6 +79,18 @@ def write_files(writers: Mapping[Path, Callable[[BinaryIO], object]]) -> None:
         if isinstance(error, OSError) and not isinstance(error, StorageError):
             raise storage_error(path, error) from error
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make ``path``, and the folders above it, where they are not there.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 @contextmanager

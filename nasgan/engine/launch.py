@@ -301,6 +301,8 @@ class _Run:
             builder=WORKER_BUILDER,
             settings={"config": config, "folder": str(self.directory.candidates.absolute())},
             device=bench.device,
+            folder=self.directory.candidates / "under_way",
+            every_seconds=parts.checkpoint.every_seconds,
         )
         opened = partial(parts.executor.open, order=order, supervisor=self.supervisor)
         run.score_with(parts.evaluator, opened)

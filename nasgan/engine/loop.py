@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from nasgan.checkpoints import Checkpoints
 from nasgan.contracts import Ledger
-from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.progress import JobReport, ProgressView
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, RunDirectoryError, StorageError, shortened

@@ -14,8 +14,8 @@ import torch
 from typing_extensions import NotRequired
 
 from nasgan import atomic
+from nasgan.checkpoints import Checkpoints
 from nasgan.data import Splits
-from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import settled
 from nasgan.engine.parts import load_splits
 from nasgan.errors import RunDirectoryError, quoted

@@ -13,7 +13,7 @@ import torch
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
 from nasgan.engine.parts import make_space
-from nasgan.engine.trained_apart import Attempt, open_inputs, training_run
+from nasgan.engine.trained_apart import TrainingAttempt, open_inputs, training_run
 from nasgan.evaluation import TrainingPlan, TrainingTask
 from nasgan.networks.cost import count_macs, count_parameters
 from nasgan.randomness import seeded
@@ -72,7 +72,7 @@ def train(config: Mapping[str, Any], training: Training, folder: Path, *, device
     run = training_run(bench, space, seed=training.seed, folder=under_way)
     task = TrainingTask(run, space, training.architecture, plan)
     clock = time.process_time if bench.device.type == "cpu" else time.perf_counter
-    attempt = Attempt(task, under_way, clock, config["checkpoint"]["every_seconds"])
+    attempt = TrainingAttempt(task, under_way, clock, config["checkpoint"]["every_seconds"])
     attempt.finish()
     return _row(attempt, space, training)
 
@@ -86,7 +86,7 @@ def _folder_of(folder: Path, training: Training) -> Path:
     return folder / _UNDER_WAY / training.name
 
 
-def _row(attempt: Attempt, space: SearchSpace, training: Training) -> Row:
+def _row(attempt: TrainingAttempt, space: SearchSpace, training: Training) -> Row:
     result = attempt.task.result
     assert result is not None
     parameters, macs = _sizes(space, training.architecture)

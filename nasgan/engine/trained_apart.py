@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Ledger, SearchSpace
-from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.device import prepare_torch
 from nasgan.engine.final_phase import final_plan, final_space
 from nasgan.engine.parts import Inputs, bind_common, load_inputs, load_splits, make_space
 from nasgan.engine.trainings import read_result, write_result
 from nasgan.errors import RunDirectoryError
 from nasgan.evaluation import Run, TrainingTask
+from nasgan.evaluation.attempts import Attempt, forget_attempts
 from nasgan.run_settings import FinalSettings
 from nasgan.runs.locking import RunLock
 from nasgan.state_files import save_state
-from nasgan.supervisor import BusyError, report_progress
+from nasgan.supervisor import BusyError
 
 __all__ = [
-    "Attempt",
-    "forget_attempts",
+    "TrainingAttempt",
     "open_inputs",
     "train",
     "training_run",
 ]
-
-_ATTEMPT = "attempt-"
-_CHECKPOINTS = 2
 
 
 def open_inputs(config: Mapping[str, Any], *, device: str, threads: int) -> Inputs:
@@ -59,79 +52,62 @@ def training_run(bench: Inputs, space: SearchSpace, *, seed: int, folder: Path) 
     return bench.run(space, Ledger(), seed=seed, folder=folder, shares_weights=False)
 
 
-@dataclass
-class Attempt:
-    """One attempt at a training: a checkpoint folder of its own in that of the training.
+class TrainingAttempt(Attempt):
+    """An attempt at a training, which takes its time.
 
-    A copy that is thought to be dead may still write; it writes elsewhere, and the same.
-
-    Attributes:
+    Args:
         task: the training.
         folder: of all its attempts.
         clock: measures the seconds.
         every_seconds: between checkpoints.
+
+    Attributes:
         seconds: by the clock, up to each point of the curve, and in all.
         costs: spent up to each point of the curve.
     """
 
-    task: TrainingTask
-    folder: Path
-    clock: Callable[[], float]
-    every_seconds: float
-    seconds: list[float] = field(default_factory=lambda: [0.0])
-    costs: list[Cost] = field(default_factory=list)
+    def __init__(
+        self, task: TrainingTask, folder: Path, clock: Callable[[], float], every_seconds: float
+    ) -> None:
+        super().__init__(task, folder, every_seconds)
+        self.task = task
+        self.seconds = [0.0]
+        self.costs: list[Cost] = []
+        self._clock = clock
 
-    def finish(self) -> None:
-        """Train to the end, from the newest checkpoint of any attempt on."""
-        self._resume()
-        checkpoints = Checkpoints(
-            self.folder / f"{_ATTEMPT}{uuid.uuid4().hex[:8]}", keep=_CHECKPOINTS
-        )
-        saved = time.monotonic()
-        while self.task.result is None:
-            self._advance()
-            report_progress(self.task.generator_steps)
-            if self.task.result is None and time.monotonic() - saved >= self.every_seconds:
-                checkpoints.save(self._state())
-                saved = time.monotonic()
+    @property
+    def progress(self) -> int:
+        """Generator steps; see `Attempt.progress`."""
+        return self.task.generator_steps
 
-    def _advance(self) -> None:
-        before = self.clock()
-        self.task.advance()
-        self.seconds[-1] += self.clock() - before
+    def advance(self) -> None:
+        """See `Attempt.advance`."""
+        before = self._clock()
+        super().advance()
+        self.seconds[-1] += self._clock() - before
         if len(self.task.curve) == len(self.seconds):
             self.seconds.append(self.seconds[-1])
             self.costs.append(self.task.cost)
 
-    def _state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
+        """See `Attempt.state`."""
         return {
             "task": self.task.state_dict(),
             "seconds": self.seconds,
             "costs": [cost.to_json() for cost in self.costs],
         }
 
-    def _resume(self) -> None:
-        # Tables of before kept theirs in the folder itself, without costs.
-        places = [self.folder, *self.folder.glob(f"{_ATTEMPT}*")]
-        found = [Checkpoints(path).load_newest() for path in places]
-        states = [state for state in found if state is not None]
-        if states:
-            newest = max(states, key=_steps)
-            self.task.load_state_dict(newest["task"])
-            self.seconds = list(newest["seconds"])
-            self.costs = [Cost.from_json(cost) for cost in newest.get("costs", ())]
+    def load(self, state: Mapping[str, Any]) -> None:
+        """See `Attempt.load`; tables of before kept no costs."""
+        self.task.load_state_dict(state["task"])
+        self.seconds = list(state["seconds"])
+        self.costs = [Cost.from_json(cost) for cost in state.get("costs", ())]
 
-
-def _steps(state: Mapping[str, Any]) -> int:
-    """How far a checkpoint is."""
-    trainer = state["task"]["trainer"]
-    return 0 if trainer is None else int(trainer["generator_steps"])
-
-
-def forget_attempts(folder: Path) -> None:
-    """Remove what a training that is over was resumed from."""
-    for path in folder.glob(f"{_ATTEMPT}*"):
-        shutil.rmtree(path, ignore_errors=True)
+    @staticmethod
+    def progress_of(state: Mapping[str, Any]) -> int:
+        """See `Attempt.progress_of`."""
+        trainer = state["task"]["trainer"]
+        return 0 if trainer is None else int(trainer["generator_steps"])
 
 
 def train(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +146,9 @@ def _trained(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     architecture = Architecture.from_json(order["architecture"], source="order")
     run = training_run(bench, space, seed=config["seed"], folder=folder)
     task = TrainingTask(run, space, architecture, final_plan(final))
-    attempt = Attempt(task, folder, time.perf_counter, config["checkpoint"]["every_seconds"])
+    attempt = TrainingAttempt(
+        task, folder, time.perf_counter, config["checkpoint"]["every_seconds"]
+    )
     attempt.finish()
     result = _result(attempt, folder)
     write_result(folder, result)
@@ -178,7 +156,7 @@ def _trained(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return result
 
 
-def _result(attempt: Attempt, folder: Path) -> dict[str, Any]:
+def _result(attempt: TrainingAttempt, folder: Path) -> dict[str, Any]:
     task = attempt.task
     assert task.result is not None
     point = task.kept_point

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nasgan import atomic
 from nasgan.errors import NasganError
 from nasgan.supervisor.pieces import Message, Piece, error_from
 from nasgan.supervisor.places import Places
@@ -239,6 +240,7 @@ class Supervisor:
         self._tickets += 1
         ticket, life = self._tickets, None
         if self._folder is not None:
+            atomic.make_folder(self._folder)
             # A copy that is thought to be dead may still write: each has a file of its own.
             life = self._folder / f"{work.piece.key}.{uuid.uuid4().hex[:8]}.life"
         request = {

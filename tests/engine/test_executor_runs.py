@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,14 +17,15 @@ import pytest
 from processes import is_running, workers_of
 from run_comparison import TINY, without_times
 
+from nasgan.checkpoints import Checkpoints
 from nasgan.cli.compose import compose, compose_run
 from nasgan.engine import run_search
-from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.parts import bind
 from nasgan.engine.progress import JobReport
 from nasgan.engine.workers import open_evaluator
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
+from nasgan.evaluation.executors.worker_pool import WorkerPool
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
 from nasgan.supervisor.slots import _Process
@@ -150,6 +153,36 @@ def test_a_search_that_stops_takes_its_workers_along_and_resumes_without_them(
     run_search(tiny("search", *SCRATCH, "executor=in_process"), tmp_path)
     assert len(workers) == 2
     assert_same_result(tmp_path, alone)
+
+
+def test_a_candidate_whose_worker_is_killed_goes_on_in_another_to_the_same_last_bit(
+    tiny: Tiny,
+    tmp_path: Path,
+    workers: list[_Process],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = [*SCRATCH, "strategy.num_candidates=1", "strategy.max_steps=200"]
+    settings += ["strategy.min_steps=200", "checkpoint.every_seconds=0", "final.top_k=0"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    advance = WorkerPool.advance
+
+    def kill_once(self: WorkerPool) -> Any:
+        if len(workers) == 1:
+            folder = killed / "checkpoints" / "candidates" / "under_way"
+            while not any(folder.glob("*/attempt-*/resume-*.pt")):
+                time.sleep(0.01)
+            os.kill(int(workers[0].pid or 0), signal.SIGKILL)
+        return advance(self)
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        patch.setattr(WorkerPool, "advance", kill_once)
+        run_search(tiny("search", *settings, *WORKERS, "executor.workers=1"), killed)
+    assert len(workers) == 2
+    assert "is begun again: its worker was killed by SIGKILL" in caplog.text
+    assert "going on from a checkpoint in" in caplog.text
+    run_search(tiny("search", *settings, "executor=in_process"), whole)
+    assert_same_result(killed, whole)
 
 
 PROGRAM = """

@@ -16,8 +16,8 @@ from run_comparison import fingerprint
 
 import nasgan
 from nasgan import atomic
+from nasgan.checkpoints import Checkpoints
 from nasgan.engine import evaluate_run, run_search, run_training, sample_run
-from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.progress import JobReport
 from nasgan.engine.run_directory import RunDirectory

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nasgan.checkpoints import Checkpoints
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.engine import run_training, table_worker, trained_apart
@@ -125,12 +126,12 @@ def test_the_best_of_a_table_get_more_seeds_in_the_same_folder(tmp_path, here):
 def test_a_training_half_done_by_a_version_of_before_goes_on(whole, tmp_path, here, monkeypatch):
     def kept_as_before(self, state):
         old = {name: state[name] for name in ("task", "seconds")}
-        save(trained_apart.Checkpoints(self._folder.parent), old)
+        save(Checkpoints(self._folder.parent), old)
         raise KeyboardInterrupt
 
-    save = trained_apart.Checkpoints.save
+    save = Checkpoints.save
     with monkeypatch.context() as patch:
-        patch.setattr(trained_apart.Checkpoints, "save", kept_as_before)
+        patch.setattr(Checkpoints, "save", kept_as_before)
         with pytest.raises(KeyboardInterrupt):
             table(tmp_path, "checkpoint.every_seconds=0")
     gone_on_from = []
@@ -335,9 +336,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_rows(tmp_path, monkeypatch)
     monkeypatch.setattr(driver, "Slots", in_this_process)
     table(unkilled, *LONGER)
     loaded = []
-    newest = trained_apart.Checkpoints.load_newest
+    newest = Checkpoints.load_newest
     monkeypatch.setattr(
-        trained_apart.Checkpoints,
+        Checkpoints,
         "load_newest",
         lambda self: loaded.append(newest(self)) or loaded[-1],
     )

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from run_comparison import fingerprint
 
+from nasgan.checkpoints import Checkpoints
 from nasgan.engine import run_search
-from nasgan.engine.checkpoints import Checkpoints
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.workers import open_evaluator
 from nasgan.errors import NasganError, PluginError
@@ -119,6 +119,8 @@ def test_what_a_workers_evaluator_keeps_is_held_to_the_same(
         "settings": {"config": config, "folder": str(tmp_path)},
         "device": "cpu",
         "threads": 1,
+        "folder": None,
+        "every_seconds": 0.0,
     }
     evaluator, _ = open_evaluator(order["settings"], device="cpu", threads=1)
     architecture = evaluator.run.space.sample(np.random.default_rng(0))  # type: ignore[attr-defined]

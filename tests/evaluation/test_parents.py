@@ -134,8 +134,11 @@ def test_a_worker_gets_what_is_kept_of_the_parent(make_context, family):
         "proposal": Proposal(child, parent=parent).to_json(),
         "kept": here.kept(child),
         "kept_of_parent": here.kept(parent),
+        "folder": None,
+        "every_seconds": 0.0,
     }
-    there = Evaluation.from_json(candidate._scored(scratch(run), order)["evaluation"])
+    made = candidate._scored(scratch(run), run.ledger, order)
+    there = Evaluation.from_json(made["evaluation"])
     assert there.parent == parent.id
     assert there.score == finished(here.begin(Proposal(child, parent=parent))).score
 

@@ -135,6 +135,13 @@ def test_a_piece_that_comes_further_each_time_is_never_given_up(
     assert list(tmp_path.iterdir()) == [], "no file is left"
 
 
+def test_the_folder_for_signs_of_life_is_there_before_the_first_piece(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path / "checkpoints" / "candidates")
+    stage.begin("a")
+    stage.supervisor.fill()
+    assert Path(stage.places.begun[1]["life"]).parent.is_dir()
+
+
 def test_a_piece_without_signs_of_life_is_begun_elsewhere_by_another_name(
     clock: Clock, tmp_path: Path
 ) -> None:

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
+import platform
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from nasgan.contracts import Evaluator, Ledger, Proposal
+from nasgan.contracts import EvaluationTask, Evaluator, Ledger, Proposal
 from nasgan.errors import NasganError, PluginError, plugin_name
 from nasgan.evaluation.arrival import begin_evaluation, checked_evaluations
-from nasgan.state_files import not_plain
+from nasgan.evaluation.attempts import Attempt
+from nasgan.state_files import not_plain, plugin_state
 from nasgan.supervisor import PieceError
 
 __all__ = ["SCORE", "score"]
 
 SCORE = "nasgan.evaluation.executors.candidate:score"
 
+_log = logging.getLogger(__name__)
+
 
 def score(order: Mapping[str, Any]) -> dict[str, Any]:
     """Score a candidate.
 
     Args:
-        order: ``{"builder", "settings"}``, see `WorkOrder`; ``device`` and ``threads`` of this
-            process; ``{"proposal", "kept", "kept_of_parent"}``, see
-            `nasgan.contracts.Evaluator.kept`.
+        order: ``{"builder", "settings", "every_seconds"}``, see `WorkOrder`; ``device`` and
+            ``threads`` of this process; ``{"proposal", "kept", "kept_of_parent"}``, see
+            `nasgan.contracts.Evaluator.kept`; ``folder``, of its checkpoints, or None.
 
     Returns:
         ``{"evaluation", "kept"}``.
@@ -39,7 +45,7 @@ def score(order: Mapping[str, Any]) -> dict[str, Any]:
     # What this attempt costs, also where it fails.
     ledger.load_state_dict({})
     try:
-        return _scored(evaluator, order)
+        return _scored(evaluator, ledger, order)
     except NasganError:
         raise
     except Exception as error:
@@ -60,17 +66,67 @@ def _opened(builder: str, settings: str, device: str, threads: int) -> tuple[Eva
     return evaluator, ledger
 
 
-def _scored(evaluator: Evaluator, order: Mapping[str, Any]) -> dict[str, Any]:
+def _scored(evaluator: Evaluator, ledger: Ledger, order: Mapping[str, Any]) -> dict[str, Any]:
     proposal = Proposal.from_json(order["proposal"])
     architecture = proposal.architecture
     if proposal.parent is not None:
         evaluator.adopt(proposal.parent, order["kept_of_parent"])
     evaluator.adopt(architecture, order["kept"])
     task = begin_evaluation(evaluator, proposal)
-    while (made := task.results) is None:
-        task.advance()
+    attempt = _CandidateAttempt(task, ledger, _folder(order), order["every_seconds"])
+    made = attempt.finish()
     (evaluation,) = checked_evaluations(made, evaluator, [proposal])
     kept = evaluator.kept(architecture)
     if complaint := not_plain(kept, "kept()"):
         raise PluginError(f"evaluator {plugin_name(evaluator)}: {complaint}")
     return {"evaluation": evaluation.to_json(), "kept": kept}
+
+
+def _folder(order: Mapping[str, Any]) -> Path | None:
+    """Where its checkpoints are; None where this machine does not see the run's folder."""
+    folder = None if order["folder"] is None else Path(order["folder"])
+    if folder is not None and not folder.parent.is_dir():
+        _warn_of_unshared(folder.parent)
+        return None
+    return folder
+
+
+@lru_cache(maxsize=1)
+def _warn_of_unshared(folder: Path) -> None:
+    _log.warning(
+        "%s is not there on %s: candidates that are lost there begin anew; keep runs in a folder "
+        "that all machines see",
+        folder,
+        platform.node(),
+    )
+
+
+class _CandidateAttempt(Attempt):
+    """An attempt at a candidate, with what its ledger was charged."""
+
+    def __init__(
+        self, task: EvaluationTask, ledger: Ledger, folder: Path | None, every_seconds: float
+    ) -> None:
+        super().__init__(task, folder, every_seconds)
+        self._task = task
+        self._ledger = ledger
+
+    @property
+    def progress(self) -> int:
+        """Images; see `Attempt.progress`."""
+        return self._ledger.spent().images
+
+    def state(self) -> dict[str, Any]:
+        """See `Attempt.state`."""
+        task = plugin_state(self._task, "evaluation")
+        return {"task": task, "ledger": self._ledger.state_dict()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """See `Attempt.load`."""
+        self._task.load_state_dict(state["task"])
+        self._ledger.load_state_dict(state["ledger"])
+
+    @staticmethod
+    def progress_of(state: Mapping[str, Any]) -> int:
+        """See `Attempt.progress_of`."""
+        return sum(int(cost["images"]) for cost in state["ledger"].values())

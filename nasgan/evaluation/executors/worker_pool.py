@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from nasgan import atomic
 from nasgan.contracts import Cost, Evaluation, EvaluationPool, Evaluator, Ledger, Proposal
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation.arrival import check_parent
 from nasgan.evaluation.executors.candidate import SCORE
+from nasgan.reading import digest_of_json
+from nasgan.run_settings import CheckpointSettings
 from nasgan.supervisor import Outcome, Piece, Supervisor, Work
 
 __all__ = ["WorkOrder", "WorkerPool"]
 
 # `advance` comes back after so long at the latest, for progress and checkpoints.
 _WAIT_SECONDS = 0.5
+_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -29,22 +35,31 @@ class WorkOrder:
             threads=...)``; gives the evaluator and the ledger, without limits, that it charges.
         settings: JSON data for the builder.
         device: of this process; workers may be put on others of its kind.
+        folder: for checkpoints of candidates, the same on all machines; None: there are none.
+        every_seconds: between the checkpoints of one.
     """
 
     builder: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    folder: Path | None = None
+    every_seconds: float = CheckpointSettings.every_seconds
 
 
 @dataclass(eq=False)
 class _Job:
-    """A candidate under way, and what it is expected to cost; how often it failed before."""
+    """A candidate under way, what it is expected to cost, and how often it failed before.
+
+    Its number is that of the order in which the search has proposed them.
+    """
 
     proposal: Proposal
     expected: Cost
+    number: int
     errors: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     work: Work | None = None
+    folder: Path | None = None
 
     @property
     def seconds(self) -> float:
@@ -91,7 +106,7 @@ class WorkerPool(EvaluationPool):
         self._jobs: list[_Job] = []
         self._arrived: list[Evaluation] = []
         self._retried = 0
-        self._begun = 0
+        self._proposed = 0
 
     def room(self, together: int = 1) -> int:
         """See `EvaluationPool.room`: one for each worker, however many are proposed at once."""
@@ -122,7 +137,8 @@ class WorkerPool(EvaluationPool):
         check_parent(self._evaluator, proposal)
         expected = self._evaluator.expected_cost(proposal)
         self._check_budget(expected)
-        self._jobs.append(_Job(proposal, expected))
+        self._proposed += 1
+        self._jobs.append(_Job(proposal, expected, self._proposed))
         self._begin_waiting()
         self._supervisor.fill()
 
@@ -145,12 +161,14 @@ class WorkerPool(EvaluationPool):
             self._begin(job)
 
     def _begin(self, job: _Job) -> None:
-        self._begun += 1
+        order = self._request(job.proposal)
+        job.folder = self._folder(job, order)
+        folder = None if job.folder is None else str(job.folder.absolute())
         piece = Piece(
-            key=f"candidate-{self._begun}-{job.proposal.architecture.id}",
+            key=f"candidate-{job.number}-{job.proposal.architecture.id}",
             title=f"candidate {_name(job)}",
             work=SCORE,
-            order=self._request(job.proposal),
+            order={**order, "folder": folder, "every_seconds": self._order.every_seconds},
             timeout=self._timeout,
         )
         job.work = self._supervisor.begin(
@@ -160,6 +178,14 @@ class WorkerPool(EvaluationPool):
             losses=job.losses,
         )
         job.errors, job.losses = job.work.errors, job.work.losses
+
+    def _folder(self, job: _Job, order: Mapping[str, Any]) -> Path | None:
+        """Of its checkpoints: the same in a resumed run, which may propose another instead."""
+        if self._order.folder is None:
+            return None
+        atomic.make_folder(self._order.folder)
+        asked = {key: order[key] for key in ("proposal", "kept", "kept_of_parent")}
+        return self._order.folder / f"{job.number}-{digest_of_json(asked)[:_DIGITS]}"
 
     def _request(self, proposal: Proposal) -> dict[str, Any]:
         """What a worker needs to know, of the parent too."""
@@ -190,12 +216,18 @@ class WorkerPool(EvaluationPool):
         return arrived
 
     def _hear(self, job: _Job, outcome: Outcome) -> None:
+        self._forget(job)
         self._jobs.remove(job)
         self._retried += outcome.retries
         if outcome.failure:
             self._arrived.append(self._given_up(job, outcome))
         else:
             self._arrived.append(self._accepted(outcome.result))
+
+    def _forget(self, job: _Job) -> None:
+        """Remove what a candidate that is over was resumed from."""
+        if job.folder is not None:
+            shutil.rmtree(job.folder, ignore_errors=True)
 
     def _accepted(self, result: Mapping[str, Any]) -> Evaluation:
         evaluation = Evaluation.from_json(result["evaluation"])
@@ -234,6 +266,7 @@ class WorkerPool(EvaluationPool):
         for job in self._jobs:
             if job.work is not None:
                 self._supervisor.drop(job.work)
+            self._forget(job)
         self._jobs.clear()
         if self._owns:
             self._supervisor.close()
@@ -246,6 +279,8 @@ class WorkerPool(EvaluationPool):
         return {
             "untold": [evaluation.to_json() for evaluation in self._arrived],
             "proposals": [job.proposal.to_json() for job in self._jobs],
+            "numbers": [job.number for job in self._jobs],
+            "proposed": self._proposed,
             "failures": [list(job.errors) for job in self._jobs],
             "losses": [list(job.losses) for job in self._jobs],
             "retried": self._retried,
@@ -259,10 +294,13 @@ class WorkerPool(EvaluationPool):
         self.close()
         proposals = [Proposal.from_json(item) for item in state["proposals"]]
         none: list[list[str]] = [[]] * len(proposals)
-        told = (state.get("failures", none), state.get("losses", none))
+        # A run without workers numbers nothing.
+        numbers = state.get("numbers", range(1, len(proposals) + 1))
+        self._proposed = state.get("proposed", len(proposals))
+        told = (numbers, state.get("failures", none), state.get("losses", none))
         self._jobs = [
-            _Job(proposal, self._evaluator.expected_cost(proposal), errors, losses)
-            for proposal, errors, losses in zip(proposals, *told, strict=True)
+            _Job(proposal, self._evaluator.expected_cost(proposal), number, errors, losses)
+            for proposal, number, errors, losses in zip(proposals, *told, strict=True)
         ]
         self._retried = state.get("retried", 0)
         self._arrived = [Evaluation.from_json(item) for item in state.get("untold", ())]

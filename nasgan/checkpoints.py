@@ -63,7 +63,9 @@ class Checkpoints:
             try:
                 state = load_state(files[number])
             except CheckpointError as error:
-                self.set_aside(files[number], str(error))
+                # Whoever writes here may have removed it as too old.
+                if files[number].exists():
+                    self.set_aside(files[number], str(error))
             else:
                 yield files[number], state
 

@@ -1,0 +1,96 @@
+"""A piece of work that is killed now and then: each attempt goes on from the last checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nasgan.checkpoints import Checkpoints
+from nasgan.contracts import Evaluation, EvaluationTask
+from nasgan.supervisor import report_progress
+
+__all__ = ["Attempt", "forget_attempts"]
+
+_log = logging.getLogger(__name__)
+_ATTEMPT = "attempt-"
+_CHECKPOINTS = 2
+
+
+class Attempt(ABC):
+    """One attempt at an evaluation: a checkpoint folder of its own in that of the piece.
+
+    A copy that is thought to be dead may still write; it writes elsewhere, and the same. A piece
+    that takes less than ``every_seconds`` writes nothing: it is cheaper begun anew.
+
+    Args:
+        task: the evaluation, not yet begun.
+        folder: of all attempts at it; None: nothing is kept.
+        every_seconds: between checkpoints.
+    """
+
+    def __init__(self, task: EvaluationTask, folder: Path | None, every_seconds: float) -> None:
+        self._evaluation = task
+        self._folder = folder
+        self._every_seconds = every_seconds
+
+    @property
+    @abstractmethod
+    def progress(self) -> int:
+        """How far it is; a number that grows."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+
+    @abstractmethod
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+
+    @staticmethod
+    @abstractmethod
+    def progress_of(state: Mapping[str, Any]) -> int:
+        """The `progress` at which `state` was made."""
+
+    def advance(self) -> None:
+        """Do the next piece of work."""
+        self._evaluation.advance()
+
+    def finish(self) -> Sequence[Evaluation]:
+        """Go on from the newest checkpoint of any attempt to the end; gives what was made.
+
+        Raises:
+            StorageError: a checkpoint cannot be written.
+        """
+        newest = None if self._folder is None else self._newest(self._folder)
+        if newest is not None:
+            self.load(newest)
+            _log.info("going on from a checkpoint in %s", self._folder)
+        own = None if self._folder is None else self._folder / f"{_ATTEMPT}{uuid.uuid4().hex[:8]}"
+        saved = time.monotonic()
+        while (made := self._evaluation.results) is None:
+            self.advance()
+            report_progress(self.progress)
+            is_due = time.monotonic() - saved >= self._every_seconds
+            if own is not None and is_due and self._evaluation.results is None:
+                Checkpoints(own, keep=_CHECKPOINTS).save(self.state())
+                saved = time.monotonic()
+        return made
+
+    def _newest(self, folder: Path) -> Any | None:
+        # Tables of before kept theirs in the folder itself.
+        places = [folder, *folder.glob(f"{_ATTEMPT}*")]
+        found = [Checkpoints(place).load_newest() for place in places]
+        states = [state for state in found if state is not None]
+        return max(states, key=self.progress_of, default=None)
+
+
+def forget_attempts(folder: Path) -> None:
+    """Remove what a piece that is over was resumed from."""
+    for path in folder.glob(f"{_ATTEMPT}*"):
+        shutil.rmtree(path, ignore_errors=True)
