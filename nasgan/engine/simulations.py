@@ -19,7 +19,9 @@ from nasgan.factory import make_search_space
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.nodes import build_node
+from nasgan.reading import digest_of_json
 from nasgan.runs.environment import collect_environment
+from nasgan.runs.history import History, read_history
 from nasgan.runs.locking import RunLock
 from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import utc_now
@@ -27,6 +29,8 @@ from nasgan.supervisor import Here, Piece, Retries, Slots, Supervisor, results_o
 from nasgan.tabular.table import load_table
 
 __all__ = ["Simulations", "run_simulations", "simulate_one", "why_not"]
+
+_UNDER_WAY = "under_way.jsonl"  # in the folder, until all searches are over
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ def why_not(asked: Simulations, name: str, node: Mapping[str, Any]) -> str:
 def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[dict[str, Any]]:
     """Simulate all searches, and write them to ``out`` when all are there; each as it ends.
 
-    The folder is made, and this process's alone, before the first search.
+    The folder is made, and this process's alone, before the first search. Searches of a call
+    that was killed are not made again.
 
     The records are sorted by strategy and seed, and do not depend on the number of workers.
 
@@ -142,19 +147,52 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
 def _simulated(
     asked: Simulations, trainings: TableTrainings, out: Path, workers: int
 ) -> Iterator[dict[str, Any]]:
-    started = utc_now()
+    made = {**_made(asked, trainings), "started": utc_now()}
+    done = _UnderWay(out, made)
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
-    done: dict[tuple[str, int], dict[str, Any]] = {}
-    places = Here() if workers == 1 else Slots(min(workers, len(searches)))
+    yield from (done[key] for key in searches if key in done)
+    left = [key for key in searches if key not in done]
+    places = Here() if workers == 1 else Slots(max(1, min(workers, len(left))))
     with closing(Supervisor(places, Retries(attempts=1))) as supervisor:
-        pieces = [_piece(asked, name, seed) for name, seed in searches]
-        for piece, outcome in results_of(supervisor, pieces):
+        for piece, outcome in results_of(supervisor, [_piece(asked, *key) for key in left]):
             if outcome.failure:
                 raise SearchFailed(f"{piece.title}: {outcome.failure}")
-            done[piece.order["strategy"], piece.order["seed"]] = outcome.result
+            done.add(outcome.result)
             yield outcome.result
-    made = {**_made(asked, trainings), "started": started, "ended": utc_now()}
-    SimulationFile(out / SEARCHES_FILE, made).write(done[key] for key in sorted(done))
+    found = [done[key] for key in sorted(searches)]
+    SimulationFile(out / SEARCHES_FILE, {**made, "ended": utc_now()}).write(found)
+    done.forget()
+
+
+class _UnderWay(dict[tuple[str, int], dict[str, Any]]):
+    """The searches that are over, by strategy and seed, on the disk until all are.
+
+    Those of a call that was killed count if what shapes them is as it was: table, budget, metric,
+    the strategy's settings, and the code as far as its version and commit tell.
+    """
+
+    def __init__(self, out: Path, made: Mapping[str, Any]) -> None:
+        super().__init__()
+        shared = [made[key] for key in ("checksum", "space_settings", "budget", "metric")]
+        code = [made["environment"][key] for key in ("nasgan", "packages", "plugins")]
+        self._made_by = {
+            name: digest_of_json([shared, code, node]) for name, node in made["strategies"].items()
+        }
+        self._lines = History(out / _UNDER_WAY)
+        for line in read_history(self._lines.path) if len(self._lines) else ():
+            search = line["search"]
+            if self._made_by.get(search["strategy"]) == line["made_by"]:
+                self[search["strategy"], search["seed"]] = search
+
+    def add(self, search: dict[str, Any]) -> None:
+        """Note it, on the disk first."""
+        made_by = self._made_by[search["strategy"]]
+        self._lines.append({"made_by": made_by, "search": search})
+        self[search["strategy"], search["seed"]] = search
+
+    def forget(self) -> None:
+        """Remove what was noted."""
+        self._lines.path.unlink(missing_ok=True)
 
 
 def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:

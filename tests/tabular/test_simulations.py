@@ -271,6 +271,33 @@ def test_workers_change_nothing(exact, tmp_path):
     assert alone == _run(exact, tmp_path / "two", *words, "workers=2")
 
 
+def test_searches_of_a_call_that_was_stopped_are_not_made_again(exact, tmp_path, monkeypatch):
+    words = ("strategy=evolution", "seeds=3", "budget.architectures=8", "workers=1")
+    whole = _run(exact, tmp_path / "whole", *words)
+    really, made = simulations.simulate_piece, []
+
+    def stopped_after(count: int) -> None:
+        def simulate_piece(order: dict[str, Any]) -> dict[str, Any]:
+            if len(made) == count:
+                raise KeyboardInterrupt
+            made.append((order["strategy"], order["seed"]))
+            return really(order)
+
+        monkeypatch.setattr(simulations, "simulate_piece", simulate_piece)
+
+    given = ["simulate", f"table={exact}", f"out={tmp_path / 'out'}", *words]
+    stopped_after(2)
+    assert main(given) != 0
+    # Another budget makes other searches; what is of this one stays.
+    stopped_after(3)
+    assert main([*given, "budget.architectures=9"]) != 0
+    stopped_after(99)
+    assert _run(exact, tmp_path / "out", *words) == whole
+    assert len(made) == 3 + 4
+    assert len(set(made[:2] + made[3:])) == 6
+    assert not (tmp_path / "out" / "under_way.jsonl").exists()
+
+
 def test_every_strategy_spends_the_budget(partial, tmp_path):
     words = ("strategy=random_scratch,rl_scratch", "seeds=2", "budget.generator_steps=12000")
     records = _run(partial, tmp_path, *words, "workers=1")
