@@ -65,6 +65,7 @@ _EXPECTED: Mapping[str, str] = {
     "dict_type": "an object",
     "literal_error": "{expected}",
     "string_type": "a text",
+    "greater_than_equal": "at least {ge}",
 }
 """What is asked for in words, by pydantic's name of the fault; for others pydantic's own words."""
 

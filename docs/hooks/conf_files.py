@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, is_typeddict
 
 import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 
@@ -237,6 +237,8 @@ def _words(annotation: Any) -> str:
 
 def parameters_of(target: Any) -> dict[str, Parameter]:
     """The keyword arguments of a class or function; ``**kwargs`` of a class are its parents'."""
+    if is_typeddict(target):
+        return {name: Parameter(hint, None, "") for name, hint in type_hints(target).items()}
     makers = [target]
     if isinstance(target, type):
         own = [vars(owner).get("__init__") for owner in target.__mro__]

@@ -14,12 +14,14 @@ import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from nasgan.cli.config_folders import config_folder, read_yaml
+from nasgan.cli.config_folders import config_folder
 from nasgan.cli.console import log_shown, say
 from nasgan.cli.paths import settled_paths
-from nasgan.cli.schema import check_config
+from nasgan.cli.schema import settings_class
 from nasgan.errors import ConfigError, MissingSettingError, nearest_names, quoted, shortened
 from nasgan.reading import read_text
+from nasgan.run_settings import flat
+from nasgan.schema import check
 
 __all__ = ["READING_VERBS", "names_of", "roots_of", "run_reading", "settings_of", "texts_of"]
 
@@ -87,7 +89,7 @@ def settings_of(verb: str, words: Sequence[str] = ()) -> dict[str, Any]:
         raise ConfigError(f"{error.full_key}: {shortened(reason, 600)}") from error
     assert isinstance(plain, dict)
     config = settled_paths({str(key): value for key, value in plain.items()}, ".")
-    check_config(verb, config)
+    check(settings_class(verb), config, "")
     return config
 
 
@@ -98,7 +100,7 @@ def roots_of(setting: str | Sequence[str]) -> list[str]:
 
 def names_of(verb: str) -> list[str]:
     """The settings of ``verb``, with dots."""
-    return list(_names(_defaults(verb)))
+    return list(flat(yaml.safe_load(read_text(config_folder() / f"{verb}.yaml"))))
 
 
 def texts_of(word: str) -> list[str]:
@@ -147,8 +149,9 @@ def _plain(text: str, *, as_texts: bool = False) -> Any:
 
 
 def _merged(verb: str, words: Sequence[str]) -> DictConfig:
-    config = _defaults(verb)
-    known = list(_names(config))
+    config = OmegaConf.load(config_folder() / f"{verb}.yaml")
+    assert isinstance(config, DictConfig)
+    known = names_of(verb)
     for word in words:
         key, equals, text = word.partition("=")
         if not equals:
@@ -192,21 +195,6 @@ def _unknown(verb: str, key: str, known: Sequence[str]) -> str:
     near = [ends[end] for end in nearest_names(last, ends)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"nasgan {verb} has no setting {quoted(key)}.{hint} Known: {', '.join(siblings)}."
-
-
-def _defaults(verb: str) -> DictConfig:
-    config = read_yaml(config_folder() / f"{verb}.yaml")
-    assert isinstance(config, DictConfig)
-    return config
-
-
-def _names(config: DictConfig, where: str = "") -> Iterator[str]:
-    for key in map(str, config):
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none():
-            yield from _names(node, f"{where}{key}.")
-        else:
-            yield f"{where}{key}"
 
 
 def _help(verb: str, words: Sequence[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from annotated_types import Ge
+from pydantic import PlainValidator
 
 from nasgan.metrics.table import objective_info
 from nasgan.nodes import check_values
@@ -21,6 +22,7 @@ from nasgan.run_settings import (
     TrainingLength,
     TrainingSettings,
 )
+from nasgan.schema import Fault, Part
 
 __all__ = ["check_config", "settings_class", "strip_foreign"]
 
@@ -110,20 +112,28 @@ class _Sample:
     threads: Positive | None
 
 
-@dataclass(frozen=True)
-class _Leaderboard:
-    runs: str | list[str]
-    out: str | list[str]
-    protocol: str | list[str] | None
+def _texts(value: Any) -> Any:
+    several = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, str) for each in several):
+        raise Fault("a text or a list of texts", value)
+    return value
+
+
+_Texts = Annotated[str | list[str], PlainValidator(_texts)]
+
+
+class _Leaderboard(Part):
+    runs: _Texts
+    out: _Texts
+    protocol: _Texts | None
     rank_by: str | None
-    group_by: str | list[str] | None
+    group_by: _Texts | None
     published: bool
     where: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Publish:
-    runs: str | list[str]
+class _Publish(Part):
+    runs: _Texts
     to: str
     title: str
     protocol: str | None
@@ -131,18 +141,16 @@ class _Publish:
     where: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Report:
-    runs: str | list[str]
+class _Report(Part):
+    runs: _Texts
     out: str
     protocol: str | None
     rank_by: str | None
-    table: str | list[str] | None
+    table: _Texts | None
 
 
-@dataclass(frozen=True)
-class _Watch:
-    runs: str | list[str]
+class _Watch(Part):
+    runs: _Texts
     host: str
     port: Count
     protocol: str | None
@@ -163,7 +171,7 @@ _SCHEMAS: Mapping[str, type] = {
 
 
 def settings_class(verb: str) -> type:
-    """The dataclass whose fields are the settings of ``verb``."""
+    """The class whose fields are the settings of ``verb``: of those that read results a `Part`."""
     return _SCHEMAS[verb]
 
 
