@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, replace
 
 from nasgan.leaderboard.amounts import duration, in_unit, shown, with_spread
-from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.published import paper_of
 from nasgan.leaderboard.ranks import Comparison
 from nasgan.leaderboard.rows import (
@@ -20,9 +19,7 @@ from nasgan.leaderboard.rows import (
     metric_names,
 )
 from nasgan.report.chapters import Chapter, LabelledRow
-from nasgan.report.figures import bound_images, bound_notes, bounds
-from nasgan.report.labels import axis_label, images_scored
-from nasgan.report.views import Cell, Table, interval_words, number_cell
+from nasgan.report.views import Cell, Table, axis_label, images_scored, interval_words, number_cell
 
 __all__ = ["board_table", "comparison_tables", "csv_uri", "headlines", "leaders_in_words"]
 
@@ -30,34 +27,33 @@ _MOST_NAMED = 2
 _MOST_TASKS = 12
 # Where a score of few images lies of one of many (Chong and Forsyth 2020); KID has no bias.
 _BIAS_OF_FEW = {"fid": "upwards", "is": "downwards"}
-_AHEAD = ("Rank", "Method", "Search space")
 _TEXTS = ("Method", "Search space", "Paper", "Note")
-_BEHIND = ("Parameters G", "Multiply-adds G", "Search", "Final training", *_TEXTS[-2:])
+_BEHIND = ("Parameters G", "Multiply-adds G", "Search", "Final training", "Paper", "Note")
 
 
 def board_table(chapter: Chapter) -> Table:
     """The rows by task, best first; below them real test images and the papers' numbers."""
-    protocol = chapter.protocol
-    board = chapter.board
-    others = metric_names(board.all_rows, spreads=False)
-    metrics = list(dict.fromkeys((board.ranked_by, *others)))
-    scores = [axis_label(metric, protocol) for metric in metrics]
-    with_regret = have(board.rows, "regret")
-    regret = ["Regret ↓"] if with_regret else []
-    headers = [*_AHEAD, scores[0], "Seeds", *scores[1:], *regret, *_BEHIND]
-    by_task = chapter.by_task
-    foot = [
-        *_bound_cells(chapter, metrics),
-        *(_paper_cells(row, metrics) for row in board.published),
-    ]
+    protocol, board, by_task = chapter.protocol, chapter.board, chapter.by_task
+    metrics = dict.fromkeys((board.ranked_by, *metric_names(board.all_rows, spreads=False)))
+    # Titles may be equal, names are not.
+    titles = {f"{metric}_mean": axis_label(metric, protocol) for metric in metrics}
+    first, *rest = titles
+    regret = ["Regret ↓"] if have(board.rows, "regret") else []
+    names = ["Rank", "Method", "Search space", first, "Seeds", *rest, *regret, *_BEHIND]
+    rows = [_cells(row, metrics, first) for found in by_task.values() for row in found]
+    foot = [_bound_cells(chapter, metrics)] if chapter.bound["metrics"] else []
+    foot += [_paper_cells(row, metrics) for row in board.published]
+    headings = {
+        task: " · ".join(filter(None, (str(task), chapter.images_of(task)))) for task in by_task
+    }
     return Table(
-        f"Leaderboard under {protocol}, ranked by {metric_title(board.ranked_by, protocol)}",
-        headers,
-        [_cells(row, metrics, with_regret) for rows in by_task.values() for row in rows],
-        frozenset(k for k, header in enumerate(headers) if header not in _TEXTS),
+        f"Leaderboard under {protocol}, ranked by {board.ranking_title}",
+        [titles.get(name, name) for name in names],
+        [[cells.get(name, Cell("")) for name in names] for cells in rows],
+        frozenset(k for k, name in enumerate(names) if name not in _TEXTS),
         filters=(1, 2),
-        foot=[_padded(cells, len(headers)) for cells in foot],
-        headings=[_heading(chapter, task) for task, rows in by_task.items() for _ in rows],
+        foot=[[cells.get(name, Cell("")) for name in names] for cells in foot],
+        headings=[headings[task] for task, found in by_task.items() for _ in found],
     )
 
 
@@ -82,17 +78,7 @@ def comparison_tables(chapter: Chapter) -> list[Table]:
     pairs = Table.of(
         "Wilcoxon signed-rank tests between the strategies, corrected after Holm",
         ("First", "Second", "Better in tasks", "Worse in tasks", "p", "p (Holm)"),
-        [
-            (
-                p.first,
-                p.second,
-                p.n_better,
-                p.n_worse,
-                number_cell(p.p_value),
-                number_cell(p.p_holm),
-            )
-            for p in found.pairs
-        ],
+        map(astuple, found.pairs),
         {2, 3, 4, 5},
     )
     return [ranks, pairs]
@@ -113,11 +99,11 @@ def headlines(chapter: Chapter) -> list[tuple[str, str]]:
     found = chapter.board.comparison
     if found is not None:
         told.append((f"over {len(found.tasks)} tasks", leaders_in_words(found)))
-    bound = bounds(chapter).get(chapter.board.ranked_by)
-    if bound is not None:
-        told.append(("real test images", _bound_in_words(chapter, bound)))
-    told += [("real test images", note) for note in bound_notes(chapter)]
-    return told
+    bound = chapter.bound["metrics"].get(chapter.board.ranked_by)
+    words = [] if bound is None else [_bound_in_words(chapter, bound)]
+    # What the runs say that it lacks, and why.
+    notes = sorted({run.record.bound_note for run in chapter.runs} - {""})
+    return [*told, *(("real test images", text) for text in (*words, *notes))]
 
 
 def leaders_in_words(comparison: Comparison) -> str:
@@ -136,79 +122,70 @@ def leaders_in_words(comparison: Comparison) -> str:
     return words
 
 
-def _heading(chapter: Chapter, task: Task) -> str:
-    return " · ".join(filter(None, (str(task), chapter.images_of(task))))
-
-
 def _bound_in_words(chapter: Chapter, bound: float) -> str:
     """The score of real test images, and what a reader must not take it for."""
-    metric = chapter.board.ranked_by
-    number, generated = bound_images(chapter), images_scored(chapter.protocol)
-    words = f"{shown(bound, 4)} with {_grouped(number)} images"
+    metric, number = chapter.board.ranked_by, chapter.bound["num_images"]
+    generated = images_scored(chapter.protocol)
+    words = f"{shown(bound, 4)} with {number:,} images"
     if generated is None or number >= generated:
         return words
-    words += f", fewer than the {_grouped(generated)} of the generators"
+    words += f", fewer than the {generated:,} of the generators"
     if metric not in _BIAS_OF_FEW:
         return words
-    name = metric_title(metric, chapter.protocol)
-    return f"{words}: {name} is biased {_BIAS_OF_FEW[metric]} by that, so it is no strict bound"
+    name, bias = chapter.board.ranking_title, _BIAS_OF_FEW[metric]
+    return f"{words}: {name} is biased {bias} by that, so it is no strict bound"
 
 
 def _task_in_words(chapter: Chapter, rows: Sequence[LabelledRow]) -> str:
-    metric = chapter.board.ranked_by
-    name = metric_title(metric, chapter.protocol)
+    metric, name = chapter.board.ranked_by, chapter.board.ranking_title
     first = [row for row in rows if row.row["rank"] == 1]
     if not first:
         return f"no row is ranked, as a rank takes {MIN_SEEDS} seeds with a {name}"
-    words = f"best {name} by {first[0].series}, {_mean_in_words(first[0], metric)}"
-    words += _tie_in_words([row.series for row in first[1:]])
+    best, *tied = first
+    mean, low, high = (best.row[f"{metric}_{what}"] for what in ("mean", "ci_low", "ci_high"))
+    words = f"best {name} by {best.series}, {shown(mean, 4)}"
+    if low is not None and high is not None:
+        seeds = best.row[f"{metric}_n"]
+        words += f" (95 % interval {shown(low, 4)} to {shown(high, 4)}, {seeds} seeds)"
+    if len(tied) > _MOST_NAMED:
+        words += f"; {len(tied)} more rows share the first rank, as their intervals overlap its own"
+    elif tied:
+        verb = "shares" if len(tied) == 1 else "share"
+        names = " and ".join(row.series for row in tied)
+        words += f"; {names} {verb} the first rank, as the intervals overlap"
     for row in rows:
-        if row.is_average_random and row not in first and metric in row.row["metrics"]:
+        if row.is_average_random and row.row["rank"] != 1 and metric in row.row["metrics"]:
             mean = shown(row.row[f"{metric}_mean"], 4)
             words += f"; the average random architecture has {mean}"
     return words
 
 
-def _tie_in_words(names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    if len(names) > _MOST_NAMED:
-        return f"; {len(names)} more rows share the first rank, as their intervals overlap its own"
-    verb = "shares" if len(names) == 1 else "share"
-    return f"; {' and '.join(names)} {verb} the first rank, as the intervals overlap"
+Cells = dict[str, Cell]
+"""By column; a row has nothing in the others."""
 
 
-def _mean_in_words(row: LabelledRow, metric: str) -> str:
-    mean, low, high = (row.row[f"{metric}_{name}"] for name in ("mean", "ci_low", "ci_high"))
-    if low is None or high is None:
-        return shown(mean, 4)
-    interval = f"{shown(low, 4)} to {shown(high, 4)}"
-    return f"{shown(mean, 4)} (95 % interval {interval}, {row.row[f'{metric}_n']} seeds)"
-
-
-def _cells(labelled: LabelledRow, metrics: Sequence[str], with_regret: bool) -> list[Cell]:
-    row = labelled.row
-    is_first = row["rank"] == 1
-    paper = paper_of(row)
-    scores = [_metric_cell(row, metric) for metric in metrics]
-    if is_first:
-        scores[0] = replace(scores[0], mark="first")
+def _cells(labelled: LabelledRow, metrics: Iterable[str], first: str) -> Cells:
+    row, paper = labelled.row, paper_of(labelled.row)
+    mark = "first" if row["rank"] == 1 else ""
+    short = row["config_hash"][:6]
+    # The configuration's hash, where it is what tells two rows apart.
+    settings = f"settings {short}" if labelled.short.endswith(f" #{short}") else ""
     failed = f"{row['n_failed']} failed" if row["n_failed"] else ""
-    return [
-        _rank_cell(row),
-        Cell(labelled.series, note=_hash_note(labelled), mark="first" if is_first else ""),
-        Cell(Task.of(row).space, mark="space"),
-        scores[0],
-        Cell(str(row["n_seeds"]), row["n_seeds"], failed, "warn" if failed else ""),
-        *scores[1:],
-        *([number_cell(row.get("regret"))] if with_regret else []),
-        number_cell(row["generator_parameters"]),
-        number_cell(row["macs"]),
-        _cost_cell(row, "search"),
-        _cost_cell(row, "final"),
-        Cell("") if paper is None else Cell(paper.result, note=paper.source),
-        Cell("; ".join(row["note"]), mark="words"),
-    ]
+    cells = {
+        "Rank": _rank_cell(row),
+        "Method": Cell(labelled.series, note=settings, mark=mark),
+        "Search space": Cell(labelled.space, mark="space"),
+        **{f"{metric}_mean": _metric_cell(row, metric) for metric in metrics},
+        "Seeds": Cell(str(row["n_seeds"]), row["n_seeds"], failed, "warn" if failed else ""),
+        "Regret ↓": number_cell(row.get("regret")),
+        "Parameters G": number_cell(row["generator_parameters"]),
+        "Multiply-adds G": number_cell(row["macs"]),
+        "Search": _cost_cell(row, "search"),
+        "Final training": _cost_cell(row, "final"),
+        "Paper": Cell("") if paper is None else Cell(paper.result, note=paper.source),
+        "Note": Cell("; ".join(row["note"]), mark="words"),
+    }
+    return cells | {first: replace(cells[first], mark=mark)}
 
 
 def _rank_cell(row: Row) -> Cell:
@@ -217,12 +194,6 @@ def _rank_cell(row: Row) -> Cell:
     low, high = row["rank_low"], row["rank_high"]
     note = f"{low} to {high}" if low != high else ""
     return Cell(str(row["rank"]), row["rank"], note)
-
-
-def _hash_note(labelled: LabelledRow) -> str:
-    """The configuration's hash, where it is what tells two rows apart."""
-    short = labelled.row["config_hash"][:6]
-    return f"settings {short}" if labelled.short.endswith(f" #{short}") else ""
 
 
 def _metric_cell(row: Row, metric: str) -> Cell:
@@ -239,39 +210,26 @@ def _cost_cell(row: Row, phase: str) -> Cell:
     return Cell(duration(seconds), seconds, f"{in_unit(steps, 'generator_steps')} steps")
 
 
-def _bound_cells(chapter: Chapter, metrics: Sequence[str]) -> list[list[Cell]]:
-    values = bounds(chapter)
-    if not values:
-        return []
-    scores = [Cell(shown(values[m], 4) if m in values else "") for m in metrics]
-    name = Cell("real test images", note=f"{_grouped(bound_images(chapter))} images")
-    return [[Cell(""), name, Cell(""), scores[0], Cell(""), *scores[1:]]]
+def _bound_cells(chapter: Chapter, metrics: Iterable[str]) -> Cells:
+    values, number = chapter.bound["metrics"], chapter.bound["num_images"]
+    return {
+        "Method": Cell("real test images", note=f"{number:,} images"),
+        **{f"{m}_mean": Cell(shown(values[m], 4)) for m in metrics if m in values},
+    }
 
 
-def _paper_cells(row: Row, metrics: Sequence[str]) -> list[Cell]:
+def _paper_cells(row: Row, metrics: Iterable[str]) -> Cells:
     """A paper's own numbers, under its own protocol: they do not compare with the others."""
-    scores = []
+    cells = {}
     for metric in metrics:
         mean, spread = row.get(f"{metric}_mean"), row.get(f"{metric}_within_run_std")
         text = "" if mean is None else shown(mean, 4)
-        scores.append(Cell(text if spread is None else f"{text} ± {shown(spread, 2)}"))
+        cells[f"{metric}_mean"] = Cell(text if spread is None else f"{text} ± {shown(spread, 2)}")
     told = [f"{row['dataset']}: {row['source']}", row["protocol"], *row["note"]]
-    return [
-        Cell(""),
-        Cell(row["strategy"], mark="words"),
-        Cell(Task.of(row).space, mark="space"),
-        scores[0],
-        Cell(""),
-        *scores[1:],
-        number_cell(row["generator_parameters"]),
-        *[Cell("")] * (len(_BEHIND) - 2),
-        Cell("; ".join(told), mark="words"),
-    ]
-
-
-def _grouped(number: int) -> str:
-    return f"{number:,}"
-
-
-def _padded(cells: Sequence[Cell], width: int) -> list[Cell]:
-    return [*cells, *[Cell("")] * (width - len(cells))]
+    return {
+        "Method": Cell(row["strategy"], mark="words"),
+        "Search space": Cell(Task.of(row).space, mark="space"),
+        **cells,
+        "Parameters G": number_cell(row["generator_parameters"]),
+        "Note": Cell("; ".join(told), mark="words"),
+    }

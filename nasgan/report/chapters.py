@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,9 @@ from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
-from nasgan.leaderboard.summaries import (
-    Problem,
-    RunSummary,
-    space_label,
-    without_duplicates,
-)
+from nasgan.leaderboard.summaries import Problem, RunSummary, grouped, without_duplicates
 from nasgan.report.histories import RunHistory, read_run_history
-from nasgan.report.labels import row_labels, series_of, task_labels
+from nasgan.report.views import row_labels, series_of, task_labels
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RunRecord
 from nasgan.runs.simulations import MANIFEST_FILE, SimulationFile
@@ -38,7 +34,7 @@ class Run:
         history: its history; None if there is none beside the record.
         grid: where its sample grid would be; None for a record without a folder.
         row: the name of its row.
-        series: see `nasgan.report.labels.series_of`.
+        series: see `nasgan.report.views.series_of`.
     """
 
     summary: RunSummary
@@ -54,9 +50,9 @@ class Run:
         return f"{self.row}, seed {self.summary.seed}"
 
     @property
-    def space(self) -> str:
-        """The space, and whether its networks are class-conditional."""
-        return self.summary.space_label
+    def device_seconds(self) -> float:
+        """Of the search and the final training."""
+        return sum(phase["device_seconds"] for phase in self.record.cost.values())
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class LabelledRow:
         row: the row.
         label: its name, unlike that of every other.
         short: its name beside the others of its task.
-        series: see `nasgan.report.labels.series_of`.
+        series: see `nasgan.report.views.series_of`.
         runs: that it is made of, by seed; for the average random architecture those of others.
         simulated: those of them that were searches on a table, and have neither record nor folder.
     """
@@ -85,6 +81,11 @@ class LabelledRow:
         return Task.of(self.row).space
 
     @property
+    def with_history(self) -> list[tuple[Run, RunHistory]]:
+        """The runs that have a history, with it."""
+        return [(run, run.history) for run in self.runs if run.history is not None]
+
+    @property
     def is_average_random(self) -> bool:
         """Whether this is the average random architecture."""
         return bool(self.row["strategy"] == AVERAGE_RANDOM)
@@ -96,17 +97,15 @@ class SimulatedTask:
 
     Attributes:
         task: theirs.
-        made: how they were made, see `nasgan.runs.simulations.SimulationFile`.
+        file: that they were read from, of several the first.
         baseline: the name of the row that the others are held against.
         searches: lines of ``simulations.jsonl``, each with the name of its row as its strategy.
-        regret: by how much a score is worse than the best that the table knows.
     """
 
     task: Task
-    made: Mapping[str, Any]
+    file: SimulationFile
     baseline: str
     searches: tuple[Mapping[str, Any], ...]
-    regret: Callable[[float], float]
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,12 @@ class Chapter:
         return list({run.summary.run_id: run for run in own}.values())
 
     @property
+    def bound(self) -> Mapping[str, Any]:
+        """The score of real test images, without ``metrics`` if no run has it."""
+        bounds = (run.record.bound for run in self.runs if run.record.bound)
+        return next(bounds, {"metrics": {}, "num_images": 0})
+
+    @property
     def search_rows(self) -> list[LabelledRow]:
         """The rows of searches."""
         return [
@@ -148,23 +153,18 @@ class Chapter:
     @property
     def by_task(self) -> dict[Task, list[LabelledRow]]:
         """The rows of each task: numbers of different tasks do not rank methods."""
-        found: dict[Task, list[LabelledRow]] = {}
-        for row in self.rows:
-            found.setdefault(Task.of(row.row), []).append(row)
-        return found
+        return grouped(self.rows, lambda row: Task.of(row.row))
 
     @property
     def task_titles(self) -> dict[Task, str]:
         """The space of each task; with what else tells the tasks apart where it does not."""
         tasks = list(self.by_task)
-        names = {task: space_label(task.search_space, task.num_classes) for task in tasks}
-        counts = Counter(names.values())
-        datasets = {task.dataset for task in tasks}
+        counts = Counter(task.space for task in tasks)
+        several = len({task.dataset for task in tasks}) > 1
         titles = {}
-        for task, name in names.items():
-            others = [task.dataset] if len(datasets) > 1 else []
-            others += [task.budget, self.images_of(task)]
-            words = [name, *filter(None, others)] if counts[name] > 1 else [name]
+        for task in tasks:
+            more = [task.dataset if several else "", task.budget, self.images_of(task)]
+            words = [task.space, *(filter(None, more) if counts[task.space] > 1 else ())]
             titles[task] = " · ".join(words)
         return titles
 
@@ -217,11 +217,9 @@ def collect(
     """
     summaries, problems = find_records(roots)
     if confined:
-        summaries = [run for run in summaries if all(_is_inside(p, roots) for p in _read_of(run))]
+        summaries = [run for run in summaries if _is_confined(run, roots)]
         problems = [item for item in problems if _is_inside(Path(item.source), roots)]
-    by_protocol: dict[str, list[RunSummary]] = {}
-    for summary in summaries:
-        by_protocol.setdefault(summary.protocol, []).append(summary)
+    by_protocol = grouped(summaries, attrgetter("protocol"))
     if protocol is not None and by_protocol:
         if protocol not in by_protocol:
             raise UnknownNameError("protocol among these runs", protocol, by_protocol)
@@ -238,32 +236,27 @@ def _chapter(
     problems += board.problems
     # The leaderboard's problems tell of duplicates already.
     latest = {run.run_id: run for run in without_duplicates(summaries, [])}
-    ids = [
-        sorted(
-            (name for name in row["run_ids"] if name in latest),
-            key=lambda name: (latest[name].seed, name),
-        )
+    named = list(zip(board.rows, row_labels(board.rows), task_labels(board.rows), strict=True))
+    runs_of = [
+        sorted((latest[i] for i in row["run_ids"] if i in latest), key=attrgetter("seed", "run_id"))
         for row in board.rows
     ]
-    labels = row_labels(board.rows)
     known: dict[str, Run] = {}
-    for row, label, names in zip(board.rows, labels, ids, strict=True):
-        if row["strategy"] != AVERAGE_RANDOM:
-            own = (latest[name] for name in names if not latest[name].is_simulated)
-            found = (_run(run, row, label, problems) for run in own)
-            known.update({run.summary.run_id: run for run in found if run is not None})
+    for (row, label, _), own in zip(named, runs_of, strict=True):
+        for run in own:
+            if row["strategy"] != AVERAGE_RANDOM and not run.is_simulated:
+                found = _run(run, row, label, problems)
+                known |= {} if found is None else {run.run_id: found}
     rows = [
         LabelledRow(
             row,
             label,
             short,
             series_of(row),
-            tuple(known[name] for name in names if name in known),
-            tuple(latest[name] for name in names if latest[name].is_simulated),
+            tuple(known[run.run_id] for run in own if run.run_id in known),
+            tuple(run for run in own if run.is_simulated),
         )
-        for row, label, short, names in zip(
-            board.rows, labels, task_labels(board.rows), ids, strict=True
-        )
+        for (row, label, short), own in zip(named, runs_of, strict=True)
     ]
     return Chapter(protocol, board, tuple(rows), tuple(_simulated(rows)))
 
@@ -287,9 +280,8 @@ def _simulated(rows: Sequence[LabelledRow]) -> Iterator[SimulatedTask]:
                 baselines.setdefault(task, row.short)
             searches.setdefault(task, []).append({**search, "strategy": row.short})
     for task, found in searches.items():
-        file = files[task]
-        baseline = baselines.get(task, file.made["baseline"])
-        yield SimulatedTask(task, file.made, baseline, tuple(found), file.regret)
+        baseline = baselines.get(task, files[task].made["baseline"])
+        yield SimulatedTask(task, files[task], baseline, tuple(found))
 
 
 def _run(summary: RunSummary, row: Row, label: str, problems: list[Problem]) -> Run | None:
@@ -300,31 +292,21 @@ def _run(summary: RunSummary, row: Row, label: str, problems: list[Problem]) -> 
     except ConfigError as error:  # it changed since it was found
         problems.append(Problem(str(summary.path), str(error)))
         return None
-    history = _history(folder)
+    path = folder / HISTORY_FILE
+    history = read_run_history(path) if _is_inside(path, [folder]) else None
     if history is not None and history.damaged:
-        problems.append(
-            Problem(str(folder / HISTORY_FILE), f"{history.damaged} damaged lines were left out")
-        )
+        problems.append(Problem(str(path), f"{history.damaged} damaged lines were left out"))
     grid = folder / "samples" / "final.png"
     return Run(summary, record, history, grid, label, series_of(row))
 
 
-def _history(folder: Path) -> RunHistory | None:
-    path = folder / HISTORY_FILE
-    if not _is_inside(path, [folder]):
-        return None
-    return read_run_history(path)
+def _is_confined(run: RunSummary, roots: Sequence[str | Path]) -> bool:
+    """Whether all that a run was read from lies in ``roots``."""
+    path = run.path
+    files = [path, path.with_name(MANIFEST_FILE)] if path and run.is_simulated else [path]
+    return all(file is not None and _is_inside(file, roots) for file in files)
 
 
-def _read_of(run: RunSummary) -> list[Path | None]:
-    """The files that a run was read from."""
-    if run.path is None or not run.is_simulated:
-        return [run.path]
-    return [run.path, run.path.with_name(MANIFEST_FILE)]
-
-
-def _is_inside(path: Path | None, roots: Sequence[str | Path]) -> bool:
-    if path is None:
-        return False
+def _is_inside(path: Path, roots: Sequence[str | Path]) -> bool:
     real = path.resolve()
     return any(real.is_relative_to(Path(root).resolve()) for root in roots)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from nasgan.leaderboard.amounts import shown
-from nasgan.report.scales import Scale, spanning
-from nasgan.report.svg import Style, group, line_path, mark, picture, tag, text
+from nasgan.report.svg import Scale, Style, group, line_path, mark, picture, spanning, tag, text
 
 __all__ = [
     "Band",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from nasgan.leaderboard.amounts import duration
 from nasgan.leaderboard.rows import MIN_SEEDS
 from nasgan.report.chapters import Chapter, Run
-from nasgan.report.labels import short_commit
+from nasgan.report.views import short_commit
 from nasgan.run_settings import without_places
 from nasgan.runs.environment import packages_named
 
@@ -102,7 +102,7 @@ def _equal_budget(chapter: Chapter) -> _Finding:
         return "no", "there are no searches"
     budgets: dict[str, set[str]] = {}
     for run in searches:
-        budgets.setdefault(run.space, set()).add(_frozen(run.record.budget))
+        budgets.setdefault(run.summary.space_label, set()).add(_frozen(run.record.budget))
     unequal = sorted(space for space, found in budgets.items() if len(found) > 1)
     if unequal:
         return "no", f"searches had different limits in {_listed(unequal)}"
@@ -206,7 +206,7 @@ def _tuning(chapter: Chapter) -> _Finding:
 
 def _cost(chapter: Chapter) -> _Finding:
     runs = chapter.runs
-    total = sum(phase["device_seconds"] for run in runs for phase in run.record.cost.values())
+    total = sum(run.device_seconds for run in runs)
     return "yes", f"search and final training are charged in every record: {duration(total)} in all"
 
 

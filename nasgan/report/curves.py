@@ -12,15 +12,24 @@ from nasgan.leaderboard.bootstrap import summarise
 from nasgan.leaderboard.rows import Task
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.charts import Band, Line, Reference, line_chart
-from nasgan.report.figures import bounds, direction, searched_label
+from nasgan.report.figures import bound_lines, direction, searched_label
 from nasgan.report.histories import RunHistory
-from nasgan.report.labels import UNIT_WORDS, fidelity_words
 from nasgan.report.svg import Style
-from nasgan.report.views import Cell, Figure, Tab, Table, Value, interval_words, number_cell
+from nasgan.report.views import (
+    UNIT_WORDS,
+    Cell,
+    Figure,
+    Tab,
+    Table,
+    Value,
+    fidelity_words,
+    interval_words,
+    number_cell,
+)
 
 __all__ = [
-    "curve_table",
     "incumbent_curve",
+    "lines_figure",
     "mean_curve",
     "search_tabs",
     "training_curve",
@@ -133,34 +142,35 @@ def search_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
     for row in chapter.search_rows:
         kinds = {
             (run.record.search_metric, scored.fidelity)
-            for run in row.runs
-            if run.history is not None
-            for scored in run.history.scored
+            for run, history in row.with_history
+            for scored in history.scored
         }
         for metric, fidelity in sorted(kinds):
             groups.setdefault((Task.of(row.row), metric, fidelity), []).append(row)
-    tabs = []
-    for unit, words in UNIT_WORDS.items():
-        figures = [
+    figures = {
+        words: [
             _search_figure(chapter, *key, rows, unit, styles)
             for key, rows in sorted(groups.items())
         ]
-        tabs.append(Tab(words, [figure for figure in figures if figure is not None]))
-    return [tab for tab in tabs if tab.figures]
+        for unit, words in UNIT_WORDS.items()
+    }
+    return _tabs(figures)
 
 
 def training_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
     """The best score so far of the final trainings, against the cost from the very start."""
-    tabs = []
-    for unit in ("device_seconds", "generator_steps", "images"):
-        figures = [
-            figure
-            for task in chapter.by_task
-            if (figure := _training_figure(chapter, task, unit, styles)) is not None
+    figures = {
+        UNIT_WORDS[unit]: [
+            _training_figure(chapter, task, unit, styles) for task in chapter.by_task
         ]
-        if figures:
-            tabs.append(Tab(UNIT_WORDS[unit], figures))
-    return tabs
+        for unit in ("device_seconds", "generator_steps", "images")
+    }
+    return _tabs(figures)
+
+
+def _tabs(figures: Mapping[str, Sequence[Figure | None]]) -> list[Tab]:
+    tabs = [Tab(words, [figure for figure in found if figure]) for words, found in figures.items()]
+    return [tab for tab in tabs if tab.figures]
 
 
 def _search_figure(
@@ -174,22 +184,22 @@ def _search_figure(
 ) -> Figure | None:
     histories = {
         row.short: [
-            _of_fidelity(run.history, fidelity)
-            for run in row.runs
-            if run.history is not None and run.record.search_metric == metric
+            history.of_fidelity(fidelity)
+            for run, history in row.with_history
+            if run.record.search_metric == metric
         ]
         for row in rows
     }
-    stages = [h.last_stage for found in histories.values() for h in found]
+    stages = [history.last_stage for found in histories.values() for history in found]
     stage = max((s for s in stages if s is not None), default=None)
     curves = {
-        row.short: [incumbent_curve(h, unit, stage=stage) for h in histories[row.short]]
-        for row in rows
+        name: [incumbent_curve(history, unit, stage=stage) for history in found]
+        for name, found in histories.items()
     }
     how = fidelity_words(fidelity)
     title = chapter.task_titles[task]
     title = f"{title}, {how}" if how else title
-    return _figure(chapter, title, metric, unit, rows, curves, styles, references=())
+    return _figure(chapter, title, metric, unit, rows, curves, styles)
 
 
 def _training_figure(
@@ -201,21 +211,18 @@ def _training_figure(
     curves = {
         row.short: [
             training_curve(
-                run.history,
+                history,
                 unit,
                 metric,
                 smaller_is_better=smaller,
                 before=run.record.cost["search"][unit],
             )
-            for run in row.runs
-            if run.history is not None
+            for run, history in row.with_history
         ]
         for row in rows
     }
-    bound = bounds(chapter).get(metric)
-    references = [] if bound is None else [Reference(bound, "real test images")]
-    title = chapter.task_titles[task]
-    return _figure(chapter, title, metric, unit, rows, curves, styles, references=references)
+    title, references = chapter.task_titles[task], bound_lines(chapter, metric)
+    return _figure(chapter, title, metric, unit, rows, curves, styles, references)
 
 
 def _figure(
@@ -226,33 +233,55 @@ def _figure(
     rows: Sequence[LabelledRow],
     curves: Mapping[str, Sequence[Curve]],
     styles: Mapping[str, Style],
-    *,
-    references: Sequence[Reference],
+    references: Sequence[Reference] = (),
 ) -> Figure | None:
     lines = [
         Line(row.short, styles[row.series], points)
         for row in rows
         if (points := mean_curve(curves[row.short]))
     ]
-    if not lines:
-        return None
+    what = searched_label(chapter, metric)
+    y_label = searched_label(chapter, metric, arrow=True)
+    made = lines_figure(title, what, lines, unit, y_label=y_label, references=references)
+    return made if lines else None
+
+
+def lines_figure(
+    title: str,
+    what: str,
+    lines: Sequence[Line],
+    unit: str,
+    *,
+    y_label: str = "",
+    references: Sequence[Reference] = (),
+    steps: bool = True,
+) -> Figure:
+    """Lines against a unit of cost, with their numbers at four places.
+
+    Args:
+        title: above it.
+        what: the lines are of.
+        lines: drawn in order.
+        unit: along x.
+        y_label: what is measured along y.
+        references: horizontal lines for comparison.
+        steps: hold each value up to the next place.
+    """
     words = UNIT_WORDS[unit]
-    name = searched_label(chapter, metric)
+    named = f"{what} against {words}{'' if what == title else f', {title}'}"
     ends = "; ".join(f"{line.name} ends at {shown(line.points[-1].mean, 4)}" for line in lines)
-    return Figure(
-        title,
-        line_chart(
-            lines,
-            x_label=words,
-            y_label=searched_label(chapter, metric, arrow=True),
-            label=f"{name} against {words}, {title}: {ends}",
-            references=references,
-        ),
-        table=curve_table(f"{name} against {words}, {title}", lines, unit),
+    drawn = line_chart(
+        lines,
+        x_label=words,
+        y_label=y_label,
+        label=f"{named}: {ends}",
+        references=references,
+        steps=steps,
     )
+    return Figure(title, drawn, table=_table(named, lines, unit) if lines else None)
 
 
-def curve_table(caption: str, lines: Sequence[Line], unit: str) -> Table:
+def _table(caption: str, lines: Sequence[Line], unit: str) -> Table:
     """The lines at four places of the longest one's course."""
     end = max(line.points[-1].x for line in lines)
     headers = ["Method", *(in_unit(share * end, unit) for share in _SHARES)]
@@ -269,8 +298,3 @@ def _at(line: Line, place: float) -> Cell:
     point = passed[-1]
     band = interval_words(point.low, point.high) if point.low < point.high else ""
     return number_cell(point.mean, 4, band)
-
-
-def _of_fidelity(history: RunHistory, fidelity: str) -> RunHistory:
-    scored = tuple(item for item in history.scored if item.fidelity == fidelity)
-    return RunHistory(scored, history.checkpoints, history.finalists, (), 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,8 +21,7 @@ from nasgan.reading import open_file
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.drawing import draw_graph, graphs_of
 from nasgan.report.figures import direction, searched_label
-from nasgan.report.labels import short_commit
-from nasgan.report.views import Cell, Table, Value, number_cell
+from nasgan.report.views import Cell, Table, Value, number_cell, short_commit
 from nasgan.run_settings import with_places, without_places
 
 __all__ = [
@@ -96,31 +96,19 @@ def _embedded(path: Path, _changed: int, most_bytes: int) -> EmbeddedGrid | None
             picture = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    encoded, size = b"", picture.size
+    grid = None
     for width in _WIDTHS:
-        smaller = _shrunk(picture, width)
+        height = max(1, round(picture.height * width / picture.width))
+        size = (width, height) if width < picture.width else picture.size
+        smaller = picture.resize(size, Image.Resampling.BOX) if size != picture.size else picture
         for quality in _QUALITIES:
-            encoded, size = _encoded(smaller, quality), smaller.size
-            if len(encoded) <= most_bytes:
-                return EmbeddedGrid(_uri(encoded), *size)
-    return EmbeddedGrid(_uri(encoded), *size)
-
-
-def _shrunk(picture: Image.Image, width: int) -> Image.Image:
-    if picture.width <= width:
-        return picture
-    height = max(1, round(picture.height * width / picture.width))
-    return picture.resize((width, height), Image.Resampling.BOX)
-
-
-def _encoded(picture: Image.Image, quality: int) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, format="WEBP", quality=quality, method=2)
-    return stream.getvalue()
-
-
-def _uri(encoded: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(encoded).decode('ascii')}"
+            stream = io.BytesIO()
+            smaller.save(stream, format="WEBP", quality=quality, method=2)
+            encoded = base64.b64encode(stream.getvalue()).decode("ascii")
+            grid = EmbeddedGrid(f"data:image/webp;base64,{encoded}", *size)
+            if stream.getbuffer().nbytes <= most_bytes:
+                return grid
+    return grid
 
 
 _MOST_RUNS = 300
@@ -210,16 +198,12 @@ def row_details(chapter: Chapter, *, grid_bytes: int) -> list[RowDetails]:
 def _best_first(chapter: Chapter, row: LabelledRow) -> list[Run]:
     metric = chapter.board.ranked_by
     sign = 1 if direction(chapter, metric) == "min" else -1
-    finished = [run for run in row.runs if run.summary.status == "completed"]
-    worst = float("inf")
-    return sorted(
-        finished,
-        key=lambda run: (
-            sign * run.summary.metrics[metric]
-            if run.summary.metrics and metric in run.summary.metrics
-            else worst
-        ),
-    )
+
+    def place(run: Run) -> float:
+        value = (run.summary.metrics or {}).get(metric)
+        return math.inf if value is None else sign * value
+
+    return sorted((run for run in row.runs if run.summary.status == "completed"), key=place)
 
 
 def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
@@ -234,10 +218,11 @@ def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
     architecture = run.record.architecture or {}
     choices = architecture.get("choices", {})
     table = Table.of(f"Decisions of {run.name}", ("Decision", "Option"), [*choices.items()])
+    grid = None if run.grid is None else embed_grid(run.grid, grid_bytes)
     return Detail(
         title=f"seed {run.summary.seed}",
         score=score,
-        grid=embed_grid(run.grid, grid_bytes) if run.grid is not None else None,
+        grid=grid,
         grid_text=", ".join(filter(None, (f"Images made by {run.name}", score, order))),
         grid_note=order,
         architecture=str(architecture.get("id", "")),
@@ -280,7 +265,6 @@ def run_table(chapter: Chapter) -> Table:
 
 def _run_cells(run: Run, metric: str) -> list[Value]:
     summary, record = run.summary, run.record
-    seconds = sum(phase["device_seconds"] for phase in record.cost.values())
     told = summary.failure or "; ".join(summary.breakdowns)
     return [
         run.row,
@@ -288,7 +272,7 @@ def _run_cells(run: Run, metric: str) -> list[Value]:
         Cell(summary.status, note=told, mark="warn words" if told else ""),
         number_cell((summary.metrics or {}).get(metric), 4),
         number_cell(summary.generator_parameters),
-        Cell(duration(seconds), seconds),
+        Cell(duration(run.device_seconds), run.device_seconds),
         Cell(f"{record.peak_memory_bytes / 2**20:.0f} MB", record.peak_memory_bytes),
         summary.hardware,
         summary.versions,
@@ -310,8 +294,8 @@ def settings(chapter: Chapter) -> list[tuple[str, str, str]]:
             text = json.dumps(config, indent=2, ensure_ascii=False)
             found.append((row.label, row.row["config_hash"], text))
     for task in chapter.simulated:
-        text = json.dumps(task.made, indent=2, ensure_ascii=False)
-        found.append(("Simulated searches", task.made["checksum"][:12], text))
+        text = json.dumps(task.file.made, indent=2, ensure_ascii=False)
+        found.append(("Simulated searches", task.file.made["checksum"][:12], text))
     return found
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from statistics import fmean
 from typing import Any
+
+from markupsafe import Markup
 
 from nasgan.leaderboard.amounts import shown
 from nasgan.leaderboard.columns import metric_title
@@ -14,23 +17,30 @@ from nasgan.metrics.table import METRICS, SIZES
 from nasgan.pareto import first_front
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.charts import Point, Reference, Strip, scatter_chart, strip_chart
-from nasgan.report.labels import ARROWS, axis_label, direction_of, fidelity_words
-from nasgan.report.svg import NEUTRAL, Style, key_line, key_shape, styles_of
-from nasgan.report.views import Cell, Figure, Key, Tab, Table, number_cell
+from nasgan.report.svg import NEUTRAL, Style, styles_of
+from nasgan.report.views import (
+    ARROWS,
+    Cell,
+    Figure,
+    Key,
+    Tab,
+    Table,
+    axis_label,
+    direction_of,
+    fidelity_words,
+    number_cell,
+)
 from nasgan.runs.proxy import LEAST_CORRELATED
 
 __all__ = [
-    "bound_images",
-    "bound_notes",
-    "bounds",
+    "bound_lines",
     "direction",
-    "line_keys",
     "pareto_front",
     "proxy_figures",
     "searched_label",
     "seed_tabs",
+    "series_keys",
     "series_styles",
-    "tradeoff_keys",
     "tradeoff_tabs",
 ]
 
@@ -66,31 +76,12 @@ def searched_label(chapter: Chapter, metric: str, *, arrow: bool = False) -> str
     return metric + ARROWS[own[metric]] if arrow else metric
 
 
-def bounds(chapter: Chapter) -> Mapping[str, float]:
-    """The scores of real test images by metric; empty if no run has them."""
-    bound = _bound(chapter)
-    return {} if bound is None else bound["metrics"]
-
-
-def bound_images(chapter: Chapter) -> int:
-    """How many real test images `bounds` are of; 0 if no run has them."""
-    bound = _bound(chapter)
-    return 0 if bound is None else bound["num_images"]
-
-
-def bound_notes(chapter: Chapter) -> list[str]:
-    """What the runs say that `bounds` lack, and why; each once."""
-    return sorted({run.record.bound_note for run in chapter.runs} - {""})
-
-
-def _bound(chapter: Chapter) -> Mapping[str, Any] | None:
-    return next((run.record.bound for run in chapter.runs if run.record.bound), None)
-
-
-def line_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
-    """What the lines of a chapter's charts stand for."""
+def series_keys(
+    chapter: Chapter, styles: Mapping[str, Style], draw: Callable[[Style], Markup]
+) -> list[Key]:
+    """What the looks of a chapter's charts stand for, each as ``draw`` shows it."""
     names = {row.series for row in chapter.rows if not row.is_average_random}
-    return [Key(key_line(styles[name]), name) for name in sorted(names)]
+    return [Key(draw(styles[name]), name) for name in sorted(names)]
 
 
 # Scores over seeds
@@ -107,10 +98,7 @@ def seed_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
 
 
 def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) -> list[Figure]:
-    bound = bounds(chapter).get(metric)
-    references = [] if bound is None else [Reference(bound, "real test images")]
     sign = 1 if direction(chapter, metric) == "min" else -1
-    name = metric_title(metric, chapter.protocol)
     figures = []
     for task, rows in chapter.by_task.items():
         scored = [row for row in rows if metric in row.row["metrics"]]
@@ -119,68 +107,58 @@ def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) ->
             continue
         title = chapter.task_titles[task]
         strips = [_strip(row, metric, styles) for row in scored]
+        means = "; ".join(f"{strip.label} mean {shown(strip.mean, 4)}" for strip in strips)
         picture = strip_chart(
             strips,
             x_label=axis_label(metric, chapter.protocol),
-            label=f"{name} of each seed in {title}: " + _means_in_words(strips),
-            references=references,
+            label=f"{metric_title(metric, chapter.protocol)} of each seed in {title}: {means}",
+            references=bound_lines(chapter, metric),
         )
         figures.append(Figure(title, picture))
     return figures
 
 
+def bound_lines(chapter: Chapter, metric: str) -> list[Reference]:
+    """The score of real test images, if the runs have it."""
+    bound = chapter.bound["metrics"].get(metric)
+    return [] if bound is None else [Reference(bound, "real test images")]
+
+
 def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
     if row.is_average_random:
-        values = _random_values(row, metric)
+        # Each random architecture once, however many runs of a seed trained it.
+        tried = {
+            (run.summary.seed, random.architecture): random.metrics[metric]
+            for run in row.runs
+            for random in run.summary.random_architectures
+            if metric in random.metrics
+        }
+        values = [
+            (value, f"random architecture {name}, seed {seed}: {shown(value, 4)}")
+            for (seed, name), value in tried.items()
+        ]
     else:
-        runs = [*(run.summary for run in row.runs), *row.simulated]
         values = [
             (run.metrics[metric], f"{row.label}, seed {run.seed}: {shown(run.metrics[metric], 4)}")
-            for run in runs
+            for run in (*(run.summary for run in row.runs), *row.simulated)
             if run.metrics and metric in run.metrics
         ]
-    return Strip(
-        row.short,
-        styles[row.series],
-        values,
-        *(row.row[f"{metric}_{name}"] for name in ("mean", "ci_low", "ci_high")),
-    )
-
-
-def _random_values(row: LabelledRow, metric: str) -> list[tuple[float, str]]:
-    """Each random architecture once, however many runs of a seed trained it."""
-    tried = {
-        (run.summary.seed, random.architecture): random.metrics[metric]
-        for run in row.runs
-        for random in run.summary.random_architectures
-        if metric in random.metrics
-    }
-    return [
-        (value, f"random architecture {name}, seed {seed}: {shown(value, 4)}")
-        for (seed, name), value in tried.items()
-    ]
-
-
-def _means_in_words(strips: Sequence[Strip]) -> str:
-    return "; ".join(f"{strip.label} mean {shown(strip.mean, 4)}" for strip in strips)
+    statistics = (row.row[f"{metric}_{name}"] for name in ("mean", "ci_low", "ci_high"))
+    return Strip(row.short, styles[row.series], values, *statistics)
 
 
 # Quality against size and cost
 
-_Size = Callable[[Run], "float | None"]
-
-
-def _total_seconds(run: Run) -> float:
-    return sum(phase["device_seconds"] for phase in run.record.cost.values())
-
-
-_SIZES: dict[str, tuple[str, _Size]] = {
+_SIZES: Mapping[str, tuple[str, Callable[[Run], float | None]]] = {
     "Parameters of the generator": (
         "parameters",
         lambda run: run.summary.generator_parameters,
     ),
     "Multiply-adds of the generator": ("multiply-adds per image", lambda run: run.summary.macs),
-    "Cost from end to end": ("device seconds, search and final training", _total_seconds),
+    "Cost from end to end": (
+        "device seconds, search and final training",
+        lambda run: run.device_seconds,
+    ),
 }
 
 
@@ -189,34 +167,26 @@ def tradeoff_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
 
     Of one task all figures are in one tab.
     """
-    titles = chapter.task_titles
-    tabs = []
+    metric, tabs = chapter.board.ranked_by, []
     for title, (x_label, size) in _SIZES.items():
         figures = []
         for task, rows in chapter.by_task.items():
-            found = [(x, run) for run in _scored(chapter, rows) if (x := size(run)) is not None]
+            found = [
+                (x, (run.summary.metrics or {})[metric], run)
+                for row in rows
+                for run in row.runs
+                if not row.is_average_random and metric in (run.summary.metrics or {})
+                if (x := size(run)) is not None
+            ]
             if found:
-                place = titles[task]
+                place = chapter.task_titles[task]
                 figures.append(_tradeoff(chapter, title, place, x_label, found, styles))
         if figures:
             tabs.append(Tab(title, figures))
-    if len(titles) > 1:
+    if len(chapter.by_task) > 1:
         return tabs
     alone = [replace(figure, title=tab.title) for tab in tabs for figure in tab.figures]
     return [Tab("", alone)] if alone else []
-
-
-def _scored(chapter: Chapter, rows: Sequence[LabelledRow]) -> list[Run]:
-    """The runs of ``rows`` that have the score behind the ranks."""
-    metric = chapter.board.ranked_by
-    own = [run for row in rows if not row.is_average_random for run in row.runs]
-    return [run for run in own if run.summary.metrics and metric in run.summary.metrics]
-
-
-def tradeoff_keys(chapter: Chapter, styles: Mapping[str, Style]) -> list[Key]:
-    """What the points stand for."""
-    names = sorted({row.series for row in chapter.rows if not row.is_average_random})
-    return [Key(key_shape(styles[name]), name) for name in names]
 
 
 def _tradeoff(
@@ -224,34 +194,31 @@ def _tradeoff(
     title: str,
     task: str,
     x_label: str,
-    found: Sequence[tuple[float, Run]],
+    found: Sequence[tuple[float, float, Run]],
     styles: Mapping[str, Style],
 ) -> Figure:
     metric = chapter.board.ranked_by
     name = metric_title(metric, chapter.protocol)
-    scores = {run.summary.run_id: (run.summary.metrics or {})[metric] for _, run in found}
     smaller = direction(chapter, metric) == "min"
-    front = pareto_front(
-        [(x, scores[run.summary.run_id]) for x, run in found], smaller_is_better=smaller
-    )
+    front = pareto_front([(x, score) for x, score, _ in found], smaller_is_better=smaller)
     points = [
         Point(
             x,
-            scores[run.summary.run_id],
+            score,
             styles[run.series],
-            f"{run.name}: {name} {shown(scores[run.summary.run_id], 4)}, {shown(x)} ({x_label})",
+            f"{run.name}: {name} {shown(score, 4)}, {shown(x)} ({x_label})",
         )
-        for x, run in found
+        for x, score, run in found
     ]
-    on_front = [run for x, run in found if (x, scores[run.summary.run_id]) in front]
+    best = [run.name for x, score, run in found if (x, score) in front][:8]
     rows = [
         (
             run.name,
             number_cell(x),
-            number_cell(scores[run.summary.run_id], 4),
-            "yes" if run in on_front else "",
+            number_cell(score, 4),
+            "yes" if (x, score) in front else "",
         )
-        for x, run in sorted(found, key=lambda item: item[0])
+        for x, score, run in sorted(found, key=itemgetter(0))
     ]
     return Figure(
         task,
@@ -260,7 +227,7 @@ def _tradeoff(
             x_label=x_label,
             y_label=axis_label(metric, chapter.protocol),
             label=f"{name} against {x_label} in {task}, {len(points)} runs; on the Pareto front: "
-            + "; ".join(run.name for run in on_front[:8]),
+            + "; ".join(best),
             front=front,
         ),
         table=Table.of(

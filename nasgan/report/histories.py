@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
@@ -79,6 +79,10 @@ class RunHistory:
     def last_stage(self) -> int | None:
         """The highest stage of progressive search that has scores; None without stages."""
         return max((s.stage for s in self.scored if s.stage is not None), default=None)
+
+    def of_fidelity(self, fidelity: str) -> RunHistory:
+        """The same with the scores that were taken so."""
+        return replace(self, scored=tuple(s for s in self.scored if s.fidelity == fidelity))
 
 
 def read_run_history(path: Path) -> RunHistory | None:

@@ -1,4 +1,4 @@
-"""The order and the places of what stands in the layers of a drawing."""
+"""The layers of a drawing, the order and the places in them, and the lanes beside them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,37 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, groupby, pairwise
+from typing import Literal, TypeAlias
 
-from nasgan.graph import Edge
+from nasgan.graph import Edge, Graph
 
-__all__ = ["Grid"]
+__all__ = ["Box", "Grid", "lanes_of", "stacked"]
 
 _GAP_X = 12.0
 _PASSING = 4.0
 _SWEEPS = 4
 _RELAXATIONS = 16
 _STARTS = 6
+
+Side: TypeAlias = Literal[-1, 1]
+"""Left or right."""
+
+
+@dataclass
+class Box:
+    """A rectangle around something, by its centre.
+
+    Attributes:
+        x: centre, pixels.
+        y: centre, pixels.
+        width: pixels.
+        height: pixels.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 @dataclass
@@ -174,3 +195,103 @@ class Grid:
         # Both keep the gaps, so their mean does.
         for s, right, left in zip(layer, pushed_right, pushed_left, strict=True):
             self.slots[s].x = (right + left) / 2
+
+
+def lanes_of(edges: Sequence[Edge], nodes: Mapping[str, Box]) -> dict[Edge, tuple[Side, int]]:
+    """The side of each edge and its lane there, from 1 outwards.
+
+    The edges of one source share a lane on each side, as branches of one line; short lanes are
+    inside. An edge runs on the right, unless only on the left no other node is in its way.
+    """
+    trunks: dict[tuple[str, Side], list[Edge]] = {}
+    for edge in edges:
+        trunks.setdefault((edge.source, _side(edge, nodes)), []).append(edge)
+    taken: dict[Side, list[list[tuple[float, float]]]] = {-1: [], 1: []}
+    lanes: dict[Edge, tuple[Side, int]] = {}
+    spans = {
+        key: (nodes[key[0]].y, max(nodes[edge.target].y for edge in found))
+        for key, found in trunks.items()
+    }
+    for key in sorted(trunks, key=lambda key: spans[key][1] - spans[key][0]):
+        side = key[1]
+        number = _first_free(taken[side], *spans[key])
+        lanes.update(dict.fromkeys(trunks[key], (side, number)))
+    return lanes
+
+
+def _first_free(taken: list[list[tuple[float, float]]], top: float, bottom: float) -> int:
+    """Take the first lane that is free from ``top`` to ``bottom``; returns its number."""
+    for number, spans in enumerate(taken, start=1):
+        if all(bottom < a or b < top for a, b in spans):
+            spans.append((top, bottom))
+            return number
+    taken.append([(top, bottom)])
+    return len(taken)
+
+
+def _side(edge: Edge, nodes: Mapping[str, Box]) -> Side:
+    ends = (nodes[edge.source], nodes[edge.target])
+    if not all(_is_outermost(box, nodes, 1) for box in ends) and all(
+        _is_outermost(box, nodes, -1) for box in ends
+    ):
+        return -1
+    return 1
+
+
+def _is_outermost(box: Box, nodes: Mapping[str, Box], side: Side) -> bool:
+    """Whether nothing in the row of ``box`` lies further out."""
+    return not any(
+        side * (other.x - box.x) > 0
+        for other in nodes.values()
+        if abs(other.y - box.y) < (other.height + box.height) / 2
+    )
+
+
+def stacked(graph: Graph, depth: Mapping[str, int]) -> dict[str, int]:
+    """The layer of each node such that no two groups share any, so that frames lie apart.
+
+    Args:
+        graph: the graph.
+        depth: the layer of each node, as the flow asks for it.
+
+    Returns:
+        ``depth`` itself if its groups lie apart, or lead into each other both ways.
+    """
+    members: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        # A node without a group stands for itself; no group can have its name.
+        members.setdefault(node.group or f"\0{node.id}", []).append(node.id)
+    groups = [
+        [depth[name] for name in ids] for unit, ids in members.items() if not unit.startswith("\0")
+    ]
+    if all(max(a) < min(b) or max(b) < min(a) for a, b in combinations(groups, 2)):
+        return dict(depth)
+    order = _in_order(graph, members, depth)
+    if order is None:
+        return dict(depth)
+    layers: dict[str, int] = {}
+    free = 0
+    for unit in order:
+        own = sorted({depth[name] for name in members[unit]})
+        layers.update({name: free + own.index(depth[name]) for name in members[unit]})
+        free += len(own)
+    return layers
+
+
+def _in_order(
+    graph: Graph, members: Mapping[str, list[str]], depth: Mapping[str, int]
+) -> list[str] | None:
+    """The units such that each comes after those that lead to it; None if that cannot be."""
+    unit_of = {name: unit for unit, ids in members.items() for name in ids}
+    before: dict[str, set[str]] = {unit: set() for unit in members}
+    for edge in graph.edges:
+        if unit_of[edge.source] != unit_of[edge.target]:
+            before[unit_of[edge.target]].add(unit_of[edge.source])
+    first = {unit: min(depth[name] for name in ids) for unit, ids in members.items()}
+    order: list[str] = []
+    while len(order) < len(members):
+        ready = [u for u in members if u not in order and before[u] <= set(order)]
+        if not ready:
+            return None
+        order.append(min(ready, key=lambda unit: first[unit]))
+    return order

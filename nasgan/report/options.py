@@ -196,9 +196,8 @@ def option_figures(chapter: Chapter) -> list[OptionFigure]:
     for row in chapter.search_rows:
         courses = [
             course
-            for run in row.runs
-            if run.history is not None
-            and (course := course_of(run.history, run.record.decisions)) is not None
+            for run, history in row.with_history
+            if (course := course_of(history, run.record.decisions)) is not None
         ]
         mean = mean_course(courses)
         if mean is not None:

@@ -28,16 +28,15 @@ from nasgan.report.details import (
     settings,
 )
 from nasgan.report.figures import (
-    line_keys,
     proxy_figures,
     searched_label,
     seed_tabs,
+    series_keys,
     series_styles,
-    tradeoff_keys,
     tradeoff_tabs,
 )
 from nasgan.report.options import option_figures
-from nasgan.report.svg import Style
+from nasgan.report.svg import Style, key_line, key_shape
 from nasgan.report.views import Table
 from nasgan.runs.environment import installed_version
 
@@ -186,12 +185,12 @@ def _view(
         "csv": csv_uri(chapter),
         "comparison": comparison_tables(chapter),
         "seeds": seed_tabs(chapter, styles),
-        "line_keys": line_keys(chapter, styles),
+        "line_keys": series_keys(chapter, styles, key_line),
         "simulated": _simulated(chapter, styles),
         "search": search_tabs(chapter, styles),
         "training": training_tabs(chapter, styles),
         "tradeoffs": tradeoff_tabs(chapter, styles),
-        "tradeoff_keys": tradeoff_keys(chapter, styles),
+        "tradeoff_keys": series_keys(chapter, styles, key_shape),
         "details": row_details(chapter, grid_bytes=grid_bytes),
         "options": option_figures(chapter),
         "proxies": proxy_figures(chapter, styles),
@@ -205,7 +204,7 @@ def _simulated(chapter: Chapter, styles: Mapping[str, Style]) -> Sequence[Mappin
     if not chapter.simulated:
         return ()
     # With scipy, too.
-    from nasgan.report.searches import simulated_views
+    from nasgan.report.simulated import simulated_views
 
     return simulated_views(chapter, styles)
 

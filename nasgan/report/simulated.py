@@ -1,4 +1,4 @@
-"""What simulated searches say together, as files: Markdown, CSV and a diagram."""
+"""What simulated searches say together: Markdown, CSV and a diagram as files, and on the page."""
 
 from __future__ import annotations
 
@@ -6,24 +6,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nasgan import atomic
-from nasgan.leaderboard.amounts import interval_text, short_number
+from nasgan.leaderboard.amounts import in_unit, interval_text, short_number, shown
 from nasgan.leaderboard.bootstrap import Summary
+from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.searches import (
     CriticalDifference,
     Moment,
     SearchLine,
     critical_difference,
     over_time,
+    summary_of,
 )
-from nasgan.leaderboard.tables import (
-    csv_line,
-    escape_markdown,
-    markdown_lines,
+from nasgan.leaderboard.summaries import grouped
+from nasgan.leaderboard.tables import csv_line, escape_markdown, markdown_lines
+from nasgan.report.chapters import Chapter, SimulatedTask
+from nasgan.report.charts import Band, Line, Reference
+from nasgan.report.curves import lines_figure, mean_curve
+from nasgan.report.diagrams import critical_difference_picture, critical_difference_svg
+from nasgan.report.svg import Style
+from nasgan.report.views import (
+    UNIT_WORDS,
+    Cell,
+    Figure,
+    Table,
+    Value,
+    axis_label,
+    interval_words,
+    number_cell,
 )
-from nasgan.report.diagrams import critical_difference_svg
 from nasgan.runs.simulations import SimulationFile
 
-__all__ = ["budget_unit", "cells_of", "heads_of", "sentence", "write_summary"]
+__all__ = ["budget_unit", "cells_of", "heads_of", "sentence", "simulated_views", "write_summary"]
 
 DIAGRAM_FILE = "critical_difference.svg"
 _UNITS = ("generator_steps", "images", "device_seconds", "architectures")
@@ -139,13 +152,13 @@ def _markdown(
     for title, name in (("Mean rank", "rank"), (f"Better than {baseline}, probability", "better")):
         head = [title, *(f"{moment.fraction:.0%}" for moment in moments)]
         body = [
-            [escape_markdown(line.strategy), *_course(moments, line.strategy, name)]
+            [escape_markdown(line.strategy), *_by_moment(moments, line.strategy, name)]
             for line in last.lines
         ]
         yield markdown_lines(head, body)
 
 
-def _course(moments: Sequence[Moment], strategy: str, name: str) -> Iterator[str]:
+def _by_moment(moments: Sequence[Moment], strategy: str, name: str) -> Iterator[str]:
     for moment in moments:
         (line,) = (line for line in moment.lines if line.strategy == strategy)
         yield _interval(getattr(line, name))
@@ -157,20 +170,132 @@ def _csv(moments: Sequence[Moment], file: SimulationFile, unit: str) -> Iterator
     yield csv_line(["protocol", "metric", "strategy", unit, "without_result", "regret", *columns])
     for moment in moments:
         for line in moment.lines:
-            yield csv_line(
-                [
-                    made["protocol"],
-                    made["metric"],
-                    line.strategy,
-                    float(moment.spent),
-                    line.without_result,
-                    _regret(line, file),
-                    *(cell for name in _MEANS for cell in _numbers(getattr(line, name))),
-                ]
-            )
+            means = [getattr(line, name) for name in _MEANS]
+            numbers = [
+                None if mean is None else getattr(mean, what)
+                for mean in means
+                for what in ("mean", "ci_low", "ci_high")
+            ]
+            named = [made["protocol"], made["metric"], line.strategy, float(moment.spent)]
+            yield csv_line([*named, line.without_result, _regret(line, file), *numbers])
 
 
-def _numbers(summary: Summary | None) -> tuple[float | None, float | None, float | None]:
+# On the page
+
+_PLACES = 40
+
+
+def simulated_views(chapter: Chapter, styles: Mapping[str, Style]) -> list[dict[str, Any]]:
+    """What ``chapter.html.j2`` shows of each task with simulated searches."""
+    return [_view(chapter, found, styles) for found in chapter.simulated]
+
+
+def _view(chapter: Chapter, found: SimulatedTask, styles: Mapping[str, Style]) -> dict[str, Any]:
+    title, made = chapter.task_titles[found.task], found.file.made
+    metric, unit = made["metric"], budget_unit(made["budget"])
+    styled = {row.short: styles[row.series] for row in chapter.by_task[found.task]}
+    limit = made["budget"][unit]
+    moments = over_time(found.searches, metric, found.baseline, unit, limit)
+    test = critical_difference(found.searches, metric)
+    words = sentence(test)
+    figures = [*_figures(chapter, found, moments, styled, unit)]
+    if test is not None:
+        figures.append(Figure("Average ranks at the end", critical_difference_picture(test)))
+    return {
+        "title": title if len(chapter.by_task) > 1 else "",
+        "facts": _facts(chapter, found, unit),
+        "words": f"{words[:1].upper()}{words[1:]}.",
+        "table": _summary(chapter, found),
+        "figures": figures,
+    }
+
+
+def _facts(chapter: Chapter, found: SimulatedTask, unit: str) -> str:
+    made = found.file.made
+    build = made["environment"].get("nasgan") or {}
+    seeds = {search["seed"] for search in found.searches}
     return (
-        (None, None, None) if summary is None else (summary.mean, summary.ci_low, summary.ci_high)
+        f"{len(found.searches)} searches on the {made['scores']} table {made['table']} (checksum "
+        f"{made['checksum'][:12]}) with {len(seeds)} seeds, each with a budget of "
+        f"{in_unit(made['budget'][unit], unit)}"
+        f"{'' if unit == 'device_seconds' else f' {UNIT_WORDS[unit]}'}; the best known "
+        f"{metric_title(made['metric'], chapter.protocol)} is {shown(made['best_known'], 4)}. "
+        f"Simulated by nasgan {build.get('version', 'unknown')}, {made['ended'][:10]}."
     )
+
+
+def _summary(chapter: Chapter, found: SimulatedTask) -> Table:
+    metric, baseline = found.file.made["metric"], found.baseline
+    headers = (
+        "Strategy",
+        f"Found, {axis_label(metric, chapter.protocol)}",
+        "Regret ↓",
+        f"Gain over {baseline}",
+        f"Better than {baseline}",
+        "Mean rank",
+        "Generator steps",
+        "Without result",
+    )
+    rows: list[list[Value]] = [
+        [
+            line.strategy,
+            _statistic(line.judged),
+            number_cell(_regret(line, found.file)),
+            *(_statistic(summary) for summary in (line.gain, line.better, line.rank)),
+            number_cell(line.generator_steps),
+            line.without_result,
+        ]
+        for line in summary_of(found.searches, metric, baseline)
+    ]
+    caption = f"Simulated searches: what they find, held against {baseline}"
+    return Table.of(caption, headers, rows, range(1, len(headers)))
+
+
+def _statistic(summary: Summary | None) -> Cell:
+    if summary is None:
+        return Cell("")
+    return number_cell(summary.mean, 4, interval_words(summary.ci_low, summary.ci_high))
+
+
+def _figures(
+    chapter: Chapter,
+    found: SimulatedTask,
+    moments: Sequence[Moment],
+    styles: Mapping[str, Style],
+    unit: str,
+) -> Iterator[Figure]:
+    own = grouped(found.searches, lambda search: str(search["strategy"]))
+    regret = [
+        Line(name, styles[name], points)
+        for name, searches in own.items()
+        if (points := mean_curve([_regrets(found, s, unit) for s in searches], most_places=_PLACES))
+    ]
+    title = f"Regret of {axis_label(found.file.made['metric'], chapter.protocol)}"
+    yield lines_figure(title, title, regret, unit)
+    ranks = _course(moments, styles, "rank")
+    yield lines_figure("Mean rank ↓", "Mean rank ↓", ranks, unit, steps=False)
+    better = _course(moments, styles, "better")
+    if better:
+        title = f"Probability of finding a better one than {found.baseline} ↑"
+        chance = [Reference(0.5, "chance")]
+        yield lines_figure(title, title, better, unit, references=chance, steps=False)
+
+
+def _regrets(
+    found: SimulatedTask, search: Mapping[str, Any], unit: str
+) -> list[tuple[float, float]]:
+    """Cost and regret of what was known, to the end of the search."""
+    judged = [each for each in search["incumbents"] if each["judged"] is not None]
+    curve = [(each["spent"][unit], found.file.regret(each["judged"])) for each in judged]
+    return [*curve, (search["spent"][unit], curve[-1][1])] if curve else []
+
+
+def _course(moments: Sequence[Moment], styles: Mapping[str, Style], name: str) -> list[Line]:
+    points: dict[str, list[Band]] = {}
+    for moment in moments:
+        for line in moment.lines:
+            found = getattr(line, name)
+            if found is not None:
+                ends = (found.mean if end is None else end for end in (found.ci_low, found.ci_high))
+                points.setdefault(line.strategy, []).append(Band(moment.spent, found.mean, *ends))
+    return [Line(strategy, styles[strategy], bands) for strategy, bands in sorted(points.items())]

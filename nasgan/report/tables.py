@@ -13,9 +13,8 @@ from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.rows import spread_of
 from nasgan.report.charts import Band, Line, Point, line_chart, scatter_chart
 from nasgan.report.diagrams import bar_chart, matrix_chart
-from nasgan.report.labels import axis_label
 from nasgan.report.svg import Style
-from nasgan.report.views import Cell, Figure, Tab, Table, Value
+from nasgan.report.views import Cell, Figure, Tab, Table, Value, axis_label
 from nasgan.tabular.reliability import Reliability
 from nasgan.tabular.table import Table as Trainings
 

@@ -7,8 +7,8 @@ import pytest
 from report_samples import SPACES, graphs, run_record, sample
 
 from nasgan.graph import Edge, Graph, Node
-from nasgan.report.drawing import draw_graph, graphs_of
-from nasgan.report.layout import Box, place
+from nasgan.report.drawing import draw_graph, graphs_of, place
+from nasgan.report.layers import Box
 from nasgan_search_spaces.agan.decisions import agan_decisions
 from nasgan_search_spaces.agan.drawing import draw_modules
 from nasgan_search_spaces.agan.repair import repaired

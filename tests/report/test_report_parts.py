@@ -16,8 +16,8 @@ from nasgan.leaderboard.ranks import Comparison, PairTest, StrategyRank
 from nasgan.leaderboard.summaries import Problem
 from nasgan.report.boards import leaders_in_words
 from nasgan.report.details import EmbeddedGrid, budget_for, embed_grid
-from nasgan.report.labels import short_commit
 from nasgan.report.live import find_jobs
+from nasgan.report.views import short_commit
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=timezone.utc)
 

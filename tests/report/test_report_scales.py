@@ -5,7 +5,7 @@ import math
 import pytest
 
 from nasgan.leaderboard.amounts import shown, with_spread
-from nasgan.report.scales import Scale, spanning
+from nasgan.report.svg import Scale, spanning
 
 
 def test_the_ends_of_a_scale_are_where_they_belong() -> None:

@@ -14,7 +14,7 @@ from nasgan.report.chapters import collect
 from nasgan.report.figures import series_styles
 from nasgan.report.live import LivePage
 from nasgan.report.page import build_report
-from nasgan.report.searches import simulated_views
+from nasgan.report.simulated import simulated_views
 from nasgan.report.views import Cell
 from nasgan.runs.simulations import MANIFEST_FILE, SEARCHES_FILE
 
