@@ -8,24 +8,76 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import yaml  # type: ignore[import-untyped]  # comes with OmegaConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import PlainValidator
 
 from nasgan.cli.config_folders import config_folder
 from nasgan.cli.console import log_shown, say
 from nasgan.cli.paths import settled_paths
-from nasgan.cli.schema import settings_class
 from nasgan.errors import ConfigError, MissingSettingError, nearest_names, quoted, shortened
 from nasgan.reading import read_text
-from nasgan.run_settings import flat
-from nasgan.schema import check
+from nasgan.run_settings import Count, flat
+from nasgan.schema import Fault, Part, check
 
 __all__ = ["READING_VERBS", "names_of", "roots_of", "run_reading", "settings_of", "texts_of"]
 
-READING_VERBS = ("leaderboard", "publish", "report", "watch")
+
+def _texts(value: Any) -> Any:
+    several = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, str) for each in several):
+        raise Fault("a text or a list of texts", value)
+    return value
+
+
+_Texts = Annotated[str | list[str], PlainValidator(_texts)]
+
+
+class _Leaderboard(Part):
+    runs: _Texts
+    out: _Texts
+    protocol: _Texts | None
+    rank_by: str | None
+    group_by: _Texts | None
+    published: bool
+    where: dict[str, Any]
+
+
+class _Publish(Part):
+    runs: _Texts
+    to: str
+    title: str
+    protocol: str | None
+    rank_by: str | None
+    where: dict[str, Any]
+
+
+class _Report(Part):
+    runs: _Texts
+    out: str
+    protocol: str | None
+    rank_by: str | None
+    table: _Texts | None
+
+
+class _Watch(Part):
+    runs: _Texts
+    host: str
+    port: Count
+    protocol: str | None
+    rank_by: str | None
+
+
+READING_VERBS: Mapping[str, type] = {
+    "leaderboard": _Leaderboard,
+    "publish": _Publish,
+    "report": _Report,
+    "watch": _Watch,
+}
+"""The verbs that read results, with their settings; the defaults are in the file of their name."""
 
 _FLAGS = ("-h", "--help", "--cfg", "--resolve")
 _SEVERAL = re.compile(r"runs|out|protocol|table|group_by|where\.\w+")
@@ -89,7 +141,7 @@ def settings_of(verb: str, words: Sequence[str] = ()) -> dict[str, Any]:
         raise ConfigError(f"{error.full_key}: {shortened(reason, 600)}") from error
     assert isinstance(plain, dict)
     config = settled_paths({str(key): value for key, value in plain.items()}, ".")
-    check(settings_class(verb), config, "")
+    check(READING_VERBS[verb], config, "")
     return config
 
 

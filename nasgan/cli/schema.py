@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from annotated_types import Ge
-from pydantic import PlainValidator
 
+from nasgan.cli.key_values import READING_VERBS
 from nasgan.metrics.table import objective_info
 from nasgan.nodes import check_values
 from nasgan.run_settings import (
@@ -22,7 +22,6 @@ from nasgan.run_settings import (
     TrainingLength,
     TrainingSettings,
 )
-from nasgan.schema import Fault, Part
 
 __all__ = ["check_config", "settings_class", "strip_foreign"]
 
@@ -112,61 +111,13 @@ class _Sample:
     threads: Positive | None
 
 
-def _texts(value: Any) -> Any:
-    several = value if isinstance(value, list) else [value]
-    if not all(isinstance(each, str) for each in several):
-        raise Fault("a text or a list of texts", value)
-    return value
-
-
-_Texts = Annotated[str | list[str], PlainValidator(_texts)]
-
-
-class _Leaderboard(Part):
-    runs: _Texts
-    out: _Texts
-    protocol: _Texts | None
-    rank_by: str | None
-    group_by: _Texts | None
-    published: bool
-    where: dict[str, Any]
-
-
-class _Publish(Part):
-    runs: _Texts
-    to: str
-    title: str
-    protocol: str | None
-    rank_by: str | None
-    where: dict[str, Any]
-
-
-class _Report(Part):
-    runs: _Texts
-    out: str
-    protocol: str | None
-    rank_by: str | None
-    table: _Texts | None
-
-
-class _Watch(Part):
-    runs: _Texts
-    host: str
-    port: Count
-    protocol: str | None
-    rank_by: str | None
-
-
 _SCHEMAS: Mapping[str, type] = {
     "search": _Search,
     "train": _Train,
     "tabulate": _Tabulate,
     "evaluate": _Evaluate,
     "sample": _Sample,
-    "leaderboard": _Leaderboard,
-    "publish": _Publish,
-    "report": _Report,
-    "watch": _Watch,
+    **READING_VERBS,
 }
 
 

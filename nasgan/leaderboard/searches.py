@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from scipy.stats import friedmanchisquare, norm, rankdata, studentized_range
+import pandas as pd
+from scipy.stats import friedmanchisquare, norm, studentized_range
 
 from nasgan.leaderboard.bootstrap import CONFIDENCE, Summary, summarise
+from nasgan.leaderboard.summaries import grouped
 from nasgan.metrics.table import metric_info
 
 __all__ = [
@@ -31,8 +34,6 @@ FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 """Of the budget, at which searches are compared over time."""
 
 Records = Sequence[Mapping[str, Any]]
-# By strategy, by seed in one order for all; less is better, infinite without a result.
-Losses = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def summary_of(
         at: unit of cost and how much of it: what was known then; None: at the end.
     """
     losses = _losses(records, metric, at)
-    ranks = _ranks(losses)
-    lines = [_line(name, records, losses, ranks, baseline, metric) for name in losses]
+    ranks = losses.rank(axis=1)
+    lines = [_line(name, records, losses, ranks[name], baseline, metric) for name in losses]
     return sorted(lines, key=lambda line: line.rank.mean if line.rank else math.inf)
 
 
@@ -127,29 +128,22 @@ def over_time(
 
 def critical_difference(records: Records, metric: str) -> CriticalDifference | None:
     """Test what the searches found; None with fewer than two strategies or seeds."""
-    losses = _losses(records, metric, None)
-    averages = {name: float(ranks.mean()) for name, ranks in _ranks(losses).items() if len(ranks)}
-    count, seeds = len(averages), len(next(iter(losses.values()), ()))
+    ranks = _losses(records, metric, None).rank(axis=1)
+    seeds, count = ranks.shape
     if count < 2 or seeds < 2:
         return None
     q = float(studentized_range.ppf(CONFIDENCE, count, np.inf)) / math.sqrt(2)
     difference = q * math.sqrt(count * (count + 1) / (6 * seeds))
+    averages = {str(name): float(ranks[name].mean()) for name in ranks}
     ordered = dict(sorted(averages.items(), key=lambda item: (item[1], item[0])))
-    return CriticalDifference(
-        ordered, seeds, difference, _friedman(losses), tuple(_alike(ordered, difference))
-    )
+    friedman = None
+    if count > 2:
+        are_alike = bool((ranks.nunique(axis=1) == 1).all())
+        friedman = 1.0 if are_alike else float(friedmanchisquare(*ranks.T.to_numpy()).pvalue)
+    return CriticalDifference(ordered, seeds, difference, friedman, _alike(ordered, difference))
 
 
-def _friedman(losses: Losses) -> float | None:
-    if len(losses) < 3:
-        return None
-    ranks = _ranks(losses)
-    if all(np.ptp(column) == 0 for column in zip(*ranks.values(), strict=True)):
-        return 1.0
-    return float(friedmanchisquare(*ranks.values()).pvalue)
-
-
-def _alike(ordered: Mapping[str, float], difference: float) -> list[tuple[str, ...]]:
+def _alike(ordered: Mapping[str, float], difference: float) -> tuple[tuple[str, ...], ...]:
     names, ranks = list(ordered), list(ordered.values())
     found: list[tuple[str, ...]] = []
     reached = 0
@@ -158,19 +152,20 @@ def _alike(ordered: Mapping[str, float], difference: float) -> list[tuple[str, .
         if last > first and last + 1 > reached:
             found.append(tuple(names[first : last + 1]))
         reached = max(reached, last + 1)
-    return found
+    return tuple(found)
 
 
-def _losses(records: Records, metric: str, at: tuple[str, float] | None) -> dict[str, np.ndarray]:
-    by_strategy: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for record in records:
-        by_strategy.setdefault(record["strategy"], {})[record["seed"]] = record
-    seeds = sorted(set.intersection(*map(set, by_strategy.values()))) if by_strategy else []
-    sign = 1.0 if metric_info(metric).direction == "min" else -1.0
-    return {
-        name: np.array([_loss(_judged(held[seed], at), sign) for seed in seeds])
-        for name, held in by_strategy.items()
-    }
+def _losses(records: Records, metric: str, at: tuple[str, float] | None) -> pd.DataFrame:
+    """By seed and strategy; less is better, infinite without a result."""
+    sign, losses = _sign(metric), {}
+    for name, own in grouped(records, itemgetter("strategy")).items():
+        judged = {record["seed"]: _judged(record, at) for record in own}
+        losses[name] = {k: math.inf if v is None else sign * v for k, v in judged.items()}
+    return pd.DataFrame(losses).dropna().sort_index()
+
+
+def _sign(metric: str) -> float:
+    return 1.0 if metric_info(metric).direction == "min" else -1.0
 
 
 def _judged(record: Mapping[str, Any], at: tuple[str, float] | None) -> float | None:
@@ -184,37 +179,31 @@ def _judged(record: Mapping[str, Any], at: tuple[str, float] | None) -> float | 
     return known[-1]["judged"] if known else None
 
 
-def _loss(judged: float | None, sign: float) -> float:
-    return math.inf if judged is None else sign * judged
-
-
-def _ranks(losses: Losses) -> dict[str, np.ndarray]:
-    if not losses:
-        return {}
-    ranks = rankdata(np.stack(list(losses.values())), axis=0)
-    return dict(zip(losses, ranks, strict=True))
-
-
 def _line(
-    name: str, records: Records, losses: Losses, ranks: Losses, baseline: str, metric: str
+    name: str,
+    records: Records,
+    losses: pd.DataFrame,
+    ranks: pd.Series[float],
+    baseline: str,
+    metric: str,
 ) -> SearchLine:
-    own = [record for record in records if record["strategy"] == name]
-    sign = 1.0 if metric_info(metric).direction == "min" else -1.0
-    found = losses[name][np.isfinite(losses[name])]
+    steps = [r["spent"]["generator_steps"] for r in records if r["strategy"] == name]
+    own = losses[name].to_numpy()
+    found = own[np.isfinite(own)]
     better = gain = None
     if name != baseline and len(losses.get(baseline, ())):
-        other = losses[baseline]
-        better = _proportion(0.5 * ((losses[name] < other) + 1.0 * (losses[name] <= other)))
-        both = np.isfinite(losses[name]) & np.isfinite(other)
-        gain = _mean(other[both] - losses[name][both])
+        other = losses[baseline].to_numpy()
+        better = _proportion(0.5 * ((own < other) + 1.0 * (own <= other)))
+        both = np.isfinite(own) & np.isfinite(other)
+        gain = _mean(other[both] - own[both])
     return SearchLine(
         strategy=name,
-        judged=_mean(sign * found),
+        judged=_mean(_sign(metric) * found),
         better=better,
         gain=gain,
-        rank=_mean(ranks[name]),
-        generator_steps=sum(r["spent"]["generator_steps"] for r in own) / len(own),
-        without_result=len(losses[name]) - len(found),
+        rank=_mean(ranks.to_numpy()),
+        generator_steps=sum(steps) / len(steps),
+        without_result=len(own) - len(found),
     )
 
 

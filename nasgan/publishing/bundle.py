@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
+from operator import attrgetter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -19,13 +20,13 @@ from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.selection import select_runs, selection_of
-from nasgan.leaderboard.summaries import Problem, RunSummary
+from nasgan.leaderboard.summaries import Problem, RunSummary, grouped
 from nasgan.metrics.protocol import TABLE_PROTOCOL
 from nasgan.publishing.faults import record_faults
 from nasgan.reading import digest_of, load_json, open_file
 from nasgan.report.chapters import collect
 from nasgan.report.checklist import checklist
-from nasgan.report.page import build_report, rendered
+from nasgan.report.page import render_page, rendered
 from nasgan.run_settings import with_places
 from nasgan.runs.environment import installed_version
 from nasgan.runs.history import HISTORY_FILE
@@ -165,7 +166,8 @@ def _worth(run: RunSummary) -> tuple[str, str, bool]:
 def _folders(runs: Sequence[RunSummary]) -> dict[str, list[RunSummary]]:
     """The runs of each folder, named after what they are: one, or the searches of one file."""
     folders: dict[str, list[RunSummary]] = {}
-    for held in _by_file(run for run in runs if run.is_simulated):
+    simulated = (run for run in runs if run.is_simulated)
+    for held in grouped(simulated, attrgetter("path")).values():
         first = held[0]
         stem = _slug(f"simulated-{first.protocol.removeprefix(TABLE_PROTOCOL)}")[:_LONGEST_NAME]
         folders[f"{stem}/{_slug(first.run_id.rpartition('-')[2])[:8]}"] = held
@@ -186,13 +188,6 @@ def _folders(runs: Sequence[RunSummary]) -> dict[str, list[RunSummary]]:
             name += "-again"
         folders[name] = [run]
     return folders
-
-
-def _by_file(runs: Iterable[RunSummary]) -> list[list[RunSummary]]:
-    files: dict[Path | None, list[RunSummary]] = {}
-    for run in runs:
-        files.setdefault(run.path, []).append(run)
-    return list(files.values())
 
 
 def _write_simulated(runs: Sequence[RunSummary], folder: Path) -> list[str]:
@@ -254,12 +249,25 @@ def _write_results(
         board.write(staging / name)
     if board.comparison is not None:
         atomic.write_text(staging / RANKS_FILE, board.ranks_csv())
-    page = build_report([runs], protocol=board.protocol, rank_by=board.ranked_by).html
+    collection = collect([runs], protocol=board.protocol, rank_by=board.ranked_by)
+    page = render_page(collection)
     # Where the bundle was put together must not show in it.
     for text in {str(staging), escape(str(staging))}:
         page = page.replace(f"{text}/", "")
     atomic.write_text(staging / "report.html", page)
-    for name, text in _texts(runs, board, title, len(listed)).items():
+    points = [item for chapter in collection.chapters for item in checklist(chapter)]
+    tasks = list(dict.fromkeys(str(Task.of(row)) for row in board.rows))
+    texts: dict[str, dict[str, Any]] = {
+        "README.md": {
+            "title": title or "Results of nasgan",
+            "num_runs": len(listed),
+            "board": board,
+            "tasks": tasks,
+        },
+        "CHECKLIST.md": {"items": points},
+    }
+    for name, values in texts.items():
+        text = rendered(f"{name}.j2", **values)
         atomic.write_text(staging / name, f"{text.rstrip()}\n")
     manifest = {
         "format": FORMAT,
@@ -273,24 +281,6 @@ def _write_results(
     }
     atomic.write_json(staging / BUNDLE_FILE, manifest)
     return board
-
-
-def _texts(runs: Path, board: Leaderboard, title: str, num_runs: int) -> dict[str, str]:
-    """The bundle's README and its checklist, ticked from the records below ``runs``."""
-    collection = collect([runs], protocol=board.protocol, rank_by=board.ranked_by)
-    return {
-        "README.md": rendered(
-            "README.md.j2",
-            title=title or "Results of nasgan",
-            num_runs=num_runs,
-            board=board,
-            tasks=list(dict.fromkeys(str(Task.of(row)) for row in board.rows)),
-        ),
-        "CHECKLIST.md": rendered(
-            "CHECKLIST.md.j2",
-            items=[item for chapter in collection.chapters for item in checklist(chapter)],
-        ),
-    }
 
 
 def _write_checksums(folder: Path) -> str:

@@ -7,16 +7,15 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
+from typing import Any
 
-from markupsafe import Markup
 from PIL import Image
 
 from nasgan.leaderboard.amounts import duration, shown
-from nasgan.leaderboard.columns import metric_title
-from nasgan.leaderboard.summaries import Problem
+from nasgan.leaderboard.summaries import Problem, grouped
 from nasgan.reading import open_file
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.drawing import draw_graph, graphs_of
@@ -26,7 +25,6 @@ from nasgan.run_settings import with_places, without_places
 
 __all__ = [
     "EmbeddedGrid",
-    "RowDetails",
     "budget_for",
     "embed_grid",
     "problem_table",
@@ -115,68 +113,12 @@ _MOST_RUNS = 300
 _PLACES = frozenset({"run_dir", "output_root"})
 
 
-@dataclass(frozen=True)
-class Detail:
-    """What a run made.
-
-    Attributes:
-        title: its seed.
-        score: in words.
-        grid: its images; None if there are none.
-        grid_text: the images in words.
-        grid_note: their order, where it means something.
-        architecture: id of the architecture; empty if there is none.
-        drawings: ``(title, picture)`` of its networks.
-        choices: option by decision.
-        front: the Pareto fronts of a search by several objectives.
-    """
-
-    title: str
-    score: str
-    grid: EmbeddedGrid | None
-    grid_text: str
-    grid_note: str
-    architecture: str
-    drawings: Sequence[tuple[str, Markup]]
-    choices: Table | None
-    front: Table | None = None
-
-
-@dataclass(frozen=True)
-class RowDetails:
-    """The runs of a row.
-
-    Attributes:
-        title: the row's name.
-        runs: best first.
-        left_out: how many are not shown.
-    """
-
-    title: str
-    runs: Sequence[Detail]
-    left_out: int = 0
-
-    @property
-    def architectures(self) -> list[Detail]:
-        """The runs, those of one architecture as one, unless they have fronts: best first."""
-        by_id: dict[str, list[Detail]] = {}
-        for run in self.runs:
-            by_id.setdefault(run.title if run.front else run.architecture, []).append(run)
-        return [
-            runs[0]
-            if len(runs) == 1
-            else replace(runs[0], title=", ".join(run.title for run in runs), score="")
-            for runs in by_id.values()
-        ]
-
-    @property
-    def has_grids(self) -> bool:
-        """Whether any run has images."""
-        return any(run.grid for run in self.runs)
-
-
-def row_details(chapter: Chapter, *, grid_bytes: int) -> list[RowDetails]:
+def row_details(chapter: Chapter, *, grid_bytes: int) -> list[dict[str, Any]]:
     """The runs of all rows; of very many runs only the first rows in full.
+
+    Each has a ``title``; its ``runs``, best first, as `_detail` shows them; the ``architectures``:
+    the runs, those of one architecture as one, unless they have fronts; and how many runs are
+    ``left_out``.
 
     Args:
         chapter: whose runs.
@@ -188,11 +130,24 @@ def row_details(chapter: Chapter, *, grid_bytes: int) -> list[RowDetails]:
         if row.is_average_random:
             continue
         runs = _best_first(chapter, row)
-        shown_runs = runs[: max(0, left)]
-        left -= len(shown_runs)
-        found = [_detail(chapter, run, grid_bytes) for run in shown_runs]
-        details.append(RowDetails(row.label, found, len(runs) - len(found)))
+        found = [_detail(chapter, run, grid_bytes) for run in runs[: max(0, left)]]
+        left -= len(found)
+        made = grouped(found, lambda run: str(run["title" if run["front"] else "architecture"]))
+        details.append(
+            {
+                "title": row.label,
+                "runs": found,
+                "architectures": [_as_one(same) for same in made.values()],
+                "left_out": len(runs) - len(found),
+                "has_grids": any(run["grid"] for run in found),
+            }
+        )
     return details
+
+
+def _as_one(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    titles = ", ".join(run["title"] for run in runs)
+    return runs[0] if len(runs) == 1 else {**runs[0], "title": titles, "score": ""}
 
 
 def _best_first(chapter: Chapter, row: LabelledRow) -> list[Run]:
@@ -206,11 +161,10 @@ def _best_first(chapter: Chapter, row: LabelledRow) -> list[Run]:
     return sorted((run for run in row.runs if run.summary.status == "completed"), key=place)
 
 
-def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
-    metric = chapter.board.ranked_by
-    name = metric_title(metric, chapter.protocol)
-    value = (run.summary.metrics or {}).get(metric)
-    score = "" if value is None else f"{name} {shown(value, 4)}"
+def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> dict[str, Any]:
+    """What a run made: its images, in words, too; its networks, its decisions, its fronts."""
+    value = (run.summary.metrics or {}).get(chapter.board.ranked_by)
+    score = "" if value is None else f"{chapter.board.ranking_title} {shown(value, 4)}"
     if run.summary.is_untrained:
         score = "not trained (final.top_k=0)"
     classes = run.record.space_settings.get("num_classes")
@@ -218,18 +172,17 @@ def _detail(chapter: Chapter, run: Run, grid_bytes: int) -> Detail:
     architecture = run.record.architecture or {}
     choices = architecture.get("choices", {})
     table = Table.of(f"Decisions of {run.name}", ("Decision", "Option"), [*choices.items()])
-    grid = None if run.grid is None else embed_grid(run.grid, grid_bytes)
-    return Detail(
-        title=f"seed {run.summary.seed}",
-        score=score,
-        grid=grid,
-        grid_text=", ".join(filter(None, (f"Images made by {run.name}", score, order))),
-        grid_note=order,
-        architecture=str(architecture.get("id", "")),
-        drawings=[(graph.title, draw_graph(graph, of=run.name)) for graph in graphs_of(run.record)],
-        choices=table if choices else None,
-        front=_front_table(chapter, run) if run.record.front else None,
-    )
+    return {
+        "title": f"seed {run.summary.seed}",
+        "score": score,
+        "grid": None if run.grid is None else embed_grid(run.grid, grid_bytes),
+        "grid_text": ", ".join(filter(None, (f"Images made by {run.name}", score, order))),
+        "grid_note": order,
+        "architecture": str(architecture.get("id", "")),
+        "drawings": [(g.title, draw_graph(g, of=run.name)) for g in graphs_of(run.record)],
+        "choices": table if choices else None,
+        "front": _front_table(chapter, run) if run.record.front else None,
+    }
 
 
 def _front_table(chapter: Chapter, run: Run) -> Table:
@@ -255,7 +208,7 @@ def run_table(chapter: Chapter) -> Table:
     """One line for each run: what it was made with, on what, when, and how it ended."""
     metric = chapter.board.ranked_by
     headers = (
-        *("Run", "Seed", "Status", metric_title(metric, chapter.protocol), "Parameters G"),
+        *("Run", "Seed", "Status", chapter.board.ranking_title, "Parameters G"),
         *("Time", "Memory", "Hardware", "Versions", "Commit", "Settings", "Started", "Run id"),
     )
     rows = [_run_cells(run, metric) for run in chapter.runs]
@@ -301,9 +254,5 @@ def settings(chapter: Chapter) -> list[tuple[str, str, str]]:
 
 def problem_table(problems: Sequence[Problem]) -> Table | None:
     """What was not counted, and why; None if all was."""
-    if not problems:
-        return None
-    rows = [
-        [Cell(item.source, mark="words"), Cell(item.message, mark="words")] for item in problems
-    ]
-    return Table("Not counted, or to be known", ("Where", "What"), rows)
+    rows = [[Cell(text, mark="words") for text in (it.source, it.message)] for it in problems]
+    return Table("Not counted, or to be known", ("Where", "What"), rows) if rows else None

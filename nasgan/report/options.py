@@ -16,7 +16,7 @@ from nasgan.report.chapters import Chapter
 from nasgan.report.histories import RunHistory
 from nasgan.report.svg import COLOURS, line_path, picture, tag
 
-__all__ = ["OptionFigure", "course_of", "mean_course", "option_figures"]
+__all__ = ["course_of", "mean_course", "option_figures"]
 
 _PLACES = 24
 _LEAST_SAMPLES = 16
@@ -43,20 +43,15 @@ class OptionCourse:
     is_learned: bool
 
 
-def course_of(
-    history: RunHistory, options: Mapping[str, Sequence[str]], *, sampled: bool = False
-) -> OptionCourse | None:
+def course_of(history: RunHistory, options: Mapping[str, Sequence[str]]) -> OptionCourse | None:
     """The course of one run; None if too little is known.
 
     Args:
         history: of the run.
         options: the names of the options by decision, as far as known; those missing are taken
             from what the search scored, or numbered.
-        sampled: count what was scored even if the strategy told its probabilities.
     """
-    if history.options and not sampled:
-        return _learned(history, options)
-    return _sampled(history, options)
+    return _learned(history, options) if history.options else _sampled(history, options)
 
 
 def mean_course(courses: Sequence[OptionCourse]) -> OptionCourse | None:
@@ -99,25 +94,25 @@ def _learned(history: RunHistory, options: Mapping[str, Sequence[str]]) -> Optio
     widths = {name: len(row) for _, shares in lines for name, row in shares.items()}
     if not widths:
         return None
-    names = {
-        name: tuple(options.get(name, ()))
-        if len(options.get(name, ())) == width
-        else _names_in_lines(history, name) or tuple(f"option {k + 1}" for k in range(width))
-        for name, width in widths.items()
-    }
+    names = {name: _names(name, width, history, options) for name, width in widths.items()}
     shares = {
-        name: tuple(_fitting(row.get(name), len(opts)) for _, row in lines)
+        name: tuple(
+            tuple(row[name]) if len(row.get(name, ())) == len(opts) else None for _, row in lines
+        )
         for name, opts in names.items()
     }
     return OptionCourse(places, shares, names, is_learned=True)
 
 
-def _names_in_lines(history: RunHistory, decision: str) -> tuple[str, ...]:
-    """The options' names, if the lines map names to shares."""
-    for _, shares in history.options:
-        if isinstance(shares.get(decision), Mapping):
-            return tuple(map(str, shares[decision]))
-    return ()
+def _names(
+    decision: str, width: int, history: RunHistory, options: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """The names of a decision's options: as known, as lines have them that map names to shares."""
+    if len(options.get(decision, ())) == width:
+        return tuple(options[decision])
+    found = (shares.get(decision) for _, shares in history.options)
+    named = next((tuple(map(str, each)) for each in found if isinstance(each, Mapping)), ())
+    return named or tuple(f"option {k + 1}" for k in range(width))
 
 
 def _clean(shares: Mapping[str, Any], options: Mapping[str, Sequence[str]]) -> Shares:
@@ -128,17 +123,10 @@ def _clean(shares: Mapping[str, Any], options: Mapping[str, Sequence[str]]) -> S
         if isinstance(given, Mapping):
             order: Iterable[Any] = options.get(name, given)
             row = [given.get(option, 0.0) for option in order]
-        if isinstance(row, list) and all(map(_is_share, row)) and sum(row) > 0:
+        numbers = isinstance(row, list) and all(isinstance(n, int | float) for n in row)
+        if numbers and all(0 <= n < math.inf for n in row) and sum(row) > 0:
             clean[str(name)] = [float(share) / sum(row) for share in row]
     return clean
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value < math.inf
-
-
-def _fitting(row: Sequence[float] | None, width: int) -> tuple[float, ...] | None:
-    return tuple(row) if row is not None and len(row) == width else None
 
 
 def _sampled(history: RunHistory, options: Mapping[str, Sequence[str]]) -> OptionCourse | None:
@@ -172,26 +160,13 @@ def _frequencies(values: Sequence[str], options: Sequence[str]) -> tuple[float, 
 _MOST_DECISIONS = 100
 
 
-@dataclass(frozen=True)
-class OptionFigure:
-    """The decisions of a row over the course of its searches.
+def option_figures(chapter: Chapter) -> list[dict[str, Any]]:
+    """For each searched row of which enough is known, the mean over its seeds.
 
-    Attributes:
-        title: the row's name.
-        kind: what the shares are.
-        groups: of decisions with the same options: ``(name, class of the style sheet)`` of each
-            option, and ``(name, picture)`` of each decision.
-        note: what is left out.
+    Each has a ``title``; the ``kind`` of the shares; ``groups`` of decisions with the same options:
+    ``(name, class of the style sheet)`` of each option, and ``(name, picture)`` of each decision;
+    and a ``note`` on what is left out.
     """
-
-    title: str
-    kind: str
-    groups: Sequence[tuple[Sequence[tuple[str, str]], Sequence[tuple[str, Markup]]]]
-    note: str = ""
-
-
-def option_figures(chapter: Chapter) -> list[OptionFigure]:
-    """For each searched row of which enough is known, the mean over its seeds."""
     figures = []
     for row in chapter.search_rows:
         courses = [
@@ -201,26 +176,27 @@ def option_figures(chapter: Chapter) -> list[OptionFigure]:
         ]
         mean = mean_course(courses)
         if mean is not None:
-            figures.append(_option_figure(row.label, mean, len(courses)))
+            figures.append({"title": row.label, **_option_figure(mean, len(courses))})
     return figures
 
 
-def _option_figure(title: str, course: OptionCourse, runs: int) -> OptionFigure:
+def _option_figure(course: OptionCourse, runs: int) -> dict[str, Any]:
     decisions = list(course.shares)[:_MOST_DECISIONS]
     panels: dict[tuple[str, ...], list[tuple[str, Markup]]] = {}
     for decision in decisions:
         drawn = _picture(decision, course)
         if drawn is not None:
             panels.setdefault(course.options[decision], []).append((decision, drawn))
-    groups = [
-        ([(name, option_colour(k)) for k, name in enumerate(options)], found)
-        for options, found in panels.items()
-    ]
     kind = "probabilities" if course.is_learned else "how often each was scored"
-    over = f", mean over {runs} seeds" if runs > 1 else ""
     rest = len(course.shares) - len(decisions)
-    note = f"{rest} more decisions are not shown" if rest else ""
-    return OptionFigure(title, kind + over, groups, note)
+    return {
+        "kind": kind + (f", mean over {runs} seeds" if runs > 1 else ""),
+        "groups": [
+            ([(name, option_colour(k)) for k, name in enumerate(options)], found)
+            for options, found in panels.items()
+        ],
+        "note": f"{rest} more decisions are not shown" if rest else "",
+    }
 
 
 def _picture(decision: str, course: OptionCourse) -> Markup | None:
