@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
 from nasgan.leaderboard.summaries import Problem, RunSummary, grouped, without_duplicates
 from nasgan.report.histories import RunHistory, read_run_history
+from nasgan.report.svg import NEUTRAL, Style, styles_of
 from nasgan.report.views import row_labels, series_of, task_labels
 from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RunRecord
@@ -117,12 +118,14 @@ class Chapter:
         board: their leaderboard.
         rows: its rows, in its order.
         simulated: those that were searches on a table, which are no `runs`.
+        styles: by series, the same throughout a page.
     """
 
     protocol: str
     board: Leaderboard
     rows: tuple[LabelledRow, ...]
     simulated: tuple[SimulatedTask, ...] = ()
+    styles: Mapping[str, Style] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[Run]:
@@ -226,7 +229,10 @@ def collect(
         by_protocol = {protocol: by_protocol[protocol]}
     ordered = sorted(by_protocol.items(), key=lambda item: (-len(item[1]), item[0]))
     chapters = [_chapter(name, runs, rank_by, problems) for name, runs in ordered]
-    return Collection(tuple(chapters), tuple(problems))
+    names = {row.series for chapter in chapters for row in chapter.rows}
+    styles = {**styles_of(names - {AVERAGE_RANDOM}), AVERAGE_RANDOM: NEUTRAL}
+    styled = tuple(replace(chapter, styles=styles) for chapter in chapters)
+    return Collection(styled, tuple(problems))
 
 
 def _chapter(

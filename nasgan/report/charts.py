@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from nasgan.leaderboard.amounts import shown
-from nasgan.report.svg import Scale, Style, group, line_path, mark, picture, spanning, tag, text
+from nasgan.report.svg import (
+    Scale,
+    Style,
+    group,
+    line_path,
+    mark,
+    picture,
+    spanning,
+    stroke,
+    tag,
+    text,
+)
 
 __all__ = [
     "Band",
@@ -116,13 +127,13 @@ class Frame:
         ]
         for value, label in self.y.labels():
             y = self.y(value)
-            parts.append(tag("path", d=line_path([(left, y), (right, y)]), class_="grid"))
+            parts.append(stroke([(left, y), (right, y)], "grid"))
             parts.append(text(left - 6, y + 4, label, class_="tick", text_anchor="end"))
         for value, label in _apart(self.x):
             x = self.x(value)
-            parts.append(tag("path", d=line_path([(x, bottom), (x, bottom + 4)]), class_="axis"))
+            parts.append(stroke([(x, bottom), (x, bottom + 4)], "axis"))
             parts.append(text(x, bottom + 17, label, class_="tick", text_anchor="middle"))
-        parts.append(tag("path", d=line_path([(left, bottom), (right, bottom)]), class_="axis"))
+        parts.append(stroke([(left, bottom), (right, bottom)], "axis"))
         return parts
 
     def reference(self, line: Reference) -> list[Markup]:
@@ -130,7 +141,7 @@ class Frame:
         y = self.y(line.value)
         at = y + 12 if y - _LABEL_HEIGHT < self.y.end else y - 4
         return [
-            tag("path", d=line_path([(self.x.start, y), (self.x.end, y)]), class_="reference"),
+            stroke([(self.x.start, y), (self.x.end, y)], "reference"),
             text(self.x.end, at, line.label, class_="tick told", text_anchor="end"),
         ]
 
@@ -219,23 +230,21 @@ def scatter_chart(
     if front:
         corners = _staircase([(frame.x(x), frame.y(y)) for x, y in front])
         corners.append((frame.x.end, corners[-1][1]))
-        parts.append(tag("path", d=line_path(corners), class_="front"))
+        parts.append(stroke(corners, "front"))
     parts.append(group(mark(frame.x(p.x), frame.y(p.y), p.style, tip=p.tip) for p in points))
     return picture(WIDTH, HEIGHT, label, parts)
 
 
 def _drawn_line(frame: Frame, line: Line, steps: bool) -> Markup:
     middle = [(frame.x(point.x), frame.y(point.mean)) for point in line.points]
-    path = line_path(_staircase(middle) if steps else middle)
-    drawn = tag(
-        "path", d=path, class_=f"line {line.style.colour}", stroke_dasharray=line.style.dash
-    )
+    corners, look = _staircase(middle) if steps else middle, line.style
+    drawn = stroke(corners, f"line {look.colour}", stroke_dasharray=look.dash)
     parts = [tag("title", line.name), drawn]
     if len(middle) == 1:
         (x, _), (only,) = middle[0], line.points
         if only.low < only.high:
-            ends = line_path([(x, frame.y(only.low)), (x, frame.y(only.high))])
-            parts.append(tag("path", d=ends, class_=f"interval {line.style.colour}"))
+            ends = [(x, frame.y(only.low)), (x, frame.y(only.high))]
+            parts.append(stroke(ends, f"interval {line.style.colour}"))
         parts.append(mark(*middle[0], replace(line.style, shape="circle"), size=0.7))
     return group(parts)
 
@@ -324,7 +333,7 @@ def strip_chart(
     parts = [text(WIDTH - _STRIP_RIGHT, 12, x_label, class_="axis-label", text_anchor="end")]
     for value, tick in scale.labels(4):
         x = scale(value)
-        parts.append(tag("path", d=line_path([(x, _STRIP_TOP), (x, bottom)]), class_="grid"))
+        parts.append(stroke([(x, _STRIP_TOP), (x, bottom)], "grid"))
         parts.append(text(x, bottom + 16, tick, class_="tick", text_anchor="middle"))
     for line in references:
         parts += _reference(scale(line.value), bottom, line.label)
@@ -350,11 +359,9 @@ def _drawn(strip: Strip, scale: Scale, top: float) -> list[Markup]:
     ]
     if strip.low is not None and strip.high is not None:
         ends = [(scale(strip.low), y), (scale(strip.high), y)]
-        parts.append(tag("path", d=line_path(ends), class_=f"interval {strip.style.colour}"))
+        parts.append(stroke(ends, f"interval {strip.style.colour}"))
     x = scale(strip.mean)
-    parts.append(
-        tag("path", d=line_path([(x, y - 7), (x, y + 7)]), class_=f"line {strip.style.colour}")
-    )
+    parts.append(stroke([(x, y - 7), (x, y + 7)], f"line {strip.style.colour}"))
     parts += [mark(scale(value), y, strip.style, tip=tip, size=0.8) for value, tip in strip.values]
     return parts
 
@@ -362,6 +369,6 @@ def _drawn(strip: Strip, scale: Scale, top: float) -> list[Markup]:
 def _reference(x: float, bottom: float, label: str) -> list[Markup]:
     anchor = "start" if x < WIDTH / 2 else "end"
     return [
-        tag("path", d=line_path([(x, _STRIP_TOP - 4), (x, bottom)]), class_="reference"),
+        stroke([(x, _STRIP_TOP - 4), (x, bottom)], "reference"),
         text(x, _STRIP_TOP - 8, label, class_="tick told", text_anchor=anchor),
     ]

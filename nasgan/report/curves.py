@@ -14,7 +14,6 @@ from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.charts import Band, Line, Reference, line_chart
 from nasgan.report.figures import bound_lines, direction, searched_label
 from nasgan.report.histories import RunHistory
-from nasgan.report.svg import Style
 from nasgan.report.views import (
     UNIT_WORDS,
     Cell,
@@ -133,7 +132,7 @@ def _by_cost(curve: Curve) -> Curve:
 _SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
-def search_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+def search_tabs(chapter: Chapter) -> list[Tab]:
     """The incumbent's score in the search against each unit of cost.
 
     One figure for each task, objective and fidelity: scores of different ones do not compare.
@@ -148,21 +147,16 @@ def search_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
         for metric, fidelity in sorted(kinds):
             groups.setdefault((Task.of(row.row), metric, fidelity), []).append(row)
     figures = {
-        words: [
-            _search_figure(chapter, *key, rows, unit, styles)
-            for key, rows in sorted(groups.items())
-        ]
+        words: [_search_figure(chapter, *key, rows, unit) for key, rows in sorted(groups.items())]
         for unit, words in UNIT_WORDS.items()
     }
     return _tabs(figures)
 
 
-def training_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+def training_tabs(chapter: Chapter) -> list[Tab]:
     """The best score so far of the final trainings, against the cost from the very start."""
     figures = {
-        UNIT_WORDS[unit]: [
-            _training_figure(chapter, task, unit, styles) for task in chapter.by_task
-        ]
+        UNIT_WORDS[unit]: [_training_figure(chapter, task, unit) for task in chapter.by_task]
         for unit in ("device_seconds", "generator_steps", "images")
     }
     return _tabs(figures)
@@ -180,7 +174,6 @@ def _search_figure(
     fidelity: str,
     rows: Sequence[LabelledRow],
     unit: str,
-    styles: Mapping[str, Style],
 ) -> Figure | None:
     histories = {
         row.short: [
@@ -199,12 +192,10 @@ def _search_figure(
     how = fidelity_words(fidelity)
     title = chapter.task_titles[task]
     title = f"{title}, {how}" if how else title
-    return _figure(chapter, title, metric, unit, rows, curves, styles)
+    return _figure(chapter, title, metric, unit, rows, curves)
 
 
-def _training_figure(
-    chapter: Chapter, task: Task, unit: str, styles: Mapping[str, Style]
-) -> Figure | None:
+def _training_figure(chapter: Chapter, task: Task, unit: str) -> Figure | None:
     metric = chapter.board.ranked_by
     smaller = direction(chapter, metric) == "min"
     rows = [row for row in chapter.by_task[task] if not row.is_average_random]
@@ -222,7 +213,7 @@ def _training_figure(
         for row in rows
     }
     title, references = chapter.task_titles[task], bound_lines(chapter, metric)
-    return _figure(chapter, title, metric, unit, rows, curves, styles, references)
+    return _figure(chapter, title, metric, unit, rows, curves, references)
 
 
 def _figure(
@@ -232,11 +223,10 @@ def _figure(
     unit: str,
     rows: Sequence[LabelledRow],
     curves: Mapping[str, Sequence[Curve]],
-    styles: Mapping[str, Style],
     references: Sequence[Reference] = (),
 ) -> Figure | None:
     lines = [
-        Line(row.short, styles[row.series], points)
+        Line(row.short, chapter.styles[row.series], points)
         for row in rows
         if (points := mean_curve(curves[row.short]))
     ]

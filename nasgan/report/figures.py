@@ -12,12 +12,12 @@ from markupsafe import Markup
 
 from nasgan.leaderboard.amounts import shown
 from nasgan.leaderboard.columns import metric_title
-from nasgan.leaderboard.rows import AVERAGE_RANDOM, metric_names
+from nasgan.leaderboard.rows import metric_names
 from nasgan.metrics.table import METRICS, SIZES
 from nasgan.pareto import first_front
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.charts import Point, Reference, Strip, scatter_chart, strip_chart
-from nasgan.report.svg import NEUTRAL, Style, styles_of
+from nasgan.report.svg import Style
 from nasgan.report.views import (
     ARROWS,
     Cell,
@@ -40,15 +40,8 @@ __all__ = [
     "searched_label",
     "seed_tabs",
     "series_keys",
-    "series_styles",
     "tradeoff_tabs",
 ]
-
-
-def series_styles(chapters: Sequence[Chapter]) -> dict[str, Style]:
-    """A style for each strategy and each trained architecture, the same throughout a page."""
-    names = {row.series for chapter in chapters for row in chapter.rows}
-    return {**styles_of(names - {AVERAGE_RANDOM}), AVERAGE_RANDOM: NEUTRAL}
 
 
 def direction(chapter: Chapter, metric: str) -> str:
@@ -76,28 +69,26 @@ def searched_label(chapter: Chapter, metric: str, *, arrow: bool = False) -> str
     return metric + ARROWS[own[metric]] if arrow else metric
 
 
-def series_keys(
-    chapter: Chapter, styles: Mapping[str, Style], draw: Callable[[Style], Markup]
-) -> list[Key]:
+def series_keys(chapter: Chapter, draw: Callable[[Style], Markup]) -> list[Key]:
     """What the looks of a chapter's charts stand for, each as ``draw`` shows it."""
     names = {row.series for row in chapter.rows if not row.is_average_random}
-    return [Key(draw(styles[name]), name) for name in sorted(names)]
+    return [Key(draw(chapter.styles[name]), name) for name in sorted(names)]
 
 
 # Scores over seeds
 
 
-def seed_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+def seed_tabs(chapter: Chapter) -> list[Tab]:
     """One tab for each metric, the one behind the ranks first; one figure for each task."""
     names = metric_names(chapter.board.rows, spreads=False)
     names.sort(key=lambda name: name != chapter.board.ranked_by)
     return [
-        Tab(axis_label(metric, chapter.protocol), _seed_figures(chapter, metric, styles))
+        Tab(axis_label(metric, chapter.protocol), _seed_figures(chapter, metric))
         for metric in names
     ]
 
 
-def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) -> list[Figure]:
+def _seed_figures(chapter: Chapter, metric: str) -> list[Figure]:
     sign = 1 if direction(chapter, metric) == "min" else -1
     figures = []
     for task, rows in chapter.by_task.items():
@@ -106,7 +97,7 @@ def _seed_figures(chapter: Chapter, metric: str, styles: Mapping[str, Style]) ->
         if not scored:
             continue
         title = chapter.task_titles[task]
-        strips = [_strip(row, metric, styles) for row in scored]
+        strips = [_strip(chapter, row, metric) for row in scored]
         means = "; ".join(f"{strip.label} mean {shown(strip.mean, 4)}" for strip in strips)
         picture = strip_chart(
             strips,
@@ -124,7 +115,7 @@ def bound_lines(chapter: Chapter, metric: str) -> list[Reference]:
     return [] if bound is None else [Reference(bound, "real test images")]
 
 
-def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
+def _strip(chapter: Chapter, row: LabelledRow, metric: str) -> Strip:
     if row.is_average_random:
         # Each random architecture once, however many runs of a seed trained it.
         tried = {
@@ -144,7 +135,7 @@ def _strip(row: LabelledRow, metric: str, styles: Mapping[str, Style]) -> Strip:
             if run.metrics and metric in run.metrics
         ]
     statistics = (row.row[f"{metric}_{name}"] for name in ("mean", "ci_low", "ci_high"))
-    return Strip(row.short, styles[row.series], values, *statistics)
+    return Strip(row.short, chapter.styles[row.series], values, *statistics)
 
 
 # Quality against size and cost
@@ -162,7 +153,7 @@ _SIZES: Mapping[str, tuple[str, Callable[[Run], float | None]]] = {
 }
 
 
-def tradeoff_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
+def tradeoff_tabs(chapter: Chapter) -> list[Tab]:
     """The score behind the ranks against size and cost: a figure for each task, a point a run.
 
     Of one task all figures are in one tab.
@@ -180,7 +171,7 @@ def tradeoff_tabs(chapter: Chapter, styles: Mapping[str, Style]) -> list[Tab]:
             ]
             if found:
                 place = chapter.task_titles[task]
-                figures.append(_tradeoff(chapter, title, place, x_label, found, styles))
+                figures.append(_tradeoff(chapter, title, place, x_label, found))
         if figures:
             tabs.append(Tab(title, figures))
     if len(chapter.by_task) > 1:
@@ -195,7 +186,6 @@ def _tradeoff(
     task: str,
     x_label: str,
     found: Sequence[tuple[float, float, Run]],
-    styles: Mapping[str, Style],
 ) -> Figure:
     metric = chapter.board.ranked_by
     name = metric_title(metric, chapter.protocol)
@@ -205,7 +195,7 @@ def _tradeoff(
         Point(
             x,
             score,
-            styles[run.series],
+            chapter.styles[run.series],
             f"{run.name}: {name} {shown(score, 4)}, {shown(x)} ({x_label})",
         )
         for x, score, run in found
@@ -253,7 +243,7 @@ def pareto_front(
 _COEFFICIENTS = {"spearman": "Spearman", "kendall": "Kendall"}
 
 
-def proxy_figures(chapter: Chapter, styles: Mapping[str, Style]) -> list[Figure]:
+def proxy_figures(chapter: Chapter) -> list[Figure]:
     """The score in the search against the score after retraining, for rows that have both."""
     figures = []
     for row in chapter.search_rows:
@@ -263,7 +253,7 @@ def proxy_figures(chapter: Chapter, styles: Mapping[str, Style]) -> list[Figure]
             if run.record.proxy_correlation is not None
         ]
         if found:
-            figures.append(_proxy_figure(chapter, row, found, styles[row.series]))
+            figures.append(_proxy_figure(chapter, row, found))
     return figures
 
 
@@ -271,7 +261,6 @@ def _proxy_figure(
     chapter: Chapter,
     row: LabelledRow,
     found: Sequence[tuple[Run, Mapping[str, Any]]],
-    style: Style,
 ) -> Figure:
     first = found[0][1]
     name = metric_title(first["metric"], chapter.protocol)
@@ -280,7 +269,7 @@ def _proxy_figure(
         Point(
             point["search"],
             point["final"],
-            style,
+            chapter.styles[row.series],
             f"{point['architecture']}, seed {run.summary.seed}: "
             f"{shown(point['search'], 4)} in the search, {shown(point['final'], 4)} retrained",
         )
@@ -304,7 +293,10 @@ def _proxy_figure(
             [
                 [
                     Cell(f"seed {run.summary.seed}", run.summary.seed),
-                    *(_coefficient(proxy[key]) for key in _COEFFICIENTS),
+                    *(
+                        Cell("" if (v := proxy[key]) is None else _signed(v), v)
+                        for key in _COEFFICIENTS
+                    ),
                     proxy["n"],
                 ]
                 for run, proxy in found
@@ -337,10 +329,6 @@ def _sizes(proxies: Sequence[Mapping[str, Any]]) -> str:
     sizes = sorted({proxy["n"] for proxy in proxies})
     number = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     return f"{number} architectures{' each' if len(proxies) > 1 else ''}"
-
-
-def _coefficient(value: float | None) -> Cell:
-    return Cell("") if value is None else Cell(_signed(value), value)
 
 
 def _signed(value: float) -> str:

@@ -32,11 +32,10 @@ from nasgan.report.figures import (
     searched_label,
     seed_tabs,
     series_keys,
-    series_styles,
     tradeoff_tabs,
 )
 from nasgan.report.options import option_figures
-from nasgan.report.svg import Style, key_line, key_shape
+from nasgan.report.svg import key_line, key_shape
 from nasgan.report.views import Table
 from nasgan.runs.environment import installed_version
 
@@ -126,11 +125,9 @@ def render_page(collection: Collection, *, digest: str | None = None) -> str:
         digest: of what a live page was made from; it asks for ``/digest`` and loads itself anew
             when that has changed. None for a page that stands for itself.
     """
-    styles = series_styles(collection.chapters)
     grid_bytes = budget_for(len(collection.runs))
     chapters = [
-        _view(f"c{k}", chapter, styles, grid_bytes)
-        for k, chapter in enumerate(collection.chapters, 1)
+        _view(f"c{k}", chapter, grid_bytes) for k, chapter in enumerate(collection.chapters, 1)
     ]
     return _page(
         chapters,
@@ -171,9 +168,7 @@ def rendered(template: str, **values: Any) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _view(
-    name: str, chapter: Chapter, styles: Mapping[str, Style], grid_bytes: int
-) -> dict[str, Any]:
+def _view(name: str, chapter: Chapter, grid_bytes: int) -> dict[str, Any]:
     """What ``chapter.html.j2`` shows of a chapter."""
     return {
         "template": "chapter.html.j2",
@@ -184,29 +179,29 @@ def _view(
         "board": board_table(chapter),
         "csv": csv_uri(chapter),
         "comparison": comparison_tables(chapter),
-        "seeds": seed_tabs(chapter, styles),
-        "line_keys": series_keys(chapter, styles, key_line),
-        "simulated": _simulated(chapter, styles),
-        "search": search_tabs(chapter, styles),
-        "training": training_tabs(chapter, styles),
-        "tradeoffs": tradeoff_tabs(chapter, styles),
-        "tradeoff_keys": series_keys(chapter, styles, key_shape),
+        "seeds": seed_tabs(chapter),
+        "line_keys": series_keys(chapter, key_line),
+        "simulated": _simulated(chapter),
+        "search": search_tabs(chapter),
+        "training": training_tabs(chapter),
+        "tradeoffs": tradeoff_tabs(chapter),
+        "tradeoff_keys": series_keys(chapter, key_shape),
         "details": row_details(chapter, grid_bytes=grid_bytes),
         "options": option_figures(chapter),
-        "proxies": proxy_figures(chapter, styles),
+        "proxies": proxy_figures(chapter),
         "checklist": checklist(chapter),
         "runs": run_table(chapter),
         "settings": settings(chapter),
     }
 
 
-def _simulated(chapter: Chapter, styles: Mapping[str, Style]) -> Sequence[Mapping[str, Any]]:
+def _simulated(chapter: Chapter) -> Sequence[Mapping[str, Any]]:
     if not chapter.simulated:
         return ()
     # With scipy, too.
     from nasgan.report.simulated import simulated_views
 
-    return simulated_views(chapter, styles)
+    return simulated_views(chapter)
 
 
 def _tiles(collection: Collection) -> list[tuple[str, str]]:

@@ -185,15 +185,15 @@ def _csv(moments: Sequence[Moment], file: SimulationFile, unit: str) -> Iterator
 _PLACES = 40
 
 
-def simulated_views(chapter: Chapter, styles: Mapping[str, Style]) -> list[dict[str, Any]]:
+def simulated_views(chapter: Chapter) -> list[dict[str, Any]]:
     """What ``chapter.html.j2`` shows of each task with simulated searches."""
-    return [_view(chapter, found, styles) for found in chapter.simulated]
+    return [_view(chapter, found) for found in chapter.simulated]
 
 
-def _view(chapter: Chapter, found: SimulatedTask, styles: Mapping[str, Style]) -> dict[str, Any]:
+def _view(chapter: Chapter, found: SimulatedTask) -> dict[str, Any]:
     title, made = chapter.task_titles[found.task], found.file.made
     metric, unit = made["metric"], budget_unit(made["budget"])
-    styled = {row.short: styles[row.series] for row in chapter.by_task[found.task]}
+    styled = {row.short: chapter.styles[row.series] for row in chapter.by_task[found.task]}
     limit = made["budget"][unit]
     moments = over_time(found.searches, metric, found.baseline, unit, limit)
     test = critical_difference(found.searches, metric)

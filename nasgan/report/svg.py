@@ -23,6 +23,7 @@ __all__ = [
     "number",
     "picture",
     "spanning",
+    "stroke",
     "styles_of",
     "tag",
     "text",
@@ -67,6 +68,11 @@ def text(x: float, y: float, content: str, **attributes: str | float | None) -> 
 def line_path(points: Sequence[tuple[float, float]]) -> str:
     """The ``d`` of straight lines through ``points``."""
     return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points) if points else ""
+
+
+def stroke(points: Sequence[tuple[float, float]], class_: str, **more: str | None) -> Markup:
+    """A line through ``points``."""
+    return tag("path", d=line_path(points), class_=class_, **more)
 
 
 def picture(

@@ -19,7 +19,7 @@ from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.rows import Task
 from nasgan.report.chapters import collect
-from nasgan.report.figures import proxy_figures, series_styles
+from nasgan.report.figures import proxy_figures
 from nasgan.report.live import find_jobs, render_jobs
 from nasgan.report.page import JOBS_PLACE, build_report, render_page
 from nasgan.runs.record import RECORD_FILE, RunRecord
@@ -242,7 +242,7 @@ def test_a_proxy_correlation_is_drawn_where_there_is_one(tmp_path: Path) -> None
         }
         write_run(tmp_path / f"rl{seed}", "rl", seed=seed, proxy_correlation=proxy)
     (chapter,) = collect([tmp_path]).chapters
-    (figure,) = proxy_figures(chapter, series_styles([chapter]))
+    (figure,) = proxy_figures(chapter)
     assert figure.title == "rl · autogan"
     assert figure.note == (
         "Spearman −0.750, Kendall unknown; mean over 2 seeds of 5 architectures each"

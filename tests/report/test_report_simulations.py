@@ -11,7 +11,6 @@ from page_reader import ReadPage
 from simulation_samples import ENDED, search, some_searches, write_simulations
 
 from nasgan.report.chapters import collect
-from nasgan.report.figures import series_styles
 from nasgan.report.live import LivePage
 from nasgan.report.page import build_report
 from nasgan.report.simulated import simulated_views
@@ -21,7 +20,7 @@ from nasgan.runs.simulations import MANIFEST_FILE, SEARCHES_FILE
 
 def view(*roots: Path) -> dict[str, Any]:
     (chapter,) = collect(roots).chapters
-    (found,) = simulated_views(chapter, series_styles([chapter]))
+    (found,) = simulated_views(chapter)
     return found
 
 

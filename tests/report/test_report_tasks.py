@@ -10,7 +10,7 @@ from report_samples import write_run, write_sweep
 from nasgan.report.boards import board_table, headlines
 from nasgan.report.chapters import collect
 from nasgan.report.curves import search_tabs, training_tabs
-from nasgan.report.figures import proxy_figures, seed_tabs, series_styles, tradeoff_tabs
+from nasgan.report.figures import proxy_figures, seed_tabs, tradeoff_tabs
 
 
 def test_a_bound_of_few_images_is_not_called_the_best_that_can_be(tmp_path: Path) -> None:
@@ -38,24 +38,23 @@ def test_charts_hold_one_task_each(tmp_path: Path) -> None:
         changes = {"run_id": f"small-{seed}", "budget": budget, "config": config}
         write_run(tmp_path / f"small{seed}", "rl", seed=seed, grid_pixels=0, **changes)
     (chapter,) = collect([tmp_path]).chapters
-    styles = series_styles([chapter])
     large, little = (
         f"autogan · search {steps} generator steps; final 1 x 50000 steps"
         for steps in (30_000, 5_000)
     )
     for tabs in (
-        seed_tabs(chapter, styles),
-        tradeoff_tabs(chapter, styles),
-        training_tabs(chapter, styles),
-        search_tabs(chapter, styles),
+        seed_tabs(chapter),
+        tradeoff_tabs(chapter),
+        training_tabs(chapter),
+        search_tabs(chapter),
     ):
         for tab in tabs:
             titles = [figure.title.partition(", with")[0] for figure in tab.figures]
             assert titles == [large, little]
-            mine = f"mark {styles['rl'].colour}"
+            mine = f"mark {chapter.styles['rl'].colour}"
             assert all(figure.picture.count(mine) <= 3 for figure in tab.figures)
-    assert [len(tab.figures) for tab in tradeoff_tabs(chapter, styles)] == [2, 2, 2]
-    assert all('class="front"' in f.picture for f in tradeoff_tabs(chapter, styles)[0].figures)
+    assert [len(tab.figures) for tab in tradeoff_tabs(chapter)] == [2, 2, 2]
+    assert all('class="front"' in f.picture for f in tradeoff_tabs(chapter)[0].figures)
     small_prints = [row[1].note for row in board_table(chapter).rows]
     assert small_prints == [""] * 4, "rows of different tasks need no hash to be told apart"
 
@@ -63,7 +62,7 @@ def test_charts_hold_one_task_each(tmp_path: Path) -> None:
 def test_figures_of_one_task_stand_side_by_side(tmp_path: Path) -> None:
     write_sweep(tmp_path, methods=["rl"], spaces=["autogan"], grid_pixels=0)
     (chapter,) = collect([tmp_path]).chapters
-    (tab,) = tradeoff_tabs(chapter, series_styles([chapter]))
+    (tab,) = tradeoff_tabs(chapter)
     assert [figure.title for figure in tab.figures] == [
         "Parameters of the generator",
         "Multiply-adds of the generator",
@@ -100,7 +99,7 @@ def test_a_proxy_without_a_correlation_says_why(tmp_path: Path, count: int, word
     }
     write_run(tmp_path / "a", "rl", proxy_correlation=proxy, grid_pixels=0)
     (chapter,) = collect([tmp_path]).chapters
-    (figure,) = proxy_figures(chapter, series_styles([chapter]))
+    (figure,) = proxy_figures(chapter)
     assert figure.note == words
     proxy = {**proxy, "n": 5, "spearman": 0.5, "kendall": 0.25}
     write_run(
@@ -114,5 +113,5 @@ def test_a_proxy_without_a_correlation_says_why(tmp_path: Path, count: int, word
         grid_pixels=0,
     )
     (chapter,) = collect([tmp_path]).chapters
-    (figure,) = proxy_figures(chapter, series_styles([chapter]))
+    (figure,) = proxy_figures(chapter)
     assert figure.note == "Spearman 0.500, Kendall 0.250; 5 architectures; none for 1 other seed"
