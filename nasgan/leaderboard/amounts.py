@@ -28,7 +28,9 @@ def shown(value: float, digits: int = 3) -> str:
     power, unit = _unit(value, digits)
     if abs(value) < _LEAST_PLAIN:
         return f"{value:.{digits - 1}e}"
-    return f"{_significant(value / power, digits)}{unit}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value / power)) + 1e-12))
+    text = f"{value / power:.{decimals}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}{unit}"
 
 
 def with_spread(mean: float, spread: float) -> str:
@@ -50,12 +52,6 @@ def _unit(value: float, digits: int) -> tuple[float, str]:
         if abs(value) >= limit * (1 - 0.5 * 10**-digits):
             return (1e3 if unit == "k" else limit), unit
     return 1.0, ""
-
-
-def _significant(value: float, digits: int) -> str:
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)) + 1e-12))
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def duration(seconds: float | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from nasgan import atomic
 from nasgan.leaderboard.amounts import in_unit, interval_text, short_number, shown
 from nasgan.leaderboard.bootstrap import Summary
@@ -22,8 +24,7 @@ from nasgan.leaderboard.tables import csv_line, escape_markdown, markdown_lines
 from nasgan.report.chapters import Chapter, SimulatedTask
 from nasgan.report.charts import Band, Line, Reference
 from nasgan.report.curves import lines_figure, mean_curve
-from nasgan.report.diagrams import critical_difference_picture, critical_difference_svg
-from nasgan.report.svg import Style
+from nasgan.report.svg import Style, number, picture, tag, text
 from nasgan.report.views import (
     UNIT_WORDS,
     Cell,
@@ -36,7 +37,15 @@ from nasgan.report.views import (
 )
 from nasgan.runs.simulations import SimulationFile
 
-__all__ = ["budget_unit", "cells_of", "heads_of", "sentence", "simulated_views", "write_summary"]
+__all__ = [
+    "budget_unit",
+    "cells_of",
+    "critical_difference_svg",
+    "heads_of",
+    "sentence",
+    "simulated_views",
+    "write_summary",
+]
 
 DIAGRAM_FILE = "critical_difference.svg"
 _UNITS = ("generator_steps", "images", "device_seconds", "architectures")
@@ -200,7 +209,7 @@ def _view(chapter: Chapter, found: SimulatedTask) -> dict[str, Any]:
     words = sentence(test)
     figures = [*_figures(chapter, found, moments, styled, unit)]
     if test is not None:
-        figures.append(Figure("Average ranks at the end", critical_difference_picture(test)))
+        figures.append(Figure("Average ranks at the end", _diagram(test)))
     return {
         "title": title if len(chapter.by_task) > 1 else "",
         "facts": _facts(chapter, found, unit),
@@ -299,3 +308,76 @@ def _course(moments: Sequence[Moment], styles: Mapping[str, Style], name: str) -
                 ends = (found.mean if end is None else end for end in (found.ci_low, found.ci_high))
                 points.setdefault(line.strategy, []).append(Band(moment.spent, found.mean, *ends))
     return [Line(strategy, styles[strategy], bands) for strategy, bands in sorted(points.items())]
+
+
+# The diagram of average ranks
+
+_CD_WIDTH, _CD_LEFT, _CD_RIGHT = 640.0, 160.0, 480.0
+_CD_BAR, _CD_AXIS, _CD_ROW, _CD_GAP = 22.0, 52.0, 20.0, 9.0
+_INK = {"stroke": "currentColor"}
+
+
+def critical_difference_svg(found: CriticalDifference) -> str:
+    """The diagram as a file of its own."""
+    drawn = str(_diagram(found))
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+
+
+def _diagram(found: CriticalDifference) -> Markup:
+    """The diagram of average ranks (Demšar 2006, figure 1): what no bar joins differs.
+
+    The best strategy is on the left.
+    """
+    half = (len(found.ranks) + 1) // 2
+    top = _CD_AXIS + _CD_GAP * (len(found.alike) + 1)
+    height = top + _CD_ROW * half + 8
+    parts = [*_scale(found), *_bars(found), *_ranked_names(found, half, top)]
+    best = ", ".join(f"{name} {rank:.2f}" for name, rank in found.ranks.items())
+    words = f"Average ranks: {best}; critical difference {found.difference:.2f}"
+    return picture(_CD_WIDTH, height, words, [tag("g", *parts, font_family="sans-serif")])
+
+
+def _x(rank: float, count: int) -> float:
+    return _CD_LEFT + (rank - 1) / (count - 1) * (_CD_RIGHT - _CD_LEFT)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, width: str = "1") -> Markup:
+    return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke_width=width, **_INK)
+
+
+def _label(x: float, y: float, content: str, anchor: str) -> Markup:
+    return text(x, y, content, text_anchor=anchor, font_size="12", fill="currentColor")
+
+
+def _scale(found: CriticalDifference) -> Iterator[Markup]:
+    count = len(found.ranks)
+    yield _line(_CD_LEFT, _CD_AXIS, _CD_RIGHT, _CD_AXIS)
+    for rank in range(1, count + 1):
+        yield _line(_x(rank, count), _CD_AXIS - 5, _x(rank, count), _CD_AXIS)
+        yield _label(_x(rank, count), _CD_AXIS - 9, str(rank), "middle")
+    end = min(_x(1 + found.difference, count), _CD_WIDTH - 8)
+    yield _line(_CD_LEFT, _CD_BAR, end, _CD_BAR, "2")
+    yield _label(end + 6, _CD_BAR + 4, f"critical difference {found.difference:.2f}", "start")
+
+
+def _bars(found: CriticalDifference) -> Iterator[Markup]:
+    count = len(found.ranks)
+    for row, names in enumerate(found.alike, 1):
+        y = _CD_AXIS + _CD_GAP * row
+        ends = (_x(found.ranks[names[k]], count) for k in (0, -1))
+        left, right = ends
+        yield _line(left - 4, y, right + 4, y, "4")
+
+
+def _ranked_names(found: CriticalDifference, half: int, top: float) -> Iterator[Markup]:
+    """The better half from the left side inwards, the others from the right."""
+    ranked = list(found.ranks.items())
+    for number_, (name, rank) in enumerate(ranked):
+        on_left = number_ < half
+        row = number_ if on_left else len(ranked) - 1 - number_
+        x, y = _x(rank, len(ranked)), top + _CD_ROW * row + 8
+        side = _CD_LEFT - 12 if on_left else _CD_RIGHT + 12
+        path = f"M{number(x)} {number(_CD_AXIS)}V{number(y)}H{number(side)}"
+        yield tag("path", d=path, fill="none", **_INK)
+        words = f"{name} {rank:.2f}"
+        yield _label(side + (-4 if on_left else 4), y + 4, words, "end" if on_left else "start")

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from nasgan.leaderboard.amounts import shown, with_spread
 from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.rows import spread_of
-from nasgan.report.charts import Band, Line, Point, line_chart, scatter_chart
-from nasgan.report.diagrams import bar_chart, matrix_chart
-from nasgan.report.svg import Style
+from nasgan.report.charts import WIDTH, Band, Line, Point, line_chart, scatter_chart
+from nasgan.report.svg import Style, picture, tag, text
 from nasgan.report.views import Cell, Figure, Tab, Table, Value, axis_label
 from nasgan.tabular.reliability import Reliability
 from nasgan.tabular.table import Table as Trainings
@@ -227,7 +227,7 @@ def _agreement(found: Trainings, metric: str) -> Iterator[Figure]:
     )
     yield Figure(
         f"Spearman correlation of the means of {label} at two steps",
-        matrix_chart(
+        _matrix_chart(
             [str(step) for step in found.steps],
             [[None if math.isnan(value) else value for value in row] for row in agreed],
             title="generator steps",
@@ -247,7 +247,7 @@ def _decisions(found: Trainings, metric: str) -> Iterator[Figure]:
     top = "; ".join(f"{name} {share:.1%}" for name, share in ordered[:5])
     yield Figure(
         f"Variance of the means of {label} that each decision explains by itself",
-        bar_chart(
+        _bar_chart(
             [(name, share, f"{share:.1%}") for name, share in ordered],
             label=f"Variance of {label} by decision: {top}",
         ),
@@ -263,7 +263,7 @@ def _failures(found: Trainings) -> Figure | None:
     bars = [(reason, float(count), str(count)) for reason, count in counts]
     words = "; ".join(f"{reason}: {count}" for reason, count in counts)
     title = f"{total} of {len(found)} trainings broke down"
-    return Figure(title, bar_chart(bars, label=f"{title}: {words}"))
+    return Figure(title, _bar_chart(bars, label=f"{title}: {words}"))
 
 
 def _best(found: Trainings, metric: str) -> Table:
@@ -290,3 +290,62 @@ def _best(found: Trainings, metric: str) -> Table:
         rows,
         {1, 2, 3},
     )
+
+
+# Drawings
+
+_BAR_LEFT, _BAR_RIGHT, _BAR_ROW, _BAR_TOP = 14.0, 56.0, 30.0, 6.0
+_THICK = 8.0
+_MARGIN, _HEAD = 56.0, 34.0
+
+
+def _bar_chart(bars: Sequence[tuple[str, float, str]], *, label: str) -> Markup:
+    """Bars from 0 to the right; one below 0 has no length.
+
+    Args:
+        bars: from top to bottom the name, the value, and what is written behind it.
+        label: the chart in words, for those who do not see it.
+    """
+    most = max((value for _, value, _ in bars), default=0.0)
+    parts: list[Markup] = []
+    for row, (name, value, words) in enumerate(bars):
+        top = _BAR_TOP + row * _BAR_ROW
+        width = max(0.0, value) / most * (WIDTH - _BAR_LEFT - _BAR_RIGHT) if most > 0 else 0.0
+        parts.append(text(_BAR_LEFT, top + 12, name, class_="row-label"))
+        bar = {"x": _BAR_LEFT, "y": top + 17, "width": width, "height": _THICK}
+        parts.append(tag("rect", **bar, rx=2.0, class_="area o0"))
+        parts.append(text(_BAR_LEFT + width + 6, top + 17 + _THICK, words, class_="tick"))
+    return picture(WIDTH, _BAR_TOP + _BAR_ROW * len(bars) + 6, label, parts)
+
+
+def _matrix_chart(
+    names: Sequence[str], values: Sequence[Sequence[float | None]], *, title: str, label: str
+) -> Markup:
+    """A square of numbers from 0 to 1, the darker the larger.
+
+    Args:
+        names: of rows and columns.
+        values: by row and column; None is left empty.
+        title: what rows and columns are.
+        label: the chart in words, for those who do not see it.
+    """
+    side = (WIDTH - _MARGIN - 14) / max(1, len(names))
+    parts = [text(4, 12, title, class_="axis-label")]
+    for row, name in enumerate(names):
+        middle = _HEAD + (row + 0.5) * side
+        parts.append(text(_MARGIN - 8, middle + 4, name, class_="tick", text_anchor="end"))
+        across = _MARGIN + (row + 0.5) * side
+        parts.append(text(across, _HEAD - 6, name, class_="tick", text_anchor="middle"))
+        for column, value in enumerate(values[row]):
+            if value is not None:
+                parts += _square(_MARGIN + column * side, _HEAD + row * side, side, value)
+    return picture(WIDTH, _HEAD + side * len(names) + 6, label, parts)
+
+
+def _square(x: float, y: float, side: float, value: float) -> list[Markup]:
+    shade = f"{0.08 + 0.5 * min(1.0, max(0.0, value)):.2f}"
+    place = {"x": x + 1, "y": y + 1, "width": side - 2, "height": side - 2}
+    return [
+        tag("rect", **place, rx=3.0, class_="area o0", fill_opacity=shade),
+        text(x + side / 2, y + side / 2 + 4, f"{value:.2f}", text_anchor="middle"),
+    ]

@@ -14,8 +14,7 @@ from nasgan.leaderboard.searches import (
     over_time,
     summary_of,
 )
-from nasgan.report.diagrams import critical_difference_svg
-from nasgan.report.simulated import sentence
+from nasgan.report.simulated import critical_difference_svg, sentence
 
 # Demšar (2006), table 5 (a): critical values of the two-tailed Nemenyi test at 0.05.
 CRITICAL = {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 10: 3.164}
