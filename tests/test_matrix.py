@@ -22,7 +22,10 @@ SPACES = ("agan", "autogan", "adversarial_nas")
 TINY = (
     *("+experiment=debug/tiny", "progress=false", "threads=1", "device=cpu"),
     *("trainer.n_critic=1", "trainer.generator_batch_size=4", "trainer.discriminator_batch_size=4"),
-    *("final.random_architectures=0", "budget.generator_steps=8"),
+    *("dataset.suggested.generator_steps=2", "dataset.suggested.eval_every=1"),
+    *("dataset.suggested.candidate_steps=2", "dataset.suggested.candidate_min_steps=1"),
+    *("dataset.suggested.search_images=20", "metrics.num_images=32"),
+    *("final.random_architectures=0", "budget.generator_steps=4", "budget.architectures=3"),
 )
 
 # Searches of a few steps more, in two spaces: one that grows and one with both networks.
@@ -45,7 +48,7 @@ def test_later_strategies_run_by_the_same_command(tmp_path: Path) -> None:
     assert found == set(product(LATER, spaces))
     for record in records:
         assert record["status"] == "completed"
-        assert 0 < record["cost"]["search"]["generator_steps"] <= 8
+        assert 0 < record["cost"]["search"]["generator_steps"] <= 4
 
 
 @pytest.mark.slow
@@ -95,7 +98,7 @@ def test_every_strategy_runs_in_every_space_from_one_command(tmp_path: Path) -> 
         assert record["metrics"]["fid"] > 0, folder
         space = make_search_space(space_name, **record["space_settings"])
         space.validate(Architecture.from_json(record["architecture"], source=str(folder)))
-        assert record["cost"]["search"]["generator_steps"] <= 8, folder
+        assert record["cost"]["search"]["generator_steps"] <= 4, folder
         kinds = {line["kind"] for line in read_history(folder / HISTORY_FILE)}
         assert {"finalists", "evaluation", "checkpoint"} <= kinds, folder
 

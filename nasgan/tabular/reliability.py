@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 __all__ = ["Reliability", "explained_by", "rank_agreement", "reliability"]
 
@@ -116,7 +115,9 @@ def rank_agreement(first: Values, second: Values) -> tuple[float, int]:
     a, b = first[both], second[both]
     if number < _FEWEST or np.ptp(a) == 0 or np.ptp(b) == 0:
         return math.nan, number
-    return float(stats.spearmanr(a, b).statistic), number
+    from scipy.stats import spearmanr  # a second, in every process that trains
+
+    return float(spearmanr(a, b).statistic), number
 
 
 def explained_by(options: NDArray[np.integer], scores: Values) -> float:

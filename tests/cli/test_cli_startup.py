@@ -27,6 +27,16 @@ sys.exit(code)
 """
 
 
+OF_A_RUN = """
+import sys
+from nasgan.data import load_digits
+from nasgan.engine import run_search
+assert len(load_digits().train) == 1438
+heavy = {"torchvision", "scipy", "sklearn", "pandas", "matplotlib"} & set(sys.modules)
+assert not heavy, f"imported {heavy}"
+"""
+
+
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
 
@@ -68,6 +78,12 @@ def test_no_torch_before_work_starts(arguments: list[str], tmp_path: Path) -> No
     assert done.returncode == (2 if "randm" in arguments[-1] else 0), done.stderr
     assert "imported" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_trains_imports_torch_and_no_other_heavy_library(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", OF_A_RUN]
+    done = subprocess.run(program, cwd=tmp_path, env=environment(), timeout=120, check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=" ".join)
