@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-# Before torch is imported. Tests run side by side: where threads are more than cores, each waits in
-# a loop for the others, and small networks take tens of times as long.
+# Before torch is imported. Tests run side by side, each in one thread; the threads of those that
+# ask for several sleep while they wait. Where threads are more than cores and wait in a loop,
+# small networks take fifty times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # A suite that a shell has begun in the background ignores Ctrl-C, and so would what it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -29,11 +29,11 @@ KILLS = int(os.environ.get("NASGAN_KILLS", "2"))
 LONGER = {
     "search": [
         "checkpoint.every_seconds=0",
-        "budget.generator_steps=120",
-        "budget.architectures=12",
-        "strategy.num_candidates=12",
-        "final.generator_steps=40",
-        "final.eval_every=10",
+        "budget.generator_steps=40",
+        "budget.architectures=6",
+        "strategy.num_candidates=6",
+        "final.generator_steps=16",
+        "final.eval_every=8",
     ],
     # What AutoGAN's presets set; the training stalls and begins anew on the way.
     "published": [
@@ -60,11 +60,11 @@ LONGER = {
         "checkpoint.every_seconds=0",
         "budget.generator_steps=null",
         "budget.architectures=null",
-        "strategy.num_candidates=6",
-        "strategy.min_steps=8",
-        "strategy.max_steps=24",
-        "final.generator_steps=24",
-        "final.eval_every=8",
+        "strategy.num_candidates=4",
+        "strategy.min_steps=4",
+        "strategy.max_steps=12",
+        "final.generator_steps=12",
+        "final.eval_every=6",
     ],
     "alphagan": [
         "strategy=alphagan",
@@ -98,8 +98,8 @@ LONGER = {
     "train": [
         "architecture=autogan_c",
         "checkpoint.every_seconds=0",
-        "training.generator_steps=200",
-        "training.eval_every=20",
+        "training.generator_steps=60",
+        "training.eval_every=15",
     ],
 }
 

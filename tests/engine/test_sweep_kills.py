@@ -1,4 +1,4 @@
-"""Sweeps of eight runs killed with all their processes at random moments, and started again.
+"""Sweeps of four runs killed with all their processes at random moments, and started again.
 
 NASGAN_KILLS sets how often; if it is set, sweeps with joblib are killed too.
 """
@@ -24,13 +24,14 @@ from nasgan.runs.record import RunRecord
 
 KILLS = int(os.environ.get("NASGAN_KILLS", "2"))
 
-RUNS = 8
+RUNS = 4
 _SWEEP = [
     "+experiment=debug/tiny",
     "strategy=random,adversarial",
     "search_space=autogan,baselines",
-    "seed=0,1",
-    "checkpoint.every_seconds=0.3",
+    "seed=1",
+    "trainer.n_critic=1",
+    "checkpoint.every_seconds=0.1",
     "threads=1",
     "device=cpu",
 ]
