@@ -17,9 +17,11 @@ import sys
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "nasgan"
@@ -77,36 +79,50 @@ def watched(out: str, *words: str) -> int:
     sys.path[:0] = [str(ROOT), str(STRATEGIES), str(ROOT / "search_spaces")]
     from nasgan.cli.main import main as command_line
 
-    codes: set[CodeType] = set()
-    counts: Counter[str] = Counter()
+    with watching() as seen:
+        exit_code = command_line(words)
+    names = {
+        f"{Path(code.co_filename).relative_to(ROOT)}:{code.co_firstlineno} {code.co_name}"
+        for code in seen.codes
+        if code.co_name not in BODIES and not is_class_body(code)
+    }
+    text = json.dumps({"functions": sorted(names), "counts": seen.counts})
+    Path(out).write_text(text, encoding="utf-8")
+    return exit_code
+
+
+class Seen(NamedTuple):
+    """What is called: of nasgan each function's code, and how often what should happen once."""
+
+    codes: set[CodeType]
+    counts: Counter[str]
+
+
+@contextmanager
+def watching() -> Iterator[Seen]:
+    """Meanwhile, note what is called, in all threads."""
+    seen = Seen(set(), Counter())
 
     def note(frame: FrameType, event: str, _: object) -> None:
         if event != "call":
             return
         code = frame.f_code
         if code.co_filename.startswith(str(HOUSE)):
-            codes.add(code)
-            counts["checks"] += code.co_name in CHECKS
+            seen.codes.add(code)
+            seen.counts["checks"] += code.co_name in CHECKS
         elif code.co_name == COMPOSES and "hydra" in code.co_filename:
-            counts["compositions"] += 1
+            seen.counts["compositions"] += 1
         elif code.co_name == "__init__" and code.co_filename.startswith(str(STRATEGIES)):
-            counts["strategies"] += is_strategy(frame.f_locals.get("self"))
+            seen.counts["strategies"] += is_strategy(frame.f_locals.get("self"))
 
+    before = sys.getprofile()
     threading.setprofile(note)
     sys.setprofile(note)
     try:
-        exit_code = command_line(words)
+        yield seen
     finally:
-        sys.setprofile(None)
+        sys.setprofile(before)
         threading.setprofile(None)
-    names = {
-        f"{Path(code.co_filename).relative_to(ROOT)}:{code.co_firstlineno} {code.co_name}"
-        for code in codes
-        if code.co_name not in BODIES and not is_class_body(code)
-    }
-    text = json.dumps({"functions": sorted(names), "counts": counts})
-    Path(out).write_text(text, encoding="utf-8")
-    return exit_code
 
 
 def is_strategy(made: object) -> bool:

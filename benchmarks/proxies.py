@@ -7,7 +7,8 @@ the mean of all ranks, and early scores of one training, from the table.
 
     PYTHONPATH=.:strategies:search_spaces python benchmarks/proxies.py TABLE --images TRAIN.npz
 
-The intervals are 95 % bootstrap intervals over architectures.
+The intervals are 95 % bootstrap intervals over architectures. `beyond size` is the partial tau with
+the generator's number of parameters held fixed: what a proxy knows that size does not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import kendalltau, rankdata
 
 from benchmarks.surrogate import Held, accuracy
 from nasgan.contracts import TrainerSettings
@@ -35,6 +36,7 @@ from nasgan.tabular.table import Table, load_table
 __all__ = ["early_scores", "lines", "main", "measure", "proxy_values"]
 
 _LEAST = 4
+_TIED = 1e-9
 
 
 def proxy_values(
@@ -117,20 +119,31 @@ def measure(
         "batch_size": batch_size,
         "repeats": repeats,
         "ceiling": None if reliability is None else reliability.tau_ceiling(held.seeds),
-        "tau": {name: _tau(value, quality) for name, value in judged.items()},
+        "tau": {
+            name: _tau(value, quality, values["parameters_g"]) for name, value in judged.items()
+        },
         "values": {name: value.tolist() for name, value in values.items()},
         "scores": {"id": [each.id for each in held.architectures], "mean": held.means.tolist()},
     }
 
 
-def _tau(value: np.ndarray, quality: np.ndarray) -> dict[str, Any]:
+def _tau(value: np.ndarray, quality: np.ndarray, size: np.ndarray) -> dict[str, Any]:
     """Tau and its interval, of the architectures that have a value; None where all are alike."""
     known = np.isfinite(value)
     n = int(known.sum())
     if n < _LEAST or np.ptp(value[known]) == 0:
         return {"n": n, "tau": None}
     tau, low, high = accuracy(value[known], quality[known])["tau"]
-    return {"n": n, "tau": tau, "low": low, "high": high}
+    beyond = _partial_tau(value[known], quality[known], size[known])
+    return {"n": n, "tau": tau, "low": low, "high": high, "beyond_size": beyond}
+
+
+def _partial_tau(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float | None:
+    """Kendall's tau of ``x`` and ``y`` with ``given`` held fixed; None where that decides one."""
+    between, first, second = (kendalltau(*p).statistic for p in ((x, y), (x, given), (y, given)))
+    left = (1 - first**2) * (1 - second**2)
+    # Where all sizes are alike, there is nothing to hold fixed, and nothing is known.
+    return float((between - first * second) / left**0.5) if left > _TIED else None
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -141,11 +154,12 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     )
     if not found["are_the_tables_images"]:
         yield f"the images ({found['images']}) are not those that the table was trained on"
-    yield f"{'':<38}{'tau (95 %)':>24}{'of':>6}"
+    yield f"{'':<38}{'tau (95 %)':>24}{'beyond size':>14}{'of':>6}"
     known = {name: row for name, row in found["tau"].items() if row["tau"] is not None}
     for name, row in sorted(known.items(), key=lambda item: -item[1]["tau"]):
         interval = f"{row['tau']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
-        yield f"{name:<38}{interval:>24}{row['n']:>6}"
+        beyond = "" if row["beyond_size"] is None else f"{row['beyond_size']:+.2f}"
+        yield f"{name:<38}{interval:>24}{beyond:>14}{row['n']:>6}"
     if found["ceiling"] is not None:
         yield f"{'ceiling by the noise':<38}{found['ceiling']:>+24.2f}"
     silent = [name for name in found["tau"] if name not in known]

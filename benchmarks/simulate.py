@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.synthetic_table import write_synthetic_table
-from nasgan.cli.simulate import asked_of, settings_of
+from nasgan.cli.key_values import settings_of
+from nasgan.cli.simulate import asked_of
 from nasgan.engine.simulations import Simulations, simulate_one
 
 STRATEGIES, SEEDS, CORES, MOST_SECONDS = 8, 100, 2, 300.0
@@ -33,7 +34,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = given.table or write_synthetic_table(Path(folder))
         words = [f"table={table}", "out=unused", f"strategy={given.strategies}"]
-        sys.exit(report(asked_of(settings_of([*words, f"seeds={given.seeds}"]))))
+        words.append(f"seeds={given.seeds}")
+        sys.exit(report(asked_of(settings_of("simulate", words))))
 
 
 def report(asked: Simulations) -> int:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nasgan.api import search, train
+    from nasgan.api import search, simulate, train
     from nasgan.architecture import Architecture, Decision
     from nasgan.engine import LoadedRun, load
     from nasgan.factory import load_architecture, make_search_space, make_strategy
@@ -29,6 +29,7 @@ __all__ = [
     "make_search_space",
     "make_strategy",
     "search",
+    "simulate",
     "train",
 ]
 
@@ -46,6 +47,7 @@ _MODULE_OF = {
     "make_search_space": "nasgan.factory",
     "make_strategy": "nasgan.factory",
     "search": "nasgan.api",
+    "simulate": "nasgan.api",
     "train": "nasgan.api",
 }
 

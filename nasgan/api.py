@@ -1,4 +1,4 @@
-"""Runs from Python: the same as the command line's `search` and `train`."""
+"""Runs from Python: the same as the command line's `search`, `train` and `simulate`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 
 from nasgan.architecture import Architecture
 from nasgan.cli.compose import compose_run
+from nasgan.cli.key_values import settings_of
+from nasgan.cli.simulate import asked_of, simulated
+from nasgan.contracts import SearchStrategy
 from nasgan.engine import LoadedRun, bind, load, run
 from nasgan.errors import ConfigError, NasganError
-from nasgan.objects import is_plain, words_of
+from nasgan.leaderboard.study import Study
+from nasgan.objects import is_plain, label_of, words_of
 
-__all__ = ["search", "train"]
+__all__ = ["search", "simulate", "train"]
 
 _OBJECTS = ("dataset", "evaluator", "logger", "search_space", "strategy")
 _CHANGED_BY_RUNS = ("evaluator", "search_space", "strategy")
@@ -58,6 +62,31 @@ def train(
         NasganError: as `search`.
     """
     return _run("train", overrides, run_dir, {"architecture": architecture, **settings})
+
+
+def simulate(*overrides: str, **settings: Any) -> Study:
+    """Run ``nasgan simulate OVERRIDES...``: many searches on a table of trained architectures.
+
+    Args:
+        overrides: as on the command line: ``"table=cifar10-16.npz"``, ``"seeds=10"``.
+        settings: the same as arguments: ``out="simulated"``, ``budget={"generator_steps": 60000}``.
+            ``strategy`` takes a name or a strategy, or several; with a strategy among them, of
+            which each search gets a copy, all searches run in this process.
+
+    Returns:
+        The study of ``out``.
+
+    Raises:
+        NasganError: bad input.
+    """
+    given = settings.pop("strategy", None) or []
+    several = given if isinstance(given, list | tuple) else [given]
+    objects = {label_of(one): one for one in several if isinstance(one, SearchStrategy)}
+    names = [one for one in several if not isinstance(one, SearchStrategy)]
+    words = words_of(settings | ({"strategy": names} if names else {}))
+    config = settings_of("simulate", [*words, *overrides])
+    simulated(asked_of(config, objects), config)
+    return Study(config["out"])
 
 
 def _run(

@@ -13,6 +13,7 @@ from multiprocessing import connection
 from pathlib import Path
 
 __all__ = [
+    "available_memory",
     "cpu_quota",
     "ending_signal",
     "follow_parent",
@@ -72,6 +73,26 @@ def _quota(folder: Path, *, first: bool) -> float:
     if quota <= 0 or period <= 0:
         raise ValueError("no limit")
     return quota / period
+
+
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of memory that this process may still take, of the machine and of its container.
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        None where the system does not say.
+    """
+    known = []
+    with suppress(OSError, ValueError, StopIteration):
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        known.append(1024 * int(next(x for x in lines if x.startswith("MemAvailable")).split()[1]))
+    with suppress(OSError, ValueError):
+        group = root / "sys/fs/cgroup"
+        limit = int((group / "memory.max").read_text())
+        known.append(limit - int((group / "memory.current").read_text()))
+    return min(known, default=None)
 
 
 def load() -> float:

@@ -20,7 +20,7 @@ from nasgan.cli.console import log_shown, say
 from nasgan.cli.paths import settled_paths
 from nasgan.errors import ConfigError, MissingSettingError, nearest_names, quoted, shortened
 from nasgan.reading import read_text
-from nasgan.run_settings import Count, flat
+from nasgan.run_settings import Count, Positive, flat
 from nasgan.schema import Fault, Part, check
 
 __all__ = ["READING_VERBS", "names_of", "roots_of", "run_reading", "settings_of", "texts_of"]
@@ -63,6 +63,16 @@ class _Report(Part):
     table: _Texts | None
 
 
+class _Simulate(Part):
+    table: str
+    out: str
+    strategy: _Texts | None
+    seeds: Positive
+    objective: str
+    workers: Positive | None
+    budget: dict[str, Any]
+
+
 class _Watch(Part):
     runs: _Texts
     host: str
@@ -75,12 +85,13 @@ READING_VERBS: Mapping[str, type] = {
     "leaderboard": _Leaderboard,
     "publish": _Publish,
     "report": _Report,
+    "simulate": _Simulate,
     "watch": _Watch,
 }
-"""The verbs that read results, with their settings; the defaults are in the file of their name."""
+"""The verbs that read, with their settings; the defaults are in the file of their name."""
 
 _FLAGS = ("-h", "--help", "--cfg", "--resolve")
-_SEVERAL = re.compile(r"runs|out|protocol|table|group_by|where\.\w+")
+_SEVERAL = re.compile(r"runs|out|protocol|table|group_by|strategy|where\.\w+")
 _PARTS = re.compile(r"""\s*(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|([^,]+))\s*(?:,|$)""")
 # As in Hydra's grammar, where 012 is a text.
 _WHOLE = r"(?:0|[1-9][0-9]*)"

@@ -2,96 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from nasgan.cli.console import say, table
-from nasgan.errors import ConfigError, UnknownNameError, quoted
+from nasgan.cli.key_values import roots_of, run_reading
+from nasgan.errors import ConfigError
 
 if TYPE_CHECKING:
+    from nasgan.contracts import SearchStrategy
     from nasgan.engine.simulations import Simulations
 
-__all__ = ["asked_of", "run", "settings_of"]
+__all__ = ["asked_of", "run", "simulated"]
 
-_ABOUT = """\
-Runs searches on a table instead of training anything: each is charged what its trainings would have
-cost, and judged by the table's mean over seeds. `random` is always among the strategies: trainings
-of random architectures to the end. Without strategy= it is every strategy that can run on a table.
-"""
-_EXAMPLES = """\
-examples:
-  nasgan simulate table=cifar10-16-autogan-v1.npz out=simulated     every strategy that can
-  nasgan simulate table=cifar10-16-autogan-v1.npz strategy=rl_scratch seeds=100 out=simulated
-  nasgan simulate table=T.npz strategy=random_scratch,rl_scratch budget.generator_steps=60000 out=S
-"""
 _RANDOM = "random"
 _ALONE = "_scratch"  # ends the name of a strategy's form without shared weights
 _ENDS = ("brackets", "num_candidates")  # null: until the budget is spent
 _TRAININGS = 100  # of full length, that the default budget pays for
-_DEFAULTS = {
-    "table": "???",
-    "out": "???",
-    "strategy": None,
-    "seeds": 100,
-    "objective": "fid",
-    "workers": None,
-    "budget": {
-        "architectures": None,
-        "generator_steps": None,
-        "images": None,
-        "device_seconds": None,
-    },
-}
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb.
-
-    Raises:
-        NasganError: bad input.
-    """
-    parser = argparse.ArgumentParser(
-        prog="nasgan simulate",
-        description=_ABOUT,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("settings", nargs="*", metavar="key=value", help=", ".join(_DEFAULTS))
-    words = parser.parse_args(list(arguments)).settings
-    return _simulate(settings_of(words))
+    """Run the verb; see `nasgan.cli.key_values.run_reading`."""
+    return run_reading("simulate", _simulate, arguments)
 
 
-def settings_of(words: Sequence[str]) -> dict[str, Any]:
-    """The settings in ``words``, with their defaults.
-
-    Raises:
-        ConfigError: one is unknown, malformed or missing.
-    """
-    for word in words:
-        key = word.partition("=")[0].partition(".")[0]
-        if "=" not in word:
-            raise ConfigError(f"nasgan simulate takes key=value, got {quoted(word)}")
-        if key not in _DEFAULTS:
-            raise UnknownNameError("setting of nasgan simulate", key, _DEFAULTS)
-    given = OmegaConf.to_container(OmegaConf.from_dotlist([*words]))
-    merged = OmegaConf.to_container(OmegaConf.merge(_DEFAULTS, given))
-    assert isinstance(merged, dict)
-    for key in ("table", "out"):
-        if not merged[key] or merged[key] == "???":
-            raise ConfigError(f"nasgan simulate needs {key}=...")
-    unknown = sorted(set(merged["budget"]) - set(_DEFAULTS["budget"]))  # type: ignore[arg-type]
-    if unknown:
-        raise UnknownNameError("limit of budget", unknown[0], _DEFAULTS["budget"])  # type: ignore[arg-type]
-    return {str(key): value for key, value in merged.items()}
-
-
-def asked_of(settings: Mapping[str, Any]) -> Simulations:
+def asked_of(
+    settings: Mapping[str, Any], objects: Mapping[str, SearchStrategy] | None = None
+) -> Simulations:
     """What ``settings`` ask for, with the strategies composed for the table's lengths.
+
+    Args:
+        settings: of the verb.
+        objects: further strategies, by name.
 
     Raises:
         NasganError: bad input.
@@ -104,18 +48,15 @@ def asked_of(settings: Mapping[str, Any]) -> Simulations:
     if all(limit is None for limit in budget.values()):
         budget["generator_steps"] = _TRAININGS * steps[-1]
     asked = Simulations(
-        table=str(settings["table"]),
-        strategies=_strategies(_names(settings["strategy"]), steps),
-        seeds=int(settings["seeds"]),
+        table=settings["table"],
+        strategies=_strategies(roots_of(settings["strategy"] or []), steps) | dict(objects or {}),
+        seeds=settings["seeds"],
         budget=budget,
-        metric=str(settings["objective"]),
+        metric=settings["objective"],
         baseline=_RANDOM,
     )
-    return asked if settings["strategy"] is not None else _with_all(asked, steps)
-
-
-def _names(given: str | None) -> list[str]:
-    return [name.strip() for name in str(given or "").split(",") if name.strip()]
+    is_said = objects or settings["strategy"] is not None
+    return asked if is_said else _with_all(asked, steps)
 
 
 def _with_all(asked: Simulations, steps: Sequence[int]) -> Simulations:
@@ -132,18 +73,28 @@ def _with_all(asked: Simulations, steps: Sequence[int]) -> Simulations:
     return replace(asked, strategies={k: v for k, v in nodes.items() if not reasons.get(k)})
 
 
-def _simulate(settings: Mapping[str, Any]) -> int:
+def simulated(asked: Simulations, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Run the searches; their records, sorted by strategy and seed.
+
+    Raises:
+        NasganError: the table does not fit, or a file cannot be written.
+    """
     from nasgan.engine.simulations import run_simulations
-    from nasgan.leaderboard.searches import summary_of
     from nasgan.machine import usable_cores
+
+    workers = settings["workers"] or usable_cores()
+    records = run_simulations(asked, Path(settings["out"]), workers=workers)
+    return sorted(records, key=lambda record: (record["strategy"], record["seed"]))
+
+
+def _simulate(settings: Mapping[str, Any]) -> int:
+    from nasgan.leaderboard.searches import summary_of
     from nasgan.report.simulated import cells_of, heads_of, sentence, write_summary
     from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 
     asked = asked_of(settings)
-    out = Path(str(settings["out"])).expanduser()
-    workers = usable_cores() if settings["workers"] is None else int(settings["workers"])
-    made_so_far = run_simulations(asked, out, workers=workers)
-    records = sorted(made_so_far, key=lambda record: (record["strategy"], record["seed"]))
+    records = simulated(asked, settings)
+    out = Path(settings["out"])
     file = SimulationFile.open(out / SEARCHES_FILE)
     made = file.made
     found = summary_of(records, asked.metric, asked.baseline)
@@ -160,7 +111,7 @@ def _simulate(settings: Mapping[str, Any]) -> int:
     return 0
 
 
-def _strategies(names: Sequence[str], steps: Sequence[int]) -> dict[str, dict[str, Any]]:
+def _strategies(names: Iterable[str], steps: Sequence[int]) -> dict[str, Any]:
     """The nodes of the strategies, composed as a search composes them, for the table's lengths."""
     from nasgan.cli.compose import compose
 

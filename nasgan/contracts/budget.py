@@ -36,20 +36,10 @@ class Cost:
     device_seconds: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            architectures=self.architectures + other.architectures,
-            generator_steps=self.generator_steps + other.generator_steps,
-            images=self.images + other.images,
-            device_seconds=self.device_seconds + other.device_seconds,
-        )
+        return Cost(**{unit: spent + vars(other)[unit] for unit, spent in vars(self).items()})
 
     def __sub__(self, other: Cost) -> Cost:
-        return Cost(
-            architectures=self.architectures - other.architectures,
-            generator_steps=self.generator_steps - other.generator_steps,
-            images=self.images - other.images,
-            device_seconds=self.device_seconds - other.device_seconds,
-        )
+        return Cost(**{unit: spent - vars(other)[unit] for unit, spent in vars(self).items()})
 
     def to_json(self) -> dict[str, float]:
         """The four amounts by name."""

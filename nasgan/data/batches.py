@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from nasgan.data.image_set import ImageSet, to_float
+from nasgan.data.placement import HostRows, Rows, fits, resident
 from nasgan.errors import CheckpointError, ConfigError
 from nasgan.randomness import torch_generator
 
@@ -29,6 +30,18 @@ class Batch:
     labels: Tensor | None
 
 
+#: Epoch, position, and the order and mirroring of the epoch.
+_Standing: TypeAlias = tuple[int, int, Tensor, Tensor | None]
+
+
+class _Ahead(NamedTuple):
+    """A batch under way, and where the stream stands after it."""
+
+    wait: Callable[[], Rows]
+    mirrored: Tensor | None
+    after: _Standing
+
+
 class ShuffledBatches:
     """Batches of a set's images in an order that depends only on ``(seed, epoch, position)``.
 
@@ -41,7 +54,9 @@ class ShuffledBatches:
     Permutations are made on the CPU, so that the order is the same on every device.
 
     Args:
-        image_set: the images; moved to ``device`` whole, as uint8.
+        image_set: the images; moved to ``device`` whole, as uint8, if they take no more than a
+            share of its memory. Else they stay, and each batch is copied while the one before it is
+            used.
         batch_size: images in each batch.
         seed: the run's seed.
         device: where the batches are made.
@@ -70,13 +85,18 @@ class ShuffledBatches:
             raise ConfigError(f"batch_size must be at least 1, not {batch_size}")
         if not dtype.is_floating_point:
             raise ConfigError(f"batches must have a floating-point dtype, not {dtype}")
-        self.image_set = image_set.to(device)
+        self.image_set = resident(image_set, device)
+        stays = not fits(image_set, device)
+        self._rows = HostRows(self.image_set, device) if stays else None
+        self._ahead: _Ahead | None = None
+        self._device = torch.device(device)
         self.batch_size = batch_size
         self._seed = seed
         self._own = own
         self._dtype = dtype
         self._channels_last = channels_last
         self._horizontal_flip = horizontal_flip
+        self._mirrored: Tensor | None = None
         self._begin(epoch=0)
 
     @property
@@ -86,16 +106,41 @@ class ShuffledBatches:
 
     def next(self) -> Batch:
         """The next ``batch_size`` images and labels, or one's own of them."""
-        dealt, coins = self._deal(self.batch_size)
-        index, mirrored = self._own(dealt), None if coins is None else self._own(coins)
-        pixels = self.image_set.images.index_select(0, index)
+        if self._rows is None:
+            index, mirrored = self._deal_own()
+            labels = self.image_set.labels
+            pixels = self.image_set.images.index_select(0, index)
+            return self._batch(
+                pixels, None if labels is None else labels.index_select(0, index), mirrored
+            )
+        due = self._ahead or self._begin_copy(self._rows)
+        self._epoch, self._position, self._order, self._mirrored = due.after
+        # The next copy runs beside what is done with this batch.
+        self._ahead = self._begin_copy(self._rows)
+        return self._batch(*due.wait(), due.mirrored)
+
+    def _batch(self, pixels: Tensor, labels: Tensor | None, mirrored: Tensor | None) -> Batch:
         if mirrored is not None:
             pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
-        labels = self.image_set.labels
-        return Batch(
-            images=to_float(pixels, dtype=self._dtype, channels_last=self._channels_last),
-            labels=None if labels is None else labels.index_select(0, index),
-        )
+        images = to_float(pixels, dtype=self._dtype, channels_last=self._channels_last)
+        return Batch(images=images, labels=labels)
+
+    def _begin_copy(self, rows: HostRows) -> _Ahead:
+        """The batch that comes, while the stream stays where it stands."""
+        before = self._standing()
+        index, mirrored = self._deal_own()
+        after = self._standing()
+        self._epoch, self._position, self._order, self._mirrored = before
+        coins = None if mirrored is None else mirrored.to(self._device)
+        return _Ahead(rows.fetch(index), coins, after)
+
+    def _standing(self) -> _Standing:
+        return self._epoch, self._position, self._order, self._mirrored
+
+    def _deal_own(self) -> tuple[Tensor, Tensor | None]:
+        """The next indices and coins, or one's own of them."""
+        index, mirrored = self._deal(self.batch_size)
+        return self._own(index), None if mirrored is None else self._own(mirrored)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands, and what it must be loaded into."""
@@ -131,6 +176,7 @@ class ShuffledBatches:
             )
         self._begin(epoch)
         self._position = position
+        self._ahead = None
 
     def _deal(self, count: int) -> tuple[Tensor, Tensor | None]:
         """The next ``count`` image indices, and which of them to mirror."""
@@ -153,7 +199,7 @@ class ShuffledBatches:
         self._epoch, self._position = epoch, 0
         order = torch.randperm(count, generator=torch_generator(self._seed, "data order", epoch))
         self._order = order.to(device)
-        self._mirrored: Tensor | None = None
+        self._mirrored = None
         if self._horizontal_flip:
             # Drawn per position of the epoch: independent of the batch size, exact on resume.
             coins = torch_generator(self._seed, "horizontal flip", epoch)

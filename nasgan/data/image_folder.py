@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from nasgan.data.image_set import Colour, ImageSet, Splits, fit_square, upright
 from nasgan.data.picture_files import PictureFiles, find_pictures, listed, picture_formats
+from nasgan.data.placement import check_memory
 from nasgan.errors import ConfigError, DatasetError
 
 __all__ = ["load_image_folder"]
@@ -169,7 +171,9 @@ def _labels(found: PictureFiles, files: Sequence[Path], classes: Sequence[str]) 
 def _read_all(
     files: Sequence[Path], image_size: int, image_channels: int, background: Colour
 ) -> Tensor:
-    images = np.empty((len(files), image_channels, image_size, image_size), dtype=np.uint8)
+    shape = (len(files), image_channels, image_size, image_size)
+    check_memory(math.prod(shape), f"{len(files):,} images at {image_size}x{image_size} pixels")
+    images = np.empty(shape, dtype=np.uint8)
 
     def fill(row: int) -> None:
         try:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nasgan.data.image_set import ImageSet, Splits, content_checksum, resize_images
 from nasgan.data.picture_files import listed
+from nasgan.data.placement import check_memory
 from nasgan.errors import ConfigError, DatasetError
 from nasgan.reading import open_file
 
@@ -165,6 +166,8 @@ def _load(path: Path, advice: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
             f"{path} is not an .npz archive, or truncated; wanted: {_WANTED}; {advice}"
         )
     try:
+        with zipfile.ZipFile(path) as stored:
+            check_memory(sum(part.file_size for part in stored.infolist()), f"{path}: its arrays")
         with np.load(path, allow_pickle=False) as archive:
             names = archive.files
             key = "images" if len(names) != 1 else names[0]
@@ -174,6 +177,8 @@ def _load(path: Path, advice: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
             arrays = [archive[name] for name in ([key, "labels"] if has_labels else [key])]
         if not all(isinstance(array, np.ndarray) for array in arrays):
             raise ValueError("it holds something else than arrays")
+    except DatasetError:
+        raise
     except Exception as error:  # zip, zlib and header errors of a dozen kinds: all mean the same
         raise DatasetError(
             f"{path} is damaged or another kind of file ({error}); wanted: {_WANTED}; {advice}"

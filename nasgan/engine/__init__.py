@@ -1,6 +1,6 @@
 """The engine: runs searches and trainings to their end, and reads what they left."""
 
-from nasgan.engine.inspect import LoadedRun, evaluate_run, load, sample_run
+from nasgan.engine.finished import LoadedRun, evaluate_run, load, sample_run
 from nasgan.engine.launch import Outcome, run, run_search, run_training
 from nasgan.engine.parts import bind
 

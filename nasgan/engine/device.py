@@ -27,6 +27,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+_FILLS = "fill_uninitialized_memory"
 
 # Up to here a second thread gains less than a second training beside the first one: 32 channels at
 # 32x32 pixels, 64 at 16x16.
@@ -95,6 +96,8 @@ def _restore_cuda(device: torch.device, stack: ExitStack) -> None:
         torch.are_deterministic_algorithms_enabled(),
         warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
     )
+    filled = getattr(torch.utils.deterministic, _FILLS)
+    stack.callback(setattr, torch.utils.deterministic, _FILLS, filled)
     stack.callback(_set_variable, _CUBLAS, os.environ.get(_CUBLAS))
     if device.index is not None:
         # It puts back the device of before without waking it.
@@ -129,6 +132,8 @@ def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
             # cuBLAS reads it when it first starts.
             os.environ.setdefault(_CUBLAS, ":4096:8")
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        # Nothing here reads memory before it writes it; filling it is a launch each time.
+        setattr(torch.utils.deterministic, _FILLS, False)
         torch.backends.cudnn.benchmark = not deterministic
 
 

@@ -21,6 +21,7 @@ from nasgan.contracts import (
     narrowed,
 )
 from nasgan.data import ImageSet, Splits
+from nasgan.data.placement import resident
 from nasgan.engine.device import choose_device, settled, with_threads
 from nasgan.engine.replicas import check_devices
 from nasgan.errors import ConfigError, quoted
@@ -410,7 +411,7 @@ def load_inputs(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Inp
         with_bound: whether to score the test split.
     """
     device = parts.device
-    images = splits.train.to(device)
+    images = resident(splits.train, device)
     classes = images.num_classes if parts.config["conditional"] else 0
     harness = make_harness(parts.metrics, images, device, num_classes=classes)
     bound, note = _bound(harness, splits.test if with_bound else None, device)
@@ -418,7 +419,7 @@ def load_inputs(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Inp
         device=device,
         splits=splits,
         images=images,
-        held_out=None if splits.test is None else splits.test.to(device),
+        held_out=None if splits.test is None else resident(splits.test, device),
         harness=harness,
         trainer=parts.trainer,
         objective=parts.objective,
@@ -437,7 +438,7 @@ def _bound(
     note = harness.lack_of_bound(len(test))
     if note:
         return None, note
-    bound = harness.bound(test.images.to(device), test.labels)
+    bound = harness.bound(test.images, test.labels, checksum=test.checksum)
     lacking = [name for name in harness.metrics if name not in bound]
     if lacking:
         note = f"no {', '.join(lacking)} of the test images: not two or more of each class"

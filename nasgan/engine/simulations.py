@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from nasgan.factory import make_search_space
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.nodes import build_node
+from nasgan.objects import described
 from nasgan.reading import digest_of_json
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.history import History, read_history
@@ -39,7 +41,7 @@ class Simulations:
 
     Attributes:
         table: name or file.
-        strategies: by the name in the results, the configuration's node.
+        strategies: by the name in the results, the configuration's node, or a strategy itself.
         seeds: searches of each strategy, with the seeds from 0.
         budget: of each search, in simulated units.
         metric: what is searched for, and judged.
@@ -47,7 +49,7 @@ class Simulations:
     """
 
     table: str
-    strategies: Mapping[str, Mapping[str, Any]]
+    strategies: Mapping[str, Mapping[str, Any] | SearchStrategy]
     seeds: int
     budget: Mapping[str, float | None]
     metric: str = "fid"
@@ -59,13 +61,31 @@ class Simulations:
         Budget(**self.budget)  # type: ignore[arg-type]
         if all(limit is None for limit in self.budget.values()):
             raise ConfigError("budget must limit something: searches are compared at its end")
-        for name, node in self.strategies.items():
-            strategy = build_node(node, where=f"strategy={name}", base=SearchStrategy)
-            if not isinstance(strategy, AskTellStrategy):
+        for name in self.strategies:
+            if not isinstance(self.new_strategy(name), AskTellStrategy):
                 raise ConfigError(
                     f"strategy={name} learns on a supernet, which no table holds; run it with "
                     "`nasgan search`"
                 )
+
+    def new_strategy(self, name: str) -> SearchStrategy:
+        """The strategy ``name`` for one search."""
+        given = self.strategies[name]
+        if isinstance(given, SearchStrategy):
+            return deepcopy(given)
+        made: SearchStrategy = build_node(given, where=f"strategy={name}", base=SearchStrategy)
+        return made
+
+    @property
+    def is_named(self) -> bool:
+        """Whether other processes can make the strategies: none is given as an object."""
+        return not any(isinstance(given, SearchStrategy) for given in self.strategies.values())
+
+    @property
+    def nodes(self) -> dict[str, Any]:
+        """What the results say of the strategies; see `nasgan.objects`."""
+        given = self.strategies.items()
+        return {k: described(v) if isinstance(v, SearchStrategy) else v for k, v in given}
 
 
 @lru_cache(maxsize=1)
@@ -90,7 +110,7 @@ def simulate_one(asked: Simulations, name: str, seed: int) -> dict[str, Any]:
     objective = Objective(asked.metric, metric_info(asked.metric).direction)
     budget = Budget(**asked.budget)  # type: ignore[arg-type]
     run = TableRun(trainings.space, trainings, objective, budget, seed=seed)
-    strategy = build_node(asked.strategies[name], where=f"strategy={name}", base=SearchStrategy)
+    strategy = asked.new_strategy(name)
     with _one_thread():
         return dict(simulate(strategy, run, trainings, name=name).to_json())
 
@@ -128,7 +148,8 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
     The folder is made, and this process's alone, before the first search. Searches of a call
     that was killed are not made again.
 
-    The records are sorted by strategy and seed, and do not depend on the number of workers.
+    The records are sorted by strategy and seed, and do not depend on the number of workers. With a
+    strategy that is given as an object, all are simulated in this process.
 
     Raises:
         NasganError: the table is missing, damaged, or does not fit.
@@ -151,17 +172,27 @@ def _simulated(
     done = _UnderWay(out, made)
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
     yield from (done[key] for key in searches if key in done)
-    left = [key for key in searches if key not in done]
-    places = Here() if workers == 1 else Slots(max(1, min(workers, len(left))))
-    with closing(Supervisor(places, Retries(attempts=1))) as supervisor:
-        for piece, outcome in results_of(supervisor, [_piece(asked, *key) for key in left]):
-            if outcome.failure:
-                raise SearchFailed(f"{piece.title}: {outcome.failure}")
-            done.add(outcome.result)
-            yield outcome.result
+    for record in _records(asked, [key for key in searches if key not in done], workers):
+        done.add(record)
+        yield record
     found = [done[key] for key in sorted(searches)]
     SimulationFile(out / SEARCHES_FILE, {**made, "ended": utc_now()}).write(found)
     done.forget()
+
+
+def _records(
+    asked: Simulations, searches: Sequence[tuple[str, int]], workers: int
+) -> Iterator[dict[str, Any]]:
+    if not asked.is_named:
+        yield from (simulate_one(asked, *search) for search in searches)
+        return
+    places = Here() if workers == 1 else Slots(max(1, min(workers, len(searches))))
+    with closing(Supervisor(places, Retries(attempts=1))) as supervisor:
+        pieces = [_piece(asked, *search) for search in searches]
+        for piece, outcome in results_of(supervisor, pieces):
+            if outcome.failure:
+                raise SearchFailed(f"{piece.title}: {outcome.failure}")
+            yield outcome.result
 
 
 class _UnderWay(dict[tuple[str, int], dict[str, Any]]):
@@ -201,6 +232,7 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
     images = table.manifest["settings"].get("dataset", {})
     return {
         **asdict(asked),
+        "strategies": asked.nodes,
         "budget": Budget(**asked.budget).to_json(),  # type: ignore[arg-type]
         "table": table.name,
         "checksum": table.checksum,
@@ -215,7 +247,7 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
             "checksum": images.get("checksum") or "unknown",
             "num_images": images.get("num_images", 0),
         },
-        "environment": collect_environment("simulated", {"strategies": asked.strategies}),
+        "environment": collect_environment("simulated", {"strategies": asked.nodes}),
     }
 
 

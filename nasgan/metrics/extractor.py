@@ -61,12 +61,16 @@ class Features:
         )
 
 
+_ON_CUDA = 4
+
+
 class FeatureExtractor(ABC):
     """A fixed classifier whose inner layer is the space in which images are compared.
 
     Args:
         device: where it computes and where the features stay.
-        batch_size: images in one forward pass; bounds the memory, not the number of images.
+        batch_size: images in one forward pass; bounds the memory, not the number of images. A CUDA
+            device takes four times as many at once (256 where a CPU takes 64), to be busy.
         precision: ``"float32"`` (strict: TF32 is off on CUDA), or the faster ``"tf32"`` and
             ``"bfloat16"``, which move the scores and therefore have their own protocol names.
 
@@ -93,7 +97,7 @@ class FeatureExtractor(ABC):
         if precision not in PRECISIONS:
             raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}: {precision!r}")
         self.device = torch.device(device)
-        self.batch_size = batch_size
+        self.batch_size = batch_size * (_ON_CUDA if self.device.type == "cuda" else 1)
         self.precision = precision
         self.checksum = state_digest(self.weights())
         described = f"{self.name}|{self.version}|{self.preprocessing()}|{precision}|{self.checksum}"

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -252,7 +252,9 @@ class MetricHarness:
         """Why so many real test images give no `bound`; empty if they give one."""
         return too_few_images(self.metrics, min(num_images, self.num_images), "test images")
 
-    def bound(self, images: Tensor, labels: Tensor | None = None) -> Scores:
+    def bound(
+        self, images: Tensor, labels: Tensor | None = None, *, checksum: str | None = None
+    ) -> Scores:
         """Score real images that are not in the reference: what a perfect generator would reach.
 
         Args:
@@ -260,6 +262,8 @@ class MetricHarness:
                 that biased scores compare with equal numbers where there are enough.
             labels: their classes; without them, or with fewer than two images of a class among
                 those used, there are no scores by class.
+            checksum: of images and labels: the scores are cached beside the reference. Not those
+                of plugins, whose code may change.
 
         Raises:
             MetricError: the images cannot be scored, see `lack_of_bound`.
@@ -269,7 +273,17 @@ class MetricHarness:
         wanted = self.metrics
         if self.classes is not None and not self.classes.covers(own):
             wanted = tuple(name for name in wanted if name not in CLASS_METRICS)
-        return self.score(self.extractor(used), own, metrics=wanted)
+
+        def compute() -> Scores:
+            return self.score(self.extractor(used), own, metrics=wanted)
+
+        if checksum is None or any(METRICS[name].compute is not None for name in wanted):
+            return compute()
+        made = self.reference.kept_scores(
+            {"bound": checksum, "num_images": len(used), "metrics": list(wanted)},
+            lambda: _as_json(compute()),
+        )
+        return Scores(made["scores"], made["per_class"])
 
     def _class_distances(self, generated: Tensor, labels: Tensor | None) -> list[float]:
         if self.classes is None or labels is None:
@@ -324,6 +338,11 @@ class MetricHarness:
             yield drawn
         if isinstance(sample, CheckedSampler):
             sample.check()
+
+
+def _as_json(scores: Scores) -> dict[str, Any]:
+    """``scores`` as JSON data, which gives each number back to the last bit."""
+    return {"scores": dict(scores), "per_class": scores.per_class}
 
 
 def _joined(labels: Sequence[Tensor | None]) -> Tensor | None:

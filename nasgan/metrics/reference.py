@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +31,8 @@ __all__ = ["ReferenceStatistics", "ScoreSettings", "origin_of"]
 
 # Raise it when what is computed here changes: old cache entries are then left alone.
 _CODE_VERSION = 2
+# The same for the scores of images.
+_SCORES_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,24 @@ class ReferenceStatistics:
             "embeddings", {"sigma": SIGMA}, {"mean"}, lambda: {"mean": mean_kernel(self.features)}
         )
         return kept["mean"]
+
+    def kept_scores(
+        self, of: Mapping[str, object], compute: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Scores as JSON data, from the cache or made and put there.
+
+        Args:
+            of: what they depend on beside all of this.
+            compute: makes them.
+        """
+        kept = self._kept(
+            "bound",
+            {**of, "settings": asdict(self.settings), "scores": _SCORES_VERSION},
+            {"json"},
+            lambda: {"json": torch.tensor(list(json.dumps(compute()).encode()), dtype=torch.uint8)},
+        )
+        made: dict[str, Any] = json.loads(bytes(kept["json"].tolist()))
+        return made
 
     def for_num_generated(self, num_generated: int) -> ReferenceStatistics:
         """The same statistics for another number of generated images (not cached on disk)."""

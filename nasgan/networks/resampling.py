@@ -7,10 +7,15 @@ All rearrangements are exact up to rounding. A module that uses one has an attri
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgan.errors import UnknownNameError
+from nasgan.networks.autocast import full_precision
+from nasgan.networks.kept import launches_are_dear
 
 __all__ = [
     "PooledConv2d",
@@ -32,6 +37,10 @@ _LEAST_PIXELS_WHEN_POOLING = 1
 def upsample(x: Tensor, mode: str, factor: int = 2) -> Tensor:
     """Enlarge (N, C, H, W) by a whole ``factor``.
 
+    Where torch is asked for algorithms that repeat, and for gradients, an accelerator enlarges
+    bilinearly by a fixed transposed convolution: torch's own backward pass adds up in any order,
+    and what it takes instead costs many launches.
+
     Args:
         x: the maps.
         mode: ``"nearest"``, or ``"bilinear"`` (without aligned corners).
@@ -42,7 +51,46 @@ def upsample(x: Tensor, mode: str, factor: int = 2) -> Tensor:
     """
     if mode not in _ALIGN_CORNERS:
         raise UnknownNameError("interpolation", mode, _ALIGN_CORNERS)
+    if mode == "bilinear" and factor % 2 == 0 and _must_repeat(x):
+        return _enlarged(x, factor)
     return F.interpolate(x, scale_factor=factor, mode=mode, align_corners=_ALIGN_CORNERS[mode])
+
+
+def _must_repeat(x: Tensor) -> bool:
+    repeats = torch.are_deterministic_algorithms_enabled()
+    return repeats and launches_are_dear(x) and torch.is_grad_enabled() and x.requires_grad
+
+
+def _enlarged(x: Tensor, factor: int) -> Tensor:
+    """Bilinear enlargement by an even ``factor``: two operators, as many backwards."""
+    height, width = x.shape[2:]
+    kernel, scale = _bilinear(factor, height, width, x.dtype, x.device)
+    weight = kernel.expand(x.shape[1], 1, -1, -1)
+    with full_precision(x.device):
+        y = F.conv_transpose2d(x, weight, stride=factor, padding=factor // 2, groups=x.shape[1])
+        return y * scale
+
+
+@lru_cache(maxsize=64)
+def _bilinear(
+    factor: int, height: int, width: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The kernel, and what makes up for the neighbours that pixels at the rim lack."""
+    side = [1 - abs(k + 0.5 - factor) / factor for k in range(2 * factor)]
+
+    def rim(length: int) -> list[float]:
+        # Beyond the outermost pixel's centre its own share is all that there is.
+        first = [1 / side[factor // 2 + k] for k in range(factor // 2)]
+        if length == 1:
+            return first + first[::-1]
+        return first + [1.0] * (length * factor - factor) + first[::-1]
+
+    taps = torch.tensor(side, dtype=torch.float64)
+    rows = torch.tensor(rim(height), dtype=torch.float64)
+    columns = torch.tensor(rim(width), dtype=torch.float64)
+    made = torch.outer(taps, taps), torch.outer(rows, columns)
+    kernel, scale = (tensor.to(device=device, dtype=dtype) for tensor in made)
+    return kernel, scale
 
 
 def upsample_conv(

@@ -8,7 +8,7 @@ those of the classic `torch.nn.utils.spectral_norm`, so published checkpoints fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm as _ParametrizedSpectr
 from torch.nn.utils.spectral_norm import SpectralNorm as _HookSpectralNorm
 
 from nasgan.errors import ConfigError
+from nasgan.networks.autocast import full_precision
 from nasgan.networks.resampling import pooled_conv2d
 
 __all__ = ["SNConv2d", "SNLinear", "SpectralNormLayer", "joint_pass_is_exact", "sample_groups"]
@@ -265,18 +266,3 @@ def _weight_and_bias(plain: nn.Module) -> tuple[nn.Parameter, nn.Parameter | Non
     """The initial values of a plain layer."""
     parameters = dict(plain.named_parameters())
     return parameters["weight"], parameters.get("bias")
-
-
-def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Autocast off: a power iteration in bfloat16 does not converge."""
-    if device.type == "meta":
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
-
-
-def autocast_type(x: Tensor) -> Tensor:
-    """``x`` in the type that autocast gives a convolution; as it is where autocast is off."""
-    kind = x.device.type
-    if kind == "meta" or x.dtype == torch.float64 or not torch.is_autocast_enabled(kind):
-        return x
-    return x.to(torch.get_autocast_dtype(kind))

@@ -81,9 +81,29 @@ def test_images_that_the_table_was_not_trained_on_are_told(found: dict[str, Any]
     assert "are not those that the table was trained on" in "\n".join(proxies.lines(found))
 
 
+def test_what_a_proxy_knows_beyond_size_is_the_partial_tau(found: dict[str, Any]) -> None:
+    quality, size = -np.array(found["scores"]["mean"]), np.array(found["values"]["parameters_g"])
+    value = np.array(found["values"]["nwot_g"])
+    pairs = np.array(
+        [
+            [np.sign(v[i] - v[j]) for v in (value, quality, size)]
+            for i in range(ARCHITECTURES)
+            for j in range(ARCHITECTURES)
+            if i != j
+        ]
+    )
+    # Kendall's tau is the correlation of the signs of pairs, and this one its partial correlation.
+    precision = np.linalg.inv(pairs.T @ pairs)
+    expected = -precision[0, 1] / np.sqrt(precision[0, 0] * precision[1, 1])
+    assert found["tau"]["nwot_g"]["beyond_size"] == pytest.approx(expected)
+    assert found["tau"]["parameters_g"]["beyond_size"] is None
+
+
 def test_a_proxy_without_a_value_is_held_against_the_others_alone() -> None:
     quality = np.arange(6.0)
-    row = proxies._tau(np.array([0, 1, np.nan, 3, 4, 5.0]), quality)
+    row = proxies._tau(np.array([0, 1, np.nan, 3, 4, 5.0]), quality, quality[::-1] ** 2 % 5)
     assert row["n"] == 5
     assert row["tau"] == pytest.approx(1)
-    assert proxies._tau(np.array([0, np.nan, np.nan, 3, 4, np.nan]), quality)["tau"] is None
+    assert (
+        proxies._tau(np.array([0, np.nan, np.nan, 3, 4, np.nan]), quality, quality)["tau"] is None
+    )

@@ -10,7 +10,7 @@ import pytest
 from built_packages import write_package
 
 from nasgan import registry
-from nasgan.cli import config_folders, config_options, plugin_checkup
+from nasgan.cli import config_folders, config_options, doctor_plugins
 from nasgan.registry import ARCHITECTURES, CONFIGS, METRICS, SEARCH_SPACES, STRATEGIES
 
 Install = Callable[..., None]
@@ -68,5 +68,5 @@ def random_search(name: str) -> str:
 
 def findings() -> dict[str, tuple[str, str]]:
     """What the doctor finds about plugins: state and detail by what it is about."""
-    examined = [*plugin_checkup.plugin_findings(), *plugin_checkup.config_findings()]
+    examined = [*doctor_plugins.plugin_findings(), *doctor_plugins.config_findings()]
     return {finding.what: (finding.state, finding.detail) for finding in examined}

@@ -14,7 +14,7 @@ import pytest
 from installed_plugins import Install, findings, random_search
 
 import nasgan
-from nasgan.cli import config_folders, config_options, plugin_checkup
+from nasgan.cli import config_folders, config_options, doctor_plugins
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.errors import PluginError
@@ -237,7 +237,7 @@ def test_the_doctor_finds_names_that_two_packages_claim(install: Install) -> Non
         {"thief_search/__init__.py": random_search("random")},
         strategies={"random": "thief_search:Search"},
     )
-    examined = [*plugin_checkup.plugin_findings(), *plugin_checkup.config_findings()]
+    examined = [*doctor_plugins.plugin_findings(), *doctor_plugins.config_findings()]
     notes = [(f.what, f.detail) for f in examined if f.state == "note"]
     faults = [(f.what, f.detail) for f in examined if f.state == "faulty"]
     assert ("strategy twin", "registered by one and two: uninstall one of them") in faults
@@ -317,7 +317,7 @@ def test_the_doctor_fails_when_the_default_cannot_run(
     monkeypatch.chdir(tmp_path)
     broken = Plugin(STRATEGIES, "random", "no_such_module:Thing", "nasgan", "1.0")
     monkeypatch.setattr(
-        plugin_checkup, "plugins", lambda group: (broken,) if group == STRATEGIES else ()
+        doctor_plugins, "plugins", lambda group: (broken,) if group == STRATEGIES else ()
     )
     monkeypatch.setattr("nasgan.registry.plugins", lambda group: (broken,))
     assert main(["doctor"]) == 1

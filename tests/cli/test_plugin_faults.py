@@ -9,9 +9,9 @@ import pytest
 from installed_plugins import Install, findings, random_search
 
 import nasgan
-from nasgan.cli import plugin_checkup
+from nasgan.cli import doctor_plugins
+from nasgan.cli.doctor_plugins import TookTooLongError, time_limit
 from nasgan.cli.main import main
-from nasgan.cli.plugin_checkup import TookTooLongError, time_limit
 from nasgan.errors import PluginError
 from nasgan.registry import STRATEGIES, load_plugin, plugins_named
 
@@ -112,7 +112,7 @@ def test_aliases_of_common_use_are_read(install: Install) -> None:
 def test_the_doctor_does_not_wait_for_a_plugin_that_hangs(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugin_checkup, "_SECONDS", 0.5)
+    monkeypatch.setattr(doctor_plugins, "_SECONDS", 0.5)
     hanging = "import time\nwhile True:\n    try:\n        time.sleep(99)\n    except Exception:\n"
     add(install, hanging + "        pass\n")
     began = time.monotonic()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from installed_plugins import Install, findings, random_search
 
-from nasgan.cli import checkup, plugin_checkup
+from nasgan.cli import doctor, doctor_plugins
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.errors import ConfigError, PluginError
@@ -160,7 +160,7 @@ def test_a_package_is_not_asked_for_a_file_that_it_has(install: Install) -> None
             "bad": "thief_search:Bad",
         },
     )
-    details = [f.detail for f in plugin_checkup.config_findings() if "selects it" in f.detail]
+    details = [f.detail for f in doctor_plugins.config_findings() if "selects it" in f.detail]
     assert details == [
         "no configuration selects it; the _target_ of thief's strategy/odd.yaml is another"
     ]
@@ -193,7 +193,7 @@ def test_the_doctor_knows_every_extra() -> None:
     declared = {name: tuple(needs) for name, needs in project["optional-dependencies"].items()}
     for name in ("dev", "docs"):
         del declared[name]
-    assert {name: extra.packages for name, extra in checkup.EXTRAS.items()} == declared
+    assert {name: extra.packages for name, extra in doctor.EXTRAS.items()} == declared
 
 
 def test_the_doctor_tells_which_extras_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_the_doctor_tells_which_extras_are_there(monkeypatch: pytest.MonkeyPatch
         return installed[name]
 
     monkeypatch.setattr(metadata, "version", version)
-    found = {finding.what.split()[0]: finding for finding in checkup.optional()}
+    found = {finding.what.split()[0]: finding for finding in doctor.optional()}
     joblib = found["joblib"]
     assert (joblib.state, joblib.detail) == ("ok", "hydra-joblib-launcher 1.3.0")
     assert found["tensorboard"].state == "ok"

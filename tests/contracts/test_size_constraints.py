@@ -11,6 +11,7 @@ from nasgan.testing import ToyRun
 from nasgan.testing.toy_space import ToySpace
 from nasgan_strategies.evolution.strategy import Evolution
 from nasgan_strategies.local_search.strategy import LocalSearch
+from nasgan_strategies.multi_fidelity.strategy import MultiFidelity
 from nasgan_strategies.random.strategy import RandomSearch
 
 
@@ -27,15 +28,14 @@ def sizes(space):
 
 @pytest.fixture(scope="module")
 def ranges(sizes):
-    """Around the middle third of both sizes."""
-    return {
-        name: np.quantile([each[name] for each in sizes.values()], [0.33, 0.7]).tolist()
-        for name in ("parameters", "macs")
-    }
+    """The middle third, from below by one size and from above by the other."""
+    least = np.quantile([each["parameters"] for each in sizes.values()], 0.33)
+    most = np.quantile([each["macs"] for each in sizes.values()], 0.7)
+    return {"parameters": [float(least), None], "macs": [None, float(most)]}
 
 
 def within(ranges, size):
-    return all(least <= size[name] <= most for name, (least, most) in ranges.items())
+    return size["parameters"] >= ranges["parameters"][0] and size["macs"] <= ranges["macs"][1]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,9 @@ def within(ranges, size):
         lambda c: RandomSearch(num_candidates=12, halving_factor=None, constraints=c),
         lambda c: Evolution(num_candidates=12, population_size=4, sample_size=2, constraints=c),
         lambda c: LocalSearch(num_candidates=12, num_initial=3, constraints=c),
+        lambda c: MultiFidelity(num_candidates=12, bracket=12, constraints=c),
     ],
-    ids=["random", "evolution", "local_search"],
+    ids=["random", "evolution", "local_search", "multi_fidelity"],
 )
 def test_no_candidate_is_outside(make, space, sizes, ranges):
     inside = {architecture for architecture, size in sizes.items() if within(ranges, size)}

@@ -63,3 +63,12 @@ def test_without_limits_the_draws_are_those_of_before(space):
 def test_a_stage_that_decides_nothing_is_named(space, rng):
     with pytest.raises(ArchitectureError, match="no decision with part=discriminator and stage=3"):
         space.mutate(space.sample(rng), rng, part="discriminator", stage=3)
+
+
+def test_neighbours_are_all_that_differ_in_one_decision(space, rng):
+    for _ in range(5):
+        before = space.sample(rng)
+        near = space.neighbours(before)
+        expected = [each for each in space.enumerate() if len(_changed(before, each)) == 1]
+        assert len(near) == len(set(near))
+        assert set(near) == set(expected)

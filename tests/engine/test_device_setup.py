@@ -44,6 +44,7 @@ def _switches() -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
         "benchmark": torch.backends.cudnn.benchmark,
+        "fills": torch.utils.deterministic.fill_uninitialized_memory,
         "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32),
         "cublas": os.environ.get(CUBLAS),
     }
@@ -116,6 +117,7 @@ def test_a_verb_asks_a_gpu_for_algorithms_that_repeat_and_leaves_torch_as_it_was
     assert found["deterministic"]
     assert found["warn_only"]
     assert not found["benchmark"]
+    assert not found["fills"]
     assert found["cublas"] == ":4096:8"
     assert _switches() == before
 

@@ -12,7 +12,7 @@ import torch
 
 from nasgan.cli.compose import compose
 from nasgan.engine import device, run_search, run_training
-from nasgan.engine.inspect import _threads
+from nasgan.engine.finished import _threads
 from nasgan.runs.record import RunRecord
 
 Tiny = Callable[..., dict[str, Any]]

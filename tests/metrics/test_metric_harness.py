@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from nasgan.metrics.harness import MetricHarness, build_harness
 from nasgan.metrics.images import GeneratedImages, MetricError
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.reference import ScoreSettings
+from nasgan.metrics.scores.kernel_distance import KernelSettings, _subsets, kernel_distance
 from nasgan.metrics.table import CLASS_METRICS, COMPUTED_METRICS, METRICS
 
 
@@ -303,3 +305,33 @@ def test_data_of_any_name_are_scored(
     harness = build_harness(mine, extractor, num_images=20, cache_dir=tmp_path)
     assert Protocol.parse(harness.protocol.id) == harness.protocol
     assert mine.checksum[:8] in harness.protocol.dataset
+
+
+def test_the_bound_is_cached_beside_the_reference(
+    digits: Splits, extractor: FeatureExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit, and by the content of the images."""
+    assert digits.test is not None
+
+    def fresh() -> MetricHarness:
+        return build_harness(digits.train, extractor, num_images=300, cache_dir=tmp_path)
+
+    images, checksum = digits.test.images, digits.test.checksum
+    made = fresh().bound(images, checksum=checksum)
+    assert made == fresh().bound(images)
+    later = fresh()
+    monkeypatch.setattr(type(extractor), "extract", None)
+    assert later.bound(images, checksum=checksum) == made
+    with pytest.raises(TypeError):
+        later.bound(images, checksum="of others")
+    with pytest.raises(TypeError):
+        later.bound(images[:200], checksum=checksum)
+
+
+def test_the_subsets_of_kid_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _subsets.cache_clear()
+    features = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    settings = KernelSettings(subsets=3, subset_size=10)
+    first = kernel_distance(features[:20], features, settings)
+    monkeypatch.setattr(np.random, "RandomState", None)
+    assert kernel_distance(features[:20], features, settings) == first

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from nasgan.errors import UnknownNameError
+from nasgan.networks import kept
 from nasgan.networks.conditional import make_norm
 from nasgan.networks.resampling import (
     PooledConv2d,
@@ -72,3 +73,38 @@ def test_unknown_names_list_the_known_ones():
         upsample(torch.zeros(1, 1, 2, 2), "bilinaer")
     with pytest.raises(UnknownNameError, match="instance"):
         make_norm("instanse", 3)
+
+
+@pytest.fixture
+def repeats(monkeypatch):
+    """As on an accelerator that is asked for algorithms that repeat."""
+    monkeypatch.setattr(kept, "_CHEAP_LAUNCHES", ())
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 3, 4, 5), (1, 1, 7, 2)])
+def test_bilinear_maps_that_must_repeat_are_the_same(shape, factor, repeats):
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    expected = torch.nn.functional.interpolate(
+        x, scale_factor=factor, mode="bilinear", align_corners=False
+    )
+    found = upsample(x, "bilinear", factor)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+    probe = torch.randn_like(found)
+    (wanted,) = torch.autograd.grad((expected * probe).sum(), x)
+    (got,) = torch.autograd.grad((found * probe).sum(), x)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-13)
+
+
+def test_only_gradients_take_the_transposed_convolution(repeats):
+    x = torch.randn(1, 2, 4, 4, requires_grad=True)
+    assert upsample(x, "bilinear").grad_fn.name() == "MulBackward0"
+    torch.use_deterministic_algorithms(False)
+    assert "Upsample" in upsample(x, "bilinear").grad_fn.name()
+    torch.use_deterministic_algorithms(True)
+    with torch.no_grad():
+        assert torch.equal(upsample(x, "bilinear"), upsample(x.detach(), "bilinear"))

@@ -78,6 +78,18 @@ def test_a_training_that_broke_down_does_not_go_on_with_the_score_of_before():
     assert found == (architectures[2], 2)
 
 
+def test_of_two_who_may_go_on_the_longer_trained_comes_first(toy_run):
+    space = toy_run("scratch").space
+    drawn = list(space.enumerate())[:9]
+    made = [Evaluation(each, {}, float(i), "scratch") for i, each in enumerate(drawn)]
+    bracket = Bracket([1, 3, 9], 3, size=None, begun=[drawn, drawn[1:4], []])
+    bracket.scored = [[*range(9)], [1, 2, 3], []]
+    # The best of the first rung has not gone on yet, and neither has that of the second.
+    assert bracket.promotion(made, lambda some: some) == (drawn[1], 2)
+    bracket.begun[2].append(drawn[1])
+    assert bracket.promotion(made, lambda some: some) == (drawn[0], 1)
+
+
 def test_hyperband_goes_through_brackets_that_begin_with_longer_trainings(toy_run, search):
     assert hyperband_sizes(11, 3.0)[2] == 8019  # 11 / 9 * 3^8, a whole number
     assert hyperband_sizes(5, 3) == [81, 34, 15, 8, 5]  # the paper's table 1: R = 81

@@ -9,6 +9,7 @@ from nasgan.contracts import Budget, Objective
 from nasgan.engine.simulation import SimulatedSearch, TableRun, simulate
 from nasgan.errors import ConfigError
 from nasgan.testing.toy_space import ToySpace
+from nasgan_strategies.multi_fidelity.strategy import MultiFidelity
 from nasgan_strategies.random.strategy import RandomSearch
 from nasgan_strategies.rl.strategy import RLSearch
 
@@ -71,3 +72,19 @@ def test_a_search_that_needs_a_supernet_is_told(table):
     run = TableRun(table.space, table, FID, Budget(architectures=5), seed=0)
     with pytest.raises(ConfigError, match="trains a supernet, which no table holds"):
         _ = run.shared_weights
+
+
+@pytest.mark.parametrize("method", ["successive_halving", "asha", "hyperband"])
+def test_a_longer_training_is_charged_the_difference(table, method):
+    run = TableRun(table.space, table, FID, Budget(), seed=0)
+    strategy = MultiFidelity(
+        method=method, num_candidates=14, bracket=14, min_steps=10, max_steps=40, factor=2
+    )
+    made = simulate(strategy, run, table)
+    longest: dict[str, int] = {}
+    for evaluation in strategy.evaluations:
+        longest[evaluation.architecture.id] = evaluation.generator_steps
+    assert len(longest) == 14
+    assert len(strategy.evaluations) > 14
+    assert made.spent.generator_steps == sum(longest.values())
+    assert made.spent.device_seconds == pytest.approx(80 / 40 * sum(longest.values()))

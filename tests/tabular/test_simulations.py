@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nasgan
 from nasgan.cli import config_options
 from nasgan.cli.main import main
-from nasgan.contracts import SearchSpace
+from nasgan.contracts import AskTellStrategy, Evaluation, Proposal, SearchSpace
 from nasgan.engine import simulations
 from nasgan.errors import ConfigError, TableError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
@@ -299,9 +300,10 @@ def test_searches_of_a_call_that_was_stopped_are_not_made_again(exact, tmp_path,
 
 
 def test_every_strategy_spends_the_budget(partial, tmp_path):
-    words = ("strategy=random_scratch,rl_scratch", "seeds=2", "budget.generator_steps=12000")
+    names = ["random_scratch", "rl_scratch", "evolution", "local_search", "asha", "hyperband"]
+    words = (f"strategy={','.join(names)}", "seeds=2", "budget.generator_steps=12000")
     records = _run(partial, tmp_path, *words, "workers=1")
-    assert {r["strategy"] for r in records} == {"random", "random_scratch", "rl_scratch"}
+    assert {r["strategy"] for r in records} == {"random", *names}
     # What is left does not pay for the next training.
     assert all(12000 - 600 < r["spent"]["generator_steps"] <= 12000 for r in records)
 
@@ -319,11 +321,11 @@ def test_a_surrogate_is_searched_too(partial, tmp_path):
         (["table=T", "strategy=adversarial"], "learns on a supernet, which no table holds"),
         (["table=T", "strategy=random", "seeds=0"], "seeds must be at least 1"),
         (["table=T", "strategy=random", "objective=kid"], "objective=kid: the table has fid"),
-        (["table=T", "sedes=3"], "Did you mean 'seeds'"),
-        (["table=T", "budget.steps=3"], "unknown limit of budget 'steps'"),
+        (["table=T", "sedes=3"], "Did you mean seeds"),
+        (["table=T", "budget.steps=3"], "'budget.steps'. Did you mean budget.generator_steps"),
         (["table=nowhere.npz"], "nowhere.npz"),
-        (["strategy=rl_scratch"], "needs table="),
-        (["rl_scratch"], "takes key=value, got 'rl_scratch'"),
+        (["strategy=rl_scratch"], "table must be given: table=VALUE"),
+        (["rl_scratch"], "cannot read 'rl_scratch': a setting is written key=value"),
     ],
 )
 def test_bad_words_are_refused_before_anything_is_written(exact, tmp_path, capsys, words, message):
@@ -399,3 +401,55 @@ def test_in_every_unit_all_strategies_spend_the_budget_and_none_more(partial, tm
         # So what a search found at its end is what it had found when the budget was spent.
         assert record["incumbents"][-1]["spent"][unit] <= most * (1 + 1e-9)
         assert record["incumbents"][-1]["judged"] == record["judged"]
+
+
+class _Drawn(AskTellStrategy):
+    """Draws at random, until the budget is spent."""
+
+    name = "drawn"
+
+    def __init__(self, stream: str = "drawn") -> None:
+        super().__init__()
+        self.stream = stream
+        self.heard = 0
+
+    @property
+    def finished(self) -> bool:
+        return False
+
+    def ask(self) -> Proposal:
+        return Proposal(self.run.space.sample(self.run.rng(self.stream)))
+
+    def tell(self, evaluation: Evaluation) -> None:
+        self.heard += 1
+
+
+def test_from_python_the_same_searches_are_simulated(exact, tmp_path):
+    words = ("strategy=random_scratch", "seeds=2", "budget.architectures=8", "workers=1")
+    records = _run(exact, tmp_path / "typed", *words)
+    study = nasgan.simulate(
+        "workers=1",
+        table=exact,
+        out=tmp_path / "called",
+        strategy="random_scratch",
+        seeds=2,
+        budget={"architectures": 8},
+    )
+    lines = (tmp_path / "called" / "simulations.jsonl").read_text(encoding="utf-8").splitlines()
+    judged = [json.loads(line)["judged"] for line in lines]
+    assert judged == [record["judged"] for record in records]
+    assert set(study.runs["strategy"]) == {"random", "random_scratch"}
+
+
+def test_strategies_are_simulated_as_objects_too(exact, tmp_path):
+    mine = _Drawn("mine")
+    budget = {"architectures": 8}
+    given = {"table": exact, "out": tmp_path, "seeds": 2, "budget": budget}
+    study = nasgan.simulate(strategy=["random_scratch", mine], **given)
+    assert set(study.runs["strategy"]) == {"random", "random_scratch", "drawn"}
+    # Each search has a copy, and the results say what it was made with.
+    assert mine.heard == 0
+    made = json.loads((tmp_path / "simulations.json").read_text(encoding="utf-8"))
+    assert made["strategies"]["drawn"]["settings"] == {"stream": "mine"}
+    with pytest.raises(ConfigError, match="has no setting 'sedes'"):
+        nasgan.simulate(table=exact, out=tmp_path, sedes=3)

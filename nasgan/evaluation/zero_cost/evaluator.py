@@ -111,6 +111,7 @@ class ZeroCostEvaluator(SimpleEvaluator):
             batch_size=self._batch_size,
             batches=self._batches,
             seed=run.seed,
+            device=run.device,
         )
         self._loss = run.trainer_settings.make_loss()
         example = run.space.sample(numpy_generator(run.seed, "zero_cost example"))

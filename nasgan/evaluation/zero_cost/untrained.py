@@ -52,23 +52,24 @@ class Inputs:
         batch_size: int,
         batches: int,
         seed: int,
+        device: torch.device | None = None,
     ) -> Inputs:
-        """Draw different images of ``images``, on their device, and latents.
+        """Draw different images of ``images``, onto ``device`` or where these are, and latents.
 
         The draw is made on the CPU: it is the same on each device.
         """
-        count, device = batch_size * batches, images.device
+        count, device = batch_size * batches, device or images.device
         chosen = numpy_generator(seed, "zero_cost images").permutation(len(images))[:count]
-        index = torch.from_numpy(chosen).to(device)
+        index = torch.from_numpy(chosen).to(images.device)
         noise = torch_generator(seed, "zero_cost latents")
         z = torch.randn((count + batch_size, latent_dim), generator=noise, dtype=torch.float64)
         directions = torch.nn.functional.normalize(z[count:], dim=1).to(device)
         labels: tuple[Tensor | None, ...] = (None,) * batches
         real_labels = labels
         if num_classes and images.labels is not None:
-            real_labels = torch.split(images.labels[index], batch_size)
+            real_labels = torch.split(images.labels[index].to(device), batch_size)
             labels = torch.split(torch.arange(count, device=device) % num_classes, batch_size)
-        real = to_float(images.images[index], dtype=torch.float64)
+        real = to_float(images.images[index].to(device), dtype=torch.float64)
         return cls(
             torch.split(real, batch_size),
             torch.split(z[:count].to(device), batch_size),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -128,6 +129,8 @@ def _kernel(gram: Tensor, width: int) -> Tensor:
     return torch.add(torch.ones_like(gram[:1, :1]), gram, alpha=1.0 / width).pow_(3)
 
 
+# The same for all evaluations of a run: a fifth of a second for 50,000 images. Read-only.
+@lru_cache(maxsize=4)
 def _subsets(num_generated: int, num_real: int, settings: KernelSettings) -> tuple[Tensor, Tensor]:
     """Indices (subsets, size) into both sets, drawn alternately as torch-fidelity draws them."""
     size = min(settings.subset_size, num_generated, num_real)

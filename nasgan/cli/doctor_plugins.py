@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from nasgan.cli.checkup import Finding, refused_target
 from nasgan.cli.compose import compose
 from nasgan.cli.config_folders import PAIRED, config_folders, plugin_folder, read_yaml
 from nasgan.cli.config_options import ConfigOption, options
+from nasgan.cli.doctor import Finding, refused_target
 from nasgan.errors import MissingSettingError, NasganError, PluginError
 from nasgan.metrics.table import metric_info
 from nasgan.registry import (
