@@ -169,19 +169,16 @@ class Study:
                 continue
             if run.run_id not in names:
                 names[run.run_id] = self._record(run, "decisions") or {}
-            moment = {
-                **_identity(run),
-                "index": line["index"],
-                **{unit: spent.get(unit) for unit in ("generator_steps", "architectures")},
-            }
+            units = {unit: spent.get(unit) for unit in ("generator_steps", "architectures")}
+            moment = {**_identity(run), "index": line["index"], **units}
             for decision, shares in shares_of.items():
                 known = names[run.run_id].get(decision, ())
                 if len(known) != len(shares):
-                    known = [str(k) for k in range(len(shares))]
-                rows.extend(
+                    known = map(str, range(len(shares)))
+                rows += [
                     {**moment, "decision": decision, "option": option, "share": share}
                     for option, share in zip(known, shares, strict=True)
-                )
+                ]
         return pd.DataFrame(rows)
 
     @cached_property

@@ -6,7 +6,6 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.runs.proxy import is_of_its_points
@@ -32,8 +31,11 @@ def record_faults(runs: Sequence[RunSummary]) -> list[Problem]:
     for run in runs:
         if run.path is None or run.is_simulated:
             continue
-        record = RunRecord.read(run.path)
-        wrong = [*_contradictions(record), *_changed_files(record, run.path.parent)]
+        record, folder = RunRecord.read(run.path), run.path.parent
+        # Files that are no longer what the run left; those that are gone say nothing else.
+        there = [name for name in record.files if os.path.lexists(folder / name)]
+        changed = filter(None, (record.differing_file(folder, name) for name in there))
+        wrong = [*_contradictions(record), *changed]
         faults += [Problem(str(run.path), text, is_grave=True) for text in wrong]
         if record.bound is not None and "fid" in record.bound["metrics"]:
             number = record.bound["num_images"]
@@ -45,25 +47,18 @@ def record_faults(runs: Sequence[RunSummary]) -> list[Problem]:
     return faults + [fault for found in bounds.values() for fault in _odd_bounds(found)]
 
 
-def _changed_files(record: RunRecord, folder: Path) -> list[str]:
-    """Files that are no longer what the run left; those that are gone say nothing else."""
-    there = [name for name in record.files if os.path.lexists(folder / name)]
-    return [text for name in there if (text := record.differing_file(folder, name))]
-
-
-def _contradictions(record: RunRecord) -> list[str]:
-    wrong = []
+def _contradictions(record: RunRecord) -> Iterator[str]:
     if record.config.get("seed", record.seed) != record.seed:
-        wrong.append("the seed is not that of its configuration")
+        yield "the seed is not that of its configuration"
     if record.computed_hash() != record.config_hash:
-        wrong.append("the configuration does not match its hash (config_hash)")
+        yield "the configuration does not match its hash (config_hash)"
     results = [(finalist["architecture"], finalist["metrics"]) for finalist in record.finalists]
     if record.metrics and results and (record.architecture, record.metrics) not in results:
-        wrong.append("the architecture and the metrics are not those of one of its finalists")
-    wrong += [*_odd_result(record), *_odd_front(record)]
+        yield "the architecture and the metrics are not those of one of its finalists"
+    yield from _odd_result(record)
+    yield from _odd_front(record)
     if record.proxy_correlation and not is_of_its_points(record.proxy_correlation):
-        wrong.append("the proxy correlation is not that of its points")
-    return wrong
+        yield "the proxy correlation is not that of its points"
 
 
 def _odd_result(record: RunRecord) -> Iterator[str]:

@@ -222,21 +222,20 @@ def series_of(row: Row) -> str:
 
 def row_labels(rows: Sequence[Row]) -> list[str]:
     """A name for each row, no two alike: those of equal names get their configuration's hash."""
-    plain = [f"{series_of(row)} · {Task.of(row).space}" for row in rows]
-    counts = Counter(plain)
-    return [
-        name if counts[name] == 1 else f"{name} #{row['config_hash'][:6]}"
-        for name, row in zip(plain, rows, strict=True)
-    ]
+    return _unlike(rows, [(f"{series_of(row)} · {Task.of(row).space}",) for row in rows])
 
 
 def task_labels(rows: Sequence[Row]) -> list[str]:
     """A name for each row, unlike those of its own task."""
-    counts = Counter((Task.of(row), series_of(row)) for row in rows)
+    return _unlike(rows, [(series_of(row), Task.of(row)) for row in rows])
+
+
+def _unlike(rows: Sequence[Row], names: Sequence[tuple[Any, ...]]) -> list[str]:
+    """The first of each of ``names``, with a hash where they are equal."""
+    counts = Counter(names)
     return [
-        name if counts[Task.of(row), name] == 1 else f"{name} #{row['config_hash'][:6]}"
-        for row in rows
-        for name in [series_of(row)]
+        name[0] if counts[name] == 1 else f"{name[0]} #{row['config_hash'][:6]}"
+        for name, row in zip(names, rows, strict=True)
     ]
 
 
