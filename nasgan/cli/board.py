@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from nasgan.cli.console import heading, table
-from nasgan.leaderboard.amounts import duration, interval_text, short_number
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, FROM_RECORDS, Row, have, metric_names
 from nasgan.leaderboard.selection import selection_text
+from nasgan.leaderboard.texts import duration, interval_text, short_number
 
 if TYPE_CHECKING:
     from nasgan.leaderboard.leaderboard import Leaderboard

@@ -18,7 +18,7 @@ from nasgan.leaderboard.ranks import Comparison
 from nasgan.leaderboard.rows import Row, Task, have, metric_names
 from nasgan.leaderboard.selection import Selection, selection_text
 from nasgan.leaderboard.summaries import Problem, grouped
-from nasgan.leaderboard.tables import (
+from nasgan.leaderboard.texts import (
     Cell,
     csv_line,
     escape_markdown,

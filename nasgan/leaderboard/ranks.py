@@ -15,11 +15,17 @@ from operator import attrgetter, itemgetter
 
 import pandas as pd
 
-from nasgan.leaderboard.amounts import interval_text, short_number
 from nasgan.leaderboard.bootstrap import summarise
 from nasgan.leaderboard.rows import MIN_SEEDS, Row, Task
 from nasgan.leaderboard.summaries import Problem, grouped
-from nasgan.leaderboard.tables import Cell, csv_line, escape_markdown, markdown_lines
+from nasgan.leaderboard.texts import (
+    Cell,
+    csv_line,
+    escape_markdown,
+    interval_text,
+    markdown_lines,
+    short_number,
+)
 from nasgan.metrics.table import METRICS
 
 __all__ = [

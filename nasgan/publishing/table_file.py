@@ -13,7 +13,7 @@ from nasgan.errors import ConfigError, quoted
 from nasgan.leaderboard.columns import KEY_COLUMNS
 from nasgan.leaderboard.leaderboard import FORMAT, VERSION
 from nasgan.leaderboard.rows import FROM_RECORDS
-from nasgan.leaderboard.tables import original_text, read_csv, safe_cell
+from nasgan.leaderboard.texts import original_text, read_csv, safe_cell
 from nasgan.reading import parse_json, read_text
 
 __all__ = ["NO_HEAD", "Line", "TableFile", "equal_values", "is_published", "read_table"]

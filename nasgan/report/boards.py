@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, replace
 
-from nasgan.leaderboard.amounts import duration, in_unit, shown, with_spread
 from nasgan.leaderboard.published import paper_of
 from nasgan.leaderboard.ranks import Comparison
 from nasgan.leaderboard.rows import (
@@ -18,6 +17,7 @@ from nasgan.leaderboard.rows import (
     have,
     metric_names,
 )
+from nasgan.leaderboard.texts import duration, in_unit, shown, with_spread
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.views import Cell, Table, axis_label, images_scored, interval_words, number_cell
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from nasgan.leaderboard.amounts import shown
+from nasgan.leaderboard.texts import shown
 from nasgan.report.svg import (
     Scale,
     Style,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nasgan.leaderboard.amounts import duration
 from nasgan.leaderboard.rows import MIN_SEEDS
+from nasgan.leaderboard.texts import duration
 from nasgan.report.chapters import Chapter, Run
 from nasgan.report.views import short_commit
 from nasgan.run_settings import without_places

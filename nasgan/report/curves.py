@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
-from nasgan.leaderboard.amounts import in_unit, shown
 from nasgan.leaderboard.bootstrap import summarise
 from nasgan.leaderboard.rows import Task
+from nasgan.leaderboard.texts import in_unit, shown
 from nasgan.report.chapters import Chapter, LabelledRow
 from nasgan.report.charts import Band, Line, Reference, line_chart
 from nasgan.report.figures import bound_lines, direction, searched_label

@@ -14,8 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from nasgan.leaderboard.amounts import duration, shown
 from nasgan.leaderboard.summaries import Problem, grouped
+from nasgan.leaderboard.texts import duration, shown
 from nasgan.reading import open_file
 from nasgan.report.chapters import Chapter, LabelledRow, Run
 from nasgan.report.drawing import draw_graph, graphs_of

@@ -10,9 +10,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nasgan.leaderboard.amounts import shown
 from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.rows import metric_names
+from nasgan.leaderboard.texts import shown
 from nasgan.metrics.table import METRICS, SIZES
 from nasgan.pareto import first_front
 from nasgan.report.chapters import Chapter, LabelledRow, Run
@@ -22,7 +22,6 @@ from nasgan.report.views import (
     ARROWS,
     Cell,
     Figure,
-    Key,
     Tab,
     Table,
     axis_label,
@@ -69,10 +68,10 @@ def searched_label(chapter: Chapter, metric: str, *, arrow: bool = False) -> str
     return metric + ARROWS[own[metric]] if arrow else metric
 
 
-def series_keys(chapter: Chapter, draw: Callable[[Style], Markup]) -> list[Key]:
-    """What the looks of a chapter's charts stand for, each as ``draw`` shows it."""
+def series_keys(chapter: Chapter, draw: Callable[[Style], Markup]) -> list[tuple[Markup, str]]:
+    """The looks of a chapter's charts as ``draw`` shows them, and what they stand for."""
     names = {row.series for row in chapter.rows if not row.is_average_random}
-    return [Key(draw(chapter.styles[name]), name) for name in sorted(names)]
+    return [(draw(chapter.styles[name]), name) for name in sorted(names)]
 
 
 # Scores over seeds

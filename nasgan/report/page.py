@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from nasgan import atomic
 from nasgan.errors import ConfigError
-from nasgan.leaderboard.tables import escape_markdown, markdown_code
+from nasgan.leaderboard.texts import escape_markdown, markdown_code
 from nasgan.report.boards import board_table, comparison_tables, csv_uri, headlines
 from nasgan.report.chapters import Chapter, Collection, collect
 from nasgan.report.checklist import checklist

@@ -8,7 +8,6 @@ from typing import Any
 from markupsafe import Markup
 
 from nasgan import atomic
-from nasgan.leaderboard.amounts import in_unit, interval_text, short_number, shown
 from nasgan.leaderboard.bootstrap import Summary
 from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.searches import (
@@ -20,7 +19,15 @@ from nasgan.leaderboard.searches import (
     summary_of,
 )
 from nasgan.leaderboard.summaries import grouped
-from nasgan.leaderboard.tables import csv_line, escape_markdown, markdown_lines
+from nasgan.leaderboard.texts import (
+    csv_line,
+    escape_markdown,
+    in_unit,
+    interval_text,
+    markdown_lines,
+    short_number,
+    shown,
+)
 from nasgan.report.chapters import Chapter, SimulatedTask
 from nasgan.report.charts import Band, Line, Reference
 from nasgan.report.curves import lines_figure, mean_curve

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from nasgan.leaderboard.amounts import shown
+from nasgan.leaderboard.texts import shown
 
 __all__ = [
     "NEUTRAL",

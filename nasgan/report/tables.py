@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from nasgan.leaderboard.amounts import shown, with_spread
 from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.rows import spread_of
+from nasgan.leaderboard.texts import shown, with_spread
 from nasgan.report.charts import WIDTH, Band, Line, Point, line_chart, scatter_chart
 from nasgan.report.svg import Style, picture, tag, text
 from nasgan.report.views import Cell, Figure, Tab, Table, Value, axis_label

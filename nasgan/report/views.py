@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from markupsafe import Markup
 
 from nasgan.errors import NasganError
-from nasgan.leaderboard.amounts import shown
 from nasgan.leaderboard.columns import metric_title
 from nasgan.leaderboard.rows import Row, Task
+from nasgan.leaderboard.texts import shown
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import METRICS
 
@@ -23,7 +23,6 @@ __all__ = [
     "UNIT_WORDS",
     "Cell",
     "Figure",
-    "Key",
     "Tab",
     "Table",
     "Value",
@@ -145,31 +144,16 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Key:
-    """What a style stands for.
-
-    Attributes:
-        sample: a small picture of it.
-        name: what it stands for.
-    """
-
-    sample: Markup
-    name: str
-
-
-@dataclass(frozen=True)
 class Tab:
     """One of several views of the same.
 
     Attributes:
         title: on the tab.
         figures: behind it.
-        note: below them.
     """
 
     title: str
-    figures: Sequence[Figure] = field(default_factory=tuple)
-    note: str = ""
+    figures: Sequence[Figure]
 
 
 # Names and amounts as a person reads them

@@ -27,7 +27,7 @@ from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, Row, Task
-from nasgan.leaderboard.tables import safe_cell
+from nasgan.leaderboard.texts import safe_cell
 from nasgan.runs.record import RunRecord
 from nasgan.runs.status import Status
 

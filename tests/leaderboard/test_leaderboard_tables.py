@@ -18,7 +18,7 @@ from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
 from nasgan.leaderboard.published import PUBLISHED, published_result
 from nasgan.leaderboard.selection import FILTERS, read_selection, selection_of, selection_text
-from nasgan.leaderboard.tables import csv_line, original_text, read_csv, safe_cell
+from nasgan.leaderboard.texts import csv_line, original_text, read_csv, safe_cell
 from nasgan.metrics.table import METRICS
 from nasgan.runs.record import RunRecord
 

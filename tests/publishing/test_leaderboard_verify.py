@@ -14,7 +14,7 @@ from record_samples import architecture, average_random, evaluation, failed_reco
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
-from nasgan.leaderboard.tables import csv_line, read_csv
+from nasgan.leaderboard.texts import csv_line, read_csv
 from nasgan.publishing.verification import Verification, verify_table
 from nasgan.runs.proxy import proxy_correlation
 from nasgan.runs.record import RunRecord

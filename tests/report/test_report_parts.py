@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from report_samples import grid_png, write_run, write_status
 
-from nasgan.leaderboard.amounts import duration
 from nasgan.leaderboard.ranks import Comparison, PairTest, StrategyRank
 from nasgan.leaderboard.summaries import Problem
+from nasgan.leaderboard.texts import duration
 from nasgan.report.boards import leaders_in_words
 from nasgan.report.details import EmbeddedGrid, budget_for, embed_grid
 from nasgan.report.live import find_jobs

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nasgan.leaderboard.amounts import shown, with_spread
+from nasgan.leaderboard.texts import shown, with_spread
 from nasgan.report.svg import Scale, spanning
 
 
