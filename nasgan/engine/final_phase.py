@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -163,8 +163,8 @@ class FinalPhase:
     Args:
         scoring: by a full training, or by another evaluator.
         roles: ``(role, architecture)``, in order.
-        trainings: where full trainings are done by other processes; what they bring is told in the
-            order of ``roles`` all the same, as if they had been done here.
+        trainings: full trainings that are done by other processes, or were; what they bring is told
+            in the order of ``roles`` all the same, as if they had been done here.
     """
 
     def __init__(
@@ -211,7 +211,13 @@ class FinalPhase:
         architecture = self._queue[number]
         # One that was begun here, by a run without workers, ends here.
         if self._trainings is not None and self._task is None:
-            return self._step_elsewhere(self._trainings, number)
+            if self._trainings.trains:
+                return self._step_elsewhere(self._trainings, number)
+            found = self._trainings.find(architecture, shared=self._is_shared(architecture))
+            if found is not None:
+                lines = list(self._take(architecture, found))
+                message = f"{number + 1}/{len(self._queue)} trainings over"
+                return JobReport(Ledger.FINAL, message, (number + 1) / len(self._queue), (*lines,))
         task = self._task = self._task or self._scoring.begin(architecture)
         known = len(_curve(task))
         made = self._scoring.advance(task)
@@ -237,19 +243,21 @@ class FinalPhase:
         """See `step`; the next in the order, and how far the others have come."""
         for each in self._queue:
             if each.id not in self.evaluations:
-                trainings.begin(each, shared=(RANDOM, each) in self.roles)
+                trainings.begin(each, shared=self._is_shared(each))
         architecture = self._queue[number]
         trained = trainings.result(architecture, _WAIT_SECONDS)
         lines = () if trained is None else tuple(self._take(architecture, trained))
         assert isinstance(self._scoring, FullTraining)
         length = self._scoring.length
-        steps = [trainings.steps(each) for each in self._queue]
-        message = (
-            f"training {number + 1}/{len(self._queue)} ({self._role(architecture)} "
-            f"{architecture.id}), step {steps[number]}/{length}, {trainings.under_way} under way"
-        )
-        share = sum(steps) / (length * len(steps))
-        return JobReport(Ledger.FINAL, message, share, lines)
+        steps = [
+            length if each.id in self.evaluations else trainings.steps(each) for each in self._queue
+        ]
+        done = sum(known or 0 for known in steps)
+        return JobReport(Ledger.FINAL, _how_far(steps, length), done / (length * len(steps)), lines)
+
+    def _is_shared(self, architecture: Architecture) -> bool:
+        """Whether other runs of a sweep ask for it, too."""
+        return (RANDOM, architecture) in self.roles
 
     def _take(self, architecture: Architecture, trained: Trained) -> Iterator[dict[str, Any]]:
         """The lines of a training that was done elsewhere; it is charged and kept."""
@@ -337,3 +345,16 @@ class FinalPhase:
 
 def _curve(task: EvaluationTask) -> list[dict[str, Any]]:
     return task.curve if isinstance(task, TrainingTask) else []
+
+
+def _how_far(steps: Sequence[int | None], length: int) -> str:
+    """For the progress line: of all trainings, by their steps; None: not begun."""
+    over = steps.count(length)
+    running = sorted(known for known in steps if known is not None and known < length)
+    words = [f"{over}/{len(steps)} trainings over"]
+    if running:
+        at = " to ".join(str(step) for step in dict.fromkeys((running[0], running[-1])))
+        words.append(f"{len(running)} under way, at step {at} of {length}")
+    if waiting := steps.count(None):
+        words.append(f"{waiting} waiting")
+    return ", ".join(words)

@@ -42,7 +42,7 @@ from nasgan.engine.run_directory import (
     content_of_images,
 )
 from nasgan.engine.search_job import SearchJob
-from nasgan.engine.shared_trainings import shared_folder
+from nasgan.engine.shared_trainings import are_shared, shared_folder
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
 from nasgan.engine.training_job import TrainingJob
 from nasgan.engine.trainings import Trainings
@@ -310,24 +310,19 @@ class _Run:
         return SearchJob(run, parts.strategy, parts.final, parts.final_evaluator, trainings)
 
     def _trainings(self, parts: SearchParts, bench: Inputs, space: SearchSpace) -> Trainings | None:
-        """Final trainings in other processes; None where they are done here."""
+        """Final trainings in other processes, or those that some have done; None without any."""
         final, plan = parts.final, final_plan(parts.final)
-        if (
-            self.supervisor is None
-            or final.top_k == 0
-            or parts.final_evaluator is not None
-            or not parts.are_named
-            or not parts.executor.pays_for(
-                generator_steps=plan.generator_steps, threads=self.config["threads"] or 1
-            )
-        ):
+        if final.top_k == 0 or parts.final_evaluator is not None or not parts.are_named:
             return None
+        threads = self.config["threads"] or 1
+        pays = parts.executor.pays_for(generator_steps=plan.generator_steps, threads=threads)
+        supervisor = self.supervisor if pays else None
         shared = None
-        if final.random_architectures:
+        if final.random_architectures and (supervisor is not None or are_shared(parts)):
             wide = final_space(final, space)
             shared = shared_folder(parts, self.directory.path, bench, wide, plan)
         return Trainings(
-            self.supervisor,
+            supervisor,
             {**self.config, "logger": None},
             plan,
             self.directory.candidates / "final",

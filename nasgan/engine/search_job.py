@@ -210,7 +210,7 @@ class SearchJob:
         """
         if self.final is not None:
             return self.final.step()
-        if self._trainings is not None:
+        if self._trainings is not None and self._trainings.trains:
             for architecture in self._random_architectures():
                 self._trainings.begin(architecture, shared=True)
             self._trainings.go_on_beside_the_search()

@@ -13,12 +13,17 @@ from nasgan.engine.parts import Inputs, SearchParts
 from nasgan.evaluation import TrainingPlan
 from nasgan.runs.environment import collect_environment, names_its_code
 
-__all__ = ["SHARED_FOLDER", "shared_folder"]
+__all__ = ["SHARED_FOLDER", "are_shared", "shared_folder"]
 
 SHARED_FOLDER = "trainings"
 """Below ``output_root``: trainings of random architectures, which the runs of a sweep share."""
 
 _KEY_DIGITS = 24
+
+
+def are_shared(parts: SearchParts) -> bool:
+    """Whether there may be any that other runs have made."""
+    return (Path(parts.config["output_root"]) / SHARED_FOLDER).is_dir()
 
 
 def shared_folder(

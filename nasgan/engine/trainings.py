@@ -97,7 +97,7 @@ class Trainings:
     """Has architectures trained in full by a supervisor; each once, in a folder of its own.
 
     Args:
-        supervisor: of the run.
+        supervisor: of the run; None: it trains none, and finds those that others have trained.
         config: the run's.
         plan: of each training.
         folder: for those of this run alone.
@@ -108,7 +108,7 @@ class Trainings:
 
     def __init__(
         self,
-        supervisor: Supervisor,
+        supervisor: Supervisor | None,
         config: Mapping[str, Any],
         plan: TrainingPlan,
         folder: Path,
@@ -120,22 +120,34 @@ class Trainings:
         self._config = dict(config)
         self._plan = plan
         self._folder = folder
-        self._shared = shared
+        self._shared = None if shared is None else shared.absolute()
         self._beside = beside_the_search
         self._works: dict[str, Work] = {}
         self._ended: dict[str, Trained] = {}
 
     @property
-    def under_way(self) -> int:
-        """How many are being trained."""
-        return sum(work.ticket is not None for work in self._works.values())
+    def trains(self) -> bool:
+        """Whether it has something trained."""
+        return self._supervisor is not None
 
-    def steps(self, architecture: Architecture) -> int:
-        """Generator steps done, as far as is known; all, if it is over."""
+    def steps(self, architecture: Architecture) -> int | None:
+        """Generator steps done, as far as is known; all, if it is over; None if it waits."""
         if architecture.id in self._ended:
             return self._plan.generator_steps
         work = self._works.get(architecture.id)
-        return 0 if work is None else work.progress
+        return work.progress if work is not None and work.begun else None
+
+    def find(self, architecture: Architecture, *, shared: bool = False) -> Trained | None:
+        """Its training, if it is over already, here or by another run; see `begin`."""
+        key, folder = architecture.id, self._folder_of(architecture, shared=shared)
+        if key not in self._ended and (made := read_result(folder)) is not None:
+            run_log.info("training of %s: its result is in %s", key, folder)
+            self._end(key, made, folder)
+        return self._ended.get(key)
+
+    def _folder_of(self, architecture: Architecture, *, shared: bool) -> Path:
+        root = self._shared if shared and self._shared is not None else self._folder
+        return (root / architecture.id).absolute()
 
     def begin(self, architecture: Architecture, *, shared: bool = False) -> None:
         """Have it trained, unless it is or was.
@@ -145,15 +157,10 @@ class Trainings:
             shared: whether other runs of a sweep will ask for it, too.
         """
         key = architecture.id
-        if key in self._works or key in self._ended:
+        if key in self._works or self.find(architecture, shared=shared) is not None:
             return
-        root = self._shared if shared and self._shared is not None else self._folder
-        folder = (root / key).absolute()
-        made = read_result(folder)
-        if made is not None:
-            run_log.info("training of %s: its result is in %s", key, folder)
-            self._end(key, made, folder)
-            return
+        assert self._supervisor is not None
+        folder = self._folder_of(architecture, shared=shared)
         piece = Piece(
             key=f"training-{key}",
             title=f"the training of {key}",
@@ -162,7 +169,7 @@ class Trainings:
                 "config": self._config,
                 "architecture": architecture.to_json(),
                 "folder": str(folder),
-                "shared": root == self._shared,
+                "shared": folder.parent == self._shared,
             },
         )
         self._works[key] = self._supervisor.begin(
@@ -184,6 +191,7 @@ class Trainings:
         Where the candidates are done by the supervisor, too, at least half of it is theirs.
         """
         supervisor = self._supervisor
+        assert supervisor is not None
         if self._beside:
             supervisor.reserve = supervisor.places.ours
         else:
@@ -200,7 +208,9 @@ class Trainings:
         Raises:
             NasganError: it failed for good.
         """
-        self._supervisor.reserve, self._supervisor.most_in_background = 0, None
+        supervisor = self._supervisor
+        assert supervisor is not None
+        supervisor.reserve, supervisor.most_in_background = 0, None
         if architecture.id not in self._ended:
-            self._supervisor.advance(seconds)
+            supervisor.advance(seconds)
         return self._ended.get(architecture.id)

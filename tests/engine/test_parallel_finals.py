@@ -20,7 +20,7 @@ from run_comparison import TINY, fingerprint
 
 from nasgan.cli.compose import compose
 from nasgan.engine import final_phase, run_search, shared_trainings, trained_apart, trainings
-from nasgan.engine.final_phase import FinalPhase
+from nasgan.engine.final_phase import FinalPhase, FullTraining
 from nasgan.engine.trainings import Trainings
 from nasgan.evaluation.executors import AutoExecutor, ProcessExecutor
 from nasgan.runs.history import read_history
@@ -355,6 +355,52 @@ def test_results_that_a_killed_run_has_left_are_not_made_again(
     run_search(config, tmp_path)
     assert begun == []
     assert fingerprint(tmp_path) == fingerprint(alone)
+
+
+def test_one_process_alone_finds_what_workers_had_trained(
+    here: None,
+    clean: None,
+    alone: Path,
+    tiny: Tiny,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(self: FinalPhase, *arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    run_dir = tmp_path / "run"
+    settings = [*FINALS, "checkpoint.every_seconds=0", f"output_root={tmp_path}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(FinalPhase, "_take", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(tiny("search", *settings), run_dir)
+    assert len(list(tmp_path.glob("trainings/*/*/training.json"))) == 2, "random ones are shared"
+    left = next(run_dir.glob("checkpoints/candidates/final/*/training.json")).parent.name
+    begun = []
+    begin = FullTraining.begin
+
+    def note(self: FullTraining, architecture: Any) -> Any:
+        begun.append(architecture.id)
+        return begin(self, architecture)
+
+    monkeypatch.setattr(FullTraining, "begin", note)
+    run_search(tiny("search", *settings, "executor=in_process"), run_dir)
+    assert left not in begun
+    assert len(begun) <= 1, "four are over, or one of them was not begun yet"
+    assert fingerprint(run_dir) == fingerprint(alone)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([None, None], "0/2 trainings over, 2 waiting"),
+        ([0, 40, 700], "1/3 trainings over, 2 under way, at step 0 to 40 of 700"),
+        ([700, 40, None], "1/3 trainings over, 1 under way, at step 40 of 700, 1 waiting"),
+        ([700, 700], "2/2 trainings over"),
+    ],
+)
+def test_the_progress_line_says_what_all_trainings_do(steps: list[int | None], words: str) -> None:
+    assert final_phase._how_far(steps, 700) == words
 
 
 def test_a_copy_that_was_thought_dead_writes_elsewhere(
