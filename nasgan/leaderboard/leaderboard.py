@@ -110,9 +110,9 @@ class Leaderboard:
             {
                 name: "; ".join(cell) if isinstance(cell, tuple) else cell
                 for name in self.columns
-                for cell in ({**row, **shared}.get(name),)
+                for cell in (row.get(name),)
             }
-            for row in self.all_rows
+            for row in ({**row, **shared} for row in self.all_rows)
         ]
 
     @property
