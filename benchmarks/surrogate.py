@@ -40,7 +40,7 @@ __all__ = ["Held", "accuracy", "calibration", "held_out", "left_out", "main", "m
 
 _FOLDS = 5
 _RESAMPLES = 500
-_LEAST_IN_GROUP = 10
+_LEAST_IN_GROUP = 5
 _COVERED = (0.5, 0.8, 0.95)
 
 Predictor = Callable[["Held", np.ndarray, np.ndarray], np.ndarray]
@@ -216,7 +216,11 @@ def calibration(table: Held, *, seed: int = 0) -> dict[str, float]:
 
 
 def left_out(table: Held, groups: Mapping[str, set[Architecture]]) -> Iterator[dict[str, Any]]:
-    """Tau, R2 and bias within each group, of a surrogate that saw none of it."""
+    """Tau, R2 and bias within each group, of a surrogate that saw none of it; and its mean.
+
+    ``mean`` is that of the members' trained scores (of logarithms: the geometric one), with its
+    interval of two standard errors, in the unit of the score.
+    """
     for name, members in groups.items():
         inside = np.array([each in members for each in table.architectures])
         held, kept = np.flatnonzero(inside), np.flatnonzero(~inside)
@@ -229,7 +233,14 @@ def left_out(table: Held, groups: Mapping[str, set[Architecture]]) -> Iterator[d
             "tau": _tau(predicted, means),
             "r2": _r2(predicted, means),
             "bias": float((predicted - means).mean()),
+            "mean": _mean_with_interval(table, means),
         }
+
+
+def _mean_with_interval(table: Held, means: np.ndarray) -> list[float]:
+    around = means.mean() + np.array([0.0, -2.0, 2.0]) * means.std(ddof=1) / np.sqrt(len(means))
+    values = np.exp(around) if table.table.is_logarithm(table.metric) else around
+    return [float(value) for value in values]
 
 
 def option_groups(table: Held) -> dict[str, set[Architecture]]:
@@ -307,7 +318,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     for group in found["left_out"]:
         yield (
             f"left out: {group['group']:<28} {group['architectures']:>4} architectures, tau "
-            f"{group['tau']:.2f}, R2 {group['r2']:.2f}, bias {group['bias']:+.3f}"
+            f"{group['tau']:.2f}, R2 {group['r2']:.2f}, bias {group['bias']:+.3f}, trained "
+            "{:.4g} ({:.4g} to {:.4g})".format(*group["mean"])
         )
 
 

@@ -109,6 +109,11 @@ def test_groups_are_left_out_whole(table, found):
     assert all(group["group"].startswith(f"{most}=") for group in found["left_out"])
     assert sum(group["architectures"] for group in found["left_out"]) <= 120
     members = set(table.architectures[:30])
-    (made,) = left_out(Held.of(table, "fid"), {"thirty": members, "none": set()})
+    held = Held.of(table, "fid")
+    (made,) = left_out(held, {"thirty": members, "none": set()})
     assert (made["group"], made["architectures"]) == ("thirty", 30)
     assert math.isfinite(made["bias"])
+    trained = [held.scores[n] for n, each in enumerate(held.architectures) if each in members]
+    mean, low, high = made["mean"]
+    assert mean == pytest.approx(math.exp(np.mean([np.log(own).mean() for own in trained])))
+    assert low < mean < high
