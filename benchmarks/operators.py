@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_leaves
 from nasgan.architecture import Architecture
 from nasgan.contracts import Budget, Ledger, SearchSpace
 from nasgan.data import ImageSet, batches
-from nasgan.networks import kept
+from nasgan.networks import passes
 from nasgan.randomness import derive_seed, numpy_generator
 from nasgan.testing import ToyRun
 from nasgan.training import AdversarialTrainer, TrainerSettings, trainer
@@ -215,7 +215,7 @@ def main() -> None:
     print(f"{'a generator step of':34}" + "".join(f"{name:>18}" for name in head))
     for name, make in CASES.items():
         count = counted(make())
-        with mock.patch.object(kept, "_CHEAP_LAUNCHES", ("cpu", DEVICE.type)):
+        with mock.patch.object(passes, "_CHEAP_LAUNCHES", ("cpu", DEVICE.type)):
             alone = counted(make()).total
         values = (count.total, alone, round(count.total / alone, 2), count.copies, count.reads)
         print(f"{name:34}" + "".join(f"{value:18,}" for value in values))

@@ -147,11 +147,21 @@ class Architecture:
                 f"{source}: format_version {quoted(version)} is not the "
                 f"{_FORMAT_VERSION} that this nasgan reads; update nasgan or export it again"
             )
-        architecture = cls(
-            space=_text(data, "space", source),
-            space_version=_integer(data, "space_version", source),
-            choices=_choices(data, source),
-        )
+        space, made_by, choices = (data.get(k) for k in ("space", "space_version", "choices"))
+        if not isinstance(space, str) or not space:
+            raise ArchitectureError(f"{source}: 'space' must be a text, got {quoted(space)}")
+        if not isinstance(made_by, int) or isinstance(made_by, bool) or made_by < 0:
+            raise ArchitectureError(
+                f"{source}: 'space_version' must be a whole number, got {quoted(made_by)}"
+            )
+        if not isinstance(choices, Mapping) or not all(
+            isinstance(k, str) and isinstance(v, str) for k, v in choices.items()
+        ):
+            raise ArchitectureError(
+                f"{source}: 'choices' must map each decision's name to an option's name, got "
+                f"{quoted(choices)}"
+            )
+        architecture = cls(space, made_by, tuple(choices.items()))
         if data.get("id") not in (None, architecture.id):
             raise ArchitectureError(
                 f"{source}: its id {quoted(data['id'])} does not match its content "
@@ -173,29 +183,3 @@ class Architecture:
         path = Path(path)
         data = load_json(path, ArchitectureError, "architecture file", most=_MAX_FILE_BYTES)
         return cls.from_json(data, source=str(path))
-
-
-def _text(data: Mapping[str, Any], key: str, source: str) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not value:
-        raise ArchitectureError(f"{source}: {key!r} must be a text, got {quoted(value)}")
-    return value
-
-
-def _integer(data: Mapping[str, Any], key: str, source: str) -> int:
-    value = data.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ArchitectureError(f"{source}: {key!r} must be a whole number, got {quoted(value)}")
-    return value
-
-
-def _choices(data: Mapping[str, Any], source: str) -> tuple[tuple[str, str], ...]:
-    value = data.get("choices")
-    if not isinstance(value, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, str) for k, v in value.items()
-    ):
-        raise ArchitectureError(
-            f"{source}: 'choices' must map each decision's name to an option's name, got "
-            f"{quoted(value)}"
-        )
-    return tuple(value.items())

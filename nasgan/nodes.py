@@ -16,16 +16,16 @@ import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from nasgan.conversion import convert
 from nasgan.errors import ConfigError, PluginError, nearest_names, quoted, shortened
 from nasgan.registry import load_plugin, package_owners, plugin_packages
 
 __all__ = [
+    "Checked",
     "build_node",
     "build_settings",
-    "check_fields",
     "check_node",
     "check_values",
     "is_accepted",
@@ -146,14 +146,19 @@ def build_settings(kind: type[T], values: Mapping[str, Any], *, where: str) -> T
     return kind(**_bind(kind, values, where, build=True))
 
 
-def check_fields(settings: Any, where: str) -> None:
-    """Hold the fields of a dataclass, however it was made, against its annotations.
+class Checked:
+    """Base of dataclasses whose fields, however one is made, are held against their annotations.
 
     Raises:
-        ConfigError: one is of a wrong type or out of its range; named as in ``where``.
+        ConfigError: a field is of a wrong type or out of its range; named as in ``where``.
     """
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    check_values(values, type(settings), where=where)
+
+    where: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        own: Any = self
+        values = {field.name: getattr(self, field.name) for field in fields(own)}
+        check_values(values, type(self), where=self.where)
 
 
 # The target

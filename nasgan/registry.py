@@ -233,9 +233,10 @@ def _installed() -> _Installed:
         except (OSError, ValueError):
             continue  # nothing can be known of it, not even whether it is a plugin
         name, version = _owner(distribution)
-        if name != _NAMELESS and _normalised(name) in seen:
+        normalised = re.sub(r"[-_.]+", "-", name).lower()
+        if name != _NAMELESS and normalised in seen:
             continue
-        seen.add(_normalised(name))
+        seen.add(normalised)
         try:
             found += [
                 Plugin(point.group, point.name, point.value, name, version)
@@ -247,10 +248,6 @@ def _installed() -> _Installed:
             _log.warning("plugin %s %s: %s; it is left out", name, version, reason)
             unreadable.append((f"{name} {version}", reason))
     return _Installed(tuple(found), tuple(unreadable))
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _owner(distribution: metadata.Distribution) -> tuple[str, str]:

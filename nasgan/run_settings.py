@@ -6,16 +6,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from annotated_types import Ge
 
 from nasgan.errors import ConfigError, quoted
-from nasgan.nodes import check_fields
+from nasgan.nodes import Checked
 
 __all__ = [
     "BESIDE_THE_RESULT",
     "FREE_ON_RESUME",
+    "LEFT_OUT",
     "PLACES",
     "TABLES",
     "CheckpointSettings",
@@ -25,6 +26,7 @@ __all__ = [
     "TrainingLength",
     "TrainingSettings",
     "absolute",
+    "changed",
     "flat",
     "is_table_file",
     "nearby",
@@ -40,7 +42,7 @@ Positive: TypeAlias = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True)
-class CheckpointSettings:
+class CheckpointSettings(Checked):
     """How often a run can be resumed from.
 
     Attributes:
@@ -52,12 +54,11 @@ class CheckpointSettings:
     every_seconds: Annotated[float, Ge(0)] = 30.0
     keep: Annotated[int, Ge(2)] = 2
 
-    def __post_init__(self) -> None:
-        check_fields(self, "checkpoint")
+    where: ClassVar[str] = "checkpoint"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingLength:
+class TrainingLength(Checked):
     """How long an architecture is trained and when it is scored.
 
     Attributes:
@@ -72,7 +73,7 @@ class TrainingLength:
     eval_at: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, "")
+        super().__post_init__()
         if self.eval_at is not None:
             self._check_points(tuple(self.eval_at))
 
@@ -110,7 +111,7 @@ class TrainingSettings(TrainingLength):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinalSettings:
+class FinalSettings(Checked):
     """How the final phase trains.
 
     Attributes:
@@ -139,8 +140,7 @@ class FinalSettings:
     select: Literal["best", "random"] = "best"
     evaluator: str | dict[str, Any] | None = None
 
-    def __post_init__(self) -> None:
-        check_fields(self, "final")
+    where: ClassVar[str] = "final"
 
 
 FREE_ON_RESUME = frozenset(
@@ -171,6 +171,9 @@ PLACES = frozenset(
     }
 )
 """Where what a run works with lies. What it is, the ``content`` of the record says."""
+
+LEFT_OUT = object()
+"""See `changed`."""
 
 TABLES = {"evaluator.table": "table", "final.evaluator.table": "judge"}
 """Further such places, of nasgan's own evaluators, and the keys of their tables in ``content``."""
@@ -211,53 +214,61 @@ def without_later(config: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def without_places(config: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    """``config`` without its `PLACES`."""
-    return {
-        key: without_places(value, f"{where}{key}.") if isinstance(value, Mapping) else value
-        for key, value in config.items()
-        if f"{where}{key}" not in PLACES and not _is_table(f"{where}{key}", config)
-    }
-
-
-def _is_table(name: str, node: Mapping[str, Any]) -> bool:
-    # An evaluator of a plugin may call something else so.
-    return name in TABLES and node.get("_target_") in _ON_TABLES
-
-
-def with_places(
-    config: Mapping[str, Any], change: Callable[[str], str], where: str = ""
+def changed(
+    config: Mapping[str, Any], change: Callable[[str, Any, Mapping[str, Any]], Any], where: str = ""
 ) -> dict[str, Any]:
-    """``config``, its `PLACES` and the path of its architecture as ``change`` gives them."""
+    """``config`` with other values, down to those of its nodes that stay what they are.
+
+    Args:
+        config: a configuration, or a node of one.
+        change: gives the value, of its name, itself and the node that it stands in; `LEFT_OUT`:
+            there is none.
+        where: what comes before the names.
+    """
     made: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{where}{key}"
-        if isinstance(value, Mapping):
-            made[key] = with_places(value, change, f"{name}.")
-        else:
-            is_place = _is_place(name, value) or (_is_table(name, config) and is_table_file(value))
-            made[key] = change(value) if is_place else value
+        new = change(name, value, config)
+        if new is not LEFT_OUT:
+            is_node = new is value and isinstance(value, Mapping)
+            made[key] = changed(value, change, f"{name}.") if is_node else new
     return made
 
 
-def _is_place(name: str, value: Any) -> bool:
-    # An architecture may be given by its registered name, too.
-    is_file = name == "architecture" and isinstance(value, str) and Path(value).is_absolute()
-    return is_file or (name in PLACES and isinstance(value, str))
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` without its `PLACES`."""
+    return changed(config, lambda *each: LEFT_OUT if _names_place(*each) else each[1])
 
 
-def places(config: Mapping[str, Any], where: str = "") -> dict[str, str]:
+def with_places(config: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """``config``, its `PLACES` and the path of its architecture as ``change`` gives them."""
+
+    def of_path(name: str, value: Any, node: Mapping[str, Any]) -> Any:
+        # An architecture and a table may be given by a registered name, too.
+        is_file = name == "architecture" and isinstance(value, str) and Path(value).is_absolute()
+        is_place = _names_place(name, value, node) and (name in PLACES or is_table_file(value))
+        return change(value) if is_file or (is_place and isinstance(value, str)) else value
+
+    return changed(config, of_path)
+
+
+def places(config: Mapping[str, Any]) -> dict[str, str]:
     """The paths among the `PLACES` of ``config``, from the root, by their names."""
     found: dict[str, str] = {}
-    for key, value in config.items():
-        name = f"{where}{key}"
-        if isinstance(value, Mapping):
-            found |= places(value, f"{name}.")
-        elif name in PLACES and isinstance(value, str):
-            found[name] = absolute(value)
-        elif _is_table(name, config) and isinstance(value, str):
-            found[name] = absolute(value) if is_table_file(value) else value
+
+    def note(name: str, value: Any, node: Mapping[str, Any]) -> Any:
+        if isinstance(value, str) and _names_place(name, value, node):
+            is_path = name in PLACES or is_table_file(value)
+            found[name] = absolute(value) if is_path else value
+        return value
+
+    changed(config, note)
     return found
+
+
+def _names_place(name: str, _: Any, node: Mapping[str, Any]) -> bool:
+    # An evaluator of a plugin may call something else so.
+    return name in PLACES or (name in TABLES and node.get("_target_") in _ON_TABLES)
 
 
 def is_table_file(value: object) -> bool:

@@ -47,15 +47,28 @@ class ConfigOption:
 
     Attributes:
         name: what a user types; in groups with folders with a slash: ``debug/tiny``.
-        summary: the first comment of the file that is not a Hydra directive.
         owner: the distribution that brings it.
         path: the file.
     """
 
     name: str
-    summary: str
     owner: str
     path: Path
+
+    @property
+    def summary(self) -> str:
+        """The first comment of the file that is not a Hydra directive."""
+        try:
+            lines = read_text(self.path).splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            return f"unreadable: {getattr(error, 'strerror', None) or error}"
+        for line in lines:
+            text = line.lstrip("# ").strip()
+            if not line.startswith("#"):
+                break
+            if text and not text.startswith("@package"):
+                return text
+        return ""
 
     @property
     def is_stand_in(self) -> bool:
@@ -76,7 +89,7 @@ def config_uri() -> str:
 def options(group: str) -> list[ConfigOption]:
     """The options of ``group`` that can be chosen, sorted by name."""
     found = [
-        ConfigOption(option.removeprefix(f"{group}/"), _summary(path), folder.owner, path)
+        ConfigOption(option.removeprefix(f"{group}/"), folder.owner, path)
         for folder in config_folders()
         for option, path in folder.usable(group).items()
     ]
@@ -195,17 +208,3 @@ def _option(config_path: str) -> str:
 @cache
 def _warn_once(text: str) -> None:
     _log.warning("%s", text)
-
-
-def _summary(path: Path) -> str:
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        return f"unreadable: {getattr(error, 'strerror', None) or error}"
-    for line in lines:
-        text = line.lstrip("# ").strip()
-        if not line.startswith("#"):
-            break
-        if text and not text.startswith("@package"):
-            return text
-    return ""

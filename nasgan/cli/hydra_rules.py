@@ -61,13 +61,15 @@ def guard_hydra() -> Callable[[], None]:
     sources |= {"pkg": PackageSource, "file": ConfigFiles}
     SourcesRegistry.register = _register  # type: ignore[method-assign,assignment]
     Hydra.compose_config = _compose_config  # type: ignore[method-assign]
-    _use_for_logs(_configure_checked_log)
+    for module in (hydra.core.utils, hydra._internal.hydra):
+        vars(module)["configure_log"] = _configure_checked_log
 
     def undo() -> None:
         sources.update(before)
         SourcesRegistry.register = _registered  # type: ignore[method-assign]
         Hydra.compose_config = _composed  # type: ignore[method-assign]
-        _use_for_logs(_configure_log)
+        for module in (hydra.core.utils, hydra._internal.hydra):
+            vars(module)["configure_log"] = _configure_log
 
     return undo
 
@@ -76,11 +78,6 @@ def _register(self: SourcesRegistry, source: type[ConfigSource]) -> None:
     """As Hydra's, which may look for its plugins again meanwhile: what stands there stays."""
     if self.types.get(source.scheme()) not in (PackageSource, ConfigFiles):
         _registered(self, source)
-
-
-def _use_for_logs(configure: Callable[..., None]) -> None:
-    for module in (hydra.core.utils, hydra._internal.hydra):
-        vars(module)["configure_log"] = configure
 
 
 def _compose_config(self: Hydra, *arguments: Any, **named: Any) -> DictConfig:
@@ -186,18 +183,16 @@ def _items(node: Any) -> list[tuple[str, Any]]:
 
 def _plain(node: Any) -> Any:
     """``node`` with references resolved, where they lead somewhere already; None elsewhere."""
-    if isinstance(node, DictConfig | Mapping):
-        return {str(key): _plain(_value(node, key)) for key in node}
-    if isinstance(node, ListConfig | Sequence) and not isinstance(node, str):
-        return [_plain(_value(node, i)) for i in range(len(node))]
-    return node
-
-
-def _value(node: Any, key: Any) -> Any:
-    try:
-        return node[key]
-    except (InterpolationToMissingValueError, MissingMandatoryValue):
-        return None  # known when a job runs: its folder, its number
+    is_mapping = isinstance(node, DictConfig | Mapping)
+    if isinstance(node, str) or not (is_mapping or isinstance(node, ListConfig | Sequence)):
+        return node
+    found: dict[str, Any] = {}
+    for key in node if is_mapping else range(len(node)):
+        found[str(key)] = None
+        # What is not known before a job runs: its folder, its number.
+        with suppress(InterpolationToMissingValueError, MissingMandatoryValue):
+            found[str(key)] = _plain(node[key])
+    return found if is_mapping else list(found.values())
 
 
 class PackageSource(ConfigSource):

@@ -9,7 +9,7 @@ from typing import Any
 
 from nasgan.errors import ConfigError, RunDirectoryError, shortened
 from nasgan.registry import ARCHITECTURES, plugins
-from nasgan.run_settings import PLACES, TABLES, absolute, is_table_file, with_home
+from nasgan.run_settings import PLACES, TABLES, absolute, changed, is_table_file, with_home
 
 __all__ = [
     "cannot_make",
@@ -53,26 +53,17 @@ def settled_paths(config: Mapping[str, Any], start: str) -> dict[str, Any]:
         ConfigError: a path is empty, or of nobody's home.
     """
     refuse_empty_paths(config)
-    made = _changed(config, start, "")
-    assert isinstance(made, dict)
-    return made
 
+    def settled(name: str, value: Any, node: Mapping[str, Any]) -> Any:
+        if name not in _PATHS or not isinstance(value, str | list):
+            return value
+        if isinstance(value, list):
+            return [settled(name, item, node) for item in value]
+        is_table = name in TABLES and is_table_file(value)
+        is_file = is_table or (name == "architecture" and is_architecture_file(value, start))
+        return absolute(value, start) if name in PLACES or is_file else with_home(value)
 
-def _changed(value: Any, start: str, name: str) -> Any:
-    if isinstance(value, Mapping):
-        prefix = f"{name}." if name else ""
-        return {key: _changed(item, start, f"{prefix}{key}") for key, item in value.items()}
-    if name not in _PATHS:
-        return value
-    if isinstance(value, list):
-        return [_changed(item, start, name) for item in value]
-    if not isinstance(value, str):
-        return value
-    is_table = name in TABLES and is_table_file(value)
-    is_file = is_table or (name == "architecture" and is_architecture_file(value, start))
-    if name in PLACES or is_file:
-        return absolute(value, start)
-    return with_home(value)
+    return changed(config, settled)
 
 
 def refuse_empty_paths(config: Any, where: str = "") -> None:

@@ -3,7 +3,12 @@
 from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.ask_tell import AskTellStrategy, SupernetPaths, option_frequencies
 from nasgan.contracts.budget import Budget, Cost, Ledger, rung_lengths
-from nasgan.contracts.candidates import CandidateSearch
+from nasgan.contracts.candidates import (
+    CandidateSearch,
+    Constraints,
+    GeneratorSizes,
+    SizeConstraints,
+)
 from nasgan.contracts.evaluation import (
     Breakdown,
     Evaluation,
@@ -17,14 +22,11 @@ from nasgan.contracts.evaluation import (
 from nasgan.contracts.narrowing import narrowed
 from nasgan.contracts.run import EvaluationPool, SearchRun, held_out_images
 from nasgan.contracts.search_space import HalfWeights, NetworkSettings, SearchSpace
-from nasgan.contracts.sizes import Constraints, GeneratorSizes, SizeConstraints
 from nasgan.contracts.strategy import SearchStrategy, StepReport
 from nasgan.contracts.supernet import (
-    FairPaths,
     Supernet,
     check_weights,
     chosen_option,
-    inherit_fitting,
     inherit_weights,
     mix_options,
 )
@@ -63,7 +65,6 @@ __all__ = [
     "EvaluationPool",
     "EvaluationTask",
     "Evaluator",
-    "FairPaths",
     "GeneratorSizes",
     "Graph",
     "HalfWeights",
@@ -94,7 +95,6 @@ __all__ = [
     "check_weights",
     "chosen_option",
     "held_out_images",
-    "inherit_fitting",
     "inherit_weights",
     "mix_options",
     "narrowed",

@@ -39,7 +39,7 @@ class AskTellStrategy(SearchStrategy):
         supernet_steps: generator steps of the supernet's training; None: all that the budget has,
             or half of them where the evaluator trains candidates, too.
         supernet_paths: how its paths are drawn: ``uniform``, each by itself, or ``fair``, every
-            option equally often (`nasgan.contracts.FairPaths`).
+            option equally often (`nasgan.contracts.supernet.FairPaths`).
 
     Raises:
         ConfigError: ``supernet_steps`` is below 1, or there are no such paths.

@@ -1,16 +1,28 @@
-"""Base of strategies that score some number of candidates, within limits of their size."""
+"""Base of strategies that score some number of candidates; the limits of their sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
 
 from nasgan.architecture import Architecture
 from nasgan.contracts.ask_tell import AskTellStrategy, SupernetPaths
 from nasgan.contracts.run import SearchRun
-from nasgan.contracts.sizes import Constraints, SizeConstraints
-from nasgan.errors import ConfigError
+from nasgan.contracts.search_space import SearchSpace
+from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.metrics.table import SIZES
+from nasgan.networks.cost import count_macs, count_parameters
 
-__all__ = ["CandidateSearch"]
+__all__ = [
+    "CandidateSearch",
+    "Constraints",
+    "GeneratorSizes",
+    "SizeConstraints",
+]
 
 
 class CandidateSearch(AskTellStrategy):
@@ -92,3 +104,141 @@ class CandidateSearch(AskTellStrategy):
         """See `AskTellStrategy.progress_message`."""
         wanted = "" if self._num_candidates is None else f"/{self._num_candidates}"
         return f"candidate {len(self.evaluations)}{wanted}"
+
+
+#: A range of each constrained size, ``[least, most]``; null leaves an end open.
+Constraints: TypeAlias = Mapping[str, Sequence[float | None]]
+
+# Random architectures that are measured before a search is refused; draws for one candidate; draws
+# of known architectures before one of them is taken.
+_PROBES = 200
+_MOST_DRAWS = 4000
+_MOST_REPEATS = 200
+
+
+class GeneratorSizes:
+    """The sizes of a space's generators, at the widths of that space.
+
+    Args:
+        space: of the architectures.
+        names: which, of `nasgan.metrics.table.SIZES`.
+    """
+
+    def __init__(self, space: SearchSpace, names: tuple[str, ...] = tuple(SIZES)) -> None:
+        self.names = names
+        self._space = space
+        self._known: dict[Architecture, dict[str, float]] = {}
+
+    def __call__(self, architecture: Architecture) -> dict[str, float]:
+        """``parameters`` and ``macs`` (multiply-adds for one image), those that are asked for."""
+        if architecture not in self._known:
+            self._known[architecture] = self._measured(architecture)
+        return self._known[architecture]
+
+    def _measured(self, architecture: Architecture) -> dict[str, float]:
+        network = self._space.network
+        with torch.device("meta"):  # shapes without values: nothing is computed or drawn
+            generator = self._space.build_generator(architecture)
+            z = torch.zeros(1, network.latent_dim)
+            labels = torch.zeros(1, dtype=torch.int64)
+        given = {"labels": labels} if network.num_classes else {}
+        count = {
+            "parameters": lambda: count_parameters(generator),
+            "macs": lambda: count_macs(generator, z, **given),
+        }
+        return {name: count[name]() for name in self.names}
+
+
+class SizeConstraints:
+    """Ranges in which the sizes of a candidate's generator have to lie, at the search's widths.
+
+    Candidates outside are drawn again, and never trained or scored (CAGAN 2024).
+
+    Args:
+        ranges: see `Constraints`; None: no constraints.
+
+    Raises:
+        ConfigError: no such size, or no range.
+    """
+
+    def __init__(self, ranges: Constraints | None = None) -> None:
+        self.ranges = {name: _checked_range(name, each) for name, each in (ranges or {}).items()}
+
+    def setup(self, space: SearchSpace, rng: np.random.Generator) -> None:
+        """Take the space; before the first draw.
+
+        Raises:
+            ConfigError: no random architecture lies within; says what sizes there are.
+        """
+        if not self.ranges:
+            return
+        self._sizes = GeneratorSizes(space, tuple(self.ranges))
+        found: list[dict[str, float]] = []
+        for _ in range(_PROBES):
+            architecture = space.sample(rng)
+            if self.allow(architecture):
+                return
+            found.append(self._sizes(architecture))
+        there = ", ".join(
+            f"{name} from {min(each[name] for each in found):.4g} to "
+            f"{max(each[name] for each in found):.4g}"
+            for name in self.ranges
+        )
+        raise ConfigError(
+            f"strategy.constraints={self}: none of {_PROBES} random architectures of "
+            f"{space.name!r} is within; at the widths of the search they have {there}. Widen the "
+            "ranges, or change search_space.generator_channels"
+        )
+
+    def allow(self, architecture: Architecture) -> bool:
+        """Whether a candidate may have this size."""
+        if not self.ranges:
+            return True
+        sizes = self._sizes(architecture)
+        return all(least <= sizes[name] <= most for name, (least, most) in self.ranges.items())
+
+    def draw(
+        self, make: Callable[[], Architecture], known: Collection[Architecture] = ()
+    ) -> Architecture:
+        """The first that ``make`` draws within the constraints, and not among ``known``.
+
+        Args:
+            make: draws an architecture.
+            known: candidates of before; one of them is taken where nothing else is found.
+
+        Raises:
+            ConfigError: nothing is.
+        """
+        repeated: list[Architecture] = []
+        for _ in range(_MOST_DRAWS):
+            made = make()
+            if made in known:
+                repeated.append(made)
+                if len(repeated) == _MOST_REPEATS:
+                    break
+            elif self.allow(made):
+                return made
+        if repeated:
+            return repeated[0]
+        raise ConfigError(
+            f"strategy.constraints={self}: {_MOST_DRAWS} candidates in a row were outside; widen "
+            "the ranges"
+        )
+
+    def __str__(self) -> str:
+        """As on the command line."""
+        told = (f"{name}: [{least:g}, {most:g}]" for name, (least, most) in self.ranges.items())
+        return f"{{{', '.join(told)}}}"
+
+
+def _checked_range(name: str, given: Sequence[float | None]) -> tuple[float, float]:
+    if name not in SIZES:
+        raise UnknownNameError("size in strategy.constraints", name, SIZES)
+    if len(given) == 2:
+        least, most = given[0] or 0.0, math.inf if given[1] is None else given[1]
+        if 0 <= least <= most and most > 0:
+            return least, most
+    raise ConfigError(
+        f"strategy.constraints.{name} must be [least, most], null for an open end, got "
+        f"{list(given)}"
+    )

@@ -22,7 +22,7 @@ from nasgan.errors import ConfigError
 if TYPE_CHECKING:  # scores take a second to import
     from nasgan.data import ImageSet
     from nasgan.metrics import MetricHarness
-    from nasgan.metrics.harness import Sampler
+    from nasgan.metrics.images import Sampler
 
 __all__ = [
     "EvaluationPool",

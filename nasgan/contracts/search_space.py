@@ -17,7 +17,7 @@ from nasgan.architecture import Architecture, Decision, Part
 from nasgan.contracts.supernet import Supernet
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.graph import Graph, graph_of_choices
-from nasgan.nodes import check_fields
+from nasgan.nodes import Checked
 from nasgan.objects import KeepsArguments
 from nasgan.run_settings import Count, Positive
 
@@ -36,7 +36,7 @@ class HalfWeights(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NetworkSettings:
+class NetworkSettings(Checked):
     """The settings that every space takes; the defaults are AutoGAN's published ones.
 
     Attributes:
@@ -59,9 +59,6 @@ class NetworkSettings:
     spectral_norm: bool = True
     num_classes: Count = 0
     discriminator_outputs: Positive = 1
-
-    def __post_init__(self) -> None:
-        check_fields(self, "")
 
 
 class SearchSpace(KeepsArguments, ABC):

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 from nasgan.errors import ConfigError
-from nasgan.nodes import check_fields, make_plugin
+from nasgan.nodes import Checked, make_plugin
 from nasgan.registry import AUGMENTATIONS, LOSSES
 from nasgan.run_settings import Positive
 
@@ -39,7 +39,7 @@ _Weight: TypeAlias = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True)
-class HealthSettings:
+class HealthSettings(Checked):
     """When a training counts as broken down, and ends with its best moment before.
 
     Numbers that are not finite always end it. The limits are for trainings of one architecture: a
@@ -62,12 +62,11 @@ class HealthSettings:
     min_variation: float | None = 1e-3
     patience: Positive = 200
 
-    def __post_init__(self) -> None:
-        check_fields(self, "trainer.health")
+    where: ClassVar[str] = "trainer.health"
 
 
 @dataclass(frozen=True)
-class TrainerSettings:
+class TrainerSettings(Checked):
     """How a generator and a discriminator are trained against each other.
 
     Attributes:
@@ -148,11 +147,13 @@ class TrainerSettings:
     batch_norm: Literal["synchronised", "per_device"] = "synchronised"
     health: HealthSettings = field(default_factory=HealthSettings)
 
+    where: ClassVar[str] = "trainer"
+
     OPEN: ClassVar[Mapping[str, Any]] = {"precision": "auto", "joint_discriminator_pass": None}
     """The values that leave a setting to the device, see `on`."""
 
     def __post_init__(self) -> None:
-        check_fields(self, "trainer")
+        super().__post_init__()
         loss = self.make_loss()
         self.make_augmentation()
         for name in ("generator_batch_size", "discriminator_batch_size"):
@@ -227,6 +228,8 @@ class TrainerSettings:
             precision = "bf16" if has_bf16 else "float32"
         if joint is None:
             joint = device.type != "cpu" or self.compile != "off"
+        if (precision, joint) == (self.precision, self.joint_discriminator_pass):
+            return self
         return replace(self, precision=precision, joint_discriminator_pass=joint)
 
 

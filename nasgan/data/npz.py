@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasgan.data.image_folder import listed
 from nasgan.data.image_set import ImageSet, Splits, content_checksum, resize_images
-from nasgan.data.picture_files import listed
 from nasgan.data.placement import check_memory
 from nasgan.errors import ConfigError, DatasetError
 from nasgan.reading import open_file

@@ -193,8 +193,10 @@ def threads_for(config: Mapping[str, Any]) -> int:
 
 def crowded(config: Mapping[str, Any], asked: int | None) -> str:
     """What a user should know who ``asked`` for more threads than `threads_for` says; or empty."""
+    if asked is None:
+        return ""
     fixed, cores, busy = threads_for(config), usable_cores(), load()
-    if asked is None or asked <= fixed or busy + asked <= cores:
+    if asked <= fixed or busy + asked <= cores:
         return ""
     return (
         f"threads={asked}: others keep this machine busy (a load of {busy:.1f} on {cores} cores), "

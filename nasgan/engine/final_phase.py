@@ -16,7 +16,7 @@ from nasgan.contracts import (
     Proposal,
     SearchSpace,
 )
-from nasgan.engine.progress import JobReport
+from nasgan.engine.loop import JobReport
 from nasgan.engine.trainings import Trained, Trainings
 from nasgan.evaluation import Run, TrainingPlan, TrainingTask
 from nasgan.evaluation.arrival import begin_evaluation, check_scores, checked_evaluations
@@ -206,7 +206,7 @@ class FinalPhase:
         return max(chosen, key=lambda e: reward(e.score), default=None)
 
     def step(self) -> JobReport:
-        """Advance the training under way; see `nasgan.engine.progress.Job.step`."""
+        """Advance the training under way; see `nasgan.engine.loop.Job.step`."""
         number = len(self.evaluations)
         architecture = self._queue[number]
         # One that was begun here, by a run without workers, ends here.

@@ -24,7 +24,7 @@ from nasgan.engine.export import (
     write_samples,
 )
 from nasgan.engine.final_phase import FINALIST, GIVEN, RANDOM, final_plan, final_space
-from nasgan.engine.loop import RunLoop
+from nasgan.engine.loop import ProgressView, RunLoop, progress_view, tell
 from nasgan.engine.parts import (
     Inputs,
     SearchParts,
@@ -32,7 +32,6 @@ from nasgan.engine.parts import (
     bind,
     load_inputs,
 )
-from nasgan.engine.progress import ProgressView, progress_view, tell
 from nasgan.engine.replicas import training_replicas
 from nasgan.engine.run_directory import (
     RunDirectory,
@@ -121,7 +120,12 @@ def run(parts: SearchParts | TrainingParts, run_dir: Path) -> Outcome:
     Raises:
         NasganError: as `run_search`.
     """
-    return _Run(parts, run_dir).run()
+    with (
+        interrupted_by_sigterm(),
+        prepared_torch(parts.config, parts.device),
+        new_folder(run_dir),
+    ):
+        return _Run(parts, run_dir).run()
 
 
 class _Run:
@@ -140,14 +144,6 @@ class _Run:
         return self.parts.config
 
     def run(self) -> Outcome:
-        with (
-            interrupted_by_sigterm(),
-            prepared_torch(self.config, self.parts.device),
-            new_folder(self.directory.path),
-        ):
-            return self._run()
-
-    def _run(self) -> Outcome:
         lock = RunLock(self.directory.path)
         try:
             lock.acquire()
@@ -294,9 +290,13 @@ class _Run:
         if isinstance(parts, TrainingParts):
             assert given is not None
             return TrainingJob(run, space, given, parts.plan)
-        self.supervisor = parts.executor.supervise(
-            bench.device, torch.get_num_threads(), self.directory.candidates
+        pays = parts.executor.pays_for(
+            generator_steps=parts.final.generator_steps, threads=config["threads"] or 1
         )
+        if pays or not parts.executor.in_process:
+            self.supervisor = parts.executor.supervise(
+                bench.device, torch.get_num_threads(), self.directory.candidates
+            )
         order = WorkOrder(
             builder=WORKER_BUILDER,
             settings={"config": config, "folder": str(self.directory.candidates.absolute())},
@@ -306,17 +306,20 @@ class _Run:
         )
         opened = partial(parts.executor.open, order=order, supervisor=self.supervisor)
         run.score_with(parts.evaluator, opened)
-        trainings = self._trainings(parts, bench, space)
+        trainings = self._trainings(parts, bench, space, self.supervisor if pays else None)
         return SearchJob(run, parts.strategy, parts.final, parts.final_evaluator, trainings)
 
-    def _trainings(self, parts: SearchParts, bench: Inputs, space: SearchSpace) -> Trainings | None:
+    def _trainings(
+        self,
+        parts: SearchParts,
+        bench: Inputs,
+        space: SearchSpace,
+        supervisor: Supervisor | None,
+    ) -> Trainings | None:
         """Final trainings in other processes, or those that some have done; None without any."""
         final, plan = parts.final, final_plan(parts.final)
         if final.top_k == 0 or parts.final_evaluator is not None or not parts.are_named:
             return None
-        threads = self.config["threads"] or 1
-        pays = parts.executor.pays_for(generator_steps=plan.generator_steps, threads=threads)
-        supervisor = self.supervisor if pays else None
         shared = None
         if final.random_architectures and (supervisor is not None or are_shared(parts)):
             wide = final_space(final, space)

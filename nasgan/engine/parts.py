@@ -73,7 +73,6 @@ class Inputs:
 
     Attributes:
         device: where networks live.
-        splits: the data.
         images: the training images, on the device.
         held_out: the test images, on the device, where there are some.
         harness: scores under the run's protocol.
@@ -85,7 +84,6 @@ class Inputs:
     """
 
     device: torch.device
-    splits: Splits
     images: ImageSet
     held_out: ImageSet | None
     harness: MetricHarness
@@ -417,7 +415,6 @@ def load_inputs(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Inp
     bound, note = _bound(harness, splits.test if with_bound else None, device)
     return Inputs(
         device=device,
-        splits=splits,
         images=images,
         held_out=None if splits.test is None else resident(splits.test, device),
         harness=harness,

@@ -26,7 +26,7 @@ from nasgan.engine.final_phase import (
     final_plan,
     final_space,
 )
-from nasgan.engine.progress import JobReport
+from nasgan.engine.loop import JobReport
 from nasgan.engine.trainings import Trainings
 from nasgan.errors import BudgetExhausted, NasganError, SearchFailed, TrainingDiverged
 from nasgan.evaluation import Run
@@ -323,7 +323,7 @@ class SearchJob:
         return self._drawn
 
     def state_dict(self) -> dict[str, Any]:
-        """See `nasgan.engine.progress.Job`."""
+        """See `nasgan.engine.loop.Job`."""
         return {
             "ledger": self.ledger.state_dict(),
             "run": self.run.state_dict(),
@@ -339,7 +339,7 @@ class SearchJob:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See `nasgan.engine.progress.Job`."""
+        """See `nasgan.engine.loop.Job`."""
         self.ledger.load_state_dict(state["ledger"])
         self.run.load_state_dict(state["run"])
         self.strategy.load_state_dict(state["strategy"])

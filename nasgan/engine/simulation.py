@@ -29,7 +29,7 @@ from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation import InProcessPool
 from nasgan.evaluation.table import TableEvaluator
 from nasgan.metrics import MetricHarness
-from nasgan.metrics.harness import Sampler
+from nasgan.metrics.images import Sampler
 from nasgan.randomness import RandomStreams
 from nasgan.tabular.trainings import Trainings
 

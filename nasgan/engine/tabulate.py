@@ -15,6 +15,7 @@ import torch
 from nasgan.contracts import SearchSpace
 from nasgan.engine.device import choose_device, prepared_torch, settled
 from nasgan.engine.export import device_name
+from nasgan.engine.loop import JobReport, ProgressView, progress_view
 from nasgan.engine.parts import (
     Inputs,
     bind_common,
@@ -22,7 +23,6 @@ from nasgan.engine.parts import (
     load_splits,
     make_space,
 )
-from nasgan.engine.progress import JobReport, ProgressView, progress_view
 from nasgan.engine.table_worker import forget_checkpoints, piece_of
 from nasgan.errors import ConfigError, SearchFailed
 from nasgan.evaluation import TrainingPlan

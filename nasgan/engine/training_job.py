@@ -8,7 +8,7 @@ from typing import Any
 from nasgan.architecture import Architecture
 from nasgan.contracts import Breakdown, Ledger, SearchSpace
 from nasgan.engine.final_phase import GIVEN, FinalPhase, FullTraining
-from nasgan.engine.progress import JobReport
+from nasgan.engine.loop import JobReport
 from nasgan.evaluation import Run, TrainingPlan
 
 __all__ = ["TrainingJob"]
@@ -62,10 +62,10 @@ class TrainingJob:
         return self.final.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """See `nasgan.engine.progress.Job`."""
+        """See `nasgan.engine.loop.Job`."""
         return {"ledger": self.ledger.state_dict(), "final": self.final.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See `nasgan.engine.progress.Job`."""
+        """See `nasgan.engine.loop.Job`."""
         self.ledger.load_state_dict(state["ledger"])
         self.final = FinalPhase.from_state(state["final"], self._scoring)

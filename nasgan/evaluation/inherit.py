@@ -14,8 +14,8 @@ from nasgan.contracts import (
     Proposal,
     SearchRun,
     SimpleEvaluator,
-    inherit_fitting,
 )
+from nasgan.contracts.supernet import inherit_fitting
 from nasgan.evaluation.arrival import check_parent_is_kept
 from nasgan.evaluation.run import check_num_images
 from nasgan.state_files import load_state, save_state

@@ -35,7 +35,7 @@ from nasgan.evaluation.arrival import check_name_is_free, search_objective
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of, last_maps
 from nasgan.evaluation.training_task import DerivedPair
 from nasgan.metrics import GeneratedImages, MetricHarness
-from nasgan.metrics.harness import Sampler
+from nasgan.metrics.images import Sampler
 from nasgan.metrics.table import SIZES, least_images
 from nasgan.randomness import RandomStreams, derive_seed
 from nasgan.state_files import plugin_state

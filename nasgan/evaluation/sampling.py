@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from nasgan.errors import TrainingDiverged
 from nasgan.metrics import GeneratedImages, MetricError
-from nasgan.metrics.harness import CheckedSampler
-from nasgan.metrics.images import NOT_FINITE, unchecked_uint8
-from nasgan.networks.kept import launches_are_dear
+from nasgan.metrics.images import NOT_FINITE, CheckedSampler, unchecked_uint8
+from nasgan.networks.passes import launches_are_dear
 from nasgan.randomness import torch_generator
 
 __all__ = ["evaluation_mode", "image_sampler", "images_of", "last_maps"]

@@ -23,7 +23,8 @@ from nasgan.contracts import (
 from nasgan.errors import ConfigError, TrainingDiverged, quoted
 from nasgan.evaluation.run import check_num_images
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
-from nasgan.metrics.harness import Sampler, Scores
+from nasgan.metrics.images import Sampler
+from nasgan.metrics.table import Scores
 from nasgan.randomness import derive_seed
 
 __all__ = ["SharedEvaluator"]

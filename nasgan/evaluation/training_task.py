@@ -18,8 +18,8 @@ from nasgan.contracts import (
     SearchRun,
     SearchSpace,
     TrainerSettings,
-    inherit_fitting,
 )
+from nasgan.contracts.supernet import inherit_fitting
 from nasgan.errors import TrainingDiverged
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler, images_of
 from nasgan.metrics import Scores

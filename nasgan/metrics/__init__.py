@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nasgan.metrics.extractor import FeatureExtractor, Features, is_available, make_features
-    from nasgan.metrics.harness import MetricHarness, Scores, build_harness
+    from nasgan.metrics.harness import MetricHarness, build_harness
     from nasgan.metrics.images import GeneratedImages, MetricError, to_uint8
     from nasgan.metrics.protocol import Protocol, display_name
     from nasgan.metrics.reference import ReferenceStatistics
-    from nasgan.metrics.table import METRICS, MetricInfo, MetricSettings
+    from nasgan.metrics.table import METRICS, MetricInfo, MetricSettings, Scores
 
 __all__ = [
     "METRICS",
@@ -47,7 +47,7 @@ _HOMES = {
     "MetricSettings": "table",
     "Protocol": "protocol",
     "ReferenceStatistics": "reference",
-    "Scores": "harness",
+    "Scores": "table",
     "build_harness": "harness",
     "display_name": "protocol",
     "is_available": "extractor",

@@ -6,10 +6,9 @@ import copy
 import math
 import re
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +17,16 @@ from nasgan.errors import ConfigError, TrainingDiverged
 from nasgan.metrics.cache import TensorCache, default_cache_dir
 from nasgan.metrics.classes import ClassReferences, check_classes
 from nasgan.metrics.extractor import FeatureExtractor, Features
-from nasgan.metrics.images import GeneratedImages, MetricError, RealImages, check_features
-from nasgan.metrics.plugins import plugin_scores
+from nasgan.metrics.images import (
+    CheckedSampler,
+    GeneratedImages,
+    MetricError,
+    RealImages,
+    Sampler,
+    check_features,
+)
 from nasgan.metrics.protocol import Protocol, dataset_token
-from nasgan.metrics.reference import ReferenceStatistics, ScoreSettings, origin_of
+from nasgan.metrics.reference import ReferenceStatistics, ScoreSettings, origin_of, plugin_scores
 from nasgan.metrics.scores.frechet import frechet_distance
 from nasgan.metrics.scores.inception_score import inception_score
 from nasgan.metrics.scores.kernel_distance import KernelDistance
@@ -31,49 +36,13 @@ from nasgan.metrics.table import (
     CLASS_METRICS,
     COMPUTED_METRICS,
     METRICS,
+    Scores,
     check_metrics,
     least_images,
     too_few_images,
 )
 
-__all__ = ["CheckedSampler", "MetricHarness", "Sampler", "Scores", "build_harness"]
-
-#: Called with a count, gives that many generated images; called until there are enough.
-Sampler: TypeAlias = Callable[[int], GeneratedImages]
-
-
-@dataclass(frozen=True)
-class CheckedSampler:
-    """A `Sampler` that looks at what it gave when all is drawn, not at each batch.
-
-    Attributes:
-        draw: the sampler.
-        check: raises `TrainingDiverged` if something was wrong.
-    """
-
-    draw: Sampler
-    check: Callable[[], None]
-
-    def __call__(self, count: int) -> GeneratedImages:
-        """The next ``count`` images."""
-        return self.draw(count)
-
-
-class Scores(dict[str, float]):
-    """Score by name, in the order of `nasgan.metrics.table.METRICS`.
-
-    Attributes:
-        per_class: for a score that is a mean over the classes (``fid_per_class``), the value of
-            each class, by the name of what was computed (``fid``).
-    """
-
-    per_class: dict[str, list[float]]
-
-    def __init__(
-        self, scores: dict[str, float], per_class: dict[str, list[float]] | None = None
-    ) -> None:
-        super().__init__({name: scores[name] for name in METRICS if name in scores})
-        self.per_class = per_class or {}
+__all__ = ["MetricHarness", "build_harness"]
 
 
 class MetricHarness:

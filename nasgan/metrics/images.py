@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,9 +13,11 @@ from nasgan.errors import ConfigError, NasganError, quoted
 
 __all__ = [
     "NOT_FINITE",
+    "CheckedSampler",
     "GeneratedImages",
     "MetricError",
     "RealImages",
+    "Sampler",
     "check_features",
     "check_images",
     "to_uint8",
@@ -66,6 +70,27 @@ NOT_FINITE = (
 )
 
 
+#: Called with a count, gives that many generated images; called until there are enough.
+Sampler: TypeAlias = Callable[[int], GeneratedImages]
+
+
+@dataclass(frozen=True)
+class CheckedSampler:
+    """A `Sampler` that looks at what it gave when all is drawn, not at each batch.
+
+    Attributes:
+        draw: the sampler.
+        check: raises `TrainingDiverged` if something was wrong.
+    """
+
+    draw: Sampler
+    check: Callable[[], None]
+
+    def __call__(self, count: int) -> GeneratedImages:
+        """The next ``count`` images."""
+        return self.draw(count)
+
+
 def to_uint8(images: Tensor, rounding: Literal["truncate", "round"] = "truncate") -> Tensor:
     """Turn a generator's images in [-1, 1] into 8-bit images.
 
@@ -81,17 +106,13 @@ def to_uint8(images: Tensor, rounding: Literal["truncate", "round"] = "truncate"
         raise ConfigError(f"rounding must be 'truncate' or 'round', got {quoted(rounding)}")
     if not bool(torch.isfinite(images).all()):
         raise MetricError(NOT_FINITE)
-    pixels = _scaled(images)
-    return (pixels.round() if rounding == "round" else pixels).to(torch.uint8)
+    return unchecked_uint8(images, rounding)
 
 
-def unchecked_uint8(images: Tensor) -> Tensor:
+def unchecked_uint8(images: Tensor, rounding: str = "truncate") -> Tensor:
     """`to_uint8` of images that the caller looks at, by the batch or once for many."""
-    return _scaled(images).to(torch.uint8)
-
-
-def _scaled(images: Tensor) -> Tensor:
-    return images.detach().float().mul(127.5).add(127.5).clamp(0.0, 255.0)
+    pixels = images.detach().float().mul(127.5).add(127.5).clamp(0.0, 255.0)
+    return (pixels.round() if rounding == "round" else pixels).to(torch.uint8)
 
 
 def check_images(images: Tensor) -> None:

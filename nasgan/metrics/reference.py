@@ -1,9 +1,9 @@
-"""Everything about the real images that every evaluation reuses, computed once."""
+"""Everything about the real images that every evaluation reuses, computed once; plugins' scores."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasgan.errors import ConfigError
+from nasgan.errors import ConfigError, NasganError, PluginError
 from nasgan.metrics.cache import TensorCache, cache_key
-from nasgan.metrics.extractor import FeatureExtractor
+from nasgan.metrics.extractor import FeatureExtractor, Features
 from nasgan.metrics.images import check_features
 from nasgan.metrics.scores.embedding_distance import SIGMA, mean_kernel
 from nasgan.metrics.scores.frechet import FrechetReference, frechet_reference
@@ -25,9 +25,15 @@ from nasgan.metrics.scores.neighbourhoods import (
     check_neighbours,
     neighbourhood_reference,
 )
-from nasgan.metrics.table import COMPUTED_METRICS
+from nasgan.metrics.table import COMPUTED_METRICS, METRICS, MetricInfo
+from nasgan.randomness import seeded
 
-__all__ = ["ReferenceStatistics", "ScoreSettings", "origin_of"]
+__all__ = [
+    "ReferenceStatistics",
+    "ScoreSettings",
+    "origin_of",
+    "plugin_scores",
+]
 
 # Raise it when what is computed here changes: old cache entries are then left alone.
 _CODE_VERSION = 2
@@ -248,3 +254,49 @@ def _statistics(features: Tensor) -> dict[str, Tensor]:
 def _assembled(statistics: Mapping[str, Tensor], device: torch.device) -> FrechetReference:
     mean, trace, root = (statistics[name].to(device) for name in _NAMES[1:])
     return FrechetReference(mean, trace, root)
+
+
+def plugin_scores(
+    metrics: Sequence[str], features: Features, reference: ReferenceStatistics
+) -> dict[str, float]:
+    """The scores of those of ``metrics`` that plugins bring, by name.
+
+    Args:
+        metrics: names; nasgan's own are left out.
+        features: of the generated images.
+        reference: of the real ones, on the same device.
+
+    Raises:
+        PluginError: a metric fails, gives no number, or changes the features; names it.
+    """
+    infos = [METRICS[name] for name in metrics]
+    return {
+        info.name: _score(info, features, reference) for info in infos if info.compute is not None
+    }
+
+
+def _score(info: MetricInfo, features: Features, reference: ReferenceStatistics) -> float:
+    assert info.compute is not None
+    shared = (features.features, features.logits, reference.features)
+    before = [_version(tensor) for tensor in shared]
+    try:
+        # A metric that draws from the global generators must not move the run's own draws.
+        with torch.no_grad(), seeded(0, f"metric {info.name}"):
+            score = float(info.compute(features, reference))
+    except NasganError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(f"metric {info.name!r} failed: {reason}") from error
+    if before != [_version(tensor) for tensor in shared]:
+        # All scores after this one, and of the evaluations to come, would be of other features.
+        raise PluginError(
+            f"metric {info.name!r} changes the features, which all metrics share, in place: let it "
+            "work on a copy"
+        )
+    return score
+
+
+def _version(tensor: Tensor) -> int:
+    """Rises whenever the tensor is changed in place; those of inference cannot be."""
+    return 0 if tensor.is_inference() else tensor._version

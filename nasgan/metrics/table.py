@@ -25,6 +25,7 @@ __all__ = [
     "SIZES",
     "MetricInfo",
     "MetricSettings",
+    "Scores",
     "check_metrics",
     "least_images",
     "metric_info",
@@ -148,6 +149,23 @@ SIZES: Final[Mapping[str, MetricInfo]] = {
 
 No scores of images, so no run has them among its metrics; a search may have them as objectives.
 """
+
+
+class Scores(dict[str, float]):
+    """Score by name, in the order of `METRICS`.
+
+    Attributes:
+        per_class: for a score that is a mean over the classes (``fid_per_class``), the value of
+            each class, by the name of what was computed (``fid``).
+    """
+
+    per_class: dict[str, list[float]]
+
+    def __init__(
+        self, scores: dict[str, float], per_class: dict[str, list[float]] | None = None
+    ) -> None:
+        super().__init__({name: scores[name] for name in METRICS if name in scores})
+        self.per_class = per_class or {}
 
 
 def least_images(metrics: Iterable[str], num_classes: int = 0) -> int:

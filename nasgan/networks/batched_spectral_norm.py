@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasgan.networks.autocast import autocast_type, full_precision
-from nasgan.networks.kept import launches_are_dear
+from nasgan.networks.passes import autocast_type, full_precision, launches_are_dear
 from nasgan.networks.spectral_norm import SpectralNormLayer
 
 __all__ = [

@@ -21,8 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasgan.errors import ConfigError
-from nasgan.networks.autocast import autocast_type
-from nasgan.networks.kept import launches_are_dear
+from nasgan.networks.passes import autocast_type, launches_are_dear
 
 __all__ = ["MergedKernels", "TapGrid", "merge_kernels", "merged_conv2d", "stack_kernels"]
 

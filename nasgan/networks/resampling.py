@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgan.errors import UnknownNameError
-from nasgan.networks.autocast import full_precision
-from nasgan.networks.kept import launches_are_dear
+from nasgan.networks.passes import full_precision, launches_are_dear
 
 __all__ = [
     "PooledConv2d",

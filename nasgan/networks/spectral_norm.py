@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm as _ParametrizedSpectr
 from torch.nn.utils.spectral_norm import SpectralNorm as _HookSpectralNorm
 
 from nasgan.errors import ConfigError
-from nasgan.networks.autocast import full_precision
+from nasgan.networks.passes import full_precision
 from nasgan.networks.resampling import pooled_conv2d
 
 __all__ = ["SNConv2d", "SNLinear", "SpectralNormLayer", "joint_pass_is_exact", "sample_groups"]

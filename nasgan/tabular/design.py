@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from nasgan.architecture import Architecture
 from nasgan.contracts import SearchSpace
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.factory import load_architecture
-from nasgan.nodes import check_fields
+from nasgan.nodes import Checked
 from nasgan.randomness import numpy_generator
 from nasgan.reading import parse_json, read_text
 from nasgan.run_settings import Count, Positive
@@ -47,7 +47,7 @@ class Training(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Design:
+class Design(Checked):
     """The architectures of a table, and how often each is trained.
 
     A larger design of the same ``kind`` and ``seed`` begins with the smaller one.
@@ -79,8 +79,10 @@ class Design:
     repeated: Count = 0
     repeated_seeds: Count = 0
 
+    where: ClassVar[str] = "design"
+
     def __post_init__(self) -> None:
-        check_fields(self, "design")
+        super().__post_init__()
         if self.kind == "uniform" and self.architectures is None:
             raise ConfigError("design.kind=uniform needs a number: design.architectures=300")
         if (self.kind in ("list", "best", "neighbours")) != (self.path is not None):

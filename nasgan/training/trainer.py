@@ -17,7 +17,7 @@ from nasgan.contracts.trainer_settings import CUDA_GRAPHS, TrainerSettings
 from nasgan.data import Batch, ImageSet, ShuffledBatches
 from nasgan.errors import ConfigError
 from nasgan.networks.batched_spectral_norm import PassNorms
-from nasgan.networks.kept import weights_unchanged
+from nasgan.networks.passes import weights_unchanged
 from nasgan.networks.spectral_norm import joint_pass_is_exact, sample_groups
 from nasgan.randomness import derive_seed, torch_generator
 from nasgan.training.health import HealthMonitor

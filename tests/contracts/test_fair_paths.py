@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nasgan.contracts import Budget, FairPaths
+from nasgan.contracts import Budget
+from nasgan.contracts.supernet import FairPaths
 from nasgan.errors import ConfigError
 from nasgan.testing import ToyRun, check_strategy
 from nasgan.testing.toy_space import ToySpace

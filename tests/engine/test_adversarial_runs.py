@@ -11,8 +11,7 @@ from run_comparison import TINY, fingerprint
 
 from nasgan.cli.compose import compose
 from nasgan.engine import run_search
-from nasgan.engine.loop import RunLoop
-from nasgan.engine.progress import JobReport
+from nasgan.engine.loop import JobReport, RunLoop
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
 

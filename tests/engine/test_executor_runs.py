@@ -20,9 +20,8 @@ from run_comparison import TINY, without_times
 from nasgan.checkpoints import Checkpoints
 from nasgan.cli.compose import compose, compose_run
 from nasgan.engine import run_search
-from nasgan.engine.loop import RunLoop
+from nasgan.engine.loop import JobReport, RunLoop
 from nasgan.engine.parts import bind
-from nasgan.engine.progress import JobReport
 from nasgan.engine.workers import open_evaluator
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from nasgan.evaluation.executors.worker_pool import WorkerPool

@@ -18,8 +18,7 @@ import nasgan
 from nasgan import atomic
 from nasgan.checkpoints import Checkpoints
 from nasgan.engine import evaluate_run, run_search, run_training, sample_run
-from nasgan.engine.loop import RunLoop
-from nasgan.engine.progress import JobReport
+from nasgan.engine.loop import JobReport, RunLoop
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
 from nasgan.errors import (

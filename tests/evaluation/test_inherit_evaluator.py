@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from nasgan.contracts import Budget, Evaluation, Proposal, inherit_fitting
+from nasgan.contracts import Budget, Evaluation, Proposal
+from nasgan.contracts.supernet import inherit_fitting
 from nasgan.errors import ConfigError
 from nasgan.evaluation import InheritEvaluator, SharedEvaluator
 from nasgan.testing import ToyRun, ToySpace, check_evaluator

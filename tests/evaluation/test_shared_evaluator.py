@@ -17,7 +17,7 @@ from nasgan.errors import BudgetExhausted, ConfigError, TrainingDiverged
 from nasgan.evaluation import SharedEvaluator
 from nasgan.evaluation.sampling import evaluation_mode, image_sampler
 from nasgan.metrics import to_uint8
-from nasgan.networks import kept
+from nasgan.networks import passes
 from nasgan.randomness import numpy_generator, torch_generator
 from nasgan_search_spaces.autogan.space import AutoGANSpace
 
@@ -379,7 +379,7 @@ def test_one_generator_scores_the_same_with_every_discriminator(make_context, sp
 
 def test_an_accelerator_is_waited_for_once_an_evaluation(monkeypatch):
     """Images are looked at when the first are drawn, and the rest when all are."""
-    monkeypatch.setattr(kept, "_CHEAP_LAUNCHES", ())
+    monkeypatch.setattr(passes, "_CHEAP_LAUNCHES", ())
     batches = iter([0.0, math.nan, 0.0])
 
     def generate(z, labels):

@@ -16,8 +16,8 @@ from nasgan.errors import ConfigError
 from nasgan.metrics import GeneratedImages, MetricError, classes
 from nasgan.metrics.classes import ClassReferences, check_classes
 from nasgan.metrics.extractor import FeatureExtractor, make_features
-from nasgan.metrics.harness import MetricHarness, Scores, build_harness
-from nasgan.metrics.table import COMPUTED_METRICS, MetricSettings, least_images
+from nasgan.metrics.harness import MetricHarness, build_harness
+from nasgan.metrics.table import COMPUTED_METRICS, MetricSettings, Scores, least_images
 
 CLASSES = 10
 

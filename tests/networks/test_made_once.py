@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nasgan.networks.kept import made_once, weights_unchanged
+from nasgan.networks.passes import made_once, weights_unchanged
 
 
 def test_it_is_made_once_inside_the_block_and_anew_outside():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nasgan.errors import UnknownNameError
-from nasgan.networks import kept
+from nasgan.networks import passes
 from nasgan.networks.conditional import make_norm
 from nasgan.networks.resampling import (
     PooledConv2d,
@@ -78,7 +78,7 @@ def test_unknown_names_list_the_known_ones():
 @pytest.fixture
 def repeats(monkeypatch):
     """As on an accelerator that is asked for algorithms that repeat."""
-    monkeypatch.setattr(kept, "_CHEAP_LAUNCHES", ())
+    monkeypatch.setattr(passes, "_CHEAP_LAUNCHES", ())
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     yield

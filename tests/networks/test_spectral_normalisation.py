@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nasgan.errors import ConfigError
-from nasgan.networks import kept
+from nasgan.networks import passes
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
 from nasgan.networks.batched_spectral_norm import (
     PassNorms,
@@ -208,7 +208,7 @@ def test_gradient_penalties_differentiate_twice():
 @pytest.fixture
 def launches_cost(monkeypatch):
     """As on an accelerator: layers of equal shape are normalised together."""
-    monkeypatch.setattr(kept, "_CHEAP_LAUNCHES", ())
+    monkeypatch.setattr(passes, "_CHEAP_LAUNCHES", ())
 
 
 @pytest.mark.parametrize("network", discriminators(), ids=lambda n: type(n).__name__)

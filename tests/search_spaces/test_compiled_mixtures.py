@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasgan.networks import kept
+from nasgan.networks import passes
 from nasgan_search_spaces.adversarial_nas.space import AdversarialNASSpace
 
 PARTS = ("generator", "discriminator")
@@ -37,7 +37,7 @@ def gradients(run, x, weights, network):
 )
 def test_a_soft_supernet_is_one_graph(part, cheap, monkeypatch):
     """With the operations of a CPU and with those of an accelerator."""
-    monkeypatch.setattr(kept, "_CHEAP_LAUNCHES", cheap)
+    monkeypatch.setattr(passes, "_CHEAP_LAUNCHES", cheap)
     torch.manual_seed(0)
     network, x, weights = make_half(part)
     twin = copy.deepcopy(network)
@@ -55,7 +55,7 @@ def test_a_mixture_on_an_accelerator_is_that_of_the_cpu(part, monkeypatch):
     network, x, weights = make_half(part)
     twin = copy.deepcopy(network)
     expected = gradients(network, x, weights, network)
-    monkeypatch.setattr(kept, "_CHEAP_LAUNCHES", ())
+    monkeypatch.setattr(passes, "_CHEAP_LAUNCHES", ())
     found = gradients(twin, x, weights, twin)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(state(twin), state(network), rtol=1e-10, atol=1e-12)

@@ -24,7 +24,7 @@ from benchmarks.operators import (
     soft_step,
 )
 from nasgan.contracts import Ledger
-from nasgan.networks import kept
+from nasgan.networks import passes
 from nasgan.networks.batched_spectral_norm import layers_used_once, spectral_norm_layers
 from nasgan.randomness import numpy_generator
 from nasgan.registry import LOSSES, plugins
@@ -118,7 +118,7 @@ def test_what_would_go_wrong_is_seen():
 
 @pytest.mark.parametrize("kind", [AdversarialNASSpace, AGANSpace], ids=lambda kind: kind.__name__)
 def test_the_layers_of_a_path_are_those_that_its_pass_uses(kind, monkeypatch):
-    monkeypatch.setattr(kept, "_CHEAP_LAUNCHES", ())
+    monkeypatch.setattr(passes, "_CHEAP_LAUNCHES", ())
     space = kind(image_size=16, generator_channels=4, discriminator_channels=4, latent_dim=6)
     network = space.build_supernet().discriminator.double()
     with torch.no_grad():
@@ -142,5 +142,5 @@ def test_the_layers_of_a_path_are_those_that_its_pass_uses(kind, monkeypatch):
 
 def _apart(network, x, weights, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "_CHEAP_LAUNCHES", ("cpu",))
+        patch.setattr(passes, "_CHEAP_LAUNCHES", ("cpu",))
         return network(x, weights)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgan.networks.kept import launches_are_dear
+from nasgan.networks.passes import launches_are_dear
 from nasgan_search_spaces.adversarial_nas.choices import Path
 from nasgan_search_spaces.adversarial_nas.edges import Edge, Node, run_edges
 from nasgan_search_spaces.adversarial_nas.mixture import (

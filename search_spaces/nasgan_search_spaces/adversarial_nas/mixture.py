@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from nasgan.networks.batched_spectral_norm import batched_spectral_norms
-from nasgan.networks.kept import launches_are_dear, made_once
 from nasgan.networks.merged_convolution import (
     MergedKernels,
     merge_kernels,
     merged_conv2d,
     stack_kernels,
 )
+from nasgan.networks.passes import launches_are_dear, made_once
 from nasgan.networks.spectral_norm import SpectralNormLayer
 from nasgan_search_spaces.adversarial_nas.edges import GRIDS, Edge
 

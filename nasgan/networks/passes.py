@@ -1,13 +1,16 @@
-"""What saves passes: things made of weights alone, made once, and few large operations for many."""
+"""How passes compute: where autocast ends, what is made once, when large operations are few."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from torch import Tensor
 
 __all__ = [
+    "autocast_type",
+    "full_precision",
     "launches_are_dear",
     "made_once",
     "weights_unchanged",
@@ -45,3 +48,18 @@ _CHEAP_LAUNCHES = ("cpu",)
 def launches_are_dear(tensor: Tensor) -> bool:
     """Whether few large operations beat many small ones on the device of ``tensor``."""
     return tensor.device.type not in _CHEAP_LAUNCHES
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Autocast off: a power iteration in bfloat16 does not converge, for one."""
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def autocast_type(x: Tensor) -> Tensor:
+    """``x`` in the type that autocast gives a convolution; as it is where autocast is off."""
+    kind = x.device.type
+    if kind == "meta" or x.dtype == torch.float64 or not torch.is_autocast_enabled(kind):
+        return x
+    return x.to(torch.get_autocast_dtype(kind))
