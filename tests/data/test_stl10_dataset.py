@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torchvision import datasets, transforms
 
-from nasgan.data import load_stl10, resize_images, stl10
+from nasgan.data import load_stl10, published, resize_images
 from nasgan.data.sources import STL10, Archive
 from nasgan.errors import ConfigError, DatasetError
 
@@ -30,7 +30,7 @@ def archive(packed: Any, monkeypatch: pytest.MonkeyPatch) -> Archive:
         "test_y.bin": bytes([1, 10, 5, 2]),
     }
     small: Archive = packed(STL10, contents)
-    monkeypatch.setattr(stl10, "STL10", small)
+    monkeypatch.setattr(published, "STL10", small)
     return small
 
 
