@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Modules are compiled when they are first imported; most never are.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 RUNS ?= outputs
 
 .DEFAULT_GOAL := help
@@ -14,15 +16,15 @@ help:  ## list the targets
 $(VENV)/.installed: pyproject.toml
 	@echo "installing nasgan and what it needs into $(VENV): several minutes, about 6 GB"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 quickstart: $(VENV)/.installed  ## install, then run the main job on the embedded data (3 minutes)

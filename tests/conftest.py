@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 # Before torch is imported. Tests run side by side, each in one thread; the threads of those that
 # ask for several sleep while they wait. Where threads are more than cores and wait in a loop,
 # small networks take fifty times as long.
@@ -14,3 +16,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A suite that a shell has begun in the background ignores Ctrl-C, and so would what it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: no process waits at the end for another's long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

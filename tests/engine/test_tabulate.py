@@ -266,7 +266,7 @@ def test_missing_data_are_told_by_the_verb(capsys, tmp_path):
 # Processes
 
 
-LONGER = ["training.generator_steps=60", "training.eval_every=20", "checkpoint.every_seconds=0"]
+LONGER = ["training.generator_steps=30", "training.eval_every=10", "checkpoint.every_seconds=0"]
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
@@ -300,7 +300,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _wait_until(condition, seconds: float = 120.0) -> None:
+def _wait_until(condition, seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -319,8 +319,8 @@ def _start_and_end(folder: Path, sign: signal.Signals) -> tuple[int, str]:
     workers = _children(process.pid)
     assert len(workers) >= 2
     process.send_signal(sign)
-    _, message = process.communicate(timeout=30)
-    _wait_until(lambda: not any(map(_alive, workers)), 5.0)
+    _, message = process.communicate(timeout=120)
+    _wait_until(lambda: not any(map(_alive, workers)), 30.0)
     return process.returncode, message
 
 

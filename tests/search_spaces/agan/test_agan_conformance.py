@@ -14,8 +14,8 @@ SMALL = {"generator_channels": 6, "discriminator_channels": 5, "latent_dim": 7}
     "settings",
     [
         {},
-        {"spectral_norm": False, "attention": True},
-        {"output": "concat", "separate_normal": True},
+        {"spectral_norm": False, "attention": True, "blocks": 3},
+        {"output": "concat", "separate_normal": True, "blocks": 3},
         {"normals_per_resample": 0, "blocks": 3},
         {"normals_per_resample": 2, "blocks": 2, "separate_normal": True},
         {"blocks": 1, "output": "concat", "spectral_norm": False},
@@ -29,5 +29,5 @@ def test_agan_conforms(settings):
 
 @pytest.mark.parametrize("image_size", [8, 28, 32, 48])
 def test_agan_conforms_at_other_sizes(image_size):
-    space = AGANSpace(image_size=image_size, attention=True, **SMALL)
+    space = AGANSpace(image_size=image_size, attention=True, blocks=2, **SMALL)
     check_search_space(space, architectures=1)
