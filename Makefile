@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 RUNS ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format types docs build hooks clean
+.PHONY: help quickstart test test-ray lint format types docs build hooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,13 @@ quickstart: $(VENV)/.installed  ## install, then run the main job on the embedde
 
 test: $(VENV)/.installed-dev  ## install, then run the tests
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+
+$(VENV)/.installed-ray: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[ray]'
+	@touch $@
+
+test-ray: $(VENV)/.installed-ray  ## install Ray, too, and run the tests that need it
+	$(BIN)/python -m pytest -m ray tests/supervisor tests/evaluation/executors tests/engine
 
 lint: $(VENV)/.installed-dev  ## ruff: style and likely faults
 	$(BIN)/ruff check .

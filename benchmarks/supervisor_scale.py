@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def measure(
     folder: Path,
     options: argparse.Namespace,
     killer: Killer,
-    at_half: Callable[[], None],
+    at_half: Callable[[], object],
 ) -> bool:
     """Have all pieces done and print; whether each was heard once."""
     rng = random.Random(options.seed)  # noqa: S311 - a simulation
@@ -133,18 +134,24 @@ def on_ray(options: argparse.Namespace, folder: Path) -> bool:
         for name in names:
             nodes.join(name)
 
+        def join(name: str) -> None:
+            nodes.join(name)
+            names.append(name)
+
+        # A node takes seconds to come, in which the others go on.
+        joining = stack.enter_context(ThreadPoolExecutor(1))
+
         def kill() -> None:
             # The first one stays, and a new one takes the place of each that goes.
             if names:
                 gone = names.pop(rng.randrange(len(names)))
                 nodes.kill(gone)
-                names.append(f"{gone}x")
-                nodes.join(names[-1])
+                joining.submit(join, f"{gone}x")
 
         killer = Killer(kill, options.kill_every)
         places = RayTasks(nodes.address, cpus=1, gpus=0)
         supervisor = stack.enter_context(closing(_supervisor(places, folder)))
-        return measure(supervisor, folder, options, killer, lambda: nodes.join("late"))
+        return measure(supervisor, folder, options, killer, lambda: joining.submit(join, "late"))
 
 
 def _supervisor(places: Places, folder: Path) -> Supervisor:

@@ -54,6 +54,7 @@ from nasgan.errors import (
     TrainingDiverged,
 )
 from nasgan.evaluation.executors import WorkOrder
+from nasgan.evaluation.executors.device_room import memory_of_training
 from nasgan.machine import interrupted_by_sigterm
 from nasgan.objects import not_installed
 from nasgan.registry import ARCHITECTURES, plugins, plugins_named
@@ -170,7 +171,7 @@ class _Run:
             self.directory.remove_resumption()
             return self._already(record)
         if isinstance(self.parts, SearchParts):
-            self.parts.executor.check_installed()
+            self.parts.executor.check_installed(self.parts.device, self.config["threads"] or 1)
         if record is not None:
             self.directory.forget()
             RunIdentity.of(self.directory.identity).forget()
@@ -294,8 +295,10 @@ class _Run:
             generator_steps=parts.final.generator_steps, threads=config["threads"] or 1
         )
         if pays or not parts.executor.in_process:
+            spaces = (space, final_space(parts.final, space))
+            memory = [memory_of_training(each, parts.trainer, bench.images) for each in spaces]
             self.supervisor = parts.executor.supervise(
-                bench.device, torch.get_num_threads(), self.directory.candidates
+                bench.device, torch.get_num_threads(), self.directory.candidates, max(memory)
             )
         order = WorkOrder(
             builder=WORKER_BUILDER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import re
@@ -20,6 +21,7 @@ _PORT_SECONDS = 3.0
 _ANSWER_SECONDS = 8.0
 _IMPORT_SECONDS = 60.0
 _PROGRAM = """
+import json
 import sys
 import ray
 print("IMPORTED", flush=True)
@@ -28,7 +30,8 @@ try:
 except BaseException as error:
     print("REFUSED", str(error).strip().split("\\n")[0], flush=True)
 else:
-    print("REACHED", flush=True)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    print("REACHED", json.dumps(nodes), flush=True)
 """
 _TOKEN = re.compile(r"AuthToken|Unauthenticated|AUTH_TOKEN", re.IGNORECASE)
 _MISSING = (
@@ -37,20 +40,24 @@ _MISSING = (
 )
 
 
-def reach(address: str) -> None:
+def reach(address: str) -> list[dict[str, float]]:
     """Refuse an address where no Ray cluster answers this process.
 
     Args:
         address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
+
+    Returns:
+        The resources of its machines.
 
     Raises:
         ConfigError: none does; says why, in one sentence, in about ten seconds.
     """
     where = f"executor.address={address}"
     _check_port(address, where)
-    why = _asked(address)
-    if why:
-        raise ConfigError(f"{where}: {why}")
+    answer = _asked(address)
+    if isinstance(answer, str):
+        raise ConfigError(f"{where}: {answer}")
+    return answer
 
 
 def _check_port(address: str, where: str) -> None:
@@ -66,8 +73,8 @@ def _check_port(address: str, where: str) -> None:
         raise ConfigError(f"{where}: nothing listens there ({reason})") from error
 
 
-def _asked(address: str) -> str:
-    """Connect in another process; why it could not, or nothing."""
+def _asked(address: str) -> list[dict[str, float]] | str:
+    """Connect in another process; the resources of the machines, or why it could not."""
     process = subprocess.Popen(  # noqa: S603 - this interpreter, with our own program
         [sys.executable, "-c", _PROGRAM, address],
         stdin=subprocess.DEVNULL,
@@ -85,7 +92,7 @@ def _asked(address: str) -> str:
         process.stdout.close()
 
 
-def _verdict(lines: _Lines) -> str:
+def _verdict(lines: _Lines) -> list[dict[str, float]] | str:
     deadline = time.monotonic() + _IMPORT_SECONDS
     while True:
         line = lines.next(deadline - time.monotonic())
@@ -94,7 +101,8 @@ def _verdict(lines: _Lines) -> str:
         if line.startswith("IMPORTED"):
             deadline = time.monotonic() + _ANSWER_SECONDS
         elif line.startswith("REACHED"):
-            return ""
+            nodes: list[dict[str, float]] = json.loads(line.removeprefix("REACHED"))
+            return nodes
         elif _TOKEN.search(line):
             return _MISSING
         elif line.startswith("REFUSED"):

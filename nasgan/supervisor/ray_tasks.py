@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from nasgan.errors import ConfigError, MissingDependencyError
 from nasgan.supervisor.pieces import Message, do
 from nasgan.supervisor.places import Places
 
-__all__ = ["RayTasks"]
+__all__ = ["RayTasks", "check_room"]
 
 _LOCAL = "local"
 _CACHE = "NASGAN_CACHE"
@@ -116,19 +116,10 @@ class RayTasks(Places):
         return self._room if self._workers is None else min(self._workers, self._room)
 
     def _count_room(self) -> int:
-        wanted = {"CPU": self._cpus, "GPU": self._gpus}
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        room = sum(
-            min(int(has.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
-            for has in nodes
-        )
-        if room == 0 and not self._heard:
-            each = [{kind: has.get(kind, 0) for kind in wanted} for has in nodes]
-            raise ConfigError(
-                f"no machine of the Ray cluster has room for a worker of {wanted}: they have "
-                f"{each}; lower executor.cpus or executor.gpus"
-            )
-        return room
+        if not self._heard:
+            check_room(nodes, cpus=self._cpus, gpus=self._gpus)
+        return sum(_room_on(node, self._cpus, self._gpus) for node in nodes)
 
     @property
     def depth(self) -> int:
@@ -193,6 +184,31 @@ class RayTasks(Places):
             self._connected.shutdown()
         self._is_ours, self._connected, self._heard = False, None, False
         self._room_at = float("-inf")
+
+
+def check_room(nodes: Sequence[Mapping[str, float]], *, cpus: int, gpus: float) -> None:
+    """Refuse workers that none of ``nodes``, by their resources, has room for.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if any(_room_on(node, cpus, gpus) for node in nodes):
+        return
+    wanted = {"CPU": cpus, "GPU": gpus}
+    each = [{kind: node.get(kind, 0) for kind in wanted} for node in nodes]
+    raise ConfigError(
+        f"no machine of the Ray cluster has room for a worker of {wanted}: they have "
+        f"{each}; lower executor.cpus or executor.gpus"
+    )
+
+
+def _room_on(node: Mapping[str, float], cpus: int, gpus: float) -> int:
+    """How many workers a node takes; a part of a GPU is of one GPU."""
+    room = int(node.get("CPU", 0) / cpus)
+    if not gpus:
+        return room
+    there = int(node.get("GPU", 0))
+    return min(room, int(there / gpus) if gpus >= 1 else there * int(1 / gpus + 1e-9))
 
 
 @contextmanager

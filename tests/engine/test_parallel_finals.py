@@ -78,6 +78,7 @@ def test_processes_make_what_one_process_makes_to_the_last_bit(
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 def test_a_ray_cluster_makes_what_one_process_makes_to_the_last_bit(
     alone: Path, tiny: Tiny, tmp_path: Path

@@ -49,10 +49,11 @@ class Nodes:
         self._start(name, f"--address={self.address}")
 
     def kill(self, name: str) -> None:
-        """Kill a node with all its processes."""
+        """Kill a node with all its processes at once, as a machine goes that loses its power."""
         node = self._nodes.pop(name)
-        with suppress(ProcessLookupError):
-            os.killpg(node.pid, signal.SIGKILL)
+        for pid in _with_all_below(node.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         node.wait()
 
     def _start(self, name: str, *settings: str) -> None:
@@ -71,3 +72,13 @@ class Nodes:
             assert time.monotonic() < end, log.read_text()
             assert self._nodes[name].poll() is None, log.read_text()
             time.sleep(0.1)
+
+
+def _with_all_below(pid: int) -> list[int]:
+    """A process, and what it and those have started: workers outlive their raylet by seconds."""
+    try:
+        files = Path(f"/proc/{pid}/task").glob("*/children")
+        children = [int(child) for file in files for child in file.read_text().split()]
+    except OSError:
+        children = []
+    return [pid, *(below for child in children for below in _with_all_below(child))]

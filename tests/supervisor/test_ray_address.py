@@ -36,7 +36,7 @@ def test_what_is_no_port_is_refused() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("REACHED", ""),
+        ('REACHED [{"CPU": 8.0, "GPU": 1.0}]', ""),
         ("E rpc: InvalidAuthToken: Authentication token is missing", "asks for a token"),
         ("REFUSED Version mismatch", "no connection to a Ray cluster: Version mismatch"),
     ],
@@ -50,7 +50,7 @@ def test_what_a_cluster_answers_is_told_in_a_sentence(
         with pytest.raises(ConfigError, match=message):
             reach("auto")
     else:
-        reach("auto")
+        assert reach("auto") == [{"CPU": 8.0, "GPU": 1.0}]
 
 
 def test_a_cluster_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,11 @@ from nasgan.supervisor.ray_tasks import RayTasks
 
 # Not imported here: what it prints is settled when the supervisor imports it.
 IS_THERE = importlib.util.find_spec("ray") is not None
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not IS_THERE, reason="ray is not installed")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.skipif(not IS_THERE, reason="ray is not installed"),
+]
 
 WORK = "pieces_of_tests:work"
 TOKEN = "0123456789abcdef" * 4

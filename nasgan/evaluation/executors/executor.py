@@ -28,13 +28,16 @@ class Executor(ABC):
     in_process: ClassVar[bool] = False
 
     @abstractmethod
-    def supervise(self, device: torch.device, threads: int, folder: Path) -> Supervisor | None:
+    def supervise(
+        self, device: torch.device, threads: int, folder: Path, memory: int | None = None
+    ) -> Supervisor | None:
         """What has pieces done in other processes, started when it has one; None: nothing does.
 
         Args:
             device: of this process; others may be put on others of its kind.
             threads: torch's CPU threads of this process.
             folder: for signs of life.
+            memory: bytes of a CUDA device that a piece may need; None: all of it.
         """
 
     def open(
@@ -73,8 +76,8 @@ class Executor(ABC):
         """Devices and threads of its workers that are not the run's, and so shape the numbers."""
         return {}
 
-    def check_installed(self) -> None:  # noqa: B027 - most need nothing more
-        """Refuse to begin what this installation cannot do.
+    def check_installed(self, device: torch.device, threads: int) -> None:  # noqa: B027 - most need nothing more
+        """Refuse to begin what this installation cannot do; see `supervise`.
 
         Raises:
             MissingDependencyError: an optional package is needed.
@@ -87,9 +90,11 @@ class InProcessExecutor(Executor):
 
     in_process = True
 
-    def supervise(self, device: torch.device, threads: int, folder: Path) -> Supervisor | None:
+    def supervise(
+        self, device: torch.device, threads: int, folder: Path, memory: int | None = None
+    ) -> Supervisor | None:
         """See `Executor.supervise`."""
-        del device, threads, folder
+        del device, threads, folder, memory
         return None
 
 
@@ -123,13 +128,15 @@ class WorkerExecutor(Executor):
         raise ConfigError(f"executor.{name} must be {least}, got {quoted(value)}")
 
     @abstractmethod
-    def places(self, device: torch.device, threads: int) -> Places:
+    def places(self, device: torch.device, threads: int, memory: int | None = None) -> Places:
         """Where pieces are done; see `supervise`."""
 
-    def supervise(self, device: torch.device, threads: int, folder: Path) -> Supervisor | None:
+    def supervise(
+        self, device: torch.device, threads: int, folder: Path, memory: int | None = None
+    ) -> Supervisor | None:
         """See `Executor.supervise`."""
         retries = Retries(self.attempts, self.losses)
-        return Supervisor(self.places(device, threads), retries, folder=folder)
+        return Supervisor(self.places(device, threads, memory), retries, folder=folder)
 
     def open(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from nasgan.errors import ConfigError
+from nasgan.evaluation.executors.device_room import trainings_on
 from nasgan.evaluation.executors.executor import WorkerExecutor
 from nasgan.machine import usable_cores
 from nasgan.supervisor import Slots
@@ -23,8 +24,8 @@ class ProcessExecutor(WorkerExecutor):
     """Several pieces at once, each in a process of this machine.
 
     Attributes:
-        workers: as in `WorkerExecutor`; null: one for each CUDA device, or as many as the CPU cores
-            have room for.
+        workers: as in `WorkerExecutor`; null: as many as the CUDA devices, or the CPU cores, have
+            room for.
         threads: torch's CPU threads of each worker; null: those of the run, whose numbers it makes.
         devices: ``auto``: the run's; if that is ``cuda``, all of them in turn. Or their names.
     """
@@ -51,12 +52,16 @@ class ProcessExecutor(WorkerExecutor):
         own = {"threads": self.threads, "devices": list(self.named_devices)}
         return {name: value for name, value in own.items() if value}
 
-    def places(self, device: torch.device, threads: int) -> Slots:
+    def places(self, device: torch.device, threads: int, memory: int | None = None) -> Slots:
         """See `WorkerExecutor.places`."""
         devices = self.named_devices or _all_like(device)
         threads = self.threads or threads
         on_cpu = all(torch.device(name).type == "cpu" for name in devices)
-        room = max(1, usable_cores() // threads) if on_cpu else len(devices)
+        room = max(1, usable_cores() // threads)
+        if not on_cpu:
+            # Each launches its kernels from a core of its own.
+            fitting = min(trainings_on(name, memory) for name in devices)
+            room = len(devices) * max(1, min(fitting, room // len(devices)))
         return Slots(self.workers or room, threads=threads, devices=devices)
 
 

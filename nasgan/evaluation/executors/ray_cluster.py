@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from nasgan.errors import ConfigError, MissingDependencyError, quoted
+from nasgan.evaluation.executors.device_room import trainings_on
 from nasgan.evaluation.executors.executor import WorkerExecutor
 from nasgan.supervisor import Places
 from nasgan.supervisor.ray_address import reach
-from nasgan.supervisor.ray_tasks import RayTasks
+from nasgan.supervisor.ray_tasks import RayTasks, check_room
 
 __all__ = ["RayExecutor"]
 
@@ -27,7 +28,8 @@ class RayExecutor(WorkerExecutor):
             belongs to; ``HOST:6379``; ``ray://HOST:10001``: one from outside.
         cpus: CPU cores of each worker, and torch's threads in it; null: the run's threads, with
             GPUs one.
-        gpus: GPUs of each worker; 0.5: two workers share one; null: one if the run is on CUDA.
+        gpus: GPUs of each worker; 0.5: two workers share one; null: if the run is on CUDA, the part
+            of a GPU like this machine's that a training needs.
     """
 
     address: str | None = None
@@ -43,22 +45,36 @@ class RayExecutor(WorkerExecutor):
                 f"executor.gpus must be a part of one GPU or a whole number, got {quoted(gpus)}"
             )
 
-    def check_installed(self) -> None:
+    def check_installed(self, device: torch.device, threads: int) -> None:
         """See `Executor.check_installed`."""
         if importlib.util.find_spec("ray") is None:
             raise MissingDependencyError(
                 "executor=ray needs the package ray: pip install 'nasgan[ray]'"
             )
         if self.address is not None:
-            reach(self.address)
+            nodes = reach(self.address)
+            # How many share a GPU is found out later; here whether there is one.
+            gpus = self.gpus if self.gpus is not None else _part(int(device.type == "cuda"))
+            if nodes:
+                check_room(nodes, cpus=self._cpus(gpus, threads), gpus=gpus)
 
     @property
     def own_arithmetic(self) -> dict[str, Any]:
         """See `Executor.own_arithmetic`; the machines of a cluster are not this one."""
         return {"cluster": self.address, "cpus": self.cpus, "gpus": self.gpus}
 
-    def places(self, device: torch.device, threads: int) -> Places:
+    def _cpus(self, gpus: float, threads: int) -> int:
+        return self.cpus or (1 if gpus else threads)
+
+    def places(self, device: torch.device, threads: int, memory: int | None = None) -> Places:
         """See `WorkerExecutor.places`."""
-        gpus = float(device.type == "cuda") if self.gpus is None else self.gpus
-        cpus = self.cpus or (1 if gpus else threads)
+        gpus = self.gpus
+        if gpus is None:
+            gpus = _part(trainings_on(device, memory)) if device.type == "cuda" else 0.0
+        cpus = self._cpus(gpus, threads)
         return RayTasks(self.address, cpus=cpus, gpus=gpus, workers=self.workers)
+
+
+def _part(count: int) -> float:
+    """Of a GPU that so many share; 0 for none. Ray knows four digits."""
+    return int(10_000 / count) / 10_000 if count else 0.0

@@ -20,7 +20,10 @@ from nasgan.supervisor.ray_tasks import _reason
 
 # Not imported here: what it prints is settled when the supervisor imports it.
 IS_THERE = importlib.util.find_spec("ray") is not None
-pytestmark = pytest.mark.skipif(not IS_THERE, reason="ray is not installed")
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(not IS_THERE, reason="ray is not installed"),
+]
 
 
 def is_connected() -> bool:
