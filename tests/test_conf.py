@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from nasgan.cli.compose import compose
+from nasgan.cli.config_folders import read_yaml
 from nasgan.cli.config_options import ConfigOption, config_folder, options
 from nasgan.engine.parts import bind
 from nasgan.registry import SEARCH_SPACES, STRATEGIES, plugins
@@ -196,3 +197,14 @@ def test_no_file_is_left_outside_the_groups() -> None:
     strays = [p for p in folder.iterdir() if p.is_dir() and p.name not in known | {"__pycache__"}]
     assert strays == []
     assert Path(folder, "__init__.py").is_file(), "Hydra reads pkg:// folders only with it"
+
+
+def test_a_file_is_read_as_it_is_now_whatever_became_of_what_was_read_before(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("x: {y: 1}\n")
+    read_yaml(file).x.y = 2
+    assert read_yaml(file).x.y == 1
+    file.write_text("x: {y: 3}\n")
+    assert read_yaml(file).x.y == 3

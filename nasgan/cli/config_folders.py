@@ -6,6 +6,7 @@ the one whose package registers the option's name counts, and if that does not d
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import logging
@@ -14,7 +15,7 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,12 @@ def read_yaml(path: Path) -> Any:
     # To look costs as much as to read, and nearly no file has an alias.
     if "*" in text and _size(yaml.compose(text, yaml.SafeLoader), {}) > _MOST_VALUES:
         raise ValueError(f"its aliases stand for more than {_MOST_VALUES} values")
+    return copy.deepcopy(_loaded(text))
+
+
+@lru_cache(maxsize=512)
+def _loaded(text: str) -> Any:
+    """What a text says; the jobs of a sweep read the same ones again and again."""
     return OmegaConf.load(io.StringIO(text))
 
 

@@ -37,8 +37,9 @@ FINALS = [
     "budget.architectures=3",
     "final.top_k=2",
     "final.random_architectures=2",
-    "final.generator_steps=12",
-    "final.eval_every=4",
+    "final.generator_steps=6",
+    "final.eval_every=2",
+    "trainer.n_critic=1",
 ]
 WORKERS = ["executor=processes", "executor.workers=2"]
 BUILD = {"version": "1", "commit": "abc", "dirty": False}
@@ -280,16 +281,18 @@ def test_killed_with_trainings_under_way_it_goes_on_from_their_checkpoints_to_th
     pieces = killed / "checkpoints" / "candidates" / "final"
     kept: list[Path] = []
     for sign in (signal.SIGKILL, signal.SIGTERM):
-        # A worker is killed first: its training goes on in another one.
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
             known = set(pieces.glob("*/attempt-*/resume-*.pt"))
             _wait(lambda known=known: set(pieces.glob("*/attempt-*/resume-*.pt")) - known)
             assert process.poll() is None
             workers = workers_of(process.pid)
-            os.kill(workers[0], signal.SIGKILL)
-            time.sleep(1.0)
-            workers = workers_of(process.pid)
+            if sign == signal.SIGKILL:
+                # A worker is killed first: its training goes on in another one.
+                os.kill(workers[0], signal.SIGKILL)
+                _wait(lambda gone=workers[0]: not is_running(gone))
+                time.sleep(0.5)
+                workers = workers_of(process.pid)
         finally:
             process.send_signal(sign)
             process.wait()

@@ -27,15 +27,19 @@ _SETTINGS = {
 
 _RUN = [
     "+experiment=debug/tiny",
+    "trainer.n_critic=1",
     "trainer.health.check_every=1",
+    "final.random_architectures=0",
     "budget.generator_steps=40",  # long enough to be killed
     "checkpoint.every_seconds=0.1",
     "threads=1",
     "device=cpu",
 ]
 # The first breaks down at its first step: the loss may not exceed the number.
-_SWEEP = [*_RUN, "seed=1,10000,10001", "trainer.health.max_loss=${seed}"]
 _BAD, _GOOD, _KILLED = 1, 10000, 10001
+# A process takes seconds: what breaks down in one ends the same way with every launcher that has
+# them.
+_SEEDS = {"submitit_local": (_GOOD, _KILLED)}
 
 
 def _start(folder: Path, launcher: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -89,8 +93,10 @@ def test_a_sweep_outlives_its_jobs_and_a_rerun_completes_it(launcher: str, tmp_p
     has_processes = launcher != "basic"
     folder = tmp_path / "a folder, with=signs"
     folder.mkdir()
+    seeds = _SEEDS.get(launcher, (_BAD, _GOOD, _KILLED))
+    sweep = [*_RUN, f"seed={','.join(map(str, seeds))}", "trainer.health.max_loss=${seed}"]
 
-    first = _start(folder, launcher, *_SWEEP)
+    first = _start(folder, launcher, *sweep)
     if has_processes:
         # As the operating system does when memory runs out.
         os.kill(_process_of_the_run(first, folder, _KILLED), signal.SIGKILL)
@@ -99,23 +105,27 @@ def test_a_sweep_outlives_its_jobs_and_a_rerun_completes_it(launcher: str, tmp_p
     found = _statuses(out)
     assert first.returncode == 1, out
     assert found[_GOOD].startswith("completed"), out
-    assert "diverged" in found[_BAD], out
     if has_processes:
         assert "SIGKILL (out of memory?)" in found[_KILLED], out
-    assert out.index("diverged") < out.index("Sweep of"), "a failure is not for the end alone"
-    failed, whole = _record(folder, _BAD), _record(folder, _GOOD)
+        assert out.index("SIGKILL") < out.index("Sweep of"), "a failure is not for the end alone"
+    whole = _record(folder, _GOOD)
+    if _BAD in seeds:
+        assert "diverged" in found[_BAD], out
+        assert out.index("diverged") < out.index("Sweep of"), "a failure is not for the end alone"
+        failed = _record(folder, _BAD)
 
-    again = _start(folder, launcher, *_SWEEP, "retry_failed=true")
+    again = _start(folder, launcher, *sweep, "retry_failed=true")
     again.wait()
     out = (folder / "out.txt").read_text()
     found = _statuses(out)
-    assert again.returncode == 1, "what breaks down does so again"
+    assert again.returncode == int(_BAD in seeds), "what breaks down does so again"
     assert found[_GOOD].startswith("finished before"), out
     assert found[_KILLED].startswith("completed" if has_processes else "finished before"), out
-    assert "diverged" in found[_BAD], out
     assert _record(folder, _GOOD) == whole
     assert _record(folder, _KILLED)["status"] == "completed"
-    assert _record(folder, _BAD)["ended"] > failed["ended"], "retried"
+    if _BAD in seeds:
+        assert "diverged" in found[_BAD], out
+        assert _record(folder, _BAD)["ended"] > failed["ended"], "retried"
     assert not list(folder.rglob(".sweep-*"))
     assert not list(folder.rglob("*.tmp"))
     if has_processes:
