@@ -137,7 +137,7 @@ def write_synthetic_table(
             "trainer": asdict(TrainerSettings(n_critic=2)),
         },
         decisions={d.name: list(d.options) for d in space.decisions},
-        design={"kind": "uniform", "seeds": seeds},
+        designs=({"kind": "uniform", "seeds": seeds},),
         bound=None,
         environments=(),
         licence="CC0-1.0",

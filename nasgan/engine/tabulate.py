@@ -203,7 +203,7 @@ class _Tabulation:
             },
             decisions={d.name: list(d.options) for d in space.decisions},
             # A path is this machine's own; what matters of it is in the rows.
-            design={k: v for k, v in asdict(self.design).items() if k != "path"},
+            designs=({k: v for k, v in asdict(self.design).items() if k != "path"},),
             bound=bench.bound,
             environments=(environment,),
             licence=self.config["licence"],

@@ -95,9 +95,11 @@ def _refuse_another(first: Manifest, other: Manifest, one: Path, two: Path) -> N
 
 def _manifest(manifests: Sequence[Manifest], name: str, metrics: list[str]) -> dict[str, Any]:
     first = manifests[0]
+    designs: list[Mapping[str, Any]] = []
     environments: list[Mapping[str, Any]] = []
     for manifest in manifests:
-        environments += [e for e in manifest.environments if e not in environments]
+        designs += [each for each in manifest.designs if each not in designs]
+        environments += [each for each in manifest.environments if each not in environments]
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -106,7 +108,7 @@ def _manifest(manifests: Sequence[Manifest], name: str, metrics: list[str]) -> d
         "decisions": first.decisions,
         "metrics": metrics,
         "bound": first.bound,
-        "designs": [manifest.design for manifest in manifests],
+        "designs": designs,
         "environments": environments,
         "licence": first.licence,
     }

@@ -119,7 +119,7 @@ def import_table(
         "metrics": list(columns.metrics),
     }
     design = {"kind": "imported", "files": [Path(name).name for name in columns.files]}
-    manifest = Manifest(settings, options, design, None, (), columns.licence)
+    manifest = Manifest(settings, options, (design,), None, (), columns.licence)
     write_table_file(out, *assembled([manifest], rows, name=columns.name))
     return len(rows)
 

@@ -17,7 +17,7 @@ __all__ = ["MANIFEST_FILE", "Manifest", "differences"]
 MANIFEST_FILE = "table.json"
 
 _FORMAT = "nasgan-table-rows"
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2  # 1 had the latest design alone
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Manifest:
     Attributes:
         settings: everything that shapes a number: another value is another table.
         decisions: the options of each decision, by name; rows hold indices of them.
-        design: what is to be trained; it may grow.
+        designs: what is to be trained, oldest first; they may grow.
         bound: scores of the held-out real images, if there are any.
         environments: the machines and versions that trained, oldest first.
         licence: of the numbers.
@@ -35,13 +35,13 @@ class Manifest:
 
     settings: Mapping[str, Any]
     decisions: Mapping[str, list[str]]
-    design: Mapping[str, Any]
+    designs: tuple[Mapping[str, Any], ...]
     bound: Mapping[str, float] | None
     environments: tuple[Mapping[str, Any], ...]
     licence: str
 
     def claim(self, folder: Path) -> None:
-        """Make ``folder`` this table's, or go on with it: then only the design may differ.
+        """Make ``folder`` this table's, or go on with it: then only the designs may differ.
 
         Raises:
             TableError: the folder holds a table of other settings, which the message names.
@@ -53,9 +53,11 @@ class Manifest:
             return
         before = Manifest.read(path)
         _refuse_others(path, before, self)
-        known = before.environments
-        added = tuple(e for e in self.environments if e not in known)
-        merged = replace(self, environments=known + added)
+        merged = replace(
+            self,
+            designs=_both(before.designs, self.designs),
+            environments=_both(before.environments, self.environments),
+        )
         if merged != before:
             merged._write(path)
 
@@ -81,14 +83,23 @@ class Manifest:
             if not isinstance(data, dict) or data.pop("format") != _FORMAT:
                 raise ValueError("it has another format")
             version = data.pop("format_version")
-            if version != _FORMAT_VERSION:
+            if version == 1:
+                data["designs"] = [data.pop("design")]
+            elif version != _FORMAT_VERSION:
                 raise ValueError(f"its format_version {quoted(version)} is not {_FORMAT_VERSION}")
-            return cls(**{**data, "environments": tuple(data["environments"])})
+            lists = {key: tuple(data[key]) for key in ("designs", "environments")}
+            return cls(**{**data, **lists})
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise TableError(
                 f"{path}: cannot be read as the manifest of a table's rows: {reason}"
             ) from error
+
+
+def _both(
+    before: tuple[Mapping[str, Any], ...], now: tuple[Mapping[str, Any], ...]
+) -> tuple[Mapping[str, Any], ...]:
+    return before + tuple(each for each in now if each not in before)
 
 
 def _refuse_others(path: Path, before: Manifest, now: Manifest) -> None:

@@ -104,7 +104,8 @@ def test_a_table_grows_and_trains_nothing_twice(whole, tmp_path, here, monkeypat
     table(tmp_path)
     assert (tmp_path / "rows-1of1.jsonl").read_bytes().startswith(first)
     assert contents(tmp_path) == contents(whole)
-    assert json.loads((tmp_path / "table.json").read_text())["design"]["architectures"] == 2
+    designs = json.loads((tmp_path / "table.json").read_text())["designs"]
+    assert [design["architectures"] for design in designs] == [1, 2]
     # The whole design has rows: another shard finds nothing to do.
     monkeypatch.setattr(table_worker, "train", None)
     assert table(tmp_path, "shard=1/3").done > 0

@@ -61,7 +61,7 @@ def _write(folder: Path, space: SearchSpace, architectures: list[Any], seeds: in
             "trainer": asdict(TrainerSettings(n_critic=2)),
         },
         decisions={d.name: list(d.options) for d in space.decisions},
-        design={"kind": "all", "seeds": 2},
+        designs=({"kind": "all", "seeds": 2},),
         bound=None,
         environments=(),
         licence="CC-BY-4.0",

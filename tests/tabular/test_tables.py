@@ -32,7 +32,7 @@ MANIFEST = Manifest(
         "trainer": {"n_critic": 2},
     },
     decisions={d.name: list(d.options) for d in SPACE.decisions},
-    design={"kind": "uniform"},
+    designs=({"kind": "uniform"},),
     bound={"fid": 3.0},
     environments=({"python": "3.11"},),
     licence="CC-BY-4.0",
@@ -276,6 +276,18 @@ def test_an_unknown_name_is_named(tmp_path):
         nasgan.load_table("cifar10-16-autogan-v9")
     with pytest.raises(TableError, match="there is no such table"):
         nasgan.load_table(tmp_path / "none.npz")
+
+
+def test_designs_add_up_in_a_folder_also_in_one_of_before(tmp_path):
+    MANIFEST.claim(tmp_path)
+    path = tmp_path / "table.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    (uniform,) = data.pop("designs")
+    path.write_text(json.dumps({**data, "format_version": 1, "design": uniform}), encoding="utf-8")
+    best = {"kind": "best", "seeds": 4}
+    for designs in ((uniform,), (best,), (uniform,)):
+        replace(MANIFEST, designs=designs).claim(tmp_path)
+    assert Manifest.read(path) == replace(MANIFEST, designs=(uniform, best))
 
 
 def test_the_manifest_can_be_read_without_nasgan(path):
