@@ -2,15 +2,17 @@
 
 ``agree`` trains each kind of network in float64 on the CPU and on the device, from equal initial
 values, images and random numbers. ``repeat`` trains twice on the device, as trainings do by
-default, and compares bits.
+default, and compares bits; and the batches of images that stay on the host.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from benchmarks.gpu_acceptance_checks import Check, FailedCheckError, Figures, Settings
 from nasgan.contracts import DrawnWeights, Ledger, Part, SearchSpace, TrainingSteps
-from nasgan.data import ImageSet
+from nasgan.data import ImageSet, ShuffledBatches, placement
 from nasgan.engine.device import prepared_torch
 from nasgan.evaluation.training_task import DerivedPair
 from nasgan.networks.initialise import initialise
@@ -331,6 +333,36 @@ def repetition(
     return figures
 
 
+def images_on_host(device: torch.device, *, smoke: bool) -> Figures:
+    """Batches of images that lie on the device, and of the same ones that stay on the host.
+
+    Raises:
+        FailedCheckError: they differ.
+    """
+    count, batches = (64, 10) if smoke else (20_000, 600)
+    shape = (count, 3, 32, 32)
+    noise = torch.randint(256, shape, generator=torch_generator(SEED, "images"), dtype=torch.uint8)
+    image_set = ImageSet("noise", noise, torch.arange(count) % 10)
+    figures: dict[str, Any] = {"batches": batches}
+    found: dict[str, list[Tensor]] = {}
+    for place, memory in (("device", None), ("host", 0)):
+        with patch.object(placement, "_memory", lambda _, memory=memory: memory):
+            stream = ShuffledBatches(image_set, 64, seed=SEED, device=device)
+        stream.next()
+        began = time.perf_counter()
+        # Of each image its sum, of the last ones all.
+        drawn = [stream.next() for _ in range(batches)]
+        sums = torch.stack([batch.images.double().sum((1, 2, 3)) for batch in drawn]).cpu()
+        figures[f"seconds_{place}"] = time.perf_counter() - began
+        labels = [batch.labels for batch in drawn[-1:] if batch.labels is not None]
+        found[place] = [sums, drawn[-1].images.cpu(), *(each.cpu() for each in labels)]
+    pairs = zip(found["device"], found["host"], strict=True)
+    figures["equal"] = all(torch.equal(*pair) for pair in pairs)
+    if not figures["equal"]:
+        raise FailedCheckError("batches of images on the host are others", figures)
+    return figures
+
+
 def repeat(settings: Settings) -> Iterator[Check]:
     """The checks of the stage."""
     channels = (8, 8) if settings.smoke else (32, 32)
@@ -338,6 +370,7 @@ def repeat(settings: Settings) -> Iterator[Check]:
     device = torch.device(settings.device)
     for case in cases[: 1 if settings.smoke else None]:
         yield Check(str(case), partial(repetition, case, device, smoke=settings.smoke))
+    yield Check("images on the host", partial(images_on_host, device, smoke=settings.smoke))
     if device.type == "cuda":
         case = Case("autogan", "derived", channels=channels)
         graphs = partial(repetition, case, device, compiled="reduce-overhead")

@@ -21,6 +21,7 @@ from benchmarks.gpu_acceptance_checks import (
     Settings,
     SkippedCheckError,
 )
+from nasgan.machine import usable_cores
 
 __all__ = ["runs"]
 
@@ -103,15 +104,25 @@ class Commands:
         ]
 
 
-def resumption(commands: Commands) -> Figures:
+def resumption(commands: Commands, devices: int = 1) -> Figures:
     """Train as a whole; train, kill and resume; compare scores and networks.
 
     Raises:
         FailedCheckError: they differ.
+        SkippedCheckError: there are not so many devices.
     """
-    whole, parted = commands.folder / "whole", commands.folder / "parted"
-    figures: dict[str, Any] = {"seconds_whole": commands.run(*commands.training(whole))}
-    words = commands.training(parted)
+    there = _devices_like(commands.device)
+    if devices > there:
+        raise SkippedCheckError(
+            f"{there} device of this kind here: two processes on one are no training that "
+            f"trainer.devices={devices} does"
+        )
+    ending = "" if devices == 1 else f"_on_{devices}"
+    whole, parted = commands.folder / f"whole{ending}", commands.folder / f"parted{ending}"
+    more = [] if devices == 1 else [f"trainer.devices={devices}"]
+    training = [*commands.training(whole), *more]
+    figures: dict[str, Any] = {"seconds_whole": commands.run(*training)}
+    words = [*commands.training(parted), *more]
     commands.kill_at_checkpoint(parted, *words)
     figures["seconds_resumed"] = commands.run(*words)
     scores = [json.loads((run / "record.json").read_text())["metrics"] for run in (whole, parted)]
@@ -122,6 +133,15 @@ def resumption(commands: Commands) -> Figures:
     if not (figures["equal_scores"] and figures["equal_bits"]):
         raise FailedCheckError("the resumed training differs from the whole one", figures)
     return figures
+
+
+def _devices_like(device: str) -> int:
+    """How many devices a training from ``device`` on may have."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.device_count() - (torch.device(device).index or 0)
+    return usable_cores()
 
 
 def verb(commands: Commands, *words: str) -> Figures:
@@ -142,6 +162,7 @@ def runs(settings: Settings) -> Iterator[Check]:
     if not settings.smoke:
         search = ("search", "+experiment=debug/tiny", "progress=false", "run_dir=search")
         made["search"] = partial(verb, commands, *search)
+        made["kill and resume on 2 devices"] = partial(resumption, commands, 2)
     for name, check in made.items():
         yield Check(name, _with_hydra(check), needs=15, limit=150)
 
