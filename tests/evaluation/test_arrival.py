@@ -206,10 +206,12 @@ def test_an_evaluator_that_scores_at_once_is_told_to_give_a_task() -> None:
 def test_a_workers_evaluation_is_checked_before_it_is_sent() -> None:
     ledger = Ledger()
     order = {"proposal": Proposal(ARCHITECTURE).to_json(), "kept": {}}
-    made = candidate._scored(FixedEvaluator(ledger, changed(score=np.float32("inf"))), order)
+    order |= {"folder": None, "every_seconds": 60.0}
+    unbounded = FixedEvaluator(ledger, changed(score=np.float32("inf")))
+    made = candidate._scored(unbounded, ledger, order)
     assert made["evaluation"]["failure"] == "its score is inf"
     with pytest.raises(PluginError, match=r"Evaluation\.cost\.architectures is 0"):
-        candidate._scored(FixedEvaluator(ledger, changed(cost=Cost())), order)
+        candidate._scored(FixedEvaluator(ledger, changed(cost=Cost())), ledger, order)
 
 
 class Asking(AskTellStrategy):
