@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nasgan.cli.console import heading, table
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, FROM_RECORDS, Row, have, metric_names
 from nasgan.leaderboard.selection import selection_text
-from nasgan.leaderboard.texts import duration, interval_text, short_number
+from nasgan.leaderboard.texts import duration
 
 if TYPE_CHECKING:
     from nasgan.leaderboard.leaderboard import Leaderboard
@@ -46,15 +46,9 @@ def ranks_lines(found: Comparison) -> list[str]:
     """The average ranks of strategies over tasks, and which pairs differ."""
     count = len(found.tasks)
     rows = [("average rank", "strategy", "95 % interval", "best in tasks")]
-    rows += [
-        (
-            short_number(rank.average_rank),
-            _strategy(rank.strategy),
-            interval_text(rank.ci_low, rank.ci_high),
-            str(rank.n_best),
-        )
-        for rank in found.ranks
-    ]
+    for rank in found.ranks:
+        average, interval, best = rank.texts
+        rows.append((average, _strategy(rank.strategy), interval, best))
     differing = [
         f"{_strategy(pair.first)} and {_strategy(pair.second)} (p = {pair.p_holm:.3g})"
         for pair in found.differing

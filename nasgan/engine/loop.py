@@ -36,12 +36,32 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 2.0
+_LINE_SECONDS = 5.0
 _PRECIOUS_SECONDS = 1.0
 _KEYS = {"run_id", "job", "history_offset", "timers"}
 _ANEW = (
     "this run was begun before and left no checkpoint that can be used, so it BEGINS ANEW, and "
     "what it had computed is computed again"
 )
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What one step of a job did.
+
+    Attributes:
+        phase: what the time is booked under: ``"search"``, ``"final"``.
+        message: for the progress line.
+        progress: fraction of the phase that is done, in [0, 1], if it can be told.
+        lines: for the history.
+        precious: whether a resumption from before this step would repeat much more than the step.
+    """
+
+    phase: str
+    message: str
+    progress: float | None = None
+    lines: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+    precious: bool = False
 
 
 class Job(Protocol):
@@ -261,9 +281,6 @@ def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-_LINE_SECONDS = 5.0
-
-
 class ProgressView:
     """Shows reports; this one nothing."""
 
@@ -340,22 +357,3 @@ def progress_view(enabled: bool) -> Iterator[ProgressView]:
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
         yield _Bar(progress)
-
-
-@dataclass(frozen=True)
-class JobReport:
-    """What one step of a job did.
-
-    Attributes:
-        phase: what the time is booked under: ``"search"``, ``"final"``.
-        message: for the progress line.
-        progress: fraction of the phase that is done, in [0, 1], if it can be told.
-        lines: for the history.
-        precious: whether a resumption from before this step would repeat much more than the step.
-    """
-
-    phase: str
-    message: str
-    progress: float | None = None
-    lines: tuple[dict[str, Any], ...] = field(default_factory=tuple)
-    precious: bool = False

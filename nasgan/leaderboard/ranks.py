@@ -130,6 +130,12 @@ class StrategyRank:
     ci_high: float | None
     n_best: int
 
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """For people: the average, its interval, and in how many tasks it is best."""
+        interval = interval_text(self.ci_low, self.ci_high)
+        return short_number(self.average_rank), interval, str(self.n_best)
+
 
 @dataclass(frozen=True)
 class PairTest:
@@ -200,15 +206,7 @@ class Comparison:
     def to_markdown(self) -> str:
         """A section: the average ranks, the tests, and who was left out."""
         number = len(self.tasks)
-        ranks = [
-            (
-                escape_markdown(rank.strategy),
-                short_number(rank.average_rank),
-                interval_text(rank.ci_low, rank.ci_high),
-                str(rank.n_best),
-            )
-            for rank in self.ranks
-        ]
+        ranks = [(escape_markdown(rank.strategy), *rank.texts) for rank in self.ranks]
         pairs = [
             (
                 escape_markdown(pair.first),
