@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ def iter_record_files(
         ConfigError: a root does not exist.
     """
     problems = [] if problems is None else problems
-    visited: set[tuple[int, int]] = set()
+    visited: set[str] = set()
     for root in map(Path, roots):
         try:
             is_file, is_folder = root.is_file(), root.is_dir()
@@ -85,7 +86,7 @@ def iter_record_files(
         yield from _walk(root, visited, problems)
 
 
-def _walk(root: Path, visited: set[tuple[int, int]], problems: list[Problem]) -> Iterator[Path]:
+def _walk(root: Path, visited: set[str], problems: list[Problem]) -> Iterator[Path]:
     def unreadable(error: OSError) -> None:
         problems.append(Problem(str(error.filename), f"cannot be read: {error.strerror}"))
 
@@ -115,16 +116,13 @@ def _fault(path: Path) -> str:
     return "" if stat.S_ISREG(mode) else "is no plain file"  # a pipe would never end
 
 
-def _first_visit(path: Path, visited: set[tuple[int, int]]) -> bool:
-    try:
-        found = path.stat()
-    except OSError:
-        # It vanished, or may not be entered: reading it will say so.
-        return True
-    key = (found.st_dev, found.st_ino)
-    if key in visited:
+def _first_visit(path: Path, visited: set[str]) -> bool:
+    # By where it is. The number of its inode may meanwhile be another record's: one that is
+    # replaced while others are read leaves its own to the next file that is written.
+    place = os.path.realpath(path)
+    if place in visited:
         return False
-    visited.add(key)
+    visited.add(place)
     return True
 
 

@@ -342,6 +342,19 @@ def test_a_looping_link_is_walked_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert visits == [tmp_path, tmp_path / "a", tmp_path / "a" / "loop"]
 
 
+def test_a_record_that_takes_a_replaced_ones_inode_is_found(tmp_path: Path) -> None:
+    """Runs go on while their records are read: the number of an inode is soon another file's."""
+    first = tmp_path / "a" / "record.json"
+    record(seed=0).write(first)
+    found = finding.iter_record_files([first, tmp_path / "b"])
+    (tmp_path / "b").mkdir()
+    assert next(found) == first
+    second = tmp_path / "b" / "record.json"
+    second.hardlink_to(first)  # of the same number, as the file system may give it
+    first.unlink()
+    assert list(found) == [second]
+
+
 def test_links_out_of_the_folder_are_followed(tmp_path: Path) -> None:
     record().write(tmp_path / "elsewhere" / "record.json")
     (tmp_path / "results").mkdir()
