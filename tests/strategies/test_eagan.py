@@ -131,3 +131,28 @@ def test_it_needs_shared_weights_and_a_length(toy_run):
         TwoStageEvolution().setup(toy_run("scratch", generator_steps=10))
     with pytest.raises(ConfigError, match="strategy=eagan needs a length"):
         TwoStageEvolution().setup(toy_run("shared"))
+
+
+@pytest.mark.parametrize(
+    ("budget", "settings", "complaint"),
+    [
+        ({"architectures": 8}, {}, r"architectures=8 ends .* score 8 generators, .* 5 pairs"),
+        ({"architectures": 8}, {}, r"set budget.architectures=13"),
+        (
+            {},
+            {"generator_steps": 200},
+            r"generator_steps=200 ends .* set budget.generator_steps=400",
+        ),
+    ],
+)
+def test_a_budget_that_the_first_stage_spends_is_refused(toy_run, budget, settings, complaint):
+    run = toy_run("shared", **{"generator_steps": 200, **budget})
+    with pytest.raises(ConfigError, match=complaint):
+        TwoStageEvolution(**SMALL, **settings).setup(run)
+
+
+@pytest.mark.parametrize(("architectures", "is_told"), [(12, True), (13, False)])
+def test_a_budget_that_ends_the_second_stage_early_is_told(toy_run, caplog, architectures, is_told):
+    run = toy_run("shared", generator_steps=200, architectures=architectures)
+    TwoStageEvolution(**SMALL).setup(run)
+    assert ("ends the second stage early" in caplog.text) is is_told

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from nasgan.architecture import Architecture, Part
 from nasgan.contracts import (
     AskTellStrategy,
+    Budget,
     Constraints,
     Evaluation,
     EvaluationPool,
@@ -120,14 +121,18 @@ class TwoStageEvolution(AskTellStrategy):
             )
         self._constraints.setup(run.space, run.rng("constraints"))
         self._parts = [each for each in _STAGES if searched_parts(run.space, each)] or [_STAGES[0]]
-        self._steps = self._plan(run.ledger.budget.generator_steps)
+        budget = run.ledger.budget
+        self._steps = self._plan(budget.generator_steps)
         self._first = int(self._warm_up * self._steps)
         pairs = self._generations * (self._size + 1) - 1
         pair_steps = (self._steps - self._first) // pairs
+        if len(self._parts) == len(_STAGES):
+            self._check_second_stage(budget, pairs)
         if _STAGES[1] in self._parts and pair_steps < 1:
             _log.warning(
                 "a stage of %d generator steps is short for strategy.generations=%d of "
-                "population_size=%d, which train %d pairs after the warm-up: the budget ends it",
+                "strategy.population_size=%d, which train %d pairs after the warm-up: the budget "
+                "ends it",
                 self._steps,
                 self._generations,
                 self._size,
@@ -150,6 +155,28 @@ class TwoStageEvolution(AskTellStrategy):
                 "strategy.generator_steps"
             )
         return self._wanted_steps or (budget or 0) // len(self._parts)
+
+    def _check_second_stage(self, budget: Budget, pairs: int) -> None:
+        """Refuse a budget that the first stage spends; say where it ends the second one early."""
+        generators = self._generations * 2 * self._size
+        planned = {
+            "architectures": (generators, generators + pairs),
+            "generator_steps": (self._steps, 2 * self._steps),
+        }
+        how = (
+            f"strategy.generations={self._generations} of "
+            f"strategy.population_size={self._size} score {generators} generators, then train "
+            f"{pairs} pairs, in {self._steps} generator steps a stage"
+        )
+        for unit, (first, both) in planned.items():
+            limit = getattr(budget, unit)
+            if limit is not None and limit <= first:
+                raise ConfigError(
+                    f"budget.{unit}={limit} ends strategy=eagan before it evolves discriminators: "
+                    f"{how}; set budget.{unit}={both}, or a smaller plan"
+                )
+            if limit is not None and limit < both:
+                _log.warning("budget.%s=%d ends the second stage early: %s", unit, limit, how)
 
     def _first_discriminator(self) -> Architecture:
         """An architecture with the discriminator of stage 1."""
