@@ -218,11 +218,15 @@ class FinalPhase:
                 lines = list(self._take(architecture, found))
                 message = f"{number + 1}/{len(self._queue)} trainings over"
                 return JobReport(Ledger.FINAL, message, (number + 1) / len(self._queue), (*lines,))
-        task = self._task = self._task or self._scoring.begin(architecture)
+        lines = []
+        if self._task is None:
+            self._task = self._scoring.begin(architecture)
+            lines += self._take_half_done(self._task, architecture)
+        task = self._task
         known = len(_curve(task))
         made = self._scoring.advance(task)
         spent = self._scoring.ledger.spent(Ledger.FINAL)
-        lines = [self._point_line(architecture, point, spent) for point in _curve(task)[known:]]
+        lines += [self._point_line(architecture, point, spent) for point in _curve(task)[known:]]
         words, share = self._scoring.words(task)
         message = (
             f"training {number + 1}/{len(self._queue)} ({self._role(architecture)} "
@@ -238,6 +242,22 @@ class FinalPhase:
             lines.append(self._told(made))
             share = 1.0
         return JobReport(Ledger.FINAL, message, (number + share) / len(self._queue), tuple(lines))
+
+    def _take_half_done(
+        self, task: EvaluationTask, architecture: Architecture
+    ) -> Iterator[dict[str, Any]]:
+        """The lines of what another process has done of a training, which then goes on here."""
+        trainings, shared = self._trainings, self._is_shared(architecture)
+        found = None if trainings is None else trainings.half_done(architecture, shared=shared)
+        if found is None:
+            return
+        assert isinstance(task, TrainingTask)
+        state, costs = found
+        task.load_state_dict(state)
+        before = self._scoring.ledger.spent(Ledger.FINAL)
+        for point, cost in zip(task.curve, costs, strict=True):
+            yield self._point_line(architecture, point, before + cost)
+        self._scoring.ledger.charge(task.cost, Ledger.FINAL)
 
     def _step_elsewhere(self, trainings: Trainings, number: int) -> JobReport:
         """See `step`; the next in the order, and how far the others have come."""

@@ -103,12 +103,6 @@ class TrainingAttempt(Attempt):
         self.seconds = list(state["seconds"])
         self.costs = [Cost.from_json(cost) for cost in state.get("costs", ())]
 
-    @staticmethod
-    def progress_of(state: Mapping[str, Any]) -> int:
-        """See `Attempt.progress_of`."""
-        trainer = state["task"]["trainer"]
-        return 0 if trainer is None else int(trainer["generator_steps"])
-
 
 def train(order: Mapping[str, Any]) -> dict[str, Any]:
     """Train a finalist, or a random architecture; what was trained before is not trained again.

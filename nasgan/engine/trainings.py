@@ -13,6 +13,7 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation
 from nasgan.errors import CheckpointError, NasganError
 from nasgan.evaluation import TrainingPlan
+from nasgan.evaluation.attempts import newest_attempt
 from nasgan.reading import digest_of_json, load_json
 from nasgan.runs.loggers import run_log
 from nasgan.state_files import load_state
@@ -144,6 +145,17 @@ class Trainings:
             run_log.info("training of %s: its result is in %s", key, folder)
             self._end(key, made, folder)
         return self._ended.get(key)
+
+    def half_done(
+        self, architecture: Architecture, *, shared: bool = False
+    ) -> tuple[Any, list[Cost]] | None:
+        """Its task's state where the farthest attempt has left it, and the cost at each score."""
+        folder = self._folder_of(architecture, shared=shared)
+        state = newest_attempt(folder)
+        if state is None:
+            return None
+        run_log.info("training of %s: going on from a checkpoint in %s", architecture.id, folder)
+        return state["task"], [Cost.from_json(cost) for cost in state["costs"]]
 
     def _folder_of(self, architecture: Architecture, *, shared: bool) -> Path:
         root = self._shared if shared and self._shared is not None else self._folder

@@ -15,11 +15,12 @@ from nasgan.checkpoints import Checkpoints
 from nasgan.contracts import Evaluation, EvaluationTask
 from nasgan.supervisor import report_progress
 
-__all__ = ["Attempt", "forget_attempts"]
+__all__ = ["Attempt", "forget_attempts", "newest_attempt"]
 
 _log = logging.getLogger(__name__)
 _ATTEMPT = "attempt-"
 _CHECKPOINTS = 2
+_PROGRESS = "progress"
 
 
 class Attempt(ABC):
@@ -52,11 +53,6 @@ class Attempt(ABC):
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
 
-    @staticmethod
-    @abstractmethod
-    def progress_of(state: Mapping[str, Any]) -> int:
-        """The `progress` at which `state` was made."""
-
     def advance(self) -> None:
         """Do the next piece of work."""
         self._evaluation.advance()
@@ -67,7 +63,7 @@ class Attempt(ABC):
         Raises:
             StorageError: a checkpoint cannot be written.
         """
-        newest = None if self._folder is None else self._newest(self._folder)
+        newest = None if self._folder is None else newest_attempt(self._folder)
         if newest is not None:
             self.load(newest)
             _log.info("going on from a checkpoint in %s", self._folder)
@@ -78,16 +74,19 @@ class Attempt(ABC):
             report_progress(self.progress)
             is_due = time.monotonic() - saved >= self._every_seconds
             if own is not None and is_due and self._evaluation.results is None:
-                Checkpoints(own, keep=_CHECKPOINTS).save(self.state())
+                state = {**self.state(), _PROGRESS: self.progress}
+                Checkpoints(own, keep=_CHECKPOINTS).save(state)
                 saved = time.monotonic()
         return made
 
-    def _newest(self, folder: Path) -> Any | None:
-        # Tables of before kept theirs in the folder itself.
-        places = [folder, *folder.glob(f"{_ATTEMPT}*")]
-        found = [Checkpoints(place).load_newest() for place in places]
-        states = [state for state in found if state is not None]
-        return max(states, key=self.progress_of, default=None)
+
+def newest_attempt(folder: Path) -> Any | None:
+    """The state of the attempt that came farthest; None where none has left a checkpoint."""
+    # Tables of before kept theirs in the folder itself, and attempts of before no progress.
+    places = [folder, *folder.glob(f"{_ATTEMPT}*")]
+    found = [Checkpoints(place).load_newest() for place in places]
+    states = [state for state in found if state is not None]
+    return max(states, key=lambda state: state.get(_PROGRESS, 0), default=None)
 
 
 def forget_attempts(folder: Path) -> None:

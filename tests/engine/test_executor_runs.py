@@ -184,6 +184,30 @@ def test_a_candidate_whose_worker_is_killed_goes_on_in_another_to_the_same_last_
     assert_same_result(killed, whole)
 
 
+def test_a_search_resumed_without_workers_goes_on_with_what_they_had_half_done(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = [*SCRATCH, "strategy.num_candidates=2", "strategy.max_steps=60"]
+    settings += ["strategy.min_steps=60", "checkpoint.every_seconds=0", "final.top_k=0"]
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    under_way = stopped / "checkpoints" / "candidates" / "under_way"
+
+    def interrupt(self: WorkerPool) -> Any:
+        while len({path.parent for path in under_way.glob("*/attempt-*/resume-*.pt")}) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerPool, "advance", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(tiny("search", *settings, *WORKERS), stopped)
+    with caplog.at_level(logging.INFO):
+        run_search(tiny("search", *settings, "executor=in_process"), stopped)
+    assert caplog.text.count("going on from a checkpoint in") == 2
+    run_search(tiny("search", *settings, "executor=in_process"), whole)
+    assert_same_result(stopped, whole)
+
+
 PROGRAM = """
 import json, sys
 from pathlib import Path

@@ -21,6 +21,7 @@ from run_comparison import TINY, fingerprint
 from nasgan.cli.compose import compose
 from nasgan.engine import final_phase, run_search, shared_trainings, trained_apart, trainings
 from nasgan.engine.final_phase import FinalPhase, FullTraining
+from nasgan.engine.trained_apart import TrainingAttempt
 from nasgan.engine.trainings import Trainings
 from nasgan.evaluation.executors import AutoExecutor, ProcessExecutor
 from nasgan.runs.history import read_history
@@ -392,6 +393,33 @@ def test_one_process_alone_finds_what_workers_had_trained(
     assert left not in begun
     assert len(begun) <= 1, "four are over, or one of them was not begun yet"
     assert fingerprint(run_dir) == fingerprint(alone)
+
+
+def test_one_process_alone_goes_on_with_what_a_worker_had_half_done(
+    here: None,
+    alone: Path,
+    tiny: Tiny,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    advance = TrainingAttempt.advance
+
+    def stop(self: TrainingAttempt) -> None:
+        if self.progress == 5:  # of 6 steps, with scores after the second and the fourth
+            raise KeyboardInterrupt
+        advance(self)
+
+    settings = [*FINALS, "checkpoint.every_seconds=0"]
+    with monkeypatch.context() as patch:
+        patch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", 0.0)
+        patch.setattr(TrainingAttempt, "advance", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(tiny("search", *settings), tmp_path)
+    with caplog.at_level("INFO"):
+        run_search(tiny("search", *settings, "executor=in_process"), tmp_path)
+    assert caplog.text.count("going on from a checkpoint in") == 1
+    assert fingerprint(tmp_path) == fingerprint(alone)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_workers_are_asked_with_what_is_kept_of_the_parent(make_context, family)
     run = make_context()
     evaluator, _ = trained_parent(run, parent)
     pool = WorkerPool(evaluator, run.ledger, supervisor=None, order=WorkOrder("no:where"))
-    asked = pool._request(Proposal(child, parent=parent))
+    asked = candidate.request(evaluator, Proposal(child, parent=parent))
     assert asked["kept_of_parent"] == evaluator.kept(parent) != {}
     assert asked["kept"] == {}
     with pytest.raises(ConfigError, match="no trained weights"):

@@ -11,18 +11,57 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nasgan.contracts import EvaluationTask, Evaluator, Ledger, Proposal
+from nasgan.contracts import Cost, EvaluationTask, Evaluator, Ledger, Proposal
 from nasgan.errors import NasganError, PluginError, plugin_name
 from nasgan.evaluation.arrival import begin_evaluation, checked_evaluations
-from nasgan.evaluation.attempts import Attempt
+from nasgan.evaluation.attempts import Attempt, newest_attempt
+from nasgan.reading import digest_of_json
 from nasgan.state_files import not_plain, plugin_state
 from nasgan.supervisor import PieceError
 
-__all__ = ["SCORE", "score"]
+__all__ = ["SCORE", "candidate_folder", "half_done", "request", "score"]
 
 SCORE = "nasgan.evaluation.executors.candidate:score"
 
 _log = logging.getLogger(__name__)
+_DIGITS = 12
+
+
+def request(evaluator: Evaluator, proposal: Proposal) -> dict[str, Any]:
+    """What a worker needs to know of a candidate, and of its parent."""
+    parent = proposal.parent
+    return {
+        "proposal": proposal.to_json(),
+        "kept": evaluator.kept(proposal.architecture),
+        "kept_of_parent": {} if parent is None else evaluator.kept(parent),
+    }
+
+
+def candidate_folder(root: Path, number: int, asked: Mapping[str, Any]) -> Path:
+    """Of a candidate's checkpoints: the same in a resumed run, which may propose another instead.
+
+    Args:
+        root: of all candidates' under way.
+        number: in the order of proposals.
+        asked: see `request`.
+    """
+    return root / f"{number}-{digest_of_json(asked)[:_DIGITS]}"
+
+
+def half_done(
+    root: Path, evaluator: Evaluator, number: int, proposal: Proposal
+) -> tuple[Any, Cost] | None:
+    """The state of a candidate's task that a worker left, and what that has cost."""
+    if not root.is_dir():
+        return None
+    folder = candidate_folder(root, number, request(evaluator, proposal))
+    state = newest_attempt(folder)
+    if state is None:
+        return None
+    _log.info("going on from a checkpoint in %s", folder)
+    spent = Ledger()
+    spent.load_state_dict(state["ledger"])
+    return state["task"], spent.spent()
 
 
 def score(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,8 +69,8 @@ def score(order: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         order: ``{"builder", "settings", "every_seconds"}``, see `WorkOrder`; ``device`` and
-            ``threads`` of this process; ``{"proposal", "kept", "kept_of_parent"}``, see
-            `nasgan.contracts.Evaluator.kept`; ``folder``, of its checkpoints, or None.
+            ``threads`` of this process; what `request` gives; ``folder``, of its checkpoints, or
+            None.
 
     Returns:
         ``{"evaluation", "kept"}``.
@@ -125,8 +164,3 @@ class _CandidateAttempt(Attempt):
         """See `Attempt.load`."""
         self._task.load_state_dict(state["task"])
         self._ledger.load_state_dict(state["ledger"])
-
-    @staticmethod
-    def progress_of(state: Mapping[str, Any]) -> int:
-        """See `Attempt.progress_of`."""
-        return sum(int(cost["images"]) for cost in state["ledger"].values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import torch
 
 from nasgan.contracts import EvaluationPool, Evaluator, Ledger
 from nasgan.errors import ConfigError, quoted
+from nasgan.evaluation.executors.candidate import half_done
 from nasgan.evaluation.executors.worker_pool import WorkerPool, WorkOrder
 from nasgan.evaluation.pool import InProcessPool
 from nasgan.supervisor import Places, Retries, Supervisor
@@ -52,11 +54,12 @@ class Executor(ABC):
         Args:
             evaluator: this process's; keeps what the workers' learn.
             ledger: the run's.
-            order: for workers.
+            order: for workers; its folder may hold what some have half done.
             supervisor: of the run, see `supervise`; None: the pool has one of its own.
         """
-        del order, supervisor
-        return InProcessPool(evaluator, ledger)
+        del supervisor
+        found = None if order.folder is None else partial(half_done, order.folder, evaluator)
+        return InProcessPool(evaluator, ledger, found)
 
     @property
     def named_devices(self) -> tuple[str, ...]:

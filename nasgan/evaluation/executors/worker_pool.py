@@ -14,8 +14,7 @@ from nasgan import atomic
 from nasgan.contracts import Cost, Evaluation, EvaluationPool, Evaluator, Ledger, Proposal
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation.arrival import check_parent
-from nasgan.evaluation.executors.candidate import SCORE
-from nasgan.reading import digest_of_json
+from nasgan.evaluation.executors.candidate import SCORE, candidate_folder, request
 from nasgan.run_settings import CheckpointSettings
 from nasgan.supervisor import Outcome, Piece, Supervisor, Work
 
@@ -23,7 +22,6 @@ __all__ = ["WorkOrder", "WorkerPool"]
 
 # `advance` comes back after so long at the latest, for progress and checkpoints.
 _WAIT_SECONDS = 0.5
-_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -161,14 +159,22 @@ class WorkerPool(EvaluationPool):
             self._begin(job)
 
     def _begin(self, job: _Job) -> None:
-        order = self._request(job.proposal)
-        job.folder = self._folder(job, order)
+        asked = request(self._evaluator, job.proposal)
+        if self._order.folder is not None:
+            atomic.make_folder(self._order.folder)
+            job.folder = candidate_folder(self._order.folder, job.number, asked)
         folder = None if job.folder is None else str(job.folder.absolute())
         piece = Piece(
             key=f"candidate-{job.number}-{job.proposal.architecture.id}",
             title=f"candidate {_name(job)}",
             work=SCORE,
-            order={**order, "folder": folder, "every_seconds": self._order.every_seconds},
+            order={
+                "builder": self._order.builder,
+                "settings": dict(self._order.settings),
+                **asked,
+                "folder": folder,
+                "every_seconds": self._order.every_seconds,
+            },
             timeout=self._timeout,
         )
         job.work = self._supervisor.begin(
@@ -178,25 +184,6 @@ class WorkerPool(EvaluationPool):
             losses=job.losses,
         )
         job.errors, job.losses = job.work.errors, job.work.losses
-
-    def _folder(self, job: _Job, order: Mapping[str, Any]) -> Path | None:
-        """Of its checkpoints: the same in a resumed run, which may propose another instead."""
-        if self._order.folder is None:
-            return None
-        atomic.make_folder(self._order.folder)
-        asked = {key: order[key] for key in ("proposal", "kept", "kept_of_parent")}
-        return self._order.folder / f"{job.number}-{digest_of_json(asked)[:_DIGITS]}"
-
-    def _request(self, proposal: Proposal) -> dict[str, Any]:
-        """What a worker needs to know, of the parent too."""
-        parent = proposal.parent
-        return {
-            "builder": self._order.builder,
-            "settings": dict(self._order.settings),
-            "proposal": proposal.to_json(),
-            "kept": self._evaluator.kept(proposal.architecture),
-            "kept_of_parent": {} if parent is None else self._evaluator.kept(parent),
-        }
 
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`.
@@ -294,7 +281,7 @@ class WorkerPool(EvaluationPool):
         self.close()
         proposals = [Proposal.from_json(item) for item in state["proposals"]]
         none: list[list[str]] = [[]] * len(proposals)
-        # A run without workers numbers nothing.
+        # Runs without workers numbered nothing before.
         numbers = state.get("numbers", range(1, len(proposals) + 1))
         self._proposed = state.get("proposed", len(proposals))
         told = (numbers, state.get("failures", none), state.get("losses", none))
