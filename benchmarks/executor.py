@@ -1,4 +1,4 @@
-"""Worker processes against one process: 16 candidates on 2 workers in at most 0.6 of the time.
+"""Workers against one process: 16 candidates on 2 workers in at most 0.55 of one thread's time.
 
 Trains and scores the same candidates from scratch (``evaluator=scratch``, the digits) in three ways
 within one run: in this process with all cores, in this process with one thread, and by
@@ -37,7 +37,7 @@ from nasgan.engine.workers import WORKER_BUILDER, open_evaluator
 from nasgan.evaluation import InProcessPool
 from nasgan.evaluation.executors import ProcessExecutor, WorkOrder
 
-TARGET = 0.6
+TARGET = 0.55
 ALL_CORES, ONE_THREAD, WORKERS = "in this process", "in this process, 1 thread", "workers"
 
 
@@ -179,10 +179,11 @@ def main(arguments: list[str] | None = None) -> int:
         for way in (ALL_CORES, ONE_THREAD)
     }
     equal = scores[WORKERS] == scores[ONE_THREAD]
-    print(f"  workers / in this process            {ratios[ALL_CORES]:8.3f}   (target <= {TARGET})")
-    print(f"  workers / in this process, 1 thread  {ratios[ONE_THREAD]:8.3f}")
+    print(f"  workers / in this process            {ratios[ALL_CORES]:8.3f}")
+    one_thread = f"{ratios[ONE_THREAD]:8.3f}   (target <= {TARGET})"
+    print(f"  workers / in this process, 1 thread  {one_thread}")
     print(f"  the scores of workers and one thread {'are equal' if equal else 'DIFFER'}")
-    return 0 if equal and ratios[ALL_CORES] <= TARGET else 1
+    return 0 if equal and ratios[ONE_THREAD] <= TARGET else 1
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Every piece must be heard exactly once. Printed: the time against the least poss
 of this process for each piece, the files of signs of life, and its memory.
 
     python benchmarks/supervisor_scale.py [--pieces 10000] [--slots 8] [--longest 2.0]
-    python benchmarks/supervisor_scale.py --nodes 8 --slots 8
+    python benchmarks/supervisor_scale.py --nodes 8 --slots 8 --kill-every 25
 """
 
 from __future__ import annotations
