@@ -5,7 +5,7 @@ agree     losses, gradients and networks in float64: the device against the CPU
 repeat    two trainings under ``deterministic=true`` are equal to the last bit
 runs      train, kill, resume to the bit, evaluate, sample and search from the command line
 speed     ``autogan_a``: eager, compiled, CUDA graphs x bf16, TF32, float32; peak memory
-supernets the same of supernets; whether rearranged convolutions pay
+supernets eager steps of all spaces' supernets; whether rearranged convolutions pay
 metrics   the device's scores against the CPU's; time and memory of 50,000 images
 train     a short training on ``--images`` (or the embedded digits), scored before and after
 

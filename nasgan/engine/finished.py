@@ -17,6 +17,7 @@ from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import SearchSpace
 from nasgan.data import ImageSet
+from nasgan.data.placement import resident
 from nasgan.engine.device import choose_device, prepared_torch
 from nasgan.engine.parts import load_splits, make_harness
 from nasgan.engine.run_directory import RunDirectory, other_content
@@ -280,7 +281,8 @@ def _scores(run: LoadedRun, config: Mapping[str, Any], device: torch.device) -> 
     metrics = _of_run(config["metrics"], run.record.config["metrics"])
     if config["num_images"] is not None:
         metrics["num_images"] = config["num_images"]
-    train = load_splits(_of_run(config["dataset"], run.record.config["dataset"])).train.to(device)
+    dataset = _of_run(config["dataset"], run.record.config["dataset"])
+    train = resident(load_splits(dataset).train, device)
     remark = _remark(run.record, train, is_asked_for="_target_" in config["dataset"])
     network = run.space.network
     if (train.image_size, train.image_channels) != (network.image_size, network.image_channels):
