@@ -108,6 +108,17 @@ def commands(page: str) -> Iterator[str]:
             yield span
 
 
+def test_no_cluster_is_started_without_a_token() -> None:
+    text = (DOCS / "executors.md").read_text("utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    starting = [block for block in blocks if "ray start" in block]
+    assert len(starting) == 2
+    for block in starting:
+        before = block.partition("ray start")[0]
+        if "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=" not in before:
+            assert block.count("ray start") == block.count("RAY_AUTH_MODE=token ray start")
+
+
 def documented_commands() -> list[Any]:
     pages = [page for page in written_pages() if page not in OF_A_PLUGIN]
     found = {(page, command): None for page in pages for command in commands(page)}
