@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 
-from nasgan.architecture import Architecture
+from nasgan.architecture import Architecture, Part
 from nasgan.contracts.ask_tell import AskTellStrategy, SupernetPaths
 from nasgan.contracts.run import SearchRun
 from nasgan.contracts.search_space import SearchSpace
@@ -109,9 +109,13 @@ class CandidateSearch(AskTellStrategy):
 #: A range of each constrained size, ``[least, most]``; null leaves an end open.
 Constraints: TypeAlias = Mapping[str, Sequence[float | None]]
 
-# Random architectures that are measured before a search is refused; draws for one candidate; draws
-# of known architectures before one of them is taken.
-_PROBES = 200
+# What shapes a generator.
+_SHAPING_PARTS: tuple[Part | Literal["both"], ...] = ("generator", "both")
+
+# Draws outside before one of them is walked inside; mutations of such a walk; draws for one
+# candidate; draws of known architectures before one of them is taken.
+_PROBES = 50
+_WALK = 200
 _MOST_DRAWS = 4000
 _MOST_REPEATS = 200
 
@@ -152,7 +156,9 @@ class GeneratorSizes:
 class SizeConstraints:
     """Ranges in which the sizes of a candidate's generator have to lie, at the search's widths.
 
-    Candidates outside are drawn again, and never trained or scored (CAGAN 2024).
+    Candidates outside are drawn again, and never trained or scored (CAGAN 2024). Where hardly any
+    random one is inside, so many draws outside end with a walk from the last of them: mutations of
+    its generator, none of which leads farther away.
 
     Args:
         ranges: see `Constraints`; None: no constraints.
@@ -173,29 +179,53 @@ class SizeConstraints:
         if not self.ranges:
             return
         self._sizes = GeneratorSizes(space, tuple(self.ranges))
-        found: list[dict[str, float]] = []
+        self._space = space
+        found: list[Architecture] = []
         for _ in range(_PROBES):
-            architecture = space.sample(rng)
-            if self.allow(architecture):
+            found.append(space.sample(rng))
+            if self.allow(found[-1]):
                 return
-            found.append(self._sizes(architecture))
+        if self._walked(min(found, key=self._distance)) is not None:
+            return
         there = ", ".join(
-            f"{name} from {min(each[name] for each in found):.4g} to "
-            f"{max(each[name] for each in found):.4g}"
+            f"{name} from {min(self._sizes(each)[name] for each in found):.4g} to "
+            f"{max(self._sizes(each)[name] for each in found):.4g}"
             for name in self.ranges
         )
         raise ConfigError(
             f"strategy.constraints={self}: none of {_PROBES} random architectures of "
-            f"{space.name!r} is within; at the widths of the search they have {there}. Widen the "
-            "ranges, or change search_space.generator_channels"
+            f"{space.name!r} is within, and {_WALK} mutations of the nearest lead to none; at the "
+            f"widths of the search they have {there}. Widen the ranges, or change "
+            "search_space.generator_channels"
         )
 
     def allow(self, architecture: Architecture) -> bool:
         """Whether a candidate may have this size."""
         if not self.ranges:
             return True
+        return self._distance(architecture) == 0
+
+    def _distance(self, architecture: Architecture) -> float:
+        """How far its sizes are outside, as shares of the limits, summed; 0 inside."""
         sizes = self._sizes(architecture)
-        return all(least <= sizes[name] <= most for name, (least, most) in self.ranges.items())
+        return sum(
+            max(0.0, 1 - sizes[name] / least if least else 0.0, sizes[name] / most - 1)
+            for name, (least, most) in self.ranges.items()
+        )
+
+    def _walked(self, architecture: Architecture) -> Architecture | None:
+        """What mutations come to from one outside, the same each time; None if to none inside."""
+        rng = np.random.default_rng(int.from_bytes(architecture.id.encode()))
+        shaping = {decision.part for decision in self._space.decisions}
+        parts = [part for part in _SHAPING_PARTS if part in shaping]
+        here, distance = architecture, self._distance(architecture)
+        for _ in range(_WALK if parts else 0):
+            if distance == 0:
+                return here
+            made = self._space.mutate(here, rng, part=parts[int(rng.integers(len(parts)))])
+            if self._distance(made) <= distance:
+                here, distance = made, self._distance(made)
+        return here if distance == 0 else None
 
     def draw(
         self, make: Callable[[], Architecture], known: Collection[Architecture] = ()
@@ -210,8 +240,10 @@ class SizeConstraints:
             ConfigError: nothing is.
         """
         repeated: list[Architecture] = []
-        for _ in range(_MOST_DRAWS):
+        for drawn in range(1, _MOST_DRAWS + 1):
             made = make()
+            if drawn % _PROBES == 0 and not self.allow(made):
+                made = self._walked(made) or made
             if made in known:
                 repeated.append(made)
                 if len(repeated) == _MOST_REPEATS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nasgan import make_search_space
 from nasgan.contracts import Budget, GeneratorSizes, SizeConstraints
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.testing import ToyRun
@@ -72,7 +73,7 @@ def test_an_open_end_does_not_bind(space, sizes):
 def test_limits_that_nothing_keeps_are_refused_before_the_search(space):
     constraints = {"parameters": [1e9, 2e9]}
     for strategy in (RandomSearch(constraints=constraints), Evolution(constraints=constraints)):
-        complaint = r"constraints=\{parameters: \[1e\+09, 2e\+09\]\}: none of 200 random .* 'toy'"
+        complaint = r"constraints=\{parameters: \[1e\+09, 2e\+09\]\}: none of 50 random .* 'toy'"
         with pytest.raises(ConfigError, match=complaint):
             strategy.setup(ToyRun(space, Budget(), seed=0))
 
@@ -96,3 +97,34 @@ def test_known_architectures_come_again_only_where_there_is_nothing_else(space):
     missing = everything.pop(20)
     assert constraints.draw(lambda: space.sample(rng), set(everything)) == missing
     assert constraints.draw(lambda: space.sample(rng), {*everything, missing})
+
+
+@pytest.mark.parametrize("kind", ["fewest", "most"])
+def test_hardly_any_random_architecture_inside_is_found_by_walks(space, sizes, kind):
+    """A range with a single one, which random draws meet once in the space's size."""
+    pick = min if kind == "fewest" else max
+    (only,) = {pick(sizes, key=lambda each: (sizes[each]["parameters"], each.id))}
+    held = sizes[only]["parameters"]
+    inside = {each for each, size in sizes.items() if size["parameters"] == held}
+    constraints = SizeConstraints({"parameters": [held, held]})
+    for seed in range(5):
+        constraints.setup(space, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        outside = [each for each in (space.sample(rng) for _ in range(200)) if each not in inside]
+        draws = iter(outside)
+        assert constraints.draw(lambda draws=draws: next(draws)) in inside
+        assert constraints._walked(outside[0]) == constraints._walked(outside[0])
+
+
+@pytest.mark.slow
+def test_cagans_limits_are_kept_at_its_width(monkeypatch):
+    monkeypatch.setattr("nasgan.contracts.candidates._PROBES", 5)  # each takes a twentieth second
+    space = make_search_space(
+        "adversarial_nas", image_size=32, generator_channels=128, latent_dim=120
+    )
+    ranges = {"parameters": [6.5e6, 11.5e6], "macs": [1.5e9, 3e9]}
+    constraints = SizeConstraints(ranges)
+    constraints.setup(space, np.random.default_rng(2))
+    found = constraints._walked(space.sample(np.random.default_rng(0)))
+    measured = GeneratorSizes(space)(found)
+    assert all(least <= measured[name] <= most for name, (least, most) in ranges.items())

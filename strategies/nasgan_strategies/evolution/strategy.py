@@ -125,7 +125,8 @@ class Evolution(CandidateSearch):
             return child
 
         child = self.draw(make)
-        return child, parents[child]
+        # One that was walked inside the constraints comes from the last that was drawn.
+        return child, parents.get(child, next(reversed(parents.values())))
 
 
 def _check_population(candidates: int | None, population: int, sample: int) -> None:

@@ -57,7 +57,7 @@ class TwoStageEvolution(AskTellStrategy):
             protocol's number. Those of stage 1 are the evaluator's.
         crossover: share of the children that mix two parents (published: 0.5).
         discriminator: decisions of stage 1's discriminator; the rest is random.
-        constraints: see `nasgan.contracts.SizeConstraints`; with CAGAN's ranges these are its own.
+        constraints: see `nasgan.contracts.SizeConstraints`.
 
     Raises:
         ConfigError: a value is out of its range.
