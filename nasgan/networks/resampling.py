@@ -8,6 +8,7 @@ All rearrangements are exact up to rounding. A module that uses one has an attri
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +37,9 @@ _LEAST_PIXELS_WHEN_POOLING = 1
 def upsample(x: Tensor, mode: str, factor: int = 2) -> Tensor:
     """Enlarge (N, C, H, W) by a whole ``factor``.
 
-    Where torch is asked for algorithms that repeat, and for gradients, an accelerator enlarges
-    bilinearly by a fixed transposed convolution: torch's own backward pass adds up in any order,
-    and what it takes instead costs many launches.
+    Where torch is asked for algorithms that repeat, gradients of bilinear maps on an accelerator go
+    back by a fixed strided convolution: torch's own backward pass adds up in any order, and what it
+    takes instead, without gradients, too, costs many launches.
 
     Args:
         x: the maps.
@@ -50,46 +51,54 @@ def upsample(x: Tensor, mode: str, factor: int = 2) -> Tensor:
     """
     if mode not in _ALIGN_CORNERS:
         raise UnknownNameError("interpolation", mode, _ALIGN_CORNERS)
-    if mode == "bilinear" and factor % 2 == 0 and _must_repeat(x):
-        return _enlarged(x, factor)
+    if mode == "bilinear" and _must_repeat(x):
+        enlarged: Tensor = _Enlarge.apply(x, factor)
+        return enlarged
     return F.interpolate(x, scale_factor=factor, mode=mode, align_corners=_ALIGN_CORNERS[mode])
 
 
 def _must_repeat(x: Tensor) -> bool:
-    repeats = torch.are_deterministic_algorithms_enabled()
-    return repeats and launches_are_dear(x) and torch.is_grad_enabled() and x.requires_grad
+    return torch.are_deterministic_algorithms_enabled() and launches_are_dear(x)
 
 
-def _enlarged(x: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement by an even ``factor``: two operators, as many backwards."""
-    height, width = x.shape[2:]
-    kernel, scale = _bilinear(factor, height, width, x.dtype, x.device)
-    weight = kernel.expand(x.shape[1], 1, -1, -1)
-    with full_precision(x.device):
-        y = F.conv_transpose2d(x, weight, stride=factor, padding=factor // 2, groups=x.shape[1])
-        return y * scale
+class _Enlarge(torch.autograd.Function):
+    """Bilinear enlargement: torch's forward pass, which repeats, and its transpose backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: int) -> Tensor:
+        ctx.factor, ctx.of_x = factor, x.shape
+        scales = [float(factor)] * 2
+        y: Tensor = torch.ops.aten.upsample_bilinear2d.vec(x, None, False, scales)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient, factor = gradients[0], ctx.factor
+        kernel, scale = _bilinear(factor, *ctx.of_x[1:], gradient.dtype, gradient.device)
+        with full_precision(gradient.device):
+            scaled = gradient * scale
+            of_x = F.conv2d(scaled, kernel, stride=factor, padding=factor // 2, groups=ctx.of_x[1])
+        return of_x, None
 
 
 @lru_cache(maxsize=64)
 def _bilinear(
-    factor: int, height: int, width: int, dtype: torch.dtype, device: torch.device
+    factor: int, channels: int, height: int, width: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """The kernel, and what makes up for the neighbours that pixels at the rim lack."""
-    side = [1 - abs(k + 0.5 - factor) / factor for k in range(2 * factor)]
 
-    def rim(length: int) -> list[float]:
+    def counted(length: int) -> Tensor:
+        return torch.arange(length, dtype=torch.float64, device=device)
+
+    def gain(length: int) -> Tensor:
         # Beyond the outermost pixel's centre its own share is all that there is.
-        first = [1 / side[factor // 2 + k] for k in range(factor // 2)]
-        if length == 1:
-            return first + first[::-1]
-        return first + [1.0] * (length * factor - factor) + first[::-1]
+        centre = (counted(length * factor) + 0.5) / factor - 0.5
+        return 1 / (1 - (-centre).clamp(min=0) - (centre - (length - 1)).clamp(min=0))
 
-    taps = torch.tensor(side, dtype=torch.float64)
-    rows = torch.tensor(rim(height), dtype=torch.float64)
-    columns = torch.tensor(rim(width), dtype=torch.float64)
-    made = torch.outer(taps, taps), torch.outer(rows, columns)
-    kernel, scale = (tensor.to(device=device, dtype=dtype) for tensor in made)
-    return kernel, scale
+    side = 2 * factor - factor % 2
+    taps = 1 - (counted(side) - (side - 1) / 2).abs() / factor
+    kernel = torch.outer(taps, taps).repeat(channels, 1, 1, 1)
+    return kernel.to(dtype), torch.outer(gain(height), gain(width)).to(dtype)
 
 
 def upsample_conv(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.operators import OperatorCount
 from nasgan.errors import UnknownNameError
 from nasgan.networks import passes
 from nasgan.networks.conditional import make_norm
@@ -100,11 +101,28 @@ def test_bilinear_maps_that_must_repeat_are_the_same(shape, factor, repeats):
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-13)
 
 
-def test_only_gradients_take_the_transposed_convolution(repeats):
-    x = torch.randn(1, 2, 4, 4, requires_grad=True)
-    assert upsample(x, "bilinear").grad_fn.name() == "MulBackward0"
-    torch.use_deterministic_algorithms(False)
-    assert "Upsample" in upsample(x, "bilinear").grad_fn.name()
-    torch.use_deterministic_algorithms(True)
+@pytest.mark.parametrize("factor", [2, 3])
+def test_maps_that_must_repeat_are_those_of_torch_with_and_without_gradients(factor, repeats):
+    x = torch.randn(2, 3, 4, 5, requires_grad=True)
+    expected = nn.functional.interpolate(x.detach(), scale_factor=factor, mode="bilinear")
+    assert torch.equal(upsample(x, "bilinear", factor), expected)
     with torch.no_grad():
-        assert torch.equal(upsample(x, "bilinear"), upsample(x.detach(), "bilinear"))
+        assert torch.equal(upsample(x, "bilinear", factor), expected)
+
+
+def test_gradients_through_maps_that_must_repeat_have_gradients_of_their_own(repeats):
+    x = torch.randn(1, 2, 3, 2, dtype=torch.float64, requires_grad=True)
+    torch.autograd.gradcheck(lambda x: upsample(x, "bilinear"), x)
+    torch.autograd.gradgradcheck(lambda x: upsample(x, "bilinear") ** 2, x)
+
+
+def test_maps_that_must_repeat_cost_an_accelerator_one_operator_and_two_backwards(repeats):
+    x = torch.empty(2, 3, 4, 4, device="meta", requires_grad=True)
+    upsample(x, "bilinear").sum().backward()  # makes what is kept
+    with OperatorCount() as count, torch.no_grad():
+        upsample(x, "bilinear")
+    assert count.total == 1
+    y = upsample(x, "bilinear")
+    with OperatorCount() as count:
+        torch.autograd.grad(y, x, torch.empty_like(y))
+    assert count.total == 2
