@@ -118,3 +118,8 @@ def test_an_extractor_under_another_s_name_or_of_another_kind_is_refused(
     monkeypatch.setattr("nasgan.metrics.extractor.load_plugin", lambda group, name: found)
     with pytest.raises(PluginError, match=complaint):
         make_features("digits", device="cpu")
+
+
+@pytest.mark.parametrize(("device", "at_once"), [("cpu", 64), ("cuda", 256)])
+def test_cuda_takes_four_times_as_many_images_in_a_pass(device: str, at_once: int) -> None:
+    assert Brightness(device=device, batch_size=64).batch_size == at_once
