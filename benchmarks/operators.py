@@ -1,6 +1,7 @@
 """How many operators a training step launches, and what crosses between host and device.
 
-Spectral norms together, as on accelerators, and each layer alone, as on a CPU.
+Spectral norms together, as on accelerators, and each layer alone, as on a CPU; and what
+``deterministic=true`` adds.
 
 Counted without a device: the networks live on torch's `meta` device, which knows shapes and types
 but holds no numbers. Every dispatched operator that is not a view counts, forward, backward and
@@ -37,11 +38,14 @@ from nasgan_search_spaces.agan.space import AGANSpace
 from nasgan_search_spaces.autogan.published import AUTOGAN_A
 from nasgan_search_spaces.autogan.space import AutoGANSpace
 from nasgan_strategies.adversarial.strategy import AdversarialSearch
+from nasgan_strategies.alphagan.strategy import AlphaGANSearch, _loss
+from nasgan_strategies.gradient.logits import descend_together
 
-__all__ = ["CASES", "DEVICE", "OperatorCount", "counted", "on_device"]
+__all__ = ["CASES", "DEVICE", "OperatorCount", "counted", "on_device", "repeatable"]
 
 DEVICE = torch.device("meta")
 
+_FILLS = "fill_uninitialized_memory"
 _aten = torch.ops.aten
 _COPIES = {_aten._to_copy, _aten.copy_}
 #: No kernels: they make room, or tell the profiler where a step begins.
@@ -84,6 +88,8 @@ class OperatorCount(TorchDispatchMode):
             self.reads += 1
             self.operators[str(operator)] += 1
             return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
+        if operator.overloadpacket is _aten.exponential_ and args[0].device == DEVICE:
+            kwargs = {**kwargs, "generator": None}  # `DEVICE` knows none
         result = operator(*args, **kwargs)
         tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor)]
         if not any(tensor.device == DEVICE for tensor in tensors):
@@ -110,12 +116,34 @@ def on_device() -> Iterator[None]:
     def generator(seed: int, *names: str | int, device: object = "cpu") -> torch.Generator:
         return torch.Generator().manual_seed(derive_seed(seed, *names))
 
+    make = torch.Generator
+
+    def on_host(device: object = "cpu") -> torch.Generator:
+        return make()
+
     with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(torch, "Generator", on_host))
         for module in (trainer, batches):
             stack.enter_context(mock.patch.object(module, "torch_generator", generator))
         stack.enter_context(
             mock.patch("torch.optim.adam._device_dtype_check_for_fused", return_value=None)
         )
+        yield
+
+
+@contextlib.contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, torch is asked for algorithms that repeat, as ``deterministic=true`` does."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(
+            torch.use_deterministic_algorithms,
+            torch.are_deterministic_algorithms_enabled(),
+            warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        filled = getattr(torch.utils.deterministic, _FILLS)
+        stack.callback(setattr, torch.utils.deterministic, _FILLS, filled)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        setattr(torch.utils.deterministic, _FILLS, False)
         yield
 
 
@@ -183,14 +211,40 @@ def path_step(space: SearchSpace, **settings: Any) -> Callable[[], object]:
     return lambda: training.iteration(lambda: space.one_hot(space.sample(rng)))
 
 
-def soft_step(space: SearchSpace, relaxation: Any, **settings: Any) -> Callable[[], object]:
-    """A generator step of the bilevel search: both networks, and the architecture of both."""
+def soft_step(
+    space: SearchSpace, relaxation: Any, *, logits: torch.device = DEVICE, **settings: Any
+) -> Callable[[], object]:
+    """A generator step of the bilevel search: both networks, and the architecture of both.
+
+    With the ``logits`` on the host only what the networks launch is counted.
+    """
     with DEVICE:
         supernet = space.build_supernet()
     training = make_trainer(supernet, space, ema_decay=None, **settings)
+    run = ToyRun(space, Budget(generator_steps=4), shared=True, seed=0)
+    run.device = logits
     search = AdversarialSearch(relaxation=relaxation)
-    search.setup(ToyRun(space, Budget(generator_steps=4), shared=True, seed=0))
+    with on_device():
+        search.setup(run)
     return lambda: search._iteration(ChargedTrainer(training, space, Ledger()))
+
+
+def gap_step(space: SearchSpace) -> Callable[[], object]:
+    """A step of the logits of both networks down AlphaGAN's duality gap."""
+    with DEVICE:
+        supernet = space.build_supernet()
+    judge = ChargedTrainer(make_trainer(supernet, space, ema_decay=None), space, Ledger())
+    run = ToyRun(space, Budget(generator_steps=4), shared=True, seed=0)
+    run.device = DEVICE
+    search = AlphaGANSearch()
+    search.setup(run)
+    learning = list(search._logits.values())
+
+    def step() -> None:
+        weights = search._weights(learning=True)
+        descend_together(learning, _loss(judge, weights) - _loss(judge, weights))
+
+    return step
 
 
 #: What is measured, as the published searches and trainings run it.
@@ -211,13 +265,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--most", type=int, default=0, help="name so many of the operators")
     options = parser.parse_args()
-    head = ("operators", "each layer alone", "ratio", "copies in", "copies out")
+    head = ("operators", "repeatable", "each layer alone", "ratio", "copies in", "copies out")
     print(f"{'a generator step of':34}" + "".join(f"{name:>18}" for name in head))
     for name, make in CASES.items():
         count = counted(make())
+        with repeatable():
+            repeats = counted(make()).total
         with mock.patch.object(passes, "_CHEAP_LAUNCHES", ("cpu", DEVICE.type)):
             alone = counted(make()).total
-        values = (count.total, alone, round(count.total / alone, 2), count.copies, count.reads)
+        ratio = round(count.total / alone, 2)
+        values = (count.total, repeats, alone, ratio, count.copies, count.reads)
         print(f"{name:34}" + "".join(f"{value:18,}" for value in values))
         for operator, number in count.operators.most_common(options.most):
             print(f"    {number:8,} {operator}")

@@ -7,6 +7,7 @@ step or launches much more than before fails here, without an accelerator.
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -18,9 +19,11 @@ from benchmarks.operators import (
     OperatorCount,
     counted,
     derived_step,
+    gap_step,
     make_space,
     make_trainer,
     path_step,
+    repeatable,
     soft_step,
 )
 from nasgan.contracts import Ledger
@@ -31,18 +34,41 @@ from nasgan.registry import LOSSES, plugins
 from nasgan.training.charged import ChargedTrainer
 from nasgan_search_spaces.adversarial_nas.space import AdversarialNASSpace
 from nasgan_search_spaces.agan.space import AGANSpace
+from nasgan_search_spaces.autogan.published import AUTOGAN_A
 from nasgan_search_spaces.autogan.space import AutoGANSpace
+from nasgan_search_spaces.baselines.space import BaselinesSpace
 
-SPACES = [AutoGANSpace, AdversarialNASSpace, AGANSpace]
-by_name = pytest.mark.parametrize("kind", SPACES, ids=lambda kind: kind.__name__)
+EVERY_SPACE = [AutoGANSpace, AdversarialNASSpace, AGANSpace, BaselinesSpace]
+by_name = pytest.mark.parametrize("kind", EVERY_SPACE, ids=lambda kind: kind.__name__)
 
 
 @pytest.mark.parametrize(
     ("case", "least", "most"),
-    [("autogan_a", 2_000, 2_400), ("adversarial_nas, soft", 10_000, 13_000)],
+    [
+        ("autogan_a", 2_000, 2_400),
+        ("agan, path", 7_500, 9_000),
+        # The networks alone: the logits, here on the host, launch some 800 more on the device.
+        ("adversarial_nas, soft", 10_000, 13_000),
+    ],
 )
 def test_a_step_launches_no_more_than_it_did(case, least, most):
-    assert least < counted(CASES[case]()).total <= most
+    """By the algorithms that repeat, which are the default."""
+    make = CASES[case]
+    if case == "adversarial_nas, soft":
+        space, host = make_space(AdversarialNASSpace), torch.device("cpu")
+        make = partial(soft_step, space, "gumbel_probabilities", logits=host)
+    with repeatable():
+        assert least < counted(make()).total <= most
+
+
+def test_algorithms_that_repeat_cost_a_step_few_operators():
+    def total():
+        space = make_space(AutoGANSpace, 16)
+        return counted(derived_step(space, AUTOGAN_A, n_critic=1)).total
+
+    fastest = total()
+    with repeatable():
+        assert fastest < total() <= 1.01 * fastest
 
 
 @by_name
@@ -69,7 +95,12 @@ def test_an_augmented_step_stays_on_the_device():
 
 
 #: Recorded, with a margin of a few percent.
-MOST_ALONG_A_PATH = {AutoGANSpace: 700, AdversarialNASSpace: 1_050, AGANSpace: 1_950}
+MOST_ALONG_A_PATH = {
+    AutoGANSpace: 700,
+    AdversarialNASSpace: 1_050,
+    AGANSpace: 1_950,
+    BaselinesSpace: 700,
+}
 
 
 @by_name
@@ -79,16 +110,32 @@ def test_a_step_along_a_path_stays_on_the_device(kind):
     assert count.total <= MOST_ALONG_A_PATH[kind]
 
 
+def test_a_bilevel_step_stays_on_the_device():
+    count = counted(
+        soft_step(make_space(AdversarialNASSpace, 16), "gumbel_probabilities", n_critic=1)
+    )
+    assert (count.copies, count.reads) == (0, 0)
+    assert count.total <= 3_750
+
+
+def test_a_bilevel_step_along_paths_crosses_over_once_a_pass_that_learns():
+    """The logits are on the host, which has to know the path of each pass.
+
+    Of the passes of a loss of the architecture (two of the discriminator, one of the generator)
+    what scales the chosen operations goes in, in one copy each, and its gradient comes out.
+    """
+    count = counted(soft_step(make_space(AdversarialNASSpace, 16), "straight_through", n_critic=1))
+    assert (count.copies, count.reads) == (3, 3)
+    assert count.total <= 2_050
+
+
 @pytest.mark.parametrize(
-    ("relaxation", "copies", "reads", "operators"),
-    [("gumbel_probabilities", 42, 12, 3_750), ("straight_through", 3, 3, 2_050)],
+    "kind", [AutoGANSpace, AdversarialNASSpace, BaselinesSpace], ids=lambda kind: kind.__name__
 )
-def test_a_bilevel_step_crosses_over_a_few_times(relaxation, copies, reads, operators):
-    """Weights go in by group of edges, on paths once a pass; gradients of the weights come out."""
-    count = counted(soft_step(make_space(AdversarialNASSpace, 16), relaxation, n_critic=1))
-    assert 0 < count.copies <= copies
-    assert 0 < count.reads <= reads
-    assert count.total <= operators
+def test_a_step_down_the_duality_gap_stays_on_the_device(kind):
+    count = counted(gap_step(make_space(kind, 16)))
+    assert count.total > 0
+    assert (count.copies, count.reads) == (0, 0)
 
 
 def test_a_generator_step_down_a_loss_of_ones_own_stays_on_the_device():
