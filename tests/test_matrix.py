@@ -105,29 +105,43 @@ def test_every_strategy_runs_in_every_space_from_one_command(tmp_path: Path) -> 
 
 # Those that only propose and hear see a space through the contract alone: one pair each tells, and
 # without a final training.
+EAGAN = ["strategy.population_size=2", "strategy.generations=1"]
 PROPOSING = [
-    ("agan", "nsga2", "true", []),
-    ("autogan", "tpe", "true", []),
-    ("adversarial_nas", "local_search", "true", []),
-    ("autogan", "asha", "false", []),
-    ("adversarial_nas", "eagan", "false", ["population_size=2", "generations=1"]),
-    ("autogan", "eagan", "true", ["population_size=2", "generations=1"]),
+    ("agan", "nsga2", "true", [], {"shared"}),
+    ("adversarial_nas", "evolution", "true", [], {"shared"}),
+    ("autogan", "tpe", "true", [], {"shared"}),
+    ("agan", "optuna", "false", [], {"shared"}),
+    ("adversarial_nas", "local_search", "true", [], {"shared"}),
+    ("autogan", "asha", "false", [], {"scratch"}),
+    ("adversarial_nas", "hyperband", "true", [], {"scratch"}),
+    ("agan", "multi_fidelity", "false", [], {"scratch"}),
+    ("adversarial_nas", "bohb", "false", [], {"scratch"}),
+    ("adversarial_nas", "eagan", "false", EAGAN, {"shared", "inherit"}),
+    ("autogan", "eagan", "true", EAGAN, {"shared"}),
+    ("agan", "evolution", "true", ["evaluator=gap", "evaluator.steps=1"], {"gap"}),
+    ("adversarial_nas", "random", "true", ["evaluator=inherit"], {"inherit"}),
+    ("autogan", "random", "false", ["trainer.loss=mmd_repulsive"], {"shared"}),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("space", "strategy", "conditional", "settings"), PROPOSING)
+@pytest.mark.parametrize(("space", "strategy", "conditional", "settings", "kinds"), PROPOSING)
 def test_strategies_that_propose_run_in_spaces_of_all_kinds(
-    space: str, strategy: str, conditional: str, settings: list[str], tmp_path: Path
+    space: str,
+    strategy: str,
+    conditional: str,
+    settings: list[str],
+    kinds: set[str],
+    tmp_path: Path,
 ) -> None:
-    if strategy == "tpe":
+    if strategy in ("tpe", "optuna", "bohb"):
         pytest.importorskip("optuna")
     code = main(
         [
             *("search", "+experiment=debug/tiny", f"run_dir={tmp_path}", "progress=false"),
             *("threads=1", "device=cpu", "final.top_k=0", "budget.architectures=9"),
             *(f"strategy={strategy}", f"search_space={space}", f"conditional={conditional}"),
-            *(f"strategy.{setting}" for setting in settings),
+            *settings,
         ]
     )
     assert code == 0
@@ -136,8 +150,4 @@ def test_strategies_that_propose_run_in_spaces_of_all_kinds(
         line for line in read_history(tmp_path / HISTORY_FILE) if line["kind"] == "evaluation"
     ]
     assert record["status"] == "completed"
-    kinds = {line["fidelity"] for line in scored}
-    assert kinds == {
-        "asha": {"scratch"},
-        "eagan": {"shared", "inherit"} if space == "adversarial_nas" else {"shared"},
-    }.get(strategy, {"shared"})
+    assert {line["fidelity"] for line in scored} == kinds
