@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_comparison import without_times
+from run_comparison import TINY, without_times
 
+from nasgan.cli.compose import compose
 from nasgan.engine import run_search
 from nasgan.runs.history import read_history
+from nasgan.runs.status import Status
 
 pytestmark = [
     pytest.mark.ray,
@@ -34,12 +37,8 @@ SEARCH = [
     "final.top_k=0",
     "checkpoint.every_seconds=0",
 ]
-PROGRAM = """
-import json, sys
-from pathlib import Path
-from nasgan.engine import run_search
-run_search(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
-"""
+ON_RAY = ["executor=ray", "executor.workers=1"]
+IN_PROCESS = ["executor=in_process"]
 
 
 def scored(run_dir: Path) -> list[str]:
@@ -51,25 +50,53 @@ def scored(run_dir: Path) -> list[str]:
     return sorted(json.dumps(without_times(line), sort_keys=True) for line in lines)
 
 
-def test_a_search_killed_on_ray_goes_on_from_its_workers_checkpoints_to_the_same_last_bit(
-    tiny: Callable[..., dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The scores of a search that nothing has stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_search(compose("search", [*TINY, *SEARCH, *IN_PROCESS]), folder)
+    return scored(folder)
+
+
+# After the polite signal the same scores come in one process, too: what workers had done is taken.
+@pytest.mark.parametrize(
+    ("sign", "code", "state", "then"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL, "running", ON_RAY),
+        (signal.SIGTERM, 130, "interrupted", IN_PROCESS),
+    ],
+)
+def test_a_search_ended_on_ray_goes_on_from_its_workers_checkpoints_to_the_same_last_bit(
+    sign: signal.Signals,
+    code: int,
+    state: str,
+    then: list[str],
+    tiny: Callable[..., dict[str, Any]],
+    whole: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    config = tiny("search", *SEARCH, "executor=ray", "executor.workers=1")
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "config.json"), str(killed)]
-    kept = killed / "checkpoints" / "candidates" / "under_way"
-    driver = subprocess.Popen(command)
+    ended = tmp_path / "ended"
+    command = [sys.executable, "-m", "nasgan", "search", *TINY, *SEARCH, *ON_RAY]
+    kept = ended / "checkpoints" / "candidates" / "under_way"
+    # A file and no pipe: services that Ray starts hold it open after the search.
+    with (tmp_path / "err.txt").open("w") as err:
+        driver = subprocess.Popen([*command, f"run_dir={ended}"], stderr=err, cwd=tmp_path)
     try:
         while not any(kept.glob("*/attempt-*/resume-*.pt")):
-            assert driver.poll() is None, "the search ended before it could be killed"
+            assert driver.poll() is None, "the search ended before it could be stopped"
             time.sleep(0.01)
+        driver.send_signal(sign)
+        driver.wait(60)
     finally:
         driver.kill()
-        driver.wait()
+    told = (tmp_path / "err.txt").read_text()
+    assert driver.returncode == code, told
+    assert Status.read(ended / "status.json").state == state
+    if sign == signal.SIGTERM:
+        assert told == "error: interrupted; the same command resumes\n"
     with caplog.at_level(logging.INFO):
-        assert run_search(config, killed).status == "completed"
+        assert run_search(tiny("search", *SEARCH, *then), ended).status == "completed"
     assert "going on from a checkpoint in" in caplog.text
-    run_search(tiny("search", *SEARCH, "executor=in_process"), whole)
-    assert scored(killed) == scored(whole)
-    assert len(scored(killed)) == 1
+    assert scored(ended) == whole
+    assert len(whole) == 1
