@@ -19,7 +19,9 @@ from nasgan.data import ImageSet
 from nasgan.engine import follower
 from nasgan.engine import replicas as processes
 from nasgan.errors import ConfigError, ReplicaLostError
+from nasgan.machine import usable_cores
 from nasgan.randomness import numpy_generator, seeded
+from nasgan.runs.record import RunRecord
 from nasgan.training import AdversarialTrainer, TrainerSettings
 from nasgan.training.replicas import ALONE
 from nasgan_search_spaces.autogan.space import AutoGANSpace
@@ -223,21 +225,51 @@ def test_a_search_is_refused(tmp_path):
     assert not Path(tmp_path / "run").exists()
 
 
-def test_a_run_on_two_devices_is_that_on_one(tmp_path, cores):
-    runs = [
-        nasgan.train(
-            "autogan_a",
-            "+experiment=debug/tiny",
-            f"trainer.devices={devices}",
-            "trainer.n_critic=1",
-            "training.generator_steps=2",
-            run_dir=tmp_path / str(devices),
-        )
-        for devices in (1, 2)
-    ]
+RUN = ["+experiment=debug/tiny", "trainer.n_critic=1", "training.generator_steps=2"]
+
+
+def tiny_run(devices, folder):
+    return nasgan.train("autogan_a", *RUN, f"trainer.devices={devices}", run_dir=folder)
+
+
+@pytest.fixture(scope="module")
+def run_on_two(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "usable_cores", lambda: 2)
+        return tiny_run(2, tmp_path_factory.mktemp("run") / "2")
+
+
+def test_a_run_on_two_devices_is_that_on_one(tmp_path, run_on_two):
+    runs = [tiny_run(1, tmp_path / "1"), run_on_two]
     one, two = (run.record.metrics for run in runs)
     assert all(math.isclose(one[name], two[name], rel_tol=0.02, abs_tol=0.02) for name in one)
-    first, second = ({p.name for p in (tmp_path / str(n)).iterdir()} for n in (1, 2))
+    first, second = ({p.name for p in run.folder.iterdir()} for run in runs)
     assert first == second
     counts = [run.record.environment["devices"] for run in runs]
     assert counts == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
+def test_processes_that_torchrun_starts_make_the_same_run(tmp_path, run_on_two):
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    verb = ["-m", "nasgan", "train", "architecture=autogan_a", *RUN, f"run_dir={tmp_path / 'run'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", *launch, *verb],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    launched = RunRecord.read(tmp_path / "run" / "record.json")
+    assert launched.metrics == run_on_two.record.metrics
+    assert launched.environment["devices"] == 2
+    weights = [
+        (folder / "checkpoints" / f"{network}.safetensors").read_bytes()
+        for network in ("generator", "discriminator")
+        for folder in (tmp_path / "run", run_on_two.folder)
+    ]
+    assert weights[0] == weights[1]
+    assert weights[2] == weights[3]
+    assert done.stdout.count("record ") == 1, "one of them runs it, and tells"
