@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +52,11 @@ class RayExecutor(WorkerExecutor):
             raise MissingDependencyError(
                 "executor=ray needs the package ray: pip install 'nasgan[ray]'"
             )
-        if self.address is not None:
-            nodes = reach(self.address)
-            # How many share a GPU is found out later; here whether there is one.
-            gpus = self.gpus if self.gpus is not None else _part(int(device.type == "cuda"))
-            if nodes:
-                check_room(nodes, cpus=self._cpus(gpus, threads), gpus=gpus)
+        nodes = [_this_machine()] if self.address is None else reach(self.address)
+        # How many share a GPU is found out later; here whether there is one.
+        gpus = self.gpus if self.gpus is not None else _part(int(device.type == "cuda"))
+        if nodes:
+            check_room(nodes, cpus=self._cpus(gpus, threads), gpus=gpus)
 
     @property
     def own_arithmetic(self) -> dict[str, Any]:
@@ -73,6 +73,11 @@ class RayExecutor(WorkerExecutor):
             gpus = _part(trainings_on(device, memory)) if device.type == "cuda" else 0.0
         cpus = self._cpus(gpus, threads)
         return RayTasks(self.address, cpus=cpus, gpus=gpus, workers=self.workers)
+
+
+def _this_machine() -> dict[str, float]:
+    """What a Ray of our own has at the most."""
+    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
 
 
 def _part(count: int) -> float:

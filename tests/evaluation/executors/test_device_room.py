@@ -110,6 +110,19 @@ def test_what_no_machine_of_a_cluster_has_is_refused_before_anything_runs(monkey
         RayExecutor(**at).check_installed(CUDA, 8)
 
 
+def test_what_this_machine_has_not_is_refused_before_a_ray_of_its_own_starts(devices, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    devices(24, 24)
+    RayExecutor(cpus=4, gpus=2).check_installed(CUDA, 1)
+    with pytest.raises(ConfigError, match=r"of {'CPU': 5, 'GPU': 2}: they have \[{'CPU': 4, 'GPU"):
+        RayExecutor(cpus=5, gpus=2).check_installed(CUDA, 1)
+    with pytest.raises(ConfigError, match=r"lower executor\.cpus or executor\.gpus"):
+        RayExecutor(gpus=3).check_installed(CUDA, 1)
+    with pytest.raises(ConfigError, match=r"worker of {'CPU': 8, 'GPU': 0.0}"):
+        RayExecutor().check_installed(torch.device("cpu"), 8)
+
+
 def test_the_size_of_a_cluster_counts_parts_of_gpus(monkeypatch):
     tasks = RayTasks("auto", cpus=1, gpus=0.4)
     resources = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0}]
