@@ -19,7 +19,7 @@ import pytest
 from ray_nodes import Nodes
 
 from nasgan.errors import ConfigError
-from nasgan.supervisor import Outcome, Piece, Supervisor
+from nasgan.supervisor import Outcome, Piece, Supervisor, ray_address
 from nasgan.supervisor.ray_address import reach
 from nasgan.supervisor.ray_tasks import RayTasks
 
@@ -32,6 +32,8 @@ pytestmark = [
 ]
 
 WORK = "pieces_of_tests:work"
+# Ten, and half as many again for a machine that is busy.
+SENTENCE_SECONDS = 15
 TOKEN = "0123456789abcdef" * 4
 
 
@@ -149,8 +151,24 @@ def test_a_driver_that_is_ended_leaves_nothing_of_a_ray_of_its_own(
     wait_until(lambda: not processes_with(str(short)), 150.0)
 
 
+@pytest.fixture
+def since_import(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+    """Seconds since Ray was imported to ask a cluster: that takes as long as others let it."""
+    at: list[float] = []
+    heard = ray_address._Lines.next
+
+    def noting(lines: ray_address._Lines, seconds: float) -> str | None:
+        line = heard(lines, seconds)
+        if (line or "").startswith("IMPORTED"):
+            at.append(time.monotonic())
+        return line
+
+    monkeypatch.setattr(ray_address._Lines, "next", noting)
+    return lambda: time.monotonic() - at[-1]
+
+
 def test_a_missing_token_is_told_in_a_sentence(
-    short: Path, monkeypatch: pytest.MonkeyPatch
+    short: Path, monkeypatch: pytest.MonkeyPatch, since_import: Callable[[], float]
 ) -> None:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -159,17 +177,21 @@ def test_a_missing_token_is_told_in_a_sentence(
     with Nodes(short / "ray", **secret) as nodes:
         with pytest.raises(ConfigError, match="the cluster asks for a token") as refused:
             reach(nodes.address)
+        assert since_import() < SENTENCE_SECONDS
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
         monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
         reach(nodes.address)
     assert re.fullmatch(r"executor\.address=127\.0\.0\.1:\d+: [^\n]+", str(refused.value))
 
 
-def test_an_address_where_something_else_listens_is_told_in_ten_seconds() -> None:
+def test_an_address_where_something_else_listens_is_told_in_ten_seconds(
+    since_import: Callable[[], float],
+) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         started = time.monotonic()
         with pytest.raises(ConfigError, match="no Ray cluster answers there within 8 seconds"):
             reach(f"127.0.0.1:{other.getsockname()[1]}")
+        assert since_import() < SENTENCE_SECONDS
     assert time.monotonic() - started < 60, "ten seconds on a machine that is not busy"
