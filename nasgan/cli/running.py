@@ -262,6 +262,7 @@ def _run_sweep(
                 _log.debug("the launcher stopped", exc_info=error)
                 stopped = f"{type(error).__name__}: {error}"
     except KeyboardInterrupt:
+        _end_ray()
         sweep.settle()
         raise
     finally:
@@ -276,6 +277,13 @@ def _run_sweep(
     if wrong := complaint(notes):
         raise SweepError(wrong)
     return 0
+
+
+def _end_ray() -> None:
+    """Have Ray end what its launcher has begun: by itself it would at the end of this process."""
+    ray = sys.modules.get("ray")
+    if ray is not None:
+        ray.shutdown()
 
 
 def _checked_flags(verb: str, arguments: Sequence[str]) -> Namespace:

@@ -24,6 +24,9 @@ _SETTINGS = {
     "joblib": ["hydra.launcher.n_jobs=2"],
     "ray": ["+hydra.launcher.ray.init.num_cpus=2"],
 }
+_LAUNCHERS = [
+    pytest.param(name, marks=pytest.mark.ray) if name == "ray" else name for name in _PACKAGES
+]
 
 _RUN = [
     "+experiment=debug/tiny",
@@ -86,7 +89,7 @@ def _is_installed(launcher: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", list(_PACKAGES))
+@pytest.mark.parametrize("launcher", _LAUNCHERS)
 def test_a_sweep_outlives_its_jobs_and_a_rerun_completes_it(launcher: str, tmp_path: Path) -> None:
     if not _is_installed(launcher):
         pytest.skip(f"hydra/launcher={launcher} is not installed")
@@ -162,7 +165,7 @@ def test_slurm_runs_a_sweep_and_what_it_stops_goes_on_from_the_queue(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", list(_PACKAGES))
+@pytest.mark.parametrize("launcher", _LAUNCHERS)
 def test_after_ctrl_c_every_run_says_that_it_was_interrupted(launcher: str, tmp_path: Path) -> None:
     if not _is_installed(launcher):
         pytest.skip(f"hydra/launcher={launcher} is not installed")
