@@ -56,6 +56,11 @@ class Nodes:
                 os.kill(pid, signal.SIGKILL)
         node.wait()
 
+    def workers(self) -> list[int]:
+        """The processes of all nodes that do tasks, or wait for one."""
+        nodes = list(self._nodes.values())
+        return [pid for node in nodes for pid in _with_all_below(node.pid) if _is_worker(pid)]
+
     def _start(self, name: str, *settings: str) -> None:
         log = self._folder.parent / f"{name}.log"
         common = (f"--num-cpus={self._cpus}", f"--node-name={name}", "--block")
@@ -82,3 +87,11 @@ def _with_all_below(pid: int) -> list[int]:
     except OSError:
         children = []
     return [pid, *(below for child in children for below in _with_all_below(child))]
+
+
+def _is_worker(pid: int) -> bool:
+    """Ray names them after what they do, and so its agents, with which a node would die."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith((b"ray::IDLE", b"ray::do_"))
+    except OSError:
+        return False
