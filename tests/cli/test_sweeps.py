@@ -218,7 +218,8 @@ def test_a_sweep_that_cannot_be_composed_is_refused_whole(sweep: Sweep) -> None:
 def test_a_launcher_that_is_not_there_is_explained(
     sweep: Sweep, launcher: str, message: str
 ) -> None:
-    if find_spec(f"hydra_plugins.hydra_{launcher}_launcher") is not None:
+    # One package brings ray and ray_aws.
+    if find_spec(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher") is not None:
         pytest.skip("installed here")
     code, _, err = sweep(lambda config, folder: Ended(), "seed=0,1", f"hydra/launcher={launcher}")
     assert code == 2
