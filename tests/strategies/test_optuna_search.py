@@ -114,6 +114,27 @@ def test_candidates_under_way_are_pending_to_the_sampler():
     assert states.count("RUNNING") == 12
 
 
+def test_the_constant_liar_counts_on_candidates_under_way_to_be_bad():
+    """The first suggestion is the same; those after it know of one whose score is awaited."""
+
+    def suggested(**settings):
+        settings["n_startup_trials"] = 4
+        strategy = OptunaSearch(sampler="tpe", num_candidates=30, sampler_settings=settings)
+        strategy.setup(ToyRun(ToySpace(), Budget(), seed=0))
+        while len(strategy.evaluations) < 12:
+            strategy.step()
+        made = []
+        for _ in range(6):
+            made.append(strategy.ask().architecture)
+            strategy._under_way.append(made[-1])
+        return made
+
+    lying, honest = suggested(), suggested(constant_liar=False)
+    assert lying[0] == honest[0]
+    assert lying != honest
+    assert lying == suggested(constant_liar=True), "the default"
+
+
 def test_the_values_of_several_objectives_reach_the_study():
     run = ToyRun(ToySpace(), Budget(), several=True, seed=0)
     strategy = searched(run, num_candidates=20, sampler="nsgaii")
