@@ -211,18 +211,13 @@ def path_step(space: SearchSpace, **settings: Any) -> Callable[[], object]:
     return lambda: training.iteration(lambda: space.one_hot(space.sample(rng)))
 
 
-def soft_step(
-    space: SearchSpace, relaxation: Any, *, logits: torch.device = DEVICE, **settings: Any
-) -> Callable[[], object]:
-    """A generator step of the bilevel search: both networks, and the architecture of both.
-
-    With the ``logits`` on the host only what the networks launch is counted.
-    """
+def soft_step(space: SearchSpace, relaxation: Any, **settings: Any) -> Callable[[], object]:
+    """A generator step of the bilevel search: both networks, and the architecture of both."""
     with DEVICE:
         supernet = space.build_supernet()
     training = make_trainer(supernet, space, ema_decay=None, **settings)
     run = ToyRun(space, Budget(generator_steps=4), shared=True, seed=0)
-    run.device = logits
+    run.device = DEVICE
     search = AdversarialSearch(relaxation=relaxation)
     with on_device():
         search.setup(run)

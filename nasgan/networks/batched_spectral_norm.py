@@ -230,8 +230,8 @@ def _normalised(rows: Tensor) -> Tensor:
 
 def _store(layers: Sequence[SpectralNormLayer], u: Tensor, v: Tensor) -> None:
     """Write the singular pairs (G, 1, O) and (G, 1, N) back, v in the order (I, k, k)."""
-    torch._foreach_copy_([layer.weight_u for layer in layers], list(u.squeeze(1).unbind()))
-    torch._foreach_copy_([layer.weight_v for layer in layers], list(v.squeeze(1).unbind()))
+    kept = [layer.weight_u for layer in layers] + [layer.weight_v for layer in layers]
+    torch._foreach_copy_(kept, [*u.squeeze(1).unbind(), *v.squeeze(1).unbind()])
 
 
 def _by_channel(v: Tensor, stacked: Tensor) -> Tensor:

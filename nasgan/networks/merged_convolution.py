@@ -174,9 +174,10 @@ class _MergedConv(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, *kernels = ctx.saved_tensors
         stride, rectify = ctx.options
-        rectified = F.relu(x) if rectify else x
-        gradient, for_input = gradients[0], None
         needs_x, needs_bias, *needs_kernels = ctx.needs_input_grad[2:]
+        # Gradients of the map alone do not read it, but for where it is positive.
+        rectified = F.relu(x) if rectify and any(needs_kernels) else x
+        gradient, for_input = gradients[0], None
         for_bias = None
         parts: list[Tensor | None] = []
         for kernel, padding, dilation in _convolutions(kernels, _side(x)):

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from nasgan.contracts import NetworkSettings
 from nasgan.networks.conditional import JoinedLatent, apply_norm, make_norm
-from nasgan_search_spaces.adversarial_nas.choices import path_of, selected_path
+from nasgan_search_spaces.adversarial_nas.choices import path_of, selected_path, weight_rows
 from nasgan_search_spaces.adversarial_nas.decisions import (
     UP_CELLS,
     edge_of,
     generator_decisions,
     running,
 )
-from nasgan_search_spaces.adversarial_nas.up_cell import UpCell
+from nasgan_search_spaces.adversarial_nas.up_cell import NORMAL_EDGES, UP_EDGES, UpCell
 from nasgan_search_spaces.halves import Derived, Half, Shared, refuse_stage
 
 __all__ = ["DerivedGenerator", "SuperGenerator"]
@@ -131,5 +131,14 @@ class SuperGenerator(Shared, _Generator):
         path = selected_path(self.decisions, weights, x)
         if path is not None:
             return lambda cell, x, earlier: cell.run(x, earlier, path)
-        named = dict(zip((d.name for d in self.decisions), weights, strict=True))
-        return lambda cell, x, earlier: cell.mix(x, earlier, named)
+        rows = self._rows(dict(zip((d.name for d in self.decisions), weights, strict=True)))
+        return lambda cell, x, earlier: cell.mix(x, earlier, *rows[cell.name])
+
+    def _rows(self, weights: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, ...]]:
+        """Of each cell, the weights of both kinds of edges, see `UpCell.mix`."""
+        like = next(self.parameters())
+        by_kind = []
+        for edges in (UP_EDGES, NORMAL_EDGES):
+            names = [f"{cell}.{edge}" for cell in self.cells for edge in edges]
+            by_kind.append(torch.split(weight_rows(weights, names, like), len(edges)))
+        return dict(zip(self.cells, zip(*by_kind, strict=True), strict=True))

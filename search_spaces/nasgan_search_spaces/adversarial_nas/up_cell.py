@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgan.networks.resampling import upsample, upsample_conv
-from nasgan_search_spaces.adversarial_nas.choices import Path, weight_rows
+from nasgan_search_spaces.adversarial_nas.choices import Path
 from nasgan_search_spaces.adversarial_nas.decisions import (
     IDENTITY,
     NORMAL_OPTIONS,
@@ -22,11 +22,11 @@ from nasgan_search_spaces.adversarial_nas.mixture import (
     converge,
 )
 
-__all__ = ["UpCell"]
+__all__ = ["NORMAL_EDGES", "UP_EDGES", "UpCell"]
 
-_UP_EDGES = ("0-1", "0-2")
+UP_EDGES = ("0-1", "0-2")
 # By the node they read, so that those of one node are one convolution.
-_NORMAL_EDGES = ("1-3", "1-4", "2-3", "2-4", "3-4")
+NORMAL_EDGES = ("1-3", "1-4", "2-3", "2-4", "3-4")
 
 
 class UpCell(nn.Module):
@@ -58,7 +58,7 @@ class UpCell(nn.Module):
         self.skip_mode = skip_mode
         self.edges = nn.ModuleDict()
         for edge, held in options.items():
-            up = edge in _UP_EDGES
+            up = edge in UP_EDGES
             self.edges[edge] = UpEdge(held, channels) if up else Edge(held, channels, channels)
         self.skips = nn.ModuleDict({source: nn.Conv2d(channels, channels, 1) for source in skips})
         self.published_order = False
@@ -90,19 +90,25 @@ class UpCell(nn.Module):
         return middle, output
 
     def mix(
-        self, x: Tensor, earlier: Mapping[str, Tensor | None], weights: Mapping[str, Tensor]
+        self, x: Tensor, earlier: Mapping[str, Tensor | None], doubling: Tensor, others: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Run all operations of every edge, weighted; as `run`, with weights by decision."""
-        like = self.edges["1-3"]["conv_1x1"].weight  # type: ignore[index]
-        first, second = self._enlarge(x, self._rows(weights, _UP_EDGES, like))
+        """Run all operations of every edge, weighted; as `run`.
+
+        Args:
+            x: as there.
+            earlier: as there.
+            doubling: weights (2, 3) of the options of `UP_EDGES`.
+            others: weights (5, 7) of the options of `NORMAL_EDGES`.
+        """
+        first, second = self._enlarge(x, doubling)
         normal = EdgeGroup(
-            [self.edges[edge] for edge in _NORMAL_EDGES],  # type: ignore[misc]
+            [self.edges[edge] for edge in NORMAL_EDGES],  # type: ignore[misc]
             NORMAL_OPTIONS,
-            self._rows(weights, _NORMAL_EDGES, like),
+            others,
         )
         (merged,) = StackedEdges([normal]).merge()
         from_first, from_second, from_middle = merged.split([2, 2, 1])
-        identity = dict(zip(_NORMAL_EDGES, normal.columns[IDENTITY].unbind(), strict=True))
+        identity = dict(zip(NORMAL_EDGES, normal.columns[IDENTITY].unbind(), strict=True))
         to_middle, to_output = converge([from_first, from_second], [first, second])
         middle = add_scaled(to_middle, first, identity["1-3"])
         middle = self._with_skips(add_scaled(middle, second, identity["2-3"]), earlier)
@@ -110,9 +116,6 @@ class UpCell(nn.Module):
         output = add_scaled(output, second, identity["2-4"])
         output = add_scaled(output + from_middle(middle)[0], middle, identity["3-4"])
         return middle, output
-
-    def _rows(self, weights: Mapping[str, Tensor], edges: Sequence[str], like: Tensor) -> Tensor:
-        return weight_rows(weights, [f"{self.name}.{edge}" for edge in edges], like)
 
     def _with_skips(self, middle: Tensor, earlier: Mapping[str, Tensor | None]) -> Tensor:
         for source, conv in self.skips.items():
@@ -130,7 +133,7 @@ class UpCell(nn.Module):
 
     def _enlarge(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The mixtures of both doubling edges; weights (2, 3) in the order of `UP_OPTIONS`."""
-        edges = [self.edges[edge] for edge in _UP_EDGES]
+        edges = [self.edges[edge] for edge in UP_EDGES]
         nearest, bilinear, transposed = weights.t().unsqueeze(2).unbind()
         rectified = F.relu(x)
 

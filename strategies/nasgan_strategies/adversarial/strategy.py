@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -123,7 +123,7 @@ class AdversarialSearch(SearchStrategy):
         self._given_steps = generator_steps
         self._relaxation: Relaxation = relaxation
         self._search_discriminator = search_discriminator
-        self._make_optimiser: Callable[[list[Tensor]], torch.optim.Optimizer] = partial(
+        self._make_optimiser = partial(
             torch.optim.Adam, lr=architecture_lr, betas=betas, weight_decay=weight_decay
         )
         self._derive_every = derive_every
@@ -148,7 +148,7 @@ class AdversarialSearch(SearchStrategy):
                 learned_with(part, run.space),
                 run.rng(f"{part} architecture"),
                 device=device,
-                make_optimiser=self._make_optimiser,
+                make_optimiser=partial(self._make_optimiser, fused=device.type != "cpu" or None),
             )
             for part in _PARTS
             if learned_with(part, run.space)
