@@ -28,6 +28,7 @@ from torch.utils._pytree import tree_leaves
 from nasgan.architecture import Architecture
 from nasgan.contracts import Budget, Ledger, SearchSpace
 from nasgan.data import ImageSet, batches
+from nasgan.engine.device import ask_to_repeat, kept_algorithms
 from nasgan.networks import passes
 from nasgan.randomness import derive_seed, numpy_generator
 from nasgan.testing import ToyRun
@@ -45,7 +46,6 @@ __all__ = ["CASES", "DEVICE", "OperatorCount", "counted", "on_device", "repeatab
 
 DEVICE = torch.device("meta")
 
-_FILLS = "fill_uninitialized_memory"
 _aten = torch.ops.aten
 _COPIES = {_aten._to_copy, _aten.copy_}
 #: No kernels: they make room, or tell the profiler where a step begins.
@@ -134,16 +134,8 @@ def on_device() -> Iterator[None]:
 @contextlib.contextmanager
 def repeatable() -> Iterator[None]:
     """Inside, torch is asked for algorithms that repeat, as ``deterministic=true`` does."""
-    with contextlib.ExitStack() as stack:
-        stack.callback(
-            torch.use_deterministic_algorithms,
-            torch.are_deterministic_algorithms_enabled(),
-            warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
-        )
-        filled = getattr(torch.utils.deterministic, _FILLS)
-        stack.callback(setattr, torch.utils.deterministic, _FILLS, filled)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        setattr(torch.utils.deterministic, _FILLS, False)
+    with kept_algorithms():
+        ask_to_repeat(True)
         yield
 
 

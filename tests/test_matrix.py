@@ -103,9 +103,10 @@ def test_every_strategy_runs_in_every_space_from_one_command(tmp_path: Path) -> 
         assert {"finalists", "evaluation", "checkpoint"} <= kinds, folder
 
 
+EAGAN = ["strategy.population_size=2", "strategy.generations=1"]
+
 # Those that only propose and hear see a space through the contract alone: one pair each tells, and
 # without a final training.
-EAGAN = ["strategy.population_size=2", "strategy.generations=1"]
 PROPOSING = [
     ("agan", "nsga2", "true", [], {"shared"}),
     ("adversarial_nas", "evolution", "true", [], {"shared"}),

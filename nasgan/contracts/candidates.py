@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
-from nasgan.architecture import Architecture, Part
+from nasgan.architecture import Architecture
 from nasgan.contracts.ask_tell import AskTellStrategy, SupernetPaths
 from nasgan.contracts.run import SearchRun
 from nasgan.contracts.search_space import SearchSpace
@@ -109,11 +109,8 @@ class CandidateSearch(AskTellStrategy):
 #: A range of each constrained size, ``[least, most]``; null leaves an end open.
 Constraints: TypeAlias = Mapping[str, Sequence[float | None]]
 
-# What shapes a generator.
-_SHAPING_PARTS: tuple[Part | Literal["both"], ...] = ("generator", "both")
-
-# Draws outside before one of them is walked inside; mutations of such a walk; draws for one
-# candidate; draws of known architectures before one of them is taken.
+# Draws for a candidate after which one that is outside is walked inside; mutations of such a walk;
+# draws for one candidate; draws of known architectures before one of them is taken.
 _PROBES = 50
 _WALK = 200
 _MOST_DRAWS = 4000
@@ -157,8 +154,8 @@ class SizeConstraints:
     """Ranges in which the sizes of a candidate's generator have to lie, at the search's widths.
 
     Candidates outside are drawn again, and never trained or scored (CAGAN 2024). Where hardly any
-    random one is inside, so many draws outside end with a walk from the last of them: mutations of
-    its generator, none of which leads farther away.
+    random one is inside, so many draws end with a walk from the last of them: mutations of its
+    generator, none of which leads farther away.
 
     Args:
         ranges: see `Constraints`; None: no constraints.
@@ -216,16 +213,14 @@ class SizeConstraints:
     def _walked(self, architecture: Architecture) -> Architecture | None:
         """What mutations come to from one outside, the same each time; None if to none inside."""
         rng = np.random.default_rng(int.from_bytes(architecture.id.encode()))
-        shaping = {decision.part for decision in self._space.decisions}
-        parts = [part for part in _SHAPING_PARTS if part in shaping]
-        here, distance = architecture, self._distance(architecture)
+        parts = self._space.searched_parts(("generator", "both"))
+        here = architecture
         for _ in range(_WALK if parts else 0):
-            if distance == 0:
-                return here
+            if self.allow(here):
+                break
             made = self._space.mutate(here, rng, part=parts[int(rng.integers(len(parts)))])
-            if self._distance(made) <= distance:
-                here, distance = made, self._distance(made)
-        return here if distance == 0 else None
+            here = min(made, here, key=self._distance)
+        return here if self.allow(here) else None
 
     def draw(
         self, make: Callable[[], Architecture], known: Collection[Architecture] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
@@ -246,6 +246,12 @@ class SearchSpace(KeepsArguments, ABC):
         for indices in product(*(range(len(decision.options)) for decision in self.decisions)):
             if self.repair(indices) == indices:
                 yield self._from_indices(indices)
+
+    def searched_parts(
+        self, parts: Collection[Part | Literal["both"]]
+    ) -> list[Part | Literal["both"]]:
+        """The part of each decision with a choice, of those ``parts``."""
+        return [d.part for d in self.decisions if len(d.options) > 1 and d.part in parts]
 
     def part_decisions(self, part: Part, *, stage: int | None = None) -> tuple[Decision, ...]:
         """The decisions that shape ``part``, up to and including ``stage`` if that is given.

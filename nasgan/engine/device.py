@@ -15,8 +15,10 @@ from nasgan.machine import load, usable_cores
 from nasgan.training import TrainerSettings
 
 __all__ = [
+    "ask_to_repeat",
     "choose_device",
     "crowded",
+    "kept_algorithms",
     "prepare_torch",
     "prepared_torch",
     "settled",
@@ -91,17 +93,31 @@ def _restore_cuda(device: torch.device, stack: ExitStack) -> None:
     stack.callback(setattr, matmul, "allow_tf32", tf32)
     stack.callback(setattr, cudnn, "allow_tf32", cudnn.allow_tf32)
     stack.callback(setattr, cudnn, "benchmark", cudnn.benchmark)
-    stack.callback(
-        torch.use_deterministic_algorithms,
-        torch.are_deterministic_algorithms_enabled(),
-        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    filled = getattr(torch.utils.deterministic, _FILLS)
-    stack.callback(setattr, torch.utils.deterministic, _FILLS, filled)
+    stack.enter_context(kept_algorithms())
     stack.callback(_set_variable, _CUBLAS, os.environ.get(_CUBLAS))
     if device.index is not None:
         # It puts back the device of before without waking it.
         stack.enter_context(torch.cuda.device(device))
+
+
+@contextmanager
+def kept_algorithms() -> Iterator[None]:
+    """After the block, put back whether torch's algorithms repeat; see `ask_to_repeat`."""
+    repeat = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = getattr(torch.utils.deterministic, _FILLS)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(repeat, warn_only=warn_only)
+        setattr(torch.utils.deterministic, _FILLS, filled)
+
+
+def ask_to_repeat(repeat: bool) -> None:
+    """Ask torch for algorithms that give the same numbers each time, or for any."""
+    torch.use_deterministic_algorithms(repeat, warn_only=True)
+    # Nothing here reads memory before it writes it; filling it is a launch each time.
+    setattr(torch.utils.deterministic, _FILLS, False)
 
 
 def _set_variable(name: str, value: str | None) -> None:
@@ -131,9 +147,7 @@ def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
         if deterministic:
             # cuBLAS reads it when it first starts.
             os.environ.setdefault(_CUBLAS, ":4096:8")
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
-        # Nothing here reads memory before it writes it; filling it is a launch each time.
-        setattr(torch.utils.deterministic, _FILLS, False)
+        ask_to_repeat(deterministic)
         torch.backends.cudnn.benchmark = not deterministic
 
 

@@ -254,9 +254,7 @@ class FinalPhase:
         assert isinstance(task, TrainingTask)
         state, costs = found
         task.load_state_dict(state)
-        before = self._scoring.ledger.spent(Ledger.FINAL)
-        for point, cost in zip(task.curve, costs, strict=True):
-            yield self._point_line(architecture, point, before + cost)
+        yield from self._point_lines(architecture, task.curve, costs)
         self._scoring.ledger.charge(task.cost, Ledger.FINAL)
 
     def _step_elsewhere(self, trainings: Trainings, number: int) -> JobReport:
@@ -281,9 +279,7 @@ class FinalPhase:
 
     def _take(self, architecture: Architecture, trained: Trained) -> Iterator[dict[str, Any]]:
         """The lines of a training that was done elsewhere; it is charged and kept."""
-        before = self._scoring.ledger.spent(Ledger.FINAL)
-        for point, cost in zip(trained.curve, trained.costs, strict=True):
-            yield self._point_line(architecture, point, before + cost)
+        yield from self._point_lines(architecture, trained.curve, trained.costs)
         self._scoring.ledger.charge(trained.evaluation.cost, Ledger.FINAL)
         if self._is_best_with(trained.evaluation):
             self.networks = trained.networks()
@@ -315,6 +311,14 @@ class FinalPhase:
 
     def _role(self, architecture: Architecture) -> str:
         return next(role for role, held in self.roles if held == architecture)
+
+    def _point_lines(
+        self, architecture: Architecture, curve: Sequence[Mapping[str, Any]], costs: Sequence[Cost]
+    ) -> Iterator[dict[str, Any]]:
+        """Of a training that was done elsewhere, before it is charged."""
+        before = self._scoring.ledger.spent(Ledger.FINAL)
+        for point, cost in zip(curve, costs, strict=True):
+            yield self._point_line(architecture, point, before + cost)
 
     def _point_line(
         self, architecture: Architecture, point: Mapping[str, Any], spent: Cost

@@ -150,11 +150,9 @@ class Trainings:
         self, architecture: Architecture, *, shared: bool = False
     ) -> tuple[Any, list[Cost]] | None:
         """Its task's state where the farthest attempt has left it, and the cost at each score."""
-        folder = self._folder_of(architecture, shared=shared)
-        state = newest_attempt(folder)
+        state = newest_attempt(self._folder_of(architecture, shared=shared))
         if state is None:
             return None
-        run_log.info("training of %s: going on from a checkpoint in %s", architecture.id, folder)
         return state["task"], [Cost.from_json(cost) for cost in state["costs"]]
 
     def _folder_of(self, architecture: Architecture, *, shared: bool) -> Path:

@@ -66,7 +66,6 @@ class Attempt(ABC):
         newest = None if self._folder is None else newest_attempt(self._folder)
         if newest is not None:
             self.load(newest)
-            _log.info("going on from a checkpoint in %s", self._folder)
         own = None if self._folder is None else self._folder / f"{_ATTEMPT}{uuid.uuid4().hex[:8]}"
         saved = time.monotonic()
         while (made := self._evaluation.results) is None:
@@ -81,12 +80,15 @@ class Attempt(ABC):
 
 
 def newest_attempt(folder: Path) -> Any | None:
-    """The state of the attempt that came farthest; None where none has left a checkpoint."""
+    """The state of the attempt that came farthest, to go on from; None without any checkpoint."""
     # Tables of before kept theirs in the folder itself, and attempts of before no progress.
     places = [folder, *folder.glob(f"{_ATTEMPT}*")]
     found = [Checkpoints(place).load_newest() for place in places]
     states = [state for state in found if state is not None]
-    return max(states, key=lambda state: state.get(_PROGRESS, 0), default=None)
+    if not states:
+        return None
+    _log.info("going on from a checkpoint in %s", folder)
+    return max(states, key=lambda state: state.get(_PROGRESS, 0))
 
 
 def forget_attempts(folder: Path) -> None:

@@ -103,8 +103,7 @@ def test_known_architectures_come_again_only_where_there_is_nothing_else(space):
 def test_hardly_any_random_architecture_inside_is_found_by_walks(space, sizes, kind):
     """A range with a single one, which random draws meet once in the space's size."""
     pick = min if kind == "fewest" else max
-    (only,) = {pick(sizes, key=lambda each: (sizes[each]["parameters"], each.id))}
-    held = sizes[only]["parameters"]
+    held = pick(size["parameters"] for size in sizes.values())
     inside = {each for each, size in sizes.items() if size["parameters"] == held}
     constraints = SizeConstraints({"parameters": [held, held]})
     for seed in range(5):
@@ -114,6 +113,14 @@ def test_hardly_any_random_architecture_inside_is_found_by_walks(space, sizes, k
         draws = iter(outside)
         assert constraints.draw(lambda draws=draws: next(draws)) in inside
         assert constraints._walked(outside[0]) == constraints._walked(outside[0])
+
+
+def test_limits_of_a_space_without_a_choice_of_generators_are_refused_in_the_same_words():
+    free = make_search_space("autogan", image_size=16)
+    choices = free.sample(np.random.default_rng(0)).choices
+    space = make_search_space("autogan", image_size=16, fixed=dict(choices))
+    with pytest.raises(ConfigError, match="none of 50 random architectures of 'autogan'"):
+        SizeConstraints({"parameters": [1, 2]}).setup(space, np.random.default_rng(0))
 
 
 @pytest.mark.slow

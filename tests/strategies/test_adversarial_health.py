@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def _logits(decisions, seed=0):
         decisions,
         np.random.default_rng(seed),
         device=torch.device("cpu"),
-        make_optimiser=lambda p: torch.optim.Adam(p, lr=0.1),
+        make_optimiser=partial(torch.optim.Adam, lr=0.1),
     )
 
 

@@ -58,7 +58,6 @@ def half_done(
     state = newest_attempt(folder)
     if state is None:
         return None
-    _log.info("going on from a checkpoint in %s", folder)
     spent = Ledger()
     spent.load_state_dict(state["ledger"])
     return state["task"], spent.spent()

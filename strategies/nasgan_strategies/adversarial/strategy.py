@@ -148,7 +148,7 @@ class AdversarialSearch(SearchStrategy):
                 learned_with(part, run.space),
                 run.rng(f"{part} architecture"),
                 device=device,
-                make_optimiser=partial(self._make_optimiser, fused=device.type != "cpu" or None),
+                make_optimiser=self._make_optimiser,
             )
             for part in _PARTS
             if learned_with(part, run.space)

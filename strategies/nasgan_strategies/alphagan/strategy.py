@@ -110,13 +110,12 @@ class AlphaGANSearch(SearchStrategy):
                 f"nothing to search: the space {run.space.name!r} has no decisions of "
                 + " or ".join(f"the {part}" for part in self._searched)
             )
-        fused = run.device.type != "cpu" or None
         self._logits = {
             part: ArchitectureLogits(
                 own,
                 run.rng(f"{part} architecture"),
                 device=run.device,
-                make_optimiser=partial(self._make_optimiser, fused=fused),
+                make_optimiser=self._make_optimiser,
             )
             for part, own in decisions.items()
             if own

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 from nasgan.architecture import Architecture
 from nasgan.contracts import CandidateSearch, Constraints, Evaluation, Proposal, SupernetPaths
 from nasgan.errors import ConfigError, quoted
-from nasgan_strategies.evolution.variation import searched_parts, varied
+from nasgan_strategies.evolution.variation import varied
 
 __all__ = ["Evolution"]
 
@@ -111,8 +111,8 @@ class Evolution(CandidateSearch):
     def _child(self, population: Sequence[Architecture]) -> tuple[Architecture, Architecture]:
         """A new child, and its (first) parent."""
         space, rng = self.run.space, self.run.rng("children")
-        parts = searched_parts(space, ("both", *self.sees))
-        parents: dict[Architecture, Architecture] = {}
+        parts = space.searched_parts(("both", *self.sees))
+        drawn: list[tuple[Architecture, Architecture]] = []
 
         def parent() -> Architecture:
             return population[int(rng.integers(len(population), size=self._sample_size).min())]
@@ -121,12 +121,13 @@ class Evolution(CandidateSearch):
             first = parent()
             other = parent() if rng.random() < self._crossover else None
             child = varied(space, first, other, rng, parts)
-            parents[child] = first
+            drawn.append((child, first))
             return child
 
         child = self.draw(make)
         # One that was walked inside the constraints comes from the last that was drawn.
-        return child, parents.get(child, next(reversed(parents.values())))
+        _, last_parent = drawn[-1]
+        return child, dict(drawn).get(child, last_parent)
 
 
 def _check_population(candidates: int | None, population: int, sample: int) -> None:

@@ -22,7 +22,7 @@ from nasgan.contracts import (
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.evaluation import InheritEvaluator, InProcessPool
 from nasgan.evaluation.run import measured_pool
-from nasgan_strategies.evolution.variation import Shaped, searched_parts, varied
+from nasgan_strategies.evolution.variation import Shaped, varied
 
 __all__ = ["TwoStageEvolution"]
 
@@ -120,7 +120,7 @@ class TwoStageEvolution(AskTellStrategy):
                 f"from these by itself: take evaluator=shared, not {run.evaluator.fidelity}"
             )
         self._constraints.setup(run.space, run.rng("constraints"))
-        self._parts = [each for each in _STAGES if searched_parts(run.space, each)] or [_STAGES[0]]
+        self._parts = [each for each in _STAGES if run.space.searched_parts(each)] or [_STAGES[0]]
         budget = run.ledger.budget
         self._steps = self._plan(budget.generator_steps)
         self._first = int(self._warm_up * self._steps)
@@ -313,7 +313,7 @@ class TwoStageEvolution(AskTellStrategy):
 
     def _children(self, count: int, parents: Sequence[Architecture]) -> list[Architecture]:
         space, rng = self.run.space, self.run.rng("individuals")
-        parts = searched_parts(space, self._parts[self._stage])
+        parts = space.searched_parts(self._parts[self._stage])
 
         def parent() -> Architecture:
             return parents[int(rng.integers(len(parents)))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -10,14 +10,9 @@ import numpy as np
 from nasgan.architecture import Architecture, Part
 from nasgan.contracts import SearchSpace
 
-__all__ = ["searched_parts", "varied"]
+__all__ = ["varied"]
 
 Shaped: TypeAlias = Part | Literal["both"]
-
-
-def searched_parts(space: SearchSpace, parts: Collection[Shaped]) -> list[Shaped]:
-    """The part of each decision with a choice, of those ``parts``."""
-    return [d.part for d in space.decisions if len(d.options) > 1 and d.part in parts]
 
 
 def varied(
@@ -37,7 +32,7 @@ def varied(
         first: what the child is made from.
         other: a second parent, or None.
         rng: draws.
-        parts: see `searched_parts`: a network with more decisions changes more often.
+        parts: see `SearchSpace.searched_parts`: a network with more decisions changes more often.
     """
     if not parts:
         return first

@@ -37,7 +37,8 @@ class ArchitectureLogits:
         decisions: of one part.
         rng: draws the initial values, 1e-3 N(0, 1), in the order of the decisions.
         device: where they live.
-        make_optimiser: builds the optimiser of the given parameters.
+        make_optimiser: builds the optimiser of the given parameters, with ``fused`` as torch's
+            take it: on accelerators one step is few launches.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class ArchitectureLogits:
         rng: np.random.Generator,
         *,
         device: torch.device,
-        make_optimiser: Callable[[list[Tensor]], torch.optim.Optimizer],
+        make_optimiser: Callable[..., torch.optim.Optimizer],
     ) -> None:
         self.decisions = tuple(decisions)
         self._members: dict[tuple[int, int], list[int]] = {}
@@ -61,7 +62,8 @@ class ArchitectureLogits:
             ).requires_grad_()
             for members in self._members.values()
         ]
-        self._optimiser = make_optimiser(self.parameters)
+        fused = device.type != "cpu" or None
+        self._optimiser = make_optimiser(self.parameters, fused=fused)
 
     def weights(self, relaxation: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """What ``relaxation`` makes of the logits: a vector (K,) for each decision, in order.
