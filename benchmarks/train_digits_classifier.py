@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor
 
-from nasgan.atomic import write_bytes
+from nasgan.atomic import write_file
 from nasgan.data import load_digits
 from nasgan.metrics.extractors.digits import WEIGHTS, DigitsNetwork
 
@@ -77,7 +77,7 @@ def main() -> None:
     scaled = [s.images.float() / 127.5 - 1.0 for s in (splits.train, splits.test)]
     network = train(scaled[0], splits.train.labels, epochs=arguments.epochs, seed=arguments.seed)
     data = save({k: v.contiguous() for k, v in network.state_dict().items()})
-    write_bytes(arguments.out, data)
+    write_file(arguments.out, data)
     print(f"train accuracy  {accuracy(network, scaled[0], splits.train.labels):.4f}")
     print(f"test accuracy   {accuracy(network, scaled[1], splits.test.labels):.4f}")
     print(f"{arguments.out}: {len(data) / 1000:.0f} kB")

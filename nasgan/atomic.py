@@ -9,13 +9,13 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from nasgan.errors import StorageError, shortened
 
 __all__ = [
+    "Content",
     "append_line",
     "is_full",
     "is_unwritable",
@@ -24,12 +24,9 @@ __all__ = [
     "reason_of",
     "remove_leftovers",
     "storage_error",
-    "write_bytes",
     "write_file",
     "write_files",
     "write_json",
-    "write_text",
-    "write_texts",
 ]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -42,18 +39,25 @@ _MEANINGS = {
 }
 
 
-def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Create or replace ``path`` with what ``write`` puts into the binary stream it is handed.
+Content: TypeAlias = str | bytes | Callable[[BinaryIO], object]
+"""Of a file: a text, which is written as UTF-8, or what writes it into a binary stream.
+
+What UTF-8 cannot say (bytes of odd file names in a message) is written in plain letters.
+"""
+
+
+def write_file(path: Path, content: Content) -> None:
+    """Create or replace ``path`` with ``content``.
 
     A reader sees the old file or the new one, never a part; a crash leaves the old one.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; the old file is intact.
     """
-    write_files({path: write})
+    write_files({path: content})
 
 
-def write_files(writers: Mapping[Path, Callable[[BinaryIO], object]]) -> None:
+def write_files(contents: Mapping[Path, Content]) -> None:
     """`write_file` for files that belong together: none takes its name before all are whole.
 
     Raises:
@@ -62,12 +66,13 @@ def write_files(writers: Mapping[Path, Callable[[BinaryIO], object]]) -> None:
     temporaries: dict[Path, Path] = {}
     path = Path()
     try:
-        for path, write in writers.items():
+        for path, given in contents.items():
             name = f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
             temporaries[path] = path.with_name(name)
             path.parent.mkdir(parents=True, exist_ok=True)
+            data = given.encode("utf-8", "backslashreplace") if isinstance(given, str) else given
             with temporaries[path].open("xb") as stream:
-                write(stream)
+                data(stream) if callable(data) else stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
         for path, temporary in temporaries.items():
@@ -122,32 +127,9 @@ def remove_leftovers(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Atomically create or replace ``path`` with ``data``; see `write_file`."""
-    write_file(path, lambda stream: stream.write(data))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Atomically create or replace ``path`` with UTF-8 ``text``; see `write_file`.
-
-    What UTF-8 cannot say (bytes of odd file names in a message) is written in plain letters.
-    """
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
-def write_texts(texts: Mapping[Path, str]) -> None:
-    """`write_text` for files that belong together: see `write_files`."""
-    data = {path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()}
-    write_files({path: partial(_write_all, content) for path, content in data.items()})
-
-
-def _write_all(content: bytes, stream: BinaryIO) -> None:
-    stream.write(content)
-
-
 def write_json(path: Path, value: Any) -> None:
     """Atomically write ``value`` as indented JSON; NaN and infinity are refused (not JSON)."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_file(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def append_line(path: Path, line: str) -> None:

@@ -125,7 +125,7 @@ def load_json(
         NasganError: ``error``, where the file is missing, too large, or not JSON.
     """
     try:
-        return read_json(path, most=most)
+        return parse_json(read_bytes(path, most=most))
     except OSError as found:
         raise error(f"{path}: cannot read this {what}: {found.strerror}") from found
     except ValueError as found:

@@ -91,7 +91,7 @@ def save_state(folder: Path, stem: str, state: Any) -> Path:
     torch.save(state, buffer)
     content = buffer.getvalue()
     path = folder / f"{stem}.{_digest(content)}{_SUFFIX}"
-    atomic.write_bytes(path, content)
+    atomic.write_file(path, content)
     return path
 
 

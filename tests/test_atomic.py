@@ -20,8 +20,8 @@ def leftovers(folder: Path) -> list[str]:
 
 def test_a_file_is_created_with_its_folders_and_replaced(tmp_path):
     path = tmp_path / "a" / "b" / "file.txt"
-    atomic.write_text(path, "première")
-    atomic.write_text(path, "second")
+    atomic.write_file(path, "première")
+    atomic.write_file(path, "second")
     assert path.read_text(encoding="utf-8") == "second"
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
 
@@ -39,7 +39,7 @@ def test_json_is_readable_and_strict(tmp_path):
 @pytest.mark.parametrize("stage", ["write", "fsync", "rename"])
 def test_a_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch, stage):
     path = tmp_path / "file"
-    atomic.write_bytes(path, b"old")
+    atomic.write_file(path, b"old")
 
     def full(*_arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -91,7 +91,7 @@ def test_a_line_that_fits_in_part_is_an_error(tmp_path):
 
 def test_any_other_error_leaves_the_old_file_too(tmp_path):
     path = tmp_path / "file"
-    atomic.write_bytes(path, b"old")
+    atomic.write_file(path, b"old")
 
     def interrupted(stream):
         stream.write(b"half")
@@ -106,7 +106,7 @@ def test_any_other_error_leaves_the_old_file_too(tmp_path):
 def test_a_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(StorageError, match=r"cannot write .*taken/file"):
-        atomic.write_bytes(tmp_path / "taken" / "file", b"")
+        atomic.write_file(tmp_path / "taken" / "file", b"")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_errors_say_what_to_do(code, advice):
 
 def _write_many(path: Path, letter: str) -> None:
     for length in range(1, 60):
-        atomic.write_text(path, letter * (length * 997))
+        atomic.write_file(path, letter * (length * 997))
         atomic.append_line(path.with_name("lines"), letter * 300)
 
 
 def test_writers_at_once_never_tear_a_file_or_a_line(tmp_path):
     path = tmp_path / "file"
-    atomic.write_text(path, "a")
+    atomic.write_file(path, "a")
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=_write_many, args=(path, letter)) for letter in "abcd"]
     for writer in writers:

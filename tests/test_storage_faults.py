@@ -54,11 +54,11 @@ def test_files_that_belong_together_are_all_written_or_none(
     old.write_text("old")
     fail_after(monkeypatch, 1)
     with pytest.raises(StorageError, match=r"table\.json: No space left"):
-        atomic.write_texts({old: "a", new: "b"})
+        atomic.write_files({old: "a", new: "b"})
     assert old.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv"]
     monkeypatch.undo()
-    atomic.write_texts({old: "a", new: "b\udcff"})
+    atomic.write_files({old: "a", new: "b\udcff"})
     assert (old.read_text(), new.read_text()) == ("a", "b\\udcff")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from nasgan.cli.console import heading, table
+from nasgan.leaderboard.finding import selection_text
 from nasgan.leaderboard.rows import AVERAGE_RANDOM, FROM_RECORDS, Row, have, metric_names
-from nasgan.leaderboard.selection import selection_text
 from nasgan.leaderboard.texts import duration
 
 if TYPE_CHECKING:

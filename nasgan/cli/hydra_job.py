@@ -252,4 +252,4 @@ def _keep_composition(folder: Path, settings: DictConfig) -> None:
     for name, part in parts.items():
         path = folder / KEPT_CONFIGURATION / f"{name}.yaml"
         if not path.exists():
-            atomic.write_text(path, OmegaConf.to_yaml(part))
+            atomic.write_file(path, OmegaConf.to_yaml(part))

@@ -212,9 +212,9 @@ def _plain(text: str, *, as_texts: bool = False) -> Any:
 
 
 def _merged(verb: str, words: Sequence[str]) -> DictConfig:
-    config = OmegaConf.load(config_folder() / f"{verb}.yaml")
+    defaults = yaml.safe_load(read_text(config_folder() / f"{verb}.yaml"))
+    config, known = OmegaConf.create(defaults), list(flat(defaults))
     assert isinstance(config, DictConfig)
-    known = names_of(verb)
     for word in words:
         key, equals, text = word.partition("=")
         if not equals:

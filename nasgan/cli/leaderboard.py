@@ -66,7 +66,7 @@ def _leaderboard(config: dict[str, Any]) -> int:
         )
         for protocol in protocols
     ]
-    comparison = _comparison(boards)
+    comparison = boards[0].comparison if len(boards) == 1 else _comparison(boards)
     for board in boards:
         say(*board_lines(board))
     compared = [comparison] if comparison is not None else [b.comparison for b in boards]
@@ -86,7 +86,7 @@ def _leaderboard(config: dict[str, Any]) -> int:
     if comparison is not None:
         texts[ranks] = comparison.to_csv()
         written.append(f"{'ranks':8}  {ranks}")
-    atomic.write_texts(texts)
+    atomic.write_files(texts)
     say(f"{count} of {len(records)} runs in {len(rows)} rows", *written)
     if comparison is None and ranks.exists():
         say(f"there are no ranks over tasks; {ranks} is older, and of other runs or tasks")

@@ -131,7 +131,7 @@ def _write(kind: str, name: str, folder: Path) -> list[Path]:
         relative = relative.replace("package/", f"{values['package']}/", 1).replace("NAME", name)
         texts[Path(relative)] = text
     with atomic.new_folder(folder) as staging:
-        atomic.write_texts({staging / path: text for path, text in texts.items()})
+        atomic.write_files({staging / path: text for path, text in texts.items()})
     return list(texts)
 
 

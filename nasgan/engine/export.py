@@ -38,7 +38,7 @@ def write_networks(directory: RunDirectory, networks: Mapping[str, Mapping[str, 
     for name, state in networks.items():
         tensors = {key: value.contiguous() for key, value in state.items()}
         path = directory.checkpoints / f"{name}.safetensors"
-        atomic.write_bytes(path, to_safetensors(tensors))
+        atomic.write_file(path, to_safetensors(tensors))
 
 
 def write_samples(

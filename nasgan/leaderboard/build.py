@@ -7,6 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nasgan.errors import ConfigError, NasganError, UnknownNameError
+from nasgan.leaderboard.finding import (
+    Selection,
+    resolve_selection,
+    select_runs,
+    selection_of,
+)
 from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
 from nasgan.leaderboard.published import published_in
 from nasgan.leaderboard.ranks import compare_strategies, rank_rows
@@ -16,12 +22,6 @@ from nasgan.leaderboard.rows import (
     metric_names,
     published_rows,
     run_rows,
-)
-from nasgan.leaderboard.selection import (
-    Selection,
-    resolve_selection,
-    select_runs,
-    selection_of,
 )
 from nasgan.leaderboard.summaries import (
     Problem,
@@ -61,7 +61,7 @@ def build_leaderboard(
             one; ``problems`` tells.
         rank_by: metric to rank by; by default FID, or where no run has it the objective of the
             searches.
-        where: values to keep by filter; see `nasgan.leaderboard.selection.FILTERS`. The beginning
+        where: values to keep by filter; see `nasgan.leaderboard.finding.FILTERS`. The beginning
             of a configuration's hash stands for the whole.
         group_by: what the tables are split by, of `GROUPS`; by default the tasks. Ranks are
             always within one task.

@@ -7,8 +7,8 @@ from functools import partial
 from typing import NamedTuple
 
 from nasgan.errors import NasganError
+from nasgan.leaderboard.finding import MIN_PREFIX
 from nasgan.leaderboard.rows import FINAL_UNITS, STATISTICS, Row, Task, spread_of
-from nasgan.leaderboard.selection import MIN_PREFIX
 from nasgan.leaderboard.texts import interval_text, short_number
 from nasgan.metrics.protocol import display_name
 from nasgan.runs.parts import UNITS

@@ -14,9 +14,9 @@ import pandas as pd
 from nasgan import atomic
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.columns import Column, columns, metric_title
+from nasgan.leaderboard.finding import Selection, selection_text
 from nasgan.leaderboard.ranks import Comparison
 from nasgan.leaderboard.rows import Row, Task, have, metric_names
-from nasgan.leaderboard.selection import Selection, selection_text
 from nasgan.leaderboard.summaries import Problem, grouped
 from nasgan.leaderboard.texts import (
     Cell,
@@ -222,7 +222,7 @@ class Leaderboard:
             StorageError: the file cannot be written.
         """
         path = Path(path)
-        atomic.write_text(path, self.text(path.suffix.lower()))
+        atomic.write_file(path, self.text(path.suffix.lower()))
 
     def sections(self) -> list[tuple[str, list[Row]]]:
         """The rows by task or group, with a title."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nasgan.leaderboard.selection import Selection
+from nasgan.leaderboard.finding import Selection
 from nasgan.metrics.table import METRICS
 
-__all__ = ["PUBLISHED", "PublishedResult", "paper_of", "published_in", "published_result"]
+__all__ = ["PUBLISHED", "PublishedResult", "paper_of", "published_in"]
 
 
 @dataclass(frozen=True)
@@ -115,38 +115,21 @@ PUBLISHED: tuple[PublishedResult, ...] = (
 """All of unconditional networks."""
 
 
-def published_result(
-    strategy: str,
-    architecture: str,
-    dataset: str,
-    *,
-    search_space: str | None = None,
-    num_classes: int = 0,
-) -> PublishedResult | None:
+def paper_of(row: Mapping[str, Any]) -> PublishedResult | None:
     """The paper's number for a row of the leaderboard, where there is one.
 
     Args:
-        strategy: of the row; ``"train"`` for the training of ``architecture``.
-        architecture: its name; empty for a search.
-        dataset: name of the image set.
-        search_space: without it, searches have no paper's number.
-        num_classes: as in the row.
+        row: with its ``strategy`` (``"train"`` for the training of an ``architecture``, the name of
+            which is empty for a search), ``dataset``, ``search_space`` and ``num_classes``.
     """
-    if num_classes:
-        return None
-    for paper in PUBLISHED:
-        is_network = strategy == "train" and architecture == paper.architecture != ""
-        is_search = strategy == paper.strategy != "" and search_space == paper.search_space
-        if dataset == paper.dataset and (is_network or is_search):
+    for paper in () if row["num_classes"] else PUBLISHED:
+        is_network = row["strategy"] == "train" and row["architecture"] == paper.architecture != ""
+        is_search = row["strategy"] == paper.strategy != ""
+        if row["dataset"] == paper.dataset and (
+            is_network or (is_search and row["search_space"] == paper.search_space)
+        ):
             return paper
     return None
-
-
-def paper_of(row: Mapping[str, Any]) -> PublishedResult | None:
-    """`published_result` for the cells of a row."""
-    named = {name: row[name] for name in ("strategy", "architecture", "dataset")}
-    space = {name: row[name] for name in ("search_space", "num_classes")}
-    return published_result(**named, **space)
 
 
 def published_in(datasets: Iterable[str], selection: Selection) -> list[PublishedResult]:

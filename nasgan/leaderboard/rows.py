@@ -22,7 +22,7 @@ from nasgan.leaderboard.summaries import (
     grouped,
     space_label,
 )
-from nasgan.metrics.table import METRICS
+from nasgan.metrics.table import METRICS, in_order
 from nasgan.runs.parts import UNITS
 
 __all__ = [
@@ -94,8 +94,7 @@ def metric_names(rows: Iterable[Row], *, spreads: bool = True) -> list[str]:
         rows: whose.
         spreads: whether those within a run are among them.
     """
-    present = {name for row in rows for name in row["metrics"]}
-    names = [name for name in METRICS if name in present] + sorted(present - set(METRICS))
+    names = in_order(name for row in rows for name in row["metrics"])
     return [name for name in names if spreads or spread_of(name) is None]
 
 

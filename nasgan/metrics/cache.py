@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nasgan.atomic import write_bytes
+from nasgan.atomic import write_file
 from nasgan.errors import StorageError
 from nasgan.metrics.extractor import state_digest
 
@@ -70,7 +70,7 @@ class TensorCache:
         tensors = compute()
         try:
             stored = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-            write_bytes(path, save(stored, {"key": key, "digest": state_digest(stored)}))
+            write_file(path, save(stored, {"key": key, "digest": state_digest(stored)}))
         except StorageError as error:
             # The result is at hand: a cache that cannot be written costs time, not the run.
             _LOG.warning("not cached, it will be computed again next time: %s", error)

@@ -27,6 +27,7 @@ __all__ = [
     "MetricSettings",
     "Scores",
     "check_metrics",
+    "in_order",
     "least_images",
     "metric_info",
     "objective_info",
@@ -128,6 +129,16 @@ class _Metrics(Mapping[str, MetricInfo]):
 
 METRICS: Final[Mapping[str, MetricInfo]] = _Metrics()
 """All metrics by name. Only a look-up by name imports a plugin; going over the names does not."""
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """``names`` in the order of `METRICS`, unknown ones last; plugins are looked for if need be."""
+    present = set(names)
+    others = present - _OWN.keys()
+    brought = {plugin.name for plugin in registry.plugins(registry.METRICS)} if others else set()
+    own = [name for name in _OWN if name in present]
+    return [*own, *sorted(others & brought), *sorted(others - brought)]
+
 
 COMPUTED_METRICS: Final[tuple[str, ...]] = tuple(
     name for name, info in _OWN.items() if info.companion_of is None and not info.by_class

@@ -16,10 +16,9 @@ from typing import Any
 from nasgan import atomic
 from nasgan.errors import ConfigError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.finding import find_records
+from nasgan.leaderboard.finding import find_records, select_runs, selection_of
 from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import Task
-from nasgan.leaderboard.selection import select_runs, selection_of
 from nasgan.leaderboard.summaries import Problem, RunSummary, grouped
 from nasgan.metrics.protocol import TABLE_PROTOCOL
 from nasgan.publishing.faults import record_faults
@@ -248,13 +247,13 @@ def _write_results(
     for name in TABLE_FILES:
         board.write(staging / name)
     if board.comparison is not None:
-        atomic.write_text(staging / RANKS_FILE, board.ranks_csv())
+        atomic.write_file(staging / RANKS_FILE, board.ranks_csv())
     collection = collect([runs], protocol=board.protocol, rank_by=board.ranked_by)
     page = render_page(collection)
     # Where the bundle was put together must not show in it.
     for text in {str(staging), escape(str(staging))}:
         page = page.replace(f"{text}/", "")
-    atomic.write_text(staging / "report.html", page)
+    atomic.write_file(staging / "report.html", page)
     points = [item for chapter in collection.chapters for item in checklist(chapter)]
     tasks = list(dict.fromkeys(str(Task.of(row)) for row in board.rows))
     texts: dict[str, dict[str, Any]] = {
@@ -268,7 +267,7 @@ def _write_results(
     }
     for name, values in texts.items():
         text = rendered(f"{name}.j2", **values)
-        atomic.write_text(staging / name, f"{text.rstrip()}\n")
+        atomic.write_file(staging / name, f"{text.rstrip()}\n")
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -288,7 +287,7 @@ def _write_checksums(folder: Path) -> str:
     paths = [path for path in folder.rglob("*") if path.is_file()]
     files = sorted(path.relative_to(folder).as_posix() for path in paths)
     lines = [f"{digest_of(folder / name)}  {name}\n" for name in files]
-    atomic.write_text(folder / CHECKSUM_FILE, "".join(lines))
+    atomic.write_file(folder / CHECKSUM_FILE, "".join(lines))
     return digest_of(folder / CHECKSUM_FILE)
 
 

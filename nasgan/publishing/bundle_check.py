@@ -11,9 +11,8 @@ from typing import Any
 
 from nasgan.errors import ConfigError, MissingDependencyError, quoted
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.finding import find_records
+from nasgan.leaderboard.finding import find_records, selection_text
 from nasgan.leaderboard.leaderboard import Leaderboard
-from nasgan.leaderboard.selection import selection_text
 from nasgan.leaderboard.summaries import RunSummary
 from nasgan.publishing.bundle import (
     BUNDLE_FILE,

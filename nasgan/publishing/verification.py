@@ -11,9 +11,9 @@ from typing import Any
 from nasgan.errors import ConfigError, MissingDependencyError
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.columns import KEY_COLUMNS
+from nasgan.leaderboard.finding import read_selection
 from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
 from nasgan.leaderboard.rows import metric_names
-from nasgan.leaderboard.selection import read_selection
 from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.metrics.table import METRICS
 from nasgan.publishing.faults import record_faults

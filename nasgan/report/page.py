@@ -65,7 +65,7 @@ class Report:
         Raises:
             StorageError: the file cannot be written.
         """
-        atomic.write_text(Path(path), self.html)
+        atomic.write_file(Path(path), self.html)
 
 
 def build_report(

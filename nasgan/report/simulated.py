@@ -84,7 +84,7 @@ def write_summary(
     }
     if found is not None:
         files[out / DIAGRAM_FILE] = critical_difference_svg(found)
-    atomic.write_texts(files)
+    atomic.write_files(files)
     return found
 
 

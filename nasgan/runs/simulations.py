@@ -153,7 +153,7 @@ class SimulationFile:
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
         }
         manifest = self.path.with_name(MANIFEST_FILE)
-        atomic.write_texts({self.path: text, manifest: json.dumps(made, indent=2) + "\n"})
+        atomic.write_files({self.path: text, manifest: json.dumps(made, indent=2) + "\n"})
         return SimulationFile(self.path, made)
 
     def read(self, told: Callable[[str], object]) -> Iterator[tuple[dict[str, Any], RunRecord]]:

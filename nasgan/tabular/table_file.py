@@ -52,7 +52,7 @@ def write_table_file(
             entry = zipfile.ZipInfo(name, _LONG_AGO)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content)
-    atomic.write_bytes(path, buffer.getvalue())
+    atomic.write_file(path, buffer.getvalue())
 
 
 def read_table_file(

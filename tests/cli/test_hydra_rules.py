@@ -25,7 +25,7 @@ def write_experiment(folder: Path, text: str, name: str = "mine") -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        "nasgan.atomic.write_text",
+        "nasgan.atomic.write_file",
         "nasgan.cli.main.main",
         "nasgan.runs.loggers.SafeLogger.start",
         "nasgan.training.TrainerSettings",
@@ -90,13 +90,13 @@ def test_no_flag_leads_around_the_rules(
     flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    target = "_target_: nasgan.atomic.write_text, path: written, text: x"
+    target = "_target_: nasgan.atomic.write_file, path: written, text: x"
     write_experiment(tmp_path, f"hydra: {{callbacks: {{x: {{{target}}}}}}}\n")
     primary = "defaults: [_self_, {optional experiment: mine}]\nseed: 0\n"
     (tmp_path / "conf" / "search.yaml").write_text(primary, encoding="utf-8")
     more = ["+experiment=mine"] if flag == "--config-dir" else []
     assert main(["search", flag, str(tmp_path / "conf"), *more]) == 2
-    assert "hydra.callbacks.x._target_='nasgan.atomic.write_text'" in capsys.readouterr().err
+    assert "hydra.callbacks.x._target_='nasgan.atomic.write_file'" in capsys.readouterr().err
     assert not (tmp_path / "written").exists()
 
 

@@ -14,10 +14,15 @@ from record_samples import DIGITS, average_random, evaluation, record
 from nasgan.errors import ConfigError, NasganError
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.columns import KEY_COLUMNS, columns
-from nasgan.leaderboard.finding import find_records
+from nasgan.leaderboard.finding import (
+    FILTERS,
+    find_records,
+    read_selection,
+    selection_of,
+    selection_text,
+)
 from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
-from nasgan.leaderboard.published import PUBLISHED, published_result
-from nasgan.leaderboard.selection import FILTERS, read_selection, selection_of, selection_text
+from nasgan.leaderboard.published import PUBLISHED, paper_of
 from nasgan.leaderboard.texts import csv_line, original_text, read_csv, safe_cell
 from nasgan.metrics.table import METRICS
 from nasgan.runs.record import RunRecord
@@ -205,8 +210,9 @@ def test_published_numbers_name_metrics_spaces_and_sources() -> None:
         assert not paper.note or paper.note[-1] != "."
     keys = [(p.name, p.dataset) for p in PUBLISHED]
     assert len(set(keys)) == len(keys)
-    assert published_result("rl", "", "cifar10") is None, "in which space?"
-    found = published_result("rl", "", "stl10", search_space="agan")
+    row = {"strategy": "rl", "architecture": "", "num_classes": 0}
+    assert paper_of({**row, "dataset": "cifar10", "search_space": ""}) is None, "in which space?"
+    found = paper_of({**row, "dataset": "stl10", "search_space": "agan"})
     assert found is not None
     assert found.result == "IS 9.23 ± 0.08, FID 52.7"
 

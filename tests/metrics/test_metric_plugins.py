@@ -16,7 +16,7 @@ from nasgan.data import Splits, load_digits
 from nasgan.errors import ConfigError, PluginError, UnknownNameError
 from nasgan.metrics import METRICS, MetricError, MetricHarness, MetricSettings, build_harness, table
 from nasgan.metrics.extractor import FeatureExtractor, Features, make_features
-from nasgan.metrics.table import check_metrics, least_images, metric_info
+from nasgan.metrics.table import check_metrics, in_order, least_images, metric_info
 
 Install = Callable[..., None]
 
@@ -216,3 +216,19 @@ def test_one_that_changes_what_all_metrics_share_is_stopped(
     copied = Features(features.features.clone(), features.logits.clone())
     with pytest.raises(PluginError, match="changes the features"):
         harness_of("drift").score(copied)
+
+
+def test_names_are_in_the_order_of_the_table_and_unknown_ones_last(install: Install) -> None:
+    install("drift", DRIFT)
+    assert in_order(["zeta", "drift", "kid", "alpha", "is"]) == [
+        "is",
+        "kid",
+        "drift",
+        "alpha",
+        "zeta",
+    ]
+
+
+def test_no_package_is_looked_for_to_order_nasgans_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "plugins", None)
+    assert in_order(["fid", "is"]) == ["is", "fid"]

@@ -20,8 +20,7 @@ from nasgan.cli.sweep import JobNote, SweepLog, complaint, summary
 from nasgan.engine.run_directory import RunDirectory, RunIdentity
 from nasgan.errors import NasganError
 from nasgan.leaderboard.build import build_leaderboard
-from nasgan.leaderboard.finding import find_records
-from nasgan.leaderboard.selection import read_selection
+from nasgan.leaderboard.finding import find_records, read_selection
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
 from nasgan.publishing.faults import record_faults
