@@ -171,6 +171,10 @@ def _unknown_key(error: BaseException, verb: str) -> ConfigError:
     prefix, _, last = key.rpartition(".")
     known = [name for name in siblings if name not in ("hydra", "_target_")]
     dotted = [f"{prefix}.{name}" if prefix else name for name in nearest_names(last, known)]
+    if not prefix and _is_mapping(parent):
+        # It may have been written without the name of its group.
+        nodes = [(name, parent._get_node(name)) for name in known]
+        dotted += [f"{name}.{last}" for name, node in nodes if _is_mapping(node) and last in node]
     hint = f" Did you mean {' or '.join(dotted)}?" if dotted else ""
     within = f" in {prefix}" if prefix else ""
     listed = f" Known{within}: {', '.join(known)}." if known else ""

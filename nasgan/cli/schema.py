@@ -29,9 +29,7 @@ __all__ = ["check_config", "settings_class", "strip_foreign"]
 _FOREIGN: Mapping[str, frozenset[str]] = {
     "search": frozenset({"architecture", "design", "training"}),
     "train": frozenset({"budget", "design", "evaluator", "executor", "final", "strategy"}),
-    "tabulate": frozenset(
-        {"architecture", "budget", "evaluator", "executor", "final", "logger", "strategy"}
-    ),
+    "tabulate": frozenset({"architecture", "budget", "evaluator", "final", "logger", "strategy"}),
 }
 
 
@@ -82,7 +80,7 @@ class _Tabulate(_Computing):
     design: dict[str, Any]
     training: TrainingLength
     shard: str
-    workers: Positive | None
+    executor: dict[str, Any]
     objective: str
     licence: str
 

@@ -51,6 +51,7 @@ __all__ = [
     "load_inputs",
     "load_splits",
     "make_evaluator",
+    "make_executor",
     "make_harness",
     "make_logger",
     "make_space",
@@ -344,13 +345,7 @@ def _executor(
     evaluator: Evaluator,
     objects: Mapping[str, Any],
 ) -> Executor:
-    executor = build_node(config["executor"], where="executor", base=Executor)
-    assert isinstance(executor, Executor)
-    for name in executor.named_devices:
-        try:
-            choose_device(name)
-        except ConfigError as error:
-            raise ConfigError(f"executor.devices: {error}") from error
+    executor = make_executor(config)
     # A strategy that scores nothing by the executor does not mind it.
     shares = evaluator.needs_shared_weights
     if shares and not executor.in_process and isinstance(strategy, AskTellStrategy):
@@ -533,6 +528,22 @@ def make_evaluator(config: Mapping[str, Any]) -> Evaluator:
     evaluator = build_node(config["evaluator"], where="evaluator", base=Evaluator)
     assert isinstance(evaluator, Evaluator)
     return evaluator
+
+
+def make_executor(config: Mapping[str, Any]) -> Executor:
+    """The executor of a configuration.
+
+    Raises:
+        ConfigError: a setting is wrong, or it names a device that is not here.
+    """
+    executor = build_node(config["executor"], where="executor", base=Executor)
+    assert isinstance(executor, Executor)
+    for name in executor.named_devices:
+        try:
+            choose_device(name)
+        except ConfigError as error:
+            raise ConfigError(f"executor.devices: {error}") from error
+    return executor
 
 
 def make_logger(config: Mapping[str, Any]) -> RunLogger:

@@ -15,6 +15,7 @@ from nasgan.contracts import Ledger, SearchSpace
 from nasgan.engine.parts import make_space
 from nasgan.engine.trained_apart import TrainingAttempt, open_inputs, training_run
 from nasgan.evaluation import TrainingPlan, TrainingTask
+from nasgan.evaluation.attempts import seen_here
 from nasgan.networks.cost import count_macs, count_parameters
 from nasgan.randomness import seeded
 from nasgan.supervisor import Piece
@@ -26,13 +27,16 @@ __all__ = ["forget_checkpoints", "piece_of", "train", "train_piece"]
 _UNDER_WAY = "under_way"
 
 
-def piece_of(training: Training, config: Mapping[str, Any], folder: Path) -> Piece:
+def piece_of(
+    training: Training, config: Mapping[str, Any], folder: Path, *, timeout: float | None = None
+) -> Piece:
     """``training`` for the supervisor; its result is a row as JSON data.
 
     Args:
         training: which.
         config: the table's configuration, as `nasgan.engine.parts` reads it.
         folder: of the table.
+        timeout: seconds that an attempt may take.
     """
     return Piece(
         key=training.name,
@@ -44,6 +48,7 @@ def piece_of(training: Training, config: Mapping[str, Any], folder: Path) -> Pie
             "seed": training.seed,
             "folder": str(folder.absolute()),
         },
+        timeout=timeout,
     )
 
 
@@ -72,7 +77,8 @@ def train(config: Mapping[str, Any], training: Training, folder: Path, *, device
     run = training_run(bench, space, seed=training.seed, folder=under_way)
     task = TrainingTask(run, space, training.architecture, plan)
     clock = time.process_time if bench.device.type == "cpu" else time.perf_counter
-    attempt = TrainingAttempt(task, under_way, clock, config["checkpoint"]["every_seconds"])
+    every_seconds = config["checkpoint"]["every_seconds"]
+    attempt = TrainingAttempt(task, seen_here(under_way, folder), clock, every_seconds)
     attempt.finish()
     return _row(attempt, space, training)
 

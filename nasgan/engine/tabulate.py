@@ -21,16 +21,19 @@ from nasgan.engine.parts import (
     bind_common,
     load_inputs,
     load_splits,
+    make_executor,
     make_space,
 )
 from nasgan.engine.table_worker import forget_checkpoints, piece_of
 from nasgan.errors import ConfigError, SearchFailed
 from nasgan.evaluation import TrainingPlan
-from nasgan.machine import interrupted_by_sigterm, usable_cores
+from nasgan.evaluation.executors import Executor
+from nasgan.evaluation.executors.device_room import memory_of_training
+from nasgan.machine import interrupted_by_sigterm
 from nasgan.nodes import check_values
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.locking import RunLock
-from nasgan.supervisor import Outcome, Piece, Retries, Slots, Supervisor, results_of
+from nasgan.supervisor import Here, Outcome, Piece, Retries, Supervisor, results_of
 from nasgan.tabular.design import Design, Shard, Training
 from nasgan.tabular.manifest import Manifest
 from nasgan.tabular.rows import Row, RowFile, read_rows
@@ -40,6 +43,8 @@ __all__ = ["Tabulated", "tabulate"]
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
+# Of each training: then numbers do not depend on how many cores there are.
+_THREADS = 1
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -84,24 +89,38 @@ def tabulate(config: Mapping[str, Any]) -> Tabulated:
             after which the same call goes on.
     """
     design, shard, plan = _checked(config)
-    folder = Path(config["out"])
     device = choose_device(config["device"])
-    # One thread each: then numbers do not depend on how many cores there are.
-    fixed = {"seed": 0, "threads": 1, "training": _json(plan)}
-    config = {**config, **fixed}
+    executor = _executor(config, device)
+    fixed = {"seed": 0, "threads": _THREADS, "training": _json(plan)}
+    config = settled({**config, **fixed}, device)
     with prepared_torch(config, device), progress_view(config["progress"]) as view:
-        return _Tabulation(settled(config, device), folder, design, shard, device, view).run()
+        return _Tabulation(config, executor, design, shard, device, view).run()
+
+
+def _executor(config: Mapping[str, Any], device: torch.device) -> Executor:
+    """Where trainings are done; refuses what would make other rows, or can make none."""
+    executor = make_executor(config)
+    threads, kinds = executor.own_arithmetic.get("threads"), executor.kinds_of_devices(device)
+    if threads not in (None, _THREADS):
+        raise ConfigError(
+            f"executor.threads={threads}: each training of a table takes one thread, so that its "
+            "numbers are the same everywhere; leave it out"
+        )
+    if kinds != {device.type}:
+        raise ConfigError(
+            f"executor: its workers compute on {' and '.join(sorted(kinds))}, and all rows of "
+            f"this table are made on {device.type}: set device= and the executor's devices alike"
+        )
+    executor.check_installed(device, _THREADS)
+    return executor
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[Design, Shard, TrainingPlan]:
-    bind_common({**config, "seed": 0, "threads": 1})
+    bind_common({**config, "seed": 0, "threads": _THREADS})
     if "_target_" not in config["search_space"]:
         raise ConfigError("a table needs a space: search_space=NAME")
     check_values(config["design"], Design, where="design")
     check_values(config["training"], TrainingPlan, where="training")
-    workers = config["workers"]
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers must be at least 1, or null for one a core, got {workers}")
     plan = TrainingPlan(**config["training"])
     return Design(**config["design"]), Shard.parse(config["shard"]), plan
 
@@ -122,14 +141,15 @@ class _Tabulation:
     def __init__(
         self,
         config: Mapping[str, Any],
-        folder: Path,
+        executor: Executor,
         design: Design,
         shard: Shard,
         device: torch.device,
         view: ProgressView,
     ) -> None:
         self.config = config
-        self.folder = folder
+        self.executor = executor
+        self.folder = Path(config["out"])
         self.design = design
         self.shard = shard
         self.device = device
@@ -137,7 +157,7 @@ class _Tabulation:
         self.left: dict[str, str] = {}
 
     def run(self) -> Tabulated:
-        wanted = self._prepare()
+        wanted, memory = self._prepare()
         with RunLock(self._own_folder):
             rows = {row.key: row for row in read_rows(self.folder)}
             waiting: list[Training] = []
@@ -152,7 +172,7 @@ class _Tabulation:
                 f"{len(waiting)} to do",
             )
             with interrupted_by_sigterm():
-                for row in self._train(waiting, len(wanted)):
+                for row in self._train(waiting, len(wanted), memory):
                     rows[row.key] = row
         done = [rows[_key(t)] for t in wanted if _key(t) in rows]
         failed = sum(bool(row.failure) for row in done)
@@ -163,8 +183,12 @@ class _Tabulation:
         """Of this shard alone."""
         return self.folder / f".{self.shard.name}"
 
-    def _prepare(self) -> list[Training]:
-        """Check everything, claim the folder, compute the reference; gives the trainings."""
+    def _prepare(self) -> tuple[list[Training], int]:
+        """Check everything, claim the folder, compute the reference.
+
+        Returns:
+            The trainings, and how many bytes of a CUDA device one may need.
+        """
         parts, splits = bind_common(self.config), load_splits(self.config["dataset"])
         space = make_space(self.config, splits.train, parts.trainer)
         architectures = self.design.choose(space, metric=self.config["objective"])
@@ -177,7 +201,8 @@ class _Tabulation:
         bench = load_inputs(parts, splits)
         self.view.say(f"protocol {bench.harness.protocol.id}, on {device_name(self.device)}")
         self._manifest(bench, space).claim(self.folder)
-        return [t for t in self.design.trainings(architectures) if self.shard.holds(t)]
+        wanted = [t for t in self.design.trainings(architectures) if self.shard.holds(t)]
+        return wanted, memory_of_training(space, bench.trainer, bench.images)
 
     def _manifest(self, bench: Inputs, space: SearchSpace) -> Manifest:
         images = bench.images
@@ -209,15 +234,14 @@ class _Tabulation:
             licence=self.config["licence"],
         )
 
-    def _train(self, waiting: list[Training], wanted: int) -> Iterator[Row]:
+    def _train(self, waiting: list[Training], wanted: int, memory: int) -> Iterator[Row]:
         """Train all that is waiting; rows as they come, already on disk."""
         file = RowFile(self.folder, self.shard.name)
         progress = _Progress(wanted, done=wanted - len(waiting))
         trainings = {training.name: training for training in waiting}
-        pieces = [piece_of(training, self.config, self.folder) for training in waiting]
-        places = Slots(self._workers(), devices=self._devices())
-        supervisor = Supervisor(places, Retries(attempts=1), folder=self._own_folder)
-        with closing(supervisor):
+        limit = self.executor.timeout
+        pieces = [piece_of(each, self.config, self.folder, timeout=limit) for each in waiting]
+        with closing(self._supervisor(memory)) as supervisor:
             for piece, outcome in results_of(supervisor, pieces):
                 if outcome.failure:
                     self._give_up(piece, outcome, progress)
@@ -241,17 +265,10 @@ class _Tabulation:
                 f"the first {len(self.left)} trainings all stopped: {outcome.failure}"
             )
 
-    def _workers(self) -> int:
-        given = self.config["workers"]
-        if given is not None:
-            return int(given)
-        return usable_cores() if self.device.type == "cpu" else len(self._devices())
-
-    def _devices(self) -> tuple[str, ...]:
-        name = self.config["device"]
-        if self.device.type == "cpu" or name not in ("auto", "cuda"):
-            return (str(self.device),)
-        return tuple(f"cuda:{k}" for k in range(torch.cuda.device_count()))
+    def _supervisor(self, memory: int) -> Supervisor:
+        """As of the executor; without workers trainings are done here."""
+        with_workers = self.executor.supervise(self.device, _THREADS, self._own_folder, memory)
+        return with_workers or Supervisor(Here(device=str(self.device)), Retries(attempts=1))
 
 
 class _Progress:

@@ -57,7 +57,7 @@ class TrainingAttempt(Attempt):
 
     Args:
         task: the training.
-        folder: of all its attempts.
+        folder: of all its attempts; None: nothing is kept.
         clock: measures the seconds.
         every_seconds: between checkpoints.
 
@@ -67,7 +67,11 @@ class TrainingAttempt(Attempt):
     """
 
     def __init__(
-        self, task: TrainingTask, folder: Path, clock: Callable[[], float], every_seconds: float
+        self,
+        task: TrainingTask,
+        folder: Path | None,
+        clock: Callable[[], float],
+        every_seconds: float,
     ) -> None:
         super().__init__(task, folder, every_seconds)
         self.task = task

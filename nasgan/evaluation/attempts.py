@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import platform
 import shutil
 import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from nasgan.checkpoints import Checkpoints
 from nasgan.contracts import Evaluation, EvaluationTask
 from nasgan.supervisor import report_progress
 
-__all__ = ["Attempt", "forget_attempts", "newest_attempt"]
+__all__ = ["Attempt", "forget_attempts", "newest_attempt", "seen_here"]
 
 _log = logging.getLogger(__name__)
 _ATTEMPT = "attempt-"
@@ -95,3 +97,21 @@ def forget_attempts(folder: Path) -> None:
     """Remove what a piece that is over was resumed from."""
     for path in folder.glob(f"{_ATTEMPT}*"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def seen_here(folder: Path, root: Path) -> Path | None:
+    """``folder`` of a piece's attempts; None where this machine does not see ``root`` above it."""
+    if root.is_dir():
+        return folder
+    _warn_of_unshared(root)
+    return None
+
+
+@lru_cache(maxsize=1)
+def _warn_of_unshared(folder: Path) -> None:
+    _log.warning(
+        "%s is not there on %s: trainings and candidates that are lost there begin anew; keep runs "
+        "and tables in a folder that all machines see",
+        folder,
+        platform.node(),
+    )

@@ -4,67 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from table_rows import TINY, contents, table
 
 from nasgan.checkpoints import Checkpoints
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.engine import run_training, table_worker, trained_apart
 from nasgan.engine import tabulate as driver
-from nasgan.engine.tabulate import tabulate
 from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
 from nasgan.runs.history import read_history
-from nasgan.supervisor import Here
 from nasgan.tabular.build import build_table
 from nasgan.tabular.rows import read_rows
 from nasgan.tabular.table import load_table
-
-TINY = ["+experiment=debug/tiny", "progress=false", "device=cpu"]
-DESIGN = ["design.architectures=2", "design.repeated=1", "design.repeated_seeds=3"]
-TIMES = ("device_seconds", "seconds")
-
-
-def in_this_process(size, *, devices):
-    """For what has nothing to do with processes."""
-    assert size >= 1
-    return Here(threads=1, device=devices[0])
-
-
-@pytest.fixture
-def here(monkeypatch):
-    monkeypatch.setattr(driver, "Slots", in_this_process)
-
-
-def table(folder: Path, *overrides: str):
-    return tabulate(compose("tabulate", [*TINY, *DESIGN, f"out={folder}", *overrides]))
-
-
-def contents(folder: Path):
-    """All rows by key, without times."""
-    found = {}
-    for row in read_rows(folder):
-        seconds = [point.seconds for point in row.curve]
-        assert seconds == sorted(seconds)
-        assert 0 < seconds[0] <= seconds[-1] <= row.seconds
-        kept = {k: v for k, v in row.to_json().items() if k not in TIMES}
-        found[row.key] = {**kept, "curve": [(p.step, p.metrics) for p in row.curve]}
-    return found
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The rows of two architectures, 3 and 2 seeds, and their folder."""
     folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "Slots", in_this_process)
-        made = table(folder)
+    made = table(folder)
     assert (made.done, made.wanted, made.broken_down, made.left) == (5, 5, 0, {})
     return folder
 
@@ -90,14 +51,14 @@ def test_a_row_holds_the_curve_that_train_makes(whole, tmp_path):
     assert (row.steps, row.images) == (4, record["cost"]["final"]["images"])
 
 
-def test_two_shards_are_one_table(whole, tmp_path, here):
+def test_two_shards_are_one_table(whole, tmp_path):
     made = [table(tmp_path, f"shard={k}/2") for k in (1, 2)]
     assert sum(part.done for part in made) == 5
     assert all(part.done for part in made)
     assert contents(tmp_path) == contents(whole)
 
 
-def test_a_table_grows_and_trains_nothing_twice(whole, tmp_path, here, monkeypatch):
+def test_a_table_grows_and_trains_nothing_twice(whole, tmp_path, monkeypatch):
     table(tmp_path, "design.architectures=1", "design.repeated=0")
     first = (tmp_path / "rows-1of1.jsonl").read_bytes()
     assert first.count(b"\n") == 2
@@ -111,7 +72,7 @@ def test_a_table_grows_and_trains_nothing_twice(whole, tmp_path, here, monkeypat
     assert table(tmp_path, "shard=1/3").done > 0
 
 
-def test_the_best_of_a_table_get_more_seeds_in_the_same_folder(tmp_path, here):
+def test_the_best_of_a_table_get_more_seeds_in_the_same_folder(tmp_path):
     folder, file = tmp_path / "rows", tmp_path / "t.npz"
     table(folder, "design.repeated=0")
     build_table([folder], file)
@@ -124,7 +85,7 @@ def test_the_best_of_a_table_get_more_seeds_in_the_same_folder(tmp_path, here):
     assert sorted(counts.values()) == [2, 3]
 
 
-def test_a_training_half_done_by_a_version_of_before_goes_on(whole, tmp_path, here, monkeypatch):
+def test_a_training_half_done_by_a_version_of_before_goes_on(whole, tmp_path, monkeypatch):
     def kept_as_before(self, state):
         old = {name: state[name] for name in ("task", "seconds")}
         save(Checkpoints(self._folder.parent), old)
@@ -149,7 +110,7 @@ def test_a_training_half_done_by_a_version_of_before_goes_on(whole, tmp_path, he
     assert contents(tmp_path) == contents(whole)
 
 
-def test_a_torn_last_line_is_dropped_and_made_again(whole, tmp_path, here):
+def test_a_torn_last_line_is_dropped_and_made_again(whole, tmp_path):
     table(tmp_path)
     file = tmp_path / "rows-1of1.jsonl"
     file.write_bytes(file.read_bytes()[:-40])
@@ -158,7 +119,7 @@ def test_a_torn_last_line_is_dropped_and_made_again(whole, tmp_path, here):
     assert contents(tmp_path) == contents(whole)
 
 
-def test_a_line_damaged_before_the_last_stops_with_its_number(tmp_path, here):
+def test_a_line_damaged_before_the_last_stops_with_its_number(tmp_path):
     table(tmp_path)
     file = tmp_path / "rows-1of1.jsonl"
     file.write_bytes(file.read_bytes().replace(b'{"index":1', b'{"endex":1'))
@@ -177,7 +138,7 @@ def test_a_line_damaged_before_the_last_stops_with_its_number(tmp_path, here):
         ("search_space.fixed={cell1.shortcut: on}", "fixed.*the decisions of the search space"),
     ],
 )
-def test_another_setting_in_the_same_folder_is_refused_by_name(whole, override, message, here):
+def test_another_setting_in_the_same_folder_is_refused_by_name(whole, override, message):
     before = {path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()}
     with pytest.raises(TableError, match=message):
         table(whole, override)
@@ -185,26 +146,26 @@ def test_another_setting_in_the_same_folder_is_refused_by_name(whole, override, 
 
 
 @pytest.mark.parametrize("text", ['{"format": "something"}', "[" * 10_000, "[1, NaN]"])
-def test_a_foreign_manifest_is_refused(tmp_path, here, text):
+def test_a_foreign_manifest_is_refused(tmp_path, text):
     (tmp_path / "table.json").write_text(text, encoding="utf-8")
     with pytest.raises(TableError, match="cannot be read as the manifest"):
         table(tmp_path)
 
 
-def test_a_pipe_in_place_of_a_manifest_is_not_waited_for(tmp_path, here):
+def test_a_pipe_in_place_of_a_manifest_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "table.json")
     with pytest.raises(TableError, match="it is no plain file"):
         table(tmp_path)
 
 
-def test_a_training_that_breaks_down_is_a_row_with_its_reason(tmp_path, here):
+def test_a_training_that_breaks_down_is_a_row_with_its_reason(tmp_path):
     made = table(tmp_path, "trainer.health.max_loss=1e-6", "trainer.health.check_every=1")
     assert (made.done, made.broken_down) == (5, 5)
     assert "5 of 5 trainings are done, 5 of them broke down" in made.summary_lines[0]
     assert all("loss exploded" in row.failure for row in read_rows(tmp_path))
 
 
-def test_scores_are_made_at_the_points_that_are_asked_for(tmp_path, here):
+def test_scores_are_made_at_the_points_that_are_asked_for(tmp_path):
     table(tmp_path, "design.architectures=1", "design.seeds=1", "training.eval_at=[1,3]")
     assert [point.step for point in read_rows(tmp_path)[0].curve] == [1, 3, 4]
 
@@ -216,7 +177,6 @@ def test_scores_are_made_at_the_points_that_are_asked_for(tmp_path, here):
         ("training.eval_at=[3,9]", "beyond generator_steps=4"),
         ("training.eval_at=[]", "eval_at must be growing"),
         ("shard=0/2", "from 1/N to N/N"),
-        ("workers=0", "workers must be at least 1"),
         ("design.seeds=0", "design.seeds must be at least 1"),
         ("design.kind=some", "design.kind"),
         ("+design.number=3", r"unknown setting design\.number"),
@@ -232,7 +192,7 @@ def test_bad_input_is_refused_and_leaves_nothing(tmp_path, override, message):
     assert not folder.exists()
 
 
-def test_a_fault_in_every_training_stops_the_table(tmp_path, here, monkeypatch):
+def test_a_fault_in_every_training_stops_the_table(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("a bug")
 
@@ -241,7 +201,7 @@ def test_a_fault_in_every_training_stops_the_table(tmp_path, here, monkeypatch):
         table(tmp_path)
 
 
-def test_a_fault_in_one_training_leaves_it_out_and_says_so(tmp_path, here, monkeypatch):
+def test_a_fault_in_one_training_leaves_it_out_and_says_so(tmp_path, monkeypatch):
     train = table_worker.train
 
     def broken_once(config, training, folder, *, device):
@@ -262,89 +222,3 @@ def test_missing_data_are_told_by_the_verb(capsys, tmp_path):
     assert main(["tabulate", *TINY, *arguments]) == 2
     assert "none.npz does not exist" in capsys.readouterr().err
     assert issubclass(DatasetError, Exception)
-
-
-# Processes
-
-
-LONGER = ["training.generator_steps=30", "training.eval_every=10", "checkpoint.every_seconds=0"]
-
-
-def _start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "nasgan.cli", "tabulate", *TINY, *DESIGN, *LONGER]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*command, f"out={folder}", "workers=1"],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def _wait_until(condition, seconds: float = 300.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def _checkpoints(folder: Path) -> set[Path]:
-    return set((folder / "under_way").glob("*/attempt-*/resume-*.pt"))
-
-
-def _start_and_end(folder: Path, sign: signal.Signals) -> tuple[int, str]:
-    """End a table that is under way; none of its processes may outlive it."""
-    before = _checkpoints(folder)
-    process = _start(folder)
-    _wait_until(lambda: _checkpoints(folder) - before or process.poll() is not None)
-    workers = _children(process.pid)
-    assert len(workers) >= 2
-    process.send_signal(sign)
-    _, message = process.communicate(timeout=120)
-    _wait_until(lambda: not any(map(_alive, workers)), 30.0)
-    return process.returncode, message
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_killed_at_any_moment_it_goes_on_to_the_same_rows(tmp_path, monkeypatch):
-    killed, unkilled = tmp_path / "killed", tmp_path / "unkilled"
-    _start_and_end(killed, signal.SIGKILL)
-    code, message = _start_and_end(killed, signal.SIGTERM)
-    assert code == 130
-    assert "the same command resumes" in message
-    interrupted = len(contents(killed))
-    monkeypatch.setattr(driver, "Slots", in_this_process)
-    table(unkilled, *LONGER)
-    loaded = []
-    newest = Checkpoints.load_newest
-    monkeypatch.setattr(
-        Checkpoints,
-        "load_newest",
-        lambda self: loaded.append(newest(self)) or loaded[-1],
-    )
-    table(killed, *LONGER)
-    assert interrupted < 5
-    assert any(state is not None for state in loaded), "none was resumed from its middle"
-    assert contents(killed) == contents(unkilled)
-    assert not list((killed / "under_way").glob("*"))

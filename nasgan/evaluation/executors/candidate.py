@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
-import platform
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 from nasgan.contracts import Cost, EvaluationTask, Evaluator, Ledger, Proposal
 from nasgan.errors import NasganError, PluginError, plugin_name
 from nasgan.evaluation.arrival import begin_evaluation, checked_evaluations
-from nasgan.evaluation.attempts import Attempt, newest_attempt
+from nasgan.evaluation.attempts import Attempt, newest_attempt, seen_here
 from nasgan.reading import digest_of_json
 from nasgan.state_files import not_plain, plugin_state
 from nasgan.supervisor import PieceError
@@ -23,7 +21,6 @@ __all__ = ["SCORE", "candidate_folder", "half_done", "request", "score"]
 
 SCORE = "nasgan.evaluation.executors.candidate:score"
 
-_log = logging.getLogger(__name__)
 _DIGITS = 12
 
 
@@ -121,22 +118,9 @@ def _scored(evaluator: Evaluator, ledger: Ledger, order: Mapping[str, Any]) -> d
 
 
 def _folder(order: Mapping[str, Any]) -> Path | None:
-    """Where its checkpoints are; None where this machine does not see the run's folder."""
+    """Where its checkpoints are; None where there are none."""
     folder = None if order["folder"] is None else Path(order["folder"])
-    if folder is not None and not folder.parent.is_dir():
-        _warn_of_unshared(folder.parent)
-        return None
-    return folder
-
-
-@lru_cache(maxsize=1)
-def _warn_of_unshared(folder: Path) -> None:
-    _log.warning(
-        "%s is not there on %s: candidates that are lost there begin anew; keep runs in a folder "
-        "that all machines see",
-        folder,
-        platform.node(),
-    )
+    return None if folder is None else seen_here(folder, folder.parent)
 
 
 class _CandidateAttempt(Attempt):

@@ -21,13 +21,16 @@ __all__ = ["Executor", "InProcessExecutor", "WorkerExecutor"]
 
 
 class Executor(ABC):
-    """The settings ``executor=...``: where candidates are scored and finalists trained.
+    """The settings ``executor=...``: where candidates, finalists and a table's rows are made.
 
     Attributes:
         in_process: whether candidates are scored in the search's own process.
+        timeout: seconds that an attempt of a candidate, or of a table's training, may take; None:
+            no limit.
     """
 
     in_process: ClassVar[bool] = False
+    timeout: float | None = None
 
     @abstractmethod
     def supervise(
@@ -65,6 +68,10 @@ class Executor(ABC):
     def named_devices(self) -> tuple[str, ...]:
         """Devices that the settings name, to be checked before the run."""
         return ()
+
+    def kinds_of_devices(self, device: torch.device) -> set[str]:
+        """``cpu``, ``cuda`` or both: where its pieces compute, asked for by a run on ``device``."""
+        return {torch.device(name).type for name in self.named_devices or (device,)}
 
     def pays_for(self, *, generator_steps: int, threads: int) -> bool:
         """Whether final trainings of this length, with so many threads, are for its workers.
@@ -109,7 +116,7 @@ class WorkerExecutor(Executor):
         workers: how many pieces are done at once; null: as many as there is room for.
         attempts: how often a piece is begun that fails by its own error before it counts as failed.
         losses: of workers and machines in a row that a piece is forgiven.
-        timeout: seconds that an attempt of a candidate may take; null: no limit.
+        timeout: as in `Executor`.
     """
 
     workers: int | None = None

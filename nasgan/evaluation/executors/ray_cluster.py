@@ -63,6 +63,12 @@ class RayExecutor(WorkerExecutor):
         """See `Executor.own_arithmetic`; the machines of a cluster are not this one."""
         return {"cluster": self.address, "cpus": self.cpus, "gpus": self.gpus}
 
+    def kinds_of_devices(self, device: torch.device) -> set[str]:
+        """See `Executor.kinds_of_devices`."""
+        if self.gpus is None:
+            return super().kinds_of_devices(device)
+        return {"cuda" if self.gpus else "cpu"}
+
     def _cpus(self, gpus: float, threads: int) -> int:
         return self.cpus or (1 if gpus else threads)
 

@@ -14,7 +14,7 @@ from scripted import BUILDER, ScriptedEvaluator
 
 from nasgan.checkpoints import Checkpoints
 from nasgan.contracts import Evaluation, Ledger, Proposal
-from nasgan.evaluation import ScratchEvaluator, TrainingTask
+from nasgan.evaluation import ScratchEvaluator, TrainingTask, attempts
 from nasgan.evaluation.executors import WorkOrder, candidate
 from nasgan.evaluation.executors.worker_pool import WorkerPool
 from nasgan.supervisor import Retries, Supervisor
@@ -99,7 +99,7 @@ def test_a_short_candidate_leaves_no_file(score, tmp_path):
 
 
 def test_a_machine_that_does_not_see_the_folder_says_so_and_begins_anew(score, tmp_path, caplog):
-    candidate._warn_of_unshared.cache_clear()
+    attempts._warn_of_unshared.cache_clear()
     (tmp_path / "under_way").rmdir()
     score("killed", killed_after=3)
     _, steps = score("killed")
