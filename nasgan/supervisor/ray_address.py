@@ -33,6 +33,7 @@ else:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     print("REACHED", json.dumps(nodes), flush=True)
 """
+_AUTO, _CLIENT, _VARIABLE = "auto", "ray://", "RAY_ADDRESS"
 _TOKEN = re.compile(r"AuthToken|Unauthenticated|AUTH_TOKEN", re.IGNORECASE)
 _MISSING = (
     "the cluster asks for a token, and this process has none that fits: set RAY_AUTH_MODE=token, "
@@ -44,7 +45,7 @@ def reach(address: str) -> list[dict[str, float]]:
     """Refuse an address where no Ray cluster answers this process.
 
     Args:
-        address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
+        address: ``auto`` or ``HOST:PORT``.
 
     Returns:
         The resources of its machines.
@@ -53,7 +54,10 @@ def reach(address: str) -> list[dict[str, float]]:
         ConfigError: none does; says why, in one sentence, in about ten seconds.
     """
     where = f"executor.address={address}"
-    _check_port(address, where)
+    # Ray itself takes it for `auto`.
+    named = os.environ.get(_VARIABLE) if address == _AUTO else address
+    if named and named != _AUTO:
+        _check_port(named, where if named == address else f"{where}, {_VARIABLE}={named}")
     answer = _asked(address)
     if isinstance(answer, str):
         raise ConfigError(f"{where}: {answer}")
@@ -61,11 +65,15 @@ def reach(address: str) -> list[dict[str, float]]:
 
 
 def _check_port(address: str, where: str) -> None:
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:
-        return
+    if address.startswith(_CLIENT):
+        raise ConfigError(
+            f"{where}: who supervises is a machine of the cluster and shares its files, so nasgan "
+            "does not use Ray Client; let this machine join (ray start --address=HOST:6379, with "
+            "--num-cpus=0 it gets no work) and write executor.address=auto"
+        )
+    host, _, port = address.rpartition(":")
     if not port.isdigit():
-        raise ConfigError(f"{where}: {port!r} is no port; give auto, HOST:6379 or ray://HOST:10001")
+        raise ConfigError(f"{where}: {port!r} is no port; give auto, or HOST:6379")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PORT_SECONDS).close()
     except (OSError, OverflowError) as error:

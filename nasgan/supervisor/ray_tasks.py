@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nasgan.errors import ConfigError, MissingDependencyError
+from nasgan.errors import ConfigError
 from nasgan.supervisor.pieces import Message, do
 from nasgan.supervisor.places import Places
 
@@ -94,14 +94,13 @@ class RayTasks(Places):
         own: dict[str, Any] = {"include_dashboard": False} if self._address == _LOCAL else {}
         # It would report statistics of use over the network.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        where = f"executor.address={self._address}"
         try:
             with _own_signals():
                 ray.init(self._address, logging_level=logging.ERROR, log_to_driver=False, **own)
-        except ImportError as error:
-            raise MissingDependencyError(f"{where}: {error}") from error
         except (ConnectionError, RuntimeError) as error:
-            raise ConfigError(f"{where}: no connection to a Ray cluster: {error}") from error
+            raise ConfigError(
+                f"executor.address={self._address}: no connection to a Ray cluster: {error}"
+            ) from error
 
     @property
     def size(self) -> int:

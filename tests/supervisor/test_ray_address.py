@@ -13,24 +13,47 @@ from nasgan.supervisor import ray_address
 from nasgan.supervisor.ray_address import reach
 
 
-@pytest.mark.parametrize("prefix", ["", "ray://"])
-def test_where_nothing_listens_is_told_at_once(
-    prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", None)
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_where_nothing_listens_is_told_at_once(
+    by_variable: bool, nobody_is_asked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = time.monotonic()
-    address = f"{prefix}127.0.0.1:{port}"
-    with pytest.raises(ConfigError, match=f"executor.address={address}: nothing listens there"):
+    address = told = f"127.0.0.1:{port}"
+    if by_variable:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        address, told = "auto", f"auto, RAY_ADDRESS={address}"
+    with pytest.raises(ConfigError, match=f"executor.address={told}: nothing listens there"):
         reach(address)
     assert time.monotonic() - started < 5
 
 
-def test_what_is_no_port_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'x' is no port; give auto"):
-        reach("host:x")
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("host:x", "'x' is no port; give auto, or HOST:6379"),
+        ("host", "'host' is no port; give auto"),
+        (
+            "ray://host:10001",
+            "does not use Ray Client; let this machine join .*write executor.address=auto",
+        ),
+    ],
+)
+def test_what_is_no_address_of_a_cluster_is_refused_at_once(
+    address: str, message: str, nobody_is_asked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=f"executor.address={address}: .*{message}"):
+        reach(address)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ConfigError, match=f"executor.address=auto, RAY_ADDRESS={address}: "):
+        reach("auto")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ class RayExecutor(WorkerExecutor):
     Attributes:
         workers: as in `WorkerExecutor`; null: as many as the cluster has room for at the time.
         address: null: a Ray of our own on this machine; ``auto``: the cluster that this machine
-            belongs to; ``HOST:6379``; ``ray://HOST:10001``: one from outside.
+            belongs to; or its ``HOST:6379``.
         cpus: CPU cores of each worker, and torch's threads in it; null: the run's threads, with
             GPUs one.
         gpus: GPUs of each worker; 0.5: two workers share one; null: if the run is on CUDA, the part

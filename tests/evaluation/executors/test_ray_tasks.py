@@ -13,7 +13,7 @@ import pytest
 from scripted import BUILDER, Script, ScriptedEvaluator
 
 from nasgan.contracts import Ledger, Proposal
-from nasgan.errors import ConfigError, DatasetError, MissingDependencyError
+from nasgan.errors import ConfigError, DatasetError
 from nasgan.evaluation.executors import RayExecutor, WorkOrder
 from nasgan.evaluation.executors.worker_pool import WorkerPool
 from nasgan.supervisor.ray_tasks import _reason
@@ -120,15 +120,14 @@ def test_the_reason_is_the_line_that_says_it(report, reason):
 
 
 @pytest.mark.parametrize(
-    ("raised", "kind", "message"),
+    ("raised", "message"),
     [
-        (ConnectionError("nobody there"), ConfigError, "no connection to a Ray cluster: nobody"),
-        (RuntimeError("Version mismatch"), ConfigError, "no connection to a Ray cluster: Version"),
-        (ImportError("Ray Client requires ..."), MissingDependencyError, "Ray Client requires"),
+        (ConnectionError("nobody there"), "no connection to a Ray cluster: nobody"),
+        (RuntimeError("Version mismatch"), "no connection to a Ray cluster: Version"),
     ],
 )
 def test_a_cluster_that_cannot_be_reached_is_reported(
-    tmp_path, shared_pool, monkeypatch, raised, kind, message
+    tmp_path, shared_pool, monkeypatch, raised, message
 ):
     pool, _ = shared_pool
     pool.close()
@@ -141,6 +140,6 @@ def test_a_cluster_that_cannot_be_reached_is_reported(
     other = RayExecutor(address="auto").open(
         ScriptedEvaluator(tmp_path, Ledger()), Ledger(), WorkOrder(BUILDER, {})
     )
-    with pytest.raises(kind, match=f"executor.address=auto: {message}"):
+    with pytest.raises(ConfigError, match=f"executor.address=auto: {message}"):
         other.room()
     other.close()
