@@ -47,10 +47,17 @@ def test_it_conforms_with_shared_weights():
     check_strategy(lambda: OptunaSearch(num_candidates=4), evaluators=("shared",))
 
 
-@pytest.mark.parametrize("pruner", ["hyperband", "successivehalving", "median"])
-def test_it_conforms_with_a_pruner(pruner, monkeypatch):
+BOHB = {"sampler": "tpe", "sampler_settings": {"multivariate": True, "n_startup_trials": 3}}
+
+
+@pytest.mark.parametrize(
+    ("pruner", "sampler"),
+    [("hyperband", {}), ("hyperband", BOHB), ("successivehalving", {}), ("median", {})],
+    ids=["hyperband", "bohb", "successivehalving", "median"],
+)
+def test_it_conforms_with_a_pruner(pruner, sampler, monkeypatch):
     monkeypatch.setattr(OptunaSearch, "many_objectives", False)  # a pruner goes by one
-    settings = {"num_candidates": 6, "min_steps": 2, "max_steps": 18}
+    settings = {"num_candidates": 6, "min_steps": 2, "max_steps": 18, **sampler}
     check_strategy(lambda: OptunaSearch(pruner=pruner, **settings), evaluators=("scratch",))
 
 
