@@ -54,6 +54,8 @@ def _front(points: Sequence[Point], among: Sequence[int]) -> list[int]:
 def crowding_distances(points: Sequence[Point]) -> list[float]:
     """How far apart each point's neighbours on its front are; infinite at the ends.
 
+    An objective in which several are all equal has no ends.
+
     Args:
         points: of one front.
 
@@ -63,7 +65,9 @@ def crowding_distances(points: Sequence[Point]) -> list[float]:
     distances = [0.0] * len(points)
     for axis in range(len(points[0]) if points else 0):
         order = sorted(range(len(points)), key=lambda i: points[i][axis])
-        span = points[order[-1]][axis] - points[order[0]][axis] or 1.0
+        span = points[order[-1]][axis] - points[order[0]][axis]
+        if span == 0 and len(points) > 1:
+            continue
         for (before, i), (_, after) in pairwise(pairwise(order)):
             distances[i] += (points[after][axis] - points[before][axis]) / span
         distances[order[0]] = distances[order[-1]] = math.inf

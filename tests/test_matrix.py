@@ -114,6 +114,7 @@ def test_every_strategy_runs_in_every_space_from_one_command(tmp_path: Path) -> 
 
 
 EAGAN = ["strategy.population_size=2", "strategy.generations=1"]
+BY_SIZE = "objective=[fid,parameters,macs]"
 
 # Those that only propose and hear see a space through the contract alone: one pair each tells, and
 # without a final training.
@@ -127,7 +128,7 @@ PROPOSING = [
     ("adversarial_nas", "hyperband", "true", [], {"scratch"}),
     ("agan", "multi_fidelity", "false", [], {"scratch"}),
     ("adversarial_nas", "bohb", "false", [], {"scratch"}),
-    ("adversarial_nas", "eagan", "false", EAGAN, {"shared", "inherit"}),
+    ("adversarial_nas", "eagan", "false", [*EAGAN, BY_SIZE], {"shared", "inherit"}),
     ("autogan", "eagan", "true", EAGAN, {"shared"}),
     ("agan", "evolution", "true", ["evaluator=gap", "evaluator.steps=1"], {"gap"}),
     ("adversarial_nas", "random", "true", ["evaluator=inherit"], {"inherit"}),

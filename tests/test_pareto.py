@@ -43,6 +43,13 @@ def test_crowding_distances_are_gaps_as_shares_of_the_ranges() -> None:
     assert crowding_distances([(1.0, 5.0)] * 3)[1] == 0.0, "no range, no division by it"
 
 
+def test_an_objective_in_which_all_are_equal_has_no_ends() -> None:
+    values = [(1.0, 9.0), (3.0, 7.0), (4.0, 1.0), (2.0, 8.0)]
+    constant = [(first, 5.0, second) for first, second in values]
+    assert crowding_distances(constant) == crowding_distances(values)
+    assert best_first([(*each, 0.0) for each in values]) == best_first(values)
+
+
 def test_the_very_first_is_the_best_in_the_first_objective() -> None:
     points = [(1.0, 9.0), (4.0, 8.0), (8.0, 1.0), (3.0, 3.0), (7.0, 2.0)]
     assert best_first(points) == [2, 0, 1, 4, 3], "ends, then the lonely, then the second front"

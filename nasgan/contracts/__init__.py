@@ -6,6 +6,7 @@ from nasgan.contracts.budget import Budget, Cost, Ledger, rung_lengths
 from nasgan.contracts.candidates import (
     CandidateSearch,
     Constraints,
+    DiscriminatorSizes,
     GeneratorSizes,
     SizeConstraints,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Constraints",
     "Cost",
     "Decision",
+    "DiscriminatorSizes",
     "DrawnWeights",
     "Edge",
     "Evaluation",

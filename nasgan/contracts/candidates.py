@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from nasgan.architecture import Architecture
 from nasgan.contracts.ask_tell import AskTellStrategy, SupernetPaths
@@ -20,6 +22,7 @@ from nasgan.networks.cost import count_macs, count_parameters
 __all__ = [
     "CandidateSearch",
     "Constraints",
+    "DiscriminatorSizes",
     "GeneratorSizes",
     "SizeConstraints",
 ]
@@ -117,13 +120,15 @@ _MOST_DRAWS = 4000
 _MOST_REPEATS = 200
 
 
-class GeneratorSizes:
-    """The sizes of a space's generators, at the widths of that space.
+class _Sizes(ABC):
+    """The sizes of one of a space's networks, at the widths of that space.
 
     Args:
         space: of the architectures.
         names: which, of `nasgan.metrics.table.SIZES`.
     """
+
+    suffix: ClassVar[str] = ""  # behind each name
 
     def __init__(self, space: SearchSpace, names: tuple[str, ...] = tuple(SIZES)) -> None:
         self.names = names
@@ -137,17 +142,38 @@ class GeneratorSizes:
         return self._known[architecture]
 
     def _measured(self, architecture: Architecture) -> dict[str, float]:
-        network = self._space.network
         with torch.device("meta"):  # shapes without values: nothing is computed or drawn
-            generator = self._space.build_generator(architecture)
-            z = torch.zeros(1, network.latent_dim)
+            network, one = self._built(architecture)
             labels = torch.zeros(1, dtype=torch.int64)
-        given = {"labels": labels} if network.num_classes else {}
+        given = {"labels": labels} if self._space.network.num_classes else {}
         count = {
-            "parameters": lambda: count_parameters(generator),
-            "macs": lambda: count_macs(generator, z, **given),
+            "parameters": lambda: count_parameters(network),
+            "macs": lambda: count_macs(network, one, **given),
         }
-        return {name: count[name]() for name in self.names}
+        return {f"{name}{self.suffix}": count[name]() for name in self.names}
+
+    @abstractmethod
+    def _built(self, architecture: Architecture) -> tuple[nn.Module, Tensor]:
+        """The network, and an input of one image's."""
+
+
+class GeneratorSizes(_Sizes):
+    """The sizes of a space's generators, at the widths of that space; arguments as `_Sizes`."""
+
+    def _built(self, architecture: Architecture) -> tuple[nn.Module, Tensor]:
+        latents = torch.zeros(1, self._space.network.latent_dim)
+        return self._space.build_generator(architecture), latents
+
+
+class DiscriminatorSizes(_Sizes):
+    """The same of its discriminators, called ``parameters_d`` and ``macs_d``."""
+
+    suffix = "_d"
+
+    def _built(self, architecture: Architecture) -> tuple[nn.Module, Tensor]:
+        net = self._space.network
+        images = torch.zeros(1, net.image_channels, net.image_size, net.image_size)
+        return self._space.build_discriminator(architecture), images
 
 
 class SizeConstraints:

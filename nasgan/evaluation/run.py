@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nasgan.architecture import Architecture
 from nasgan.contracts import (
     Cost,
+    DiscriminatorSizes,
     Evaluation,
     EvaluationPool,
     Evaluator,
@@ -287,14 +288,18 @@ def check_num_images(run: SearchRun, num_images: int, metrics: Sequence[str] | N
 
 def measured_pool(pool: EvaluationPool, objective: Objective, space: SearchSpace) -> EvaluationPool:
     """``pool``, whose evaluations also hold the sizes that are among the objectives."""
-    names = tuple(each.metric for each in objective.others if each.metric in SIZES)
-    return _MeasuredPool(pool, GeneratorSizes(space, names)) if names else pool
+    wanted = [each.metric for each in objective.others]
+    for measure in (GeneratorSizes, DiscriminatorSizes):
+        names = tuple(name for name in SIZES if f"{name}{measure.suffix}" in wanted)
+        if names:
+            pool = _MeasuredPool(pool, measure(space, names))
+    return pool
 
 
 class _MeasuredPool(EvaluationPool):
     """Another pool; a candidate that failed has no sizes, as it has no scores."""
 
-    def __init__(self, pool: EvaluationPool, sizes: GeneratorSizes) -> None:
+    def __init__(self, pool: EvaluationPool, sizes: GeneratorSizes | DiscriminatorSizes) -> None:
         self.begins_again = pool.begins_again  # type: ignore[misc]
         self._pool = pool
         self._sizes = sizes

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
 
-from nasgan.contracts import Budget
+from nasgan.contracts import Budget, Objective
 from nasgan.errors import ConfigError, UnknownNameError
+from nasgan.evaluation.run import measured_pool
+from nasgan.pareto import best_first
 from nasgan.testing import ToyRun, check_strategy
 from nasgan.testing.toy_space import ToySpace
 from nasgan_strategies.evolution.two_stages import TwoStageEvolution
@@ -83,6 +86,42 @@ def test_weights_are_reset_to_those_of_the_best_pair(strategy):
     assert again.score == best.score  # trained once more to the same end, for its weights
     assert {e.parent for e in following} == {best.architecture.id}
     assert len(following) == 4
+
+
+class ManyCriticsSpace(ToySpace):
+    """One layer of the generator and three of the discriminator to choose."""
+
+    @property
+    def decisions(self):
+        layer, *others = super().decisions[:4]
+        critics = (replace(each, part="discriminator") for each in others[:2])
+        return (layer, *critics, super().decisions[3])
+
+
+def test_a_size_among_the_objectives_is_that_of_the_network_that_evolves():
+    space = ManyCriticsSpace()
+    run = ToyRun(space, Budget(generator_steps=60), shared=True, seed=2)
+    run.objective = replace(run.objective, others=(Objective("parameters", "min"),))
+    run.pool = measured_pool(run.pool, run.objective, space)
+    strategy = TwoStageEvolution(population_size=6, generations=2, warm_up=0.1)
+    strategy.setup(run)
+    while not strategy.finished:
+        strategy.step()
+
+    second = [e for e in strategy.evaluations if e.fidelity == "inherit"]
+    assert len({e.metrics["parameters"] for e in second}) == 1, (
+        "of the generator, all have the same"
+    )
+    for each in second:
+        network = space.build_discriminator(each.architecture)
+        counted = sum(values.numel() for values in network.parameters() if values.requires_grad)
+        assert each.metrics["parameters_d"] == counted
+    first, (_, *following) = second[:6], second[6:]
+    points = [(e.score, -e.metrics["parameters_d"]) for e in first]  # toy shared: more is better
+    stay = [first[k].architecture for k in best_first(points)[:3]]
+    assert [e.architecture for e in following[:3]] == stay
+    by_score = sorted(first, key=lambda e: -e.score)[:3]
+    assert set(stay) != {e.architecture for e in by_score}, "the size makes a difference here"
 
 
 def test_the_result_is_a_pair_of_the_second_stage(strategy):

@@ -20,8 +20,7 @@ from nasgan.contracts import (
     StepReport,
 )
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan.evaluation import InheritEvaluator, InProcessPool
-from nasgan.evaluation.run import measured_pool
+from nasgan_strategies.evolution.pairs import one_to_one
 from nasgan_strategies.evolution.variation import Shaped, varied
 
 __all__ = ["TwoStageEvolution"]
@@ -43,7 +42,8 @@ class TwoStageEvolution(AskTellStrategy):
     Stage 2, one to one: the supernet goes on with the best generator and random discriminators (the
     warm-up). In each generation every discriminator is trained with a copy of that generator, from
     inherited weights, and scored by its images; half stay, and their children fill the population.
-    Then all weights are reset to those of the best pair.
+    Then all weights are reset to those of the best pair. Where the run's objectives have sizes, who
+    stays in this stage goes by those of the discriminator: all pairs have the same generator.
 
     Where a space has no decision about one of the networks, that stage is left out.
 
@@ -138,12 +138,9 @@ class TwoStageEvolution(AskTellStrategy):
                 self._size,
                 pairs,
             )
-        self._pairs = InheritEvaluator(
-            generator_steps=max(1, pair_steps), num_images=self._num_images
+        self._pairs = one_to_one(
+            run, generator_steps=max(1, pair_steps), num_images=self._num_images
         )
-        self._pairs.setup(run)
-        pool = InProcessPool(self._pairs, run.ledger)
-        self._pair_pool = measured_pool(pool, run.objective, run.space)
         self._held = self._first_discriminator()
         self._individuals = self._random(self._size)
 
@@ -203,7 +200,7 @@ class TwoStageEvolution(AskTellStrategy):
     @property
     def pool(self) -> EvaluationPool:
         """Stage 2 has an evaluator of its own."""
-        return self._pair_pool if self._of_pairs else self.run.pool
+        return self._pairs.pool if self._of_pairs else self.run.pool
 
     @property
     def finished(self) -> bool:
@@ -217,7 +214,7 @@ class TwoStageEvolution(AskTellStrategy):
 
     def comparable(self) -> list[Evaluation]:
         """Those of pairs, once there are some: scores of the two stages do not compare."""
-        fidelity = self._pairs.fidelity
+        fidelity = self._pairs.evaluator.fidelity
         pairs = [each for each in self.evaluations if each.fidelity == fidelity]
         if any(each.score is not None for each in pairs):
             return pairs
@@ -290,7 +287,8 @@ class TwoStageEvolution(AskTellStrategy):
     def _select(self) -> None:
         heard = [self.evaluations[place] for place in self._heard]
         alive = [evaluation for evaluation in heard if evaluation.score is not None]
-        ranked = self.run.objective.best_first(alive)
+        objective = self._pairs.objective if self._of_pairs else self.run.objective
+        ranked = objective.best_first(alive)
         best = list(dict.fromkeys(evaluation.architecture for evaluation in ranked))
         stay = best[: -(-self._size // 2) if self._of_pairs else self._size]
         self._individuals = [*stay, *self._children(self._size - len(stay), stay)]
@@ -360,8 +358,8 @@ class TwoStageEvolution(AskTellStrategy):
             "held": self._held.to_json(),
             "best": None if self._best is None else self._best.to_json(),
             "parent": None if self._parent is None else self._parent.to_json(),
-            "pairs": self._pairs.state_dict(),
-            "pool": self._pair_pool.state_dict(),
+            "pairs": self._pairs.evaluator.state_dict(),
+            "pool": self._pairs.pool.state_dict(),
         }
 
     def load_proposer_state(self, state: Mapping[str, Any]) -> None:
@@ -378,5 +376,5 @@ class TwoStageEvolution(AskTellStrategy):
         self._held = read(state["held"])
         self._best = None if state["best"] is None else read(state["best"])
         self._parent = None if state["parent"] is None else read(state["parent"])
-        self._pairs.load_state_dict(state["pairs"])
-        self._pair_pool.load_state_dict(state["pool"])
+        self._pairs.evaluator.load_state_dict(state["pairs"])
+        self._pairs.pool.load_state_dict(state["pool"])
