@@ -17,8 +17,8 @@ from nasgan import atomic
 from nasgan.cli.console import LogFile
 from nasgan.cli.main import main
 from nasgan.errors import CheckpointError, ConfigError, RunDirectoryError, StorageError
-from nasgan.runs import locking
-from nasgan.runs.locking import RunLock
+from nasgan.runs import folder
+from nasgan.runs.folder import RunLock
 
 
 def fail_after(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -44,7 +44,7 @@ def make_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(errno.EROFS, "Read-only file system")
         return real(path, flags, *more, **named)
 
-    monkeypatch.setattr(locking.os, "open", opened)
+    monkeypatch.setattr(folder.os, "open", opened)
 
 
 def test_files_that_belong_together_are_all_written_or_none(

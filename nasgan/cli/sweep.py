@@ -24,7 +24,7 @@ from nasgan.cli.console import heading, table
 from nasgan.errors import ConfigError, RunDirectoryError, StorageError, shortened
 from nasgan.metrics.protocol import display_name
 from nasgan.reading import read_json
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock
 from nasgan.runs.record import RECORD_FILE, RunRecord
 from nasgan.runs.status import STATUS_FILE, Status
 from nasgan.schema import Count, Many, Text, made_of, model

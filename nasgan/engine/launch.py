@@ -37,14 +37,12 @@ from nasgan.engine.run_directory import (
     RunDirectory,
     RunIdentity,
     check_moved,
-    content_of_features,
     content_of_images,
 )
 from nasgan.engine.search_job import SearchJob
-from nasgan.engine.shared_trainings import are_shared, shared_folder
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
 from nasgan.engine.training_job import TrainingJob
-from nasgan.engine.trainings import Trainings
+from nasgan.engine.trainings import Trainings, are_shared, shared_folder
 from nasgan.engine.workers import WORKER_BUILDER
 from nasgan.errors import (
     PluginFailedError,
@@ -59,12 +57,12 @@ from nasgan.machine import interrupted_by_sigterm
 from nasgan.objects import not_installed
 from nasgan.registry import ARCHITECTURES, plugins, plugins_named
 from nasgan.runs.environment import collect_environment
-from nasgan.runs.folder import new_folder
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock, new_folder
 from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.record import RunRecord, hash_config
 from nasgan.runs.status import utc_now
 from nasgan.supervisor import Supervisor
+from nasgan.training.replicas import ALONE, Replicas
 
 __all__ = ["Outcome", "run", "run_search", "run_training"]
 
@@ -176,11 +174,11 @@ class _Run:
             self.directory.forget()
             RunIdentity.of(self.directory.identity).forget()
             self._claim()
-        with (
-            progress_view(self.config["progress"]) as view,
-            training_replicas(self.config, self.parts.device) as self.replicas,
-        ):
-            return self._work(view)
+        with progress_view(self.config["progress"]) as view:
+            if self.parts.trainer.devices == 1:
+                return self._work(view, ALONE)
+            with training_replicas(self.config, self.parts.device) as replicas:
+                return self._work(view, replicas)
 
     def _claim(self) -> None:
         """Decide what the configuration leaves to the device, and make the folder this run's."""
@@ -209,7 +207,7 @@ class _Run:
         lines = [f"{stands}.", *result_lines(record, self.directory)]
         return Outcome("already_completed", path, lines)
 
-    def _work(self, view: ProgressView) -> Outcome:
+    def _work(self, view: ProgressView, replicas: Replicas) -> Outcome:
         if self.config["threads"] is not None:
             torch.set_num_threads(self.config["threads"])
         identity = RunIdentity.of(self.directory.identity)
@@ -230,7 +228,7 @@ class _Run:
             f"{splits.train.identity} (made once, then cached)",
         )
         bench = load_inputs(self.parts, splits)
-        identity.hold(content_of_features(bench.harness.extractor))
+        identity.hold({"features": bench.harness.extractor.fingerprint})
         tell(view, f"protocol {bench.harness.protocol.id}, on {device_name(bench.device)}")
         metric = bench.objective.metric
         if bench.bound_note:
@@ -241,7 +239,7 @@ class _Run:
                 f"bound: the {bench.bound_images} test images have {metric} "
                 f"{bench.bound[metric]:.4g} against the training images",
             )
-        job = self._make_job(bench, space, given)
+        job = self._make_job(bench, space, given, replicas)
         if isinstance(job, SearchJob):
             identity.hold(job.content_of_tables())
         loop = RunLoop(
@@ -279,14 +277,16 @@ class _Run:
             return Outcome("failed", self.directory.path, lines, record.failure)
         return Outcome("completed", self.directory.path, result_lines(record, self.directory))
 
-    def _make_job(self, bench: Inputs, space: SearchSpace, given: Architecture | None) -> _AnyJob:
+    def _make_job(
+        self, bench: Inputs, space: SearchSpace, given: Architecture | None, replicas: Replicas
+    ) -> _AnyJob:
         parts, config = self.parts, dict(self.config)
         run = bench.run(
             space,
             Ledger(parts.budget if isinstance(parts, SearchParts) else None),
             seed=config["seed"],
             folder=self.directory.candidates,
-            replicas=self.replicas,
+            replicas=replicas,
         )
         if isinstance(parts, TrainingParts):
             assert given is not None
@@ -327,11 +327,14 @@ class _Run:
         if final.random_architectures and (supervisor is not None or are_shared(parts)):
             wide = final_space(final, space)
             shared = shared_folder(parts, self.directory.path, bench, wide, plan)
+        own = self.directory.candidates / "final"
+        if supervisor is None and shared is None and not own.is_dir():
+            return None
         return Trainings(
             supervisor,
             {**self.config, "logger": None},
             plan,
-            self.directory.candidates / "final",
+            own,
             shared,
             beside_the_search=parts.executor.in_process,
         )

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nasgan.checkpoints import Checkpoints
 from nasgan.contracts import Ledger
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, RunDirectoryError, StorageError, shortened
@@ -23,6 +22,7 @@ from nasgan.run_settings import CheckpointSettings, flat
 from nasgan.runs.history import HISTORY_FILE, History, finite, read_history
 from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.status import STATUS_FILE, Status
+from nasgan.state_files import Checkpoints
 from nasgan.streams import put
 
 __all__ = [

@@ -217,12 +217,13 @@ def bind(
     given = objects or {}
     common = bind_common(config, given)
     count = common.trainer.devices
-    if count > 1 and "strategy" in config:
-        raise ConfigError(
-            f"trainer.devices={count} is for nasgan train; the trainings of a search go to devices "
-            "of their own: executor=processes"
-        )
-    check_devices(count, common.device)
+    if count > 1:
+        if "strategy" in config:
+            raise ConfigError(
+                f"trainer.devices={count} is for nasgan train; the trainings of a search go to "
+                "devices of their own: executor=processes"
+            )
+        check_devices(count, common.device)
     if "strategy" not in config:
         return TrainingParts(**vars(common), plan=_plan(config, given))
     strategy = _given(given, "strategy", SearchStrategy) or build_node(
@@ -484,7 +485,7 @@ def make_space(
     if "_target_" in node:
         space = build_node(node, where="search_space", base=SearchSpace, ignore=("fixed",))
         assert isinstance(space, SearchSpace)
-        return narrowed(space, node.get("fixed"))
+        return narrowed(space, node["fixed"]) if node.get("fixed") else space
     if architecture is None:
         raise ConfigError("search_space has no _target_: a search needs a space, search_space=NAME")
     return make_search_space(architecture.space, **node)

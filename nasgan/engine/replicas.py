@@ -21,7 +21,7 @@ from torch._C._distributed_c10d import Store, TCPStore
 
 from nasgan.errors import ConfigError, ReplicaLostError
 from nasgan.machine import usable_cores
-from nasgan.training.replicas import ALONE, Replicas
+from nasgan.training.replicas import Replicas
 
 __all__ = ["HOST", "STEP", "check_devices", "joined", "joined_at", "presence", "training_replicas"]
 
@@ -43,8 +43,6 @@ def check_devices(count: int, device: torch.device) -> None:
         ConfigError: so many are not here.
     """
     here = int(os.environ.get("LOCAL_WORLD_SIZE", count)) if _launched else count
-    if count == 1:
-        return
     if device.type == "cuda":
         there = torch.cuda.device_count() - (device.index or 0)
         what = f"torch sees {there} CUDA devices here"
@@ -59,7 +57,7 @@ def check_devices(count: int, device: torch.device) -> None:
 
 @contextmanager
 def training_replicas(config: Mapping[str, Any], device: torch.device) -> Iterator[Replicas]:
-    """Around a run: the processes of its training, of which this one leads.
+    """Around a run on several devices: the processes of its training, of which this one leads.
 
     Args:
         config: of the run, settled.
@@ -68,10 +66,7 @@ def training_replicas(config: Mapping[str, Any], device: torch.device) -> Iterat
     Raises:
         ReplicaLostError: one of them has ended.
     """
-    count = config["trainer"].get("devices", 1)
-    if count == 1:
-        yield ALONE
-        return
+    count = config["trainer"]["devices"]
     switches = {
         "threads": config["threads"],
         "deterministic": config.get("deterministic", True),

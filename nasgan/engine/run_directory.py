@@ -14,12 +14,10 @@ import torch
 from typing_extensions import NotRequired
 
 from nasgan import atomic
-from nasgan.checkpoints import Checkpoints
 from nasgan.data import Splits
 from nasgan.engine.device import settled
 from nasgan.engine.parts import load_splits
 from nasgan.errors import RunDirectoryError, quoted
-from nasgan.metrics.extractor import FeatureExtractor
 from nasgan.metrics.table import MetricSettings
 from nasgan.nodes import build_node, with_defaults
 from nasgan.reading import digest_of, read_json
@@ -29,13 +27,13 @@ from nasgan.runs.history import HISTORY_FILE
 from nasgan.runs.record import RECORD_FILE, RunRecord
 from nasgan.runs.status import utc_now
 from nasgan.schema import OpenPart, Text, UtcTime, check
+from nasgan.state_files import Checkpoints
 from nasgan.tabular.table import load_table
 
 __all__ = [
     "RunDirectory",
     "RunIdentity",
     "check_moved",
-    "content_of_features",
     "content_of_images",
     "differences",
     "other_content",
@@ -257,11 +255,6 @@ def content_of_images(splits: Splits) -> dict[str, str | None]:
     return {"images": splits.train.checksum, "test_images": None if test is None else test.checksum}
 
 
-def content_of_features(extractor: FeatureExtractor) -> dict[str, str | None]:
-    """The part of a record's ``content`` that the features make."""
-    return {"features": extractor.fingerprint}
-
-
 def check_moved(record: RunRecord, config: Mapping[str, Any], folder: Path) -> None:
     """Refuse ``config`` for the finished run in ``folder`` if it names other data.
 
@@ -284,7 +277,7 @@ def check_moved(record: RunRecord, config: Mapping[str, Any], folder: Path) -> N
         _check(held, {TABLES[name]: load_table(places(config)[name]).checksum}, folder)
     if any(name.startswith("metrics.") for name in moved):
         settings = build_node(config["metrics"], where="metrics", base=MetricSettings)
-        _check(held, content_of_features(settings.make_extractor("cpu")), folder)
+        _check(held, {"features": settings.make_extractor("cpu").fingerprint}, folder)
 
 
 def _is_newer(path: Path, moment: float) -> bool:

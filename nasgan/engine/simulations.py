@@ -23,8 +23,8 @@ from nasgan.nodes import build_node
 from nasgan.objects import described
 from nasgan.reading import digest_of_json
 from nasgan.runs.environment import collect_environment
+from nasgan.runs.folder import RunLock
 from nasgan.runs.history import History, read_history
-from nasgan.runs.locking import RunLock
 from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import utc_now
 from nasgan.supervisor import Here, Piece, Retries, Slots, Supervisor, results_of

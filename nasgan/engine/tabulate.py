@@ -32,7 +32,7 @@ from nasgan.evaluation.executors.device_room import memory_of_training
 from nasgan.machine import interrupted_by_sigterm
 from nasgan.nodes import check_values
 from nasgan.runs.environment import collect_environment
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock
 from nasgan.supervisor import Here, Outcome, Piece, Retries, Supervisor, results_of
 from nasgan.tabular.design import Design, Shard, Training
 from nasgan.tabular.manifest import Manifest

@@ -20,7 +20,7 @@ from nasgan.errors import RunDirectoryError
 from nasgan.evaluation import Run, TrainingTask
 from nasgan.evaluation.attempts import Attempt, forget_attempts
 from nasgan.run_settings import FinalSettings
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock
 from nasgan.state_files import save_state
 from nasgan.supervisor import BusyError
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nasgan.checkpoints import Checkpoints
 from nasgan.contracts import Evaluation, EvaluationTask
+from nasgan.state_files import Checkpoints
 from nasgan.supervisor import report_progress
 
 __all__ = ["Attempt", "forget_attempts", "newest_attempt", "seen_here"]

@@ -1,25 +1,41 @@
-"""A run's folder: what makes it a run's, and how it is taken back where the run is refused."""
+"""A run's folder: one process at a time; made, and taken back where the run is refused."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 
-from nasgan.errors import NasganError
+from nasgan.atomic import storage_error
+from nasgan.errors import ConfigError, NasganError, RunDirectoryError, StorageError, quoted
 from nasgan.runs.history import HISTORY_FILE
-from nasgan.runs.locking import LOCK_FILE, RunLock
 from nasgan.runs.record import RECORD_FILE
 
-__all__ = ["CONFIG_FILE", "IDENTITY_FILE", "KEPT_CONFIGURATION", "new_folder"]
+__all__ = [
+    "CONFIG_FILE",
+    "IDENTITY_FILE",
+    "KEPT_CONFIGURATION",
+    "LOCK_FILE",
+    "RunLock",
+    "new_folder",
+]
 
 CONFIG_FILE = "config.json"
 IDENTITY_FILE = "run.json"
 KEPT_CONFIGURATION = ".hydra"
+LOCK_FILE = ".lock"
 # A run that has begun has left at least the first of these.
 _RESULTS = ("status.json", HISTORY_FILE, RECORD_FILE, "checkpoints")
+
+
+_CLAIMS = (CONFIG_FILE, IDENTITY_FILE, KEPT_CONFIGURATION, LOCK_FILE)
 
 
 def has_begun(folder: Path) -> bool:
@@ -50,9 +66,6 @@ def new_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-_CLAIMS = (CONFIG_FILE, IDENTITY_FILE, KEPT_CONFIGURATION, LOCK_FILE)
-
-
 def _take_back(folder: Path, own: list[str], *, is_new: bool) -> None:
     with suppress(NasganError, OSError), RunLock(folder):
         if has_begun(folder):
@@ -62,3 +75,121 @@ def _take_back(folder: Path, own: list[str], *, is_new: bool) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         if is_new and {path.suffix for path in folder.iterdir()} <= {".log"}:
             shutil.rmtree(folder)
+
+
+# One process a folder
+
+_HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+_VARIABLE = "NASGAN_LOCKS"
+
+
+def _no_locks(folder: Path, error: OSError) -> str:
+    return (
+        f"{folder}: this file system has no locks ({error.strerror}), by which nasgan keeps a "
+        "second process out of a run's folder. Put the results on another one (output_root=, "
+        f"run_dir=), or set {_VARIABLE}=off and see to it yourself that no run is started twice at "
+        "a time"
+    )
+
+
+class RunLock:
+    """Holds a run's folder for this process, as a context manager or by `acquire` and `release`.
+
+    The operating system drops the lock when the process ends, however it ends, so a killed run can
+    be resumed at once. The lock file stays, unless its holder removes the whole folder: who locks
+    a file that is gone by then tries again with the one that has its name.
+
+    Args:
+        run_dir: the run's folder; made if it is not there.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.path = Path(run_dir) / LOCK_FILE
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock without waiting; with ``NASGAN_LOCKS=off`` there is none.
+
+        Raises:
+            ConfigError: ``NASGAN_LOCKS`` is neither on nor off.
+            RunDirectoryError: another process runs in this folder; names its process id.
+            StorageError: the folder is not writable or its file system has no locks.
+        """
+        setting = os.environ.get(_VARIABLE, "on")
+        if setting not in ("on", "off"):
+            raise ConfigError(f"the variable {_VARIABLE} must be on or off, got {quoted(setting)}")
+        self._make_folder()
+        if setting == "off":
+            return
+        descriptor = self._locked()
+        while not _is_at(self.path, descriptor):
+            os.close(descriptor)
+            self._make_folder()
+            descriptor = self._locked()
+        self._descriptor = descriptor
+        # A forked child shares the lock; closing its copy leaves the lock with this process alone.
+        os.register_at_fork(after_in_child=partial(_forget, weakref.ref(self)))
+
+    def _locked(self) -> int:
+        """The descriptor of the lock file, locked."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            holder = f"{os.getpid()}\n".encode()
+            # Never empty meanwhile: who is refused reads it.
+            os.pwrite(descriptor, holder, 0)
+            os.ftruncate(descriptor, len(holder))
+        except OSError as error:
+            said = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            if error.errno in _NO_LOCKS:
+                raise StorageError(error.errno, _no_locks(self.path.parent, error)) from error
+            if error.errno not in _HELD:
+                raise storage_error(self.path, error) from error
+            raise RunDirectoryError(
+                f"{self.path.parent}: process {said or '(unknown)'} is running in this folder; "
+                "wait for it, stop it, or choose another folder with run_dir="
+            ) from error
+        return descriptor
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+    def release(self) -> None:
+        """Give the lock back; harmless if it is not held."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __enter__(self) -> RunLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether ``path`` names the open file, and not another one or none."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _forget(reference: weakref.ref[RunLock]) -> None:
+    lock = reference()
+    if lock is not None:
+        lock.release()

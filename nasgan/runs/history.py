@@ -38,7 +38,7 @@ def finite(value: Any) -> Any:
 
 
 class History:
-    """Writes the history of a run. One writer at a time (see `nasgan.runs.locking.RunLock`).
+    """Writes the history of a run. One writer at a time (see `nasgan.runs.folder.RunLock`).
 
     A last line that a crash tore is cut off by the next `append`.
 

@@ -18,7 +18,7 @@ from nasgan.cli.main import main
 from nasgan.cli.resolvers import sweep_name
 from nasgan.cli.sweep import JobNote, SweepLog, summary
 from nasgan.errors import ConfigError, RunDirectoryError, StorageError
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock
 
 Engine = Callable[[dict[str, Any], Path], Any]
 Sweep = Callable[..., tuple[int, str, str]]

@@ -17,7 +17,6 @@ import pytest
 from processes import is_running, workers_of
 from run_comparison import TINY, without_times
 
-from nasgan.checkpoints import Checkpoints
 from nasgan.cli.compose import compose, compose_run
 from nasgan.engine import run_search
 from nasgan.engine.loop import JobReport, RunLoop
@@ -27,6 +26,7 @@ from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from nasgan.evaluation.executors.worker_pool import WorkerPool
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
+from nasgan.state_files import Checkpoints
 from nasgan.supervisor.slots import _Process
 
 Tiny = Callable[..., dict[str, Any]]

@@ -11,7 +11,7 @@ import pytest
 
 from nasgan.engine import run_search
 from nasgan.errors import RunDirectoryError
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock
 
 Tiny = Callable[..., dict[str, Any]]
 

@@ -19,7 +19,7 @@ from processes import is_running, workers_of
 from run_comparison import TINY, fingerprint
 
 from nasgan.cli.compose import compose
-from nasgan.engine import final_phase, run_search, shared_trainings, trained_apart, trainings
+from nasgan.engine import final_phase, run_search, trained_apart, trainings
 from nasgan.engine.final_phase import FinalPhase, FullTraining
 from nasgan.engine.trained_apart import TrainingAttempt
 from nasgan.engine.trainings import Trainings
@@ -156,9 +156,9 @@ def _trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """This checkout counts as one without changes."""
-    collect = shared_trainings.collect_environment
+    collect = trainings.collect_environment
     monkeypatch.setattr(
-        shared_trainings,
+        trainings,
         "collect_environment",
         lambda *arguments: {**collect(*arguments), "nasgan": BUILD},
     )
@@ -209,9 +209,9 @@ def test_a_checkout_with_changes_shares_nothing(
     here: None, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BUILD, "dirty", True)
-    collect = shared_trainings.collect_environment
+    collect = trainings.collect_environment
     monkeypatch.setattr(
-        shared_trainings, "collect_environment", lambda *a: {**collect(*a), "nasgan": BUILD}
+        trainings, "collect_environment", lambda *a: {**collect(*a), "nasgan": BUILD}
     )
     run_search(tiny("search", *FINALS, f"output_root={tmp_path}"), tmp_path / "run")
     assert not (tmp_path / "trainings").exists()

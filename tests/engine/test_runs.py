@@ -16,7 +16,6 @@ from run_comparison import fingerprint
 
 import nasgan
 from nasgan import atomic
-from nasgan.checkpoints import Checkpoints
 from nasgan.engine import evaluate_run, run_search, run_training, sample_run
 from nasgan.engine.loop import JobReport, RunLoop
 from nasgan.engine.run_directory import RunDirectory
@@ -31,10 +30,11 @@ from nasgan.errors import (
     TrainingDiverged,
     UnknownNameError,
 )
+from nasgan.runs.folder import RunLock
 from nasgan.runs.history import read_history
-from nasgan.runs.locking import RunLock
 from nasgan.runs.record import RunRecord
 from nasgan.runs.status import Status
+from nasgan.state_files import Checkpoints
 
 Tiny = Callable[..., dict[str, Any]]
 

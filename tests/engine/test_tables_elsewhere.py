@@ -18,11 +18,11 @@ import pytest
 from processes import is_running
 from table_rows import DESIGN, TINY, contents, table
 
-from nasgan.checkpoints import Checkpoints
 from nasgan.cli.main import main
 from nasgan.engine import table_worker
 from nasgan.errors import ConfigError, MissingDependencyError
 from nasgan.evaluation.executors import ProcessExecutor
+from nasgan.state_files import Checkpoints
 from nasgan.supervisor import Here
 from nasgan.tabular.design import Training
 

@@ -9,13 +9,13 @@ from collections import Counter
 import pytest
 from table_rows import TINY, contents, table
 
-from nasgan.checkpoints import Checkpoints
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.engine import run_training, table_worker, trained_apart
 from nasgan.engine import tabulate as driver
 from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
 from nasgan.runs.history import read_history
+from nasgan.state_files import Checkpoints
 from nasgan.tabular.build import build_table
 from nasgan.tabular.rows import read_rows
 from nasgan.tabular.table import load_table

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from run_comparison import fingerprint
 
-from nasgan.checkpoints import Checkpoints
 from nasgan.engine import run_search
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.workers import open_evaluator
@@ -20,6 +19,7 @@ from nasgan.evaluation import ScratchEvaluator, SharedEvaluator, TrainingTask
 from nasgan.evaluation.executors.candidate import score
 from nasgan.runs.history import read_history
 from nasgan.runs.status import Status
+from nasgan.state_files import Checkpoints
 from nasgan_strategies.random.strategy import RandomSearch
 
 Tiny = Callable[..., dict[str, Any]]

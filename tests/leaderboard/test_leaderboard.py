@@ -432,7 +432,7 @@ def test_costs_of_failed_runs_do_not_lower_the_mean() -> None:
 def test_the_leaderboard_is_made_without_torch(tmp_path: Path) -> None:
     record().write(tmp_path / "record.json")
     program = (
-        "import sys, nasgan.runs.environment, nasgan.runs.history, nasgan.runs.locking\n"
+        "import sys, nasgan.runs.environment, nasgan.runs.history, nasgan.runs.folder\n"
         "import nasgan.runs.loggers, nasgan.runs.record, nasgan.runs.status\n"
         "from nasgan.leaderboard.build import build_leaderboard\n"
         "from nasgan.leaderboard.finding import find_records\n"

@@ -9,8 +9,8 @@ from record_samples import record
 
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
+from nasgan.runs.folder import RunLock
 from nasgan.runs.history import HISTORY_FILE, History, read_history
-from nasgan.runs.locking import RunLock
 from nasgan.runs.record import RECORD_FILE, RunRecord
 from nasgan.runs.status import STATUS_FILE, Status
 

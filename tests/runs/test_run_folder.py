@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from nasgan.errors import ConfigError, RunDirectoryError, StorageError
-from nasgan.runs.locking import LOCK_FILE, RunLock
+from nasgan.runs.folder import LOCK_FILE, RunLock
 from nasgan.runs.status import Status
 
 _HOLD = """
 import sys, time
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock
 lock = RunLock(sys.argv[1])
 lock.acquire()
 print("held", flush=True)
@@ -25,7 +25,7 @@ time.sleep(60)
 """
 _FORK = """
 import os, sys, time
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock
 lock = RunLock(sys.argv[1])
 lock.acquire()
 if os.fork() == 0:

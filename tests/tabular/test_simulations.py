@@ -23,7 +23,7 @@ from nasgan.factory import make_search_space
 from nasgan.leaderboard.finding import find_records
 from nasgan.leaderboard.searches import FRACTIONS, summary_of
 from nasgan.randomness import numpy_generator
-from nasgan.runs.locking import RunLock
+from nasgan.runs.folder import RunLock
 from nasgan.runs.parts import UNITS
 from nasgan.tabular.build import build_table
 from nasgan.tabular.manifest import Manifest

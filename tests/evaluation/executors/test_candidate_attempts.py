@@ -12,11 +12,11 @@ import pytest
 from pretending import PretendPlaces
 from scripted import BUILDER, ScriptedEvaluator
 
-from nasgan.checkpoints import Checkpoints
 from nasgan.contracts import Evaluation, Ledger, Proposal
 from nasgan.evaluation import ScratchEvaluator, TrainingTask, attempts
 from nasgan.evaluation.executors import WorkOrder, candidate
 from nasgan.evaluation.executors.worker_pool import WorkerPool
+from nasgan.state_files import Checkpoints
 from nasgan.supervisor import Retries, Supervisor
 from nasgan.testing.toy_space import ToySpace
 
