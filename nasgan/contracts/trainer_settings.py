@@ -81,6 +81,8 @@ class TrainerSettings(Checked):
         augmentation: registered name of what real and generated images go through before the
             discriminator sees them, with gradients: ``diffaugment``, or a plugin's; null: nothing.
         augmentation_settings: of the augmentation's own.
+        spectral_norm_scale: the spectral norm of the discriminator's layers that are normalised
+            (Wang et al. 2019 raise it, for distances that the loss ``mmd_repulsive`` can see).
         n_critic: discriminator steps per generator step.
         generator_batch_size: latents of a generator step.
         discriminator_batch_size: real images, and as many generated ones, of a discriminator step.
@@ -125,6 +127,7 @@ class TrainerSettings(Checked):
     r2_penalty: _Weight = 0.0
     augmentation: str | None = None
     augmentation_settings: Mapping[str, Any] | None = None
+    spectral_norm_scale: Annotated[float, Gt(0)] = 1.0
     n_critic: Positive = 5
     generator_batch_size: _BatchSize = 128
     discriminator_batch_size: _BatchSize = 64

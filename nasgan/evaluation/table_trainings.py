@@ -16,7 +16,7 @@ from nasgan.errors import ConfigError, TableError
 from nasgan.metrics.protocol import Protocol
 from nasgan.metrics.table import metric_info
 from nasgan.randomness import numpy_generator
-from nasgan.tabular.manifest import differences
+from nasgan.tabular.manifest import differences, with_defaults
 from nasgan.tabular.table import SECONDS, Table, load_table
 from nasgan.tabular.trainings import SimulatedTraining
 from nasgan.training import HealthSettings, TrainerSettings
@@ -224,7 +224,8 @@ def open_table(name: str, run: SearchRun, space: SearchSpace, *, where: str) -> 
         "trainer": asdict(run.trainer_settings),
     }
     # What it does not say it was made before; and a device's own ways are not another training.
-    trainer = {k: v for k, v in theirs.get("trainer", {}).items() if k not in _OF_THE_DEVICE}
+    trainer = with_defaults(theirs)["trainer"]
+    trainer = {key: value for key, value in trainer.items() if key not in _OF_THE_DEVICE}
     told = {**{k: theirs[k] for k in ours if k in theirs}, "trainer": trainer}
     found = [*differences(told, _shared(json.loads(json.dumps(ours)), told))]
     if found:

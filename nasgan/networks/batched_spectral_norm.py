@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nasgan.networks.passes import autocast_type, full_precision, launches_are_dear
-from nasgan.networks.spectral_norm import SpectralNormLayer
+from nasgan.networks.spectral_norm import SpectralNormLayer, divisors
 
 __all__ = [
     "PassNorms",
@@ -110,7 +110,7 @@ def normalised_together(layers: Iterable[SpectralNormLayer]) -> Iterator[None]:
 
 
 def batched_spectral_norms(layers: Sequence[SpectralNormLayer], stacked: Tensor) -> Tensor:
-    """The spectral norm of each of ``layers``, advancing those that are in training.
+    """The spectral norm of each of ``layers`` over their scale, advancing those in training.
 
     One power iteration in training, none in evaluation; gradients flow through
     ``sigma = u^T W v`` with u and v constant.
@@ -131,7 +131,7 @@ def batched_spectral_norms(layers: Sequence[SpectralNormLayer], stacked: Tensor)
                 _store(layers, u, _by_channel(v, stacked))
             else:
                 v = _in_memory_order(torch.stack([layer.weight_v for layer in layers]), stacked)
-        return _sigmas(u, matrices, v)
+        return divisors(_sigmas(u, matrices, v), layers[0].scale)
 
 
 class _SameShape:
@@ -168,7 +168,7 @@ class _SameShape:
         for _ in range(passes):
             with torch.no_grad():
                 u, v = _iterated(u, matrices)
-            sigmas.append(_sigmas(u, matrices, v))
+            sigmas.append(divisors(_sigmas(u, matrices, v), self._layers[0].scale))
         self._pairs = u, v
         return sigmas
 

@@ -20,7 +20,15 @@ from nasgan.errors import ConfigError
 from nasgan.networks.passes import full_precision
 from nasgan.networks.resampling import pooled_conv2d
 
-__all__ = ["SNConv2d", "SNLinear", "SpectralNormLayer", "joint_pass_is_exact", "sample_groups"]
+__all__ = [
+    "SNConv2d",
+    "SNLinear",
+    "SpectralNormLayer",
+    "divisors",
+    "joint_pass_is_exact",
+    "sample_groups",
+    "scale_spectral_norms",
+]
 
 _START_ITERATIONS = 15
 _LAYERS = "_spectral_norm_layers"
@@ -35,6 +43,7 @@ class SpectralNormLayer(nn.Module):
     starts converged, so a network that was never trained can be evaluated.
 
     Attributes:
+        scale: the spectral norm that the weight gets; set by `scale_spectral_norms`.
         groups: sizes of the successive parts of the batch that count as passes of their own; set
             by `sample_groups`.
         prepared: what the next `normalised_weight` gives; set by
@@ -55,6 +64,7 @@ class SpectralNormLayer(nn.Module):
         rows, columns = weight.flatten(1).shape
         self.register_buffer("weight_u", F.normalize(torch.randn(rows), dim=0))
         self.register_buffer("weight_v", F.normalize(torch.randn(columns), dim=0))
+        self.scale = 1.0
         self.groups: tuple[int, ...] | None = None
         self.prepared: tuple[Tensor, Tensor | None] | None = None
         self.observer: Callable[[SpectralNormLayer], object] | None = None
@@ -97,6 +107,7 @@ class SpectralNormLayer(nn.Module):
         return self.weight_orig / reference, torch.cat(factors)
 
     def _sigmas(self, passes: int) -> list[Tensor]:
+        """What to divide the weight by, at each of successive passes."""
         with full_precision(self.weight_orig.device):
             matrix = self.weight_orig.flatten(1)
             if self.training:
@@ -105,7 +116,7 @@ class SpectralNormLayer(nn.Module):
             else:
                 # Cloned: a later training pass overwrites the buffers that autograd has saved.
                 pairs = [(self.weight_u.clone(), self.weight_v.clone())]
-            return [torch.dot(u, torch.mv(matrix, v)) for u, v in pairs]
+            return [divisors(torch.dot(u, torch.mv(matrix, v)), self.scale) for u, v in pairs]
 
     def _power_iterations(self, matrix: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
         pairs = []
@@ -199,6 +210,22 @@ class SNLinear(SpectralNormLayer):
         if factor is None:
             return F.linear(x, weight, self.bias)
         return self._finish(F.linear(x, weight), factor)
+
+
+def scale_spectral_norms(network: nn.Module, scale: float) -> None:
+    """Let the weights of ``network`` that are normalised have spectral norm ``scale``.
+
+    Activations and residual sums shrink what passes through them; a constant per layer makes up for
+    it (Wang et al. 2019 for a loss on distances, which 1 leaves too small). Not part of a
+    checkpoint.
+    """
+    for layer in _layers_of(network):
+        layer.scale = scale
+
+
+def divisors(sigmas: Tensor, scale: float) -> Tensor:
+    """What weights of spectral norms ``sigmas`` are divided by to have ``scale``."""
+    return sigmas if scale == 1 else sigmas / scale
 
 
 @contextmanager

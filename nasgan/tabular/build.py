@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgan.errors import TableError
-from nasgan.tabular.manifest import MANIFEST_FILE, Manifest, differences
+from nasgan.tabular.manifest import MANIFEST_FILE, Manifest, differences_of_tables
 from nasgan.tabular.rows import Row, read_rows
 from nasgan.tabular.table_file import FORMAT, FORMAT_VERSION, write_table_file
 
@@ -86,9 +86,7 @@ def assembled(
 
 
 def _refuse_another(first: Manifest, other: Manifest, one: Path, two: Path) -> None:
-    found = list(differences(first.settings, other.settings))
-    if first.decisions != other.decisions:
-        found.append("the decisions of the search space")
+    found = list(differences_of_tables(first, other))
     if found:
         raise TableError(f"{two} holds another table than {one}: {'; '.join(found)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from nasgan import atomic
 from nasgan.errors import TableError, quoted
 from nasgan.reading import read_json
 
-__all__ = ["MANIFEST_FILE", "Manifest", "differences"]
+__all__ = ["MANIFEST_FILE", "Manifest", "differences", "differences_of_tables", "with_defaults"]
 
 MANIFEST_FILE = "table.json"
 
@@ -103,16 +103,35 @@ def _both(
 
 
 def _refuse_others(path: Path, before: Manifest, now: Manifest) -> None:
-    # What JSON makes of the values, as the file has it: lists for tuples.
-    asked = json.loads(json.dumps(dict(now.settings)))
-    differing = list(differences(before.settings, asked))
-    if before.decisions != json.loads(json.dumps(dict(now.decisions))):
-        differing.append("the decisions of the search space")
+    differing = list(differences_of_tables(before, now))
     if differing:
         raise TableError(
             f"{path}: this folder holds a table of other settings: {'; '.join(differing)}. Give "
             "the same settings to go on with it, or another folder with out="
         )
+
+
+def differences_of_tables(before: Manifest, now: Manifest) -> Iterator[str]:
+    """What makes the rows of two manifests those of two tables, in words."""
+    # What JSON makes of the values, as files have them: lists for tuples.
+    one, two = (
+        json.loads(json.dumps((with_defaults(each.settings), dict(each.decisions))))
+        for each in (before, now)
+    )
+    yield from differences(one[0], two[0])
+    if one[1] != two[1]:
+        yield "the decisions of the search space"
+
+
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` of a table, with those of the trainer that came after it was made.
+
+    They stood at their defaults then.
+    """
+    # Not needed to read a table.
+    from nasgan.contracts import TrainerSettings
+
+    return {**settings, "trainer": {**asdict(TrainerSettings()), **settings.get("trainer", {})}}
 
 
 def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:

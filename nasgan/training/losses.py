@@ -117,7 +117,7 @@ class MMDRepulsive(AdversarialLoss):
     real and generated images. The discriminator pushes the vectors of real images apart and pulls
     those of generated ones together, within bounds: distances between real vectors count up to
     ``upper``, between generated ones from ``lower`` on. Means are over different samples, which is
-    unbiased. The paper also scales the spectral norms; here they are 1.
+    unbiased. The paper also scales the spectral norms: ``trainer.spectral_norm_scale``.
 
     Args:
         outputs: length of the discriminator's vectors; 16 in the published code.

@@ -18,7 +18,11 @@ from nasgan.data import Batch, ImageSet, ShuffledBatches
 from nasgan.errors import ConfigError
 from nasgan.networks.batched_spectral_norm import PassNorms
 from nasgan.networks.passes import weights_unchanged
-from nasgan.networks.spectral_norm import joint_pass_is_exact, sample_groups
+from nasgan.networks.spectral_norm import (
+    joint_pass_is_exact,
+    sample_groups,
+    scale_spectral_norms,
+)
 from nasgan.randomness import derive_seed, torch_generator
 from nasgan.training.health import HealthMonitor
 from nasgan.training.losses import slope_penalty
@@ -134,6 +138,7 @@ class AdversarialTrainer:
         self._channels_last = settings.channels_last is not False
         self.generator = placed(pair.generator, settings, self.device).train()
         self.discriminator = placed(pair.discriminator, settings, self.device).train()
+        scale_spectral_norms(self.discriminator, settings.spectral_norm_scale)
         # Networks in float64 are trained in float64.
         self._dtype = next(self.discriminator.parameters()).dtype
         self._joint = bool(settings.joint_discriminator_pass) and joint_pass_is_exact(

@@ -18,6 +18,7 @@ from nasgan.engine import tabulate as driver
 from nasgan.engine.run_directory import RunIdentity
 from nasgan.engine.tabulate import tabulate
 from nasgan.errors import ConfigError, RunDirectoryError, TableError
+from nasgan.evaluation import table_trainings
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.leaderboard.build import build_leaderboard
@@ -248,6 +249,18 @@ def test_a_table_made_otherwise_is_refused_by_name_before_anything_is_trained(
         run_search(config, tmp_path)
     assert word in str(refusal.value)
     assert not (tmp_path / "history.jsonl").exists()
+
+
+def test_a_setting_younger_than_the_table_stood_at_its_default_when_it_was_made(
+    tiny: Tiny, partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = load_table(partial)
+    del table.manifest["settings"]["trainer"]["spectral_norm_scale"]
+    monkeypatch.setattr(table_trainings, "load_table", lambda _: table)
+    words = ["search", *ON_TABLE, f"evaluator.table={partial}"]
+    with pytest.raises(TableError, match=r"spectral_norm_scale is 1\.0 in the table and 1\.5 here"):
+        run_search(tiny(*words, "trainer.spectral_norm_scale=1.5"), tmp_path)
+    assert _search(tiny(*words), tmp_path).strategy == "random_table"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import Counter
 
 import pytest
@@ -143,6 +144,19 @@ def test_another_setting_in_the_same_folder_is_refused_by_name(whole, override, 
     with pytest.raises(TableError, match=message):
         table(whole, override)
     assert {p.name: p.read_bytes() for p in whole.iterdir() if p.is_file()} == before
+
+
+def test_a_table_made_before_a_setting_of_the_trainer_came_goes_on(whole, tmp_path, here):
+    folder = tmp_path / "grown"
+    shutil.copytree(whole, folder)
+    path = folder / "table.json"
+    manifest = json.loads(path.read_text())
+    del manifest["settings"]["trainer"]["spectral_norm_scale"]
+    path.write_text(json.dumps(manifest))
+    build_table([folder, whole], tmp_path / "both.npz")
+    with pytest.raises(TableError, match=r"spectral_norm_scale is 1\.0 there and 1\.5 here"):
+        table(folder, "trainer.spectral_norm_scale=1.5")
+    assert table(folder).done == 5
 
 
 @pytest.mark.parametrize("text", ['{"format": "something"}', "[" * 10_000, "[1, NaN]"])

@@ -15,7 +15,7 @@ from nasgan.networks.merged_convolution import (
     merged_conv2d,
     stack_kernels,
 )
-from nasgan.networks.spectral_norm import SNConv2d
+from nasgan.networks.spectral_norm import SNConv2d, scale_spectral_norms
 
 GRIDS = (TapGrid(5), TapGrid(1), TapGrid(3), TapGrid(3, 2), TapGrid(5, 2))
 
@@ -123,8 +123,9 @@ def test_kernels_that_do_not_fit_are_refused():
         merge_kernels(coefficients, (GRIDS[0], TapGrid(7)), stacks[:2])
 
 
+@pytest.mark.parametrize("scale", [1.0, 1.5])
 @pytest.mark.parametrize("training", [True, False])
-def test_batched_spectral_norms_are_those_of_the_layers(training):
+def test_batched_spectral_norms_are_those_of_the_layers(training, scale):
     torch.manual_seed(0)
     layers = [SNConv2d(3, 4, 3).double().train(training) for _ in range(3)]
     for layer in layers:
@@ -132,6 +133,8 @@ def test_batched_spectral_norms_are_those_of_the_layers(training):
     twins = [SNConv2d(3, 4, 3).double().train(training) for _ in layers]
     for twin, layer in zip(twins, layers, strict=True):
         twin.load_state_dict(layer.state_dict())
+    for layer in (*layers, *twins):
+        scale_spectral_norms(layer, scale)
     stacked = stack_kernels([layer.weight_orig for layer in layers])
     found = batched_spectral_norms(layers, stacked)
     expected = torch.stack(

@@ -26,6 +26,7 @@ from nasgan.networks.spectral_norm import (
     SNLinear,
     joint_pass_is_exact,
     sample_groups,
+    scale_spectral_norms,
 )
 
 
@@ -232,6 +233,29 @@ def test_layers_normalised_together_equal_each_alone(network, sizes, layout, lau
     for (name, a), (_, b) in zip(together.named_buffers(), apart.named_buffers(), strict=True):
         torch.testing.assert_close(a, b, **exactly, msg=lambda m, n=name: n + m)
     assert all(layer.prepared is None for layer in spectral_norm_layers([together]))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("sizes", [None, (2, 3)])
+def test_weights_get_the_scale_as_their_spectral_norm(training, sizes, launches_cost):
+    together, apart = (
+        nn.ModuleList([SNConv2d(3, 4, 3) for _ in range(2)]).double().train(training)
+        for _ in range(2)
+    )
+    for network in (together, apart):
+        for layer in network:
+            layer.update_singular_pair(200)
+        scale_spectral_norms(network, 1.7)
+    grouped = [
+        sample_groups(network, sizes) if sizes else nullcontext() for network in (together, apart)
+    ]
+    with grouped[0], normalised_together(together) if training else nullcontext():
+        weights = [layer.normalised_weight(5)[0] for layer in together]
+    with grouped[1]:
+        weights += [layer.normalised_weight(5)[0] for layer in apart]
+    for weight in weights:
+        norm = torch.linalg.matrix_norm(weight.flatten(1), ord=2)
+        torch.testing.assert_close(norm, norm.new_tensor(1.7), rtol=1e-6, atol=0)
 
 
 def test_a_layer_that_is_not_used_keeps_its_estimate(launches_cost):

@@ -10,6 +10,7 @@ from torch import nn
 
 from nasgan.data import ShuffledBatches
 from nasgan.networks.autogan_discriminator import AutoGANDiscriminator
+from nasgan.networks.batched_spectral_norm import spectral_norm_layers
 from nasgan.randomness import derive_seed, torch_generator
 from nasgan.registry import LOSSES, plugins
 from nasgan.training.losses import gradient_penalty, slope_penalty
@@ -119,6 +120,18 @@ def test_the_trainer_equals_a_plain_loop(pair, make_trainer, tiny, images, chose
     ):
         for name, value in expected.state_dict().items():
             torch.testing.assert_close(found.state_dict()[name], value, **exactly, msg=name)
+
+
+def test_the_discriminators_spectral_norms_are_scaled_also_after_a_restart(make_trainer, tiny):
+    trainer = make_trainer(
+        tiny(spectral_norm_scale=1.5), pair=Pair(spectral_discriminator()).double()
+    )
+    trainer.restart(Pair(spectral_discriminator()).double())
+    trainer.iteration()
+    for layer in spectral_norm_layers([trainer.discriminator.eval()]):
+        layer.update_singular_pair(200)
+        norm = torch.linalg.matrix_norm(layer.normalised_weight(1)[0].flatten(1), ord=2)
+        assert norm.item() == pytest.approx(1.5, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "wasserstein_gp"])

@@ -28,6 +28,7 @@ def test_the_defaults_are_the_published_ones():
         ("loss", "hinges"),
         ("gradient_penalty", -1.0),
         ("gradient_penalty", math.nan),
+        ("spectral_norm_scale", 0.0),
         ("n_critic", 0),
         ("generator_batch_size", 1),
         ("discriminator_batch_size", 1),
