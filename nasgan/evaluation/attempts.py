@@ -17,7 +17,14 @@ from nasgan.contracts import Evaluation, EvaluationTask
 from nasgan.state_files import Checkpoints
 from nasgan.supervisor import report_progress
 
-__all__ = ["Attempt", "forget_attempts", "newest_attempt", "seen_here"]
+__all__ = [
+    "Attempt",
+    "forget_attempts",
+    "new_attempt",
+    "newest_attempt",
+    "save_attempt",
+    "seen_here",
+]
 
 _log = logging.getLogger(__name__)
 _ATTEMPT = "attempt-"
@@ -68,17 +75,30 @@ class Attempt(ABC):
         newest = None if self._folder is None else newest_attempt(self._folder)
         if newest is not None:
             self.load(newest)
-        own = None if self._folder is None else self._folder / f"{_ATTEMPT}{uuid.uuid4().hex[:8]}"
+        own = None if self._folder is None else new_attempt(self._folder)
         saved = time.monotonic()
         while (made := self._evaluation.results) is None:
             self.advance()
             report_progress(self.progress)
             is_due = time.monotonic() - saved >= self._every_seconds
             if own is not None and is_due and self._evaluation.results is None:
-                state = {**self.state(), _PROGRESS: self.progress}
-                Checkpoints(own, keep=_CHECKPOINTS).save(state)
+                save_attempt(own, self.state(), self.progress)
                 saved = time.monotonic()
         return made
+
+
+def new_attempt(folder: Path) -> Path:
+    """A folder for another attempt, in that of the piece."""
+    return folder / f"{_ATTEMPT}{uuid.uuid4().hex[:8]}"
+
+
+def save_attempt(attempt: Path, state: Mapping[str, Any], progress: int) -> None:
+    """Write a checkpoint of an attempt, see `newest_attempt`.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    Checkpoints(attempt, keep=_CHECKPOINTS).save({**state, _PROGRESS: progress})
 
 
 def newest_attempt(folder: Path) -> Any | None:

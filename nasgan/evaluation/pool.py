@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nasgan.contracts import (
@@ -18,7 +19,28 @@ from nasgan.errors import BudgetExhausted, PluginError, plugin_name
 from nasgan.evaluation.arrival import begin_evaluation, checked_evaluations
 from nasgan.state_files import plugin_state
 
-__all__ = ["InProcessPool"]
+__all__ = ["InProcessPool", "candidates_in"]
+
+
+def candidates_in(state: Mapping[str, Any]) -> Iterator[tuple[Proposal, int, Cost]]:
+    """The candidates under way in a pool's state, with their numbers and what was charged of them.
+
+    States of before have no numbers, and charged nothing but for the first in one process.
+    """
+    proposals = state["proposals"]
+    numbers = state.get("numbers", range(1, len(proposals) + 1))
+    paid = state.get("paid", [Cost().to_json()] * len(proposals))
+    for proposal, number, cost in zip(proposals, numbers, paid, strict=True):
+        yield Proposal.from_json(proposal), number, Cost.from_json(cost)
+
+
+@dataclass(eq=False)
+class _Candidate:
+    """A proposal, its number in the order of all, and what of it the ledger has been charged."""
+
+    proposal: Proposal
+    number: int
+    paid: Cost = field(default_factory=Cost)
 
 
 class InProcessPool(EvaluationPool):
@@ -43,27 +65,25 @@ class InProcessPool(EvaluationPool):
         self._proposed = 0
         self._arrived = 0
         self._untold: list[Evaluation] = []
-        self._proposals: list[Proposal] = []
-        self._numbers: list[int] = []  # theirs, in the order in which the search has proposed
+        self._candidates: list[_Candidate] = []
         self._task: EvaluationTask | None = None
 
     def room(self, together: int = 1) -> int:
         """See `EvaluationPool.room`."""
-        return max(0, min(together, self._evaluator.together) - len(self._proposals))
+        return max(0, min(together, self._evaluator.together) - len(self._candidates))
 
     @property
     def under_way(self) -> int:
         """See `EvaluationPool.under_way`."""
-        return len(self._proposals) + len(self._untold)
+        return len(self._candidates) + len(self._untold)
 
     def submit(self, proposal: Proposal) -> None:
         """See `EvaluationPool.submit`; whether the budget covers it, the evaluation will find."""
-        number = self._proposed + 1
-        if self._evaluator.together == 1 and not self._proposals:
-            self._task = self._begun(number, proposal)
-        self._proposals.append(proposal)
-        self._numbers.append(number)
-        self._proposed = number
+        candidate = _Candidate(proposal, self._proposed + 1)
+        if self._evaluator.together == 1 and not self._candidates:
+            self._task = self._begun(candidate)
+        self._candidates.append(candidate)
+        self._proposed = candidate.number
 
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`."""
@@ -72,8 +92,10 @@ class InProcessPool(EvaluationPool):
             return told
         try:
             if self._task is None:
-                self._task = self._begun(self._numbers[0], *self._group)
+                self._task = self._begun(*self._group)
+            before = self._ledger.spent()
             self._task.advance()
+            self._group[0].paid += self._ledger.spent() - before
         except BudgetExhausted:
             # The search is over: networks half trained need no memory and no place in checkpoints.
             self.close()
@@ -81,9 +103,10 @@ class InProcessPool(EvaluationPool):
         made = self._task.results
         if made is None:
             return []
-        arrived = checked_evaluations(made, self._evaluator, self._group)
+        proposals = [candidate.proposal for candidate in self._group]
+        arrived = checked_evaluations(made, self._evaluator, proposals)
         self._task = None
-        del self._proposals[: len(arrived)], self._numbers[: len(arrived)]
+        del self._candidates[: len(arrived)]
         self._arrived += len(arrived)
         if self._ledger.spent(Ledger.SEARCH).architectures < self._arrived:
             raise PluginError(
@@ -93,26 +116,26 @@ class InProcessPool(EvaluationPool):
             )
         return arrived
 
-    def _begun(self, number: int, *group: Proposal) -> EvaluationTask:
-        """The evaluation of a group whose first has this number, from where a worker left it."""
-        task = begin_evaluation(self._evaluator, *group)
+    def _begun(self, *group: _Candidate) -> EvaluationTask:
+        """The evaluation of a group, from where a worker left it."""
+        task = begin_evaluation(self._evaluator, *(candidate.proposal for candidate in group))
         if self._half_done is not None and len(group) == 1:
-            found = self._half_done(number, *group)
-            if found is not None:
-                state, spent = found
+            (candidate,) = group
+            state, spent = self._half_done(candidate.number, candidate.proposal) or (None, Cost())
+            if state is not None:
                 task.load_state_dict(state)
-                self._ledger.charge(spent)
+            self._ledger.charge(spent - candidate.paid)
+            candidate.paid = spent
         return task
 
     @property
-    def _group(self) -> list[Proposal]:
-        """The proposals that are scored now."""
-        return self._proposals[: self._evaluator.together]
+    def _group(self) -> list[_Candidate]:
+        """Those that are scored now."""
+        return self._candidates[: self._evaluator.together]
 
     def close(self) -> None:
         """See `EvaluationPool.close`."""
-        self._proposals.clear()
-        self._numbers.clear()
+        self._candidates.clear()
         self._task = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,8 +143,9 @@ class InProcessPool(EvaluationPool):
         return {
             "arrived": self._arrived,
             "untold": [evaluation.to_json() for evaluation in self._untold],
-            "proposals": [proposal.to_json() for proposal in self._proposals],
-            "numbers": list(self._numbers),
+            "proposals": [candidate.proposal.to_json() for candidate in self._candidates],
+            "numbers": [candidate.number for candidate in self._candidates],
+            "paid": [candidate.paid.to_json() for candidate in self._candidates],
             "proposed": self._proposed,
             "task": None if self._task is None else plugin_state(self._task, "evaluation"),
         }
@@ -136,9 +160,9 @@ class InProcessPool(EvaluationPool):
         # Of a run that had workers it is not known, and what they made is charged by the pool.
         self._arrived = state.get("arrived", 0)
         self._untold = [Evaluation.from_json(item) for item in state.get("untold", ())]
-        self._proposals = [Proposal.from_json(item) for item in state["proposals"]]
-        self._numbers = list(state.get("numbers", range(1, len(self._proposals) + 1)))
-        self._proposed = state.get("proposed", len(self._proposals))
+        self._candidates = [_Candidate(*each) for each in candidates_in(state)]
+        self._proposed = state.get("proposed", len(self._candidates))
         if state.get("task") is not None:
-            self._task = begin_evaluation(self._evaluator, *self._group)
+            group = (candidate.proposal for candidate in self._group)
+            self._task = begin_evaluation(self._evaluator, *group)
             self._task.load_state_dict(state["task"])

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 from processes import is_running, workers_of
-from run_comparison import TINY, without_times
+from run_comparison import TINY, stopping, without_times
 
 from nasgan.cli.compose import compose, compose_run
 from nasgan.engine import run_search
 from nasgan.engine.loop import JobReport, RunLoop
 from nasgan.engine.parts import bind
+from nasgan.engine.search_job import SearchJob
 from nasgan.engine.workers import open_evaluator
 from nasgan.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from nasgan.evaluation.executors.worker_pool import WorkerPool
@@ -204,6 +205,23 @@ def test_a_search_resumed_without_workers_goes_on_with_what_they_had_half_done(
     with caplog.at_level(logging.INFO):
         run_search(tiny("search", *settings, "executor=in_process"), stopped)
     assert caplog.text.count("going on from a checkpoint in") == 2
+    run_search(tiny("search", *settings, "executor=in_process"), whole)
+    assert_same_result(stopped, whole)
+
+
+def test_workers_go_on_with_the_candidate_that_one_process_had_half_done(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = [*SCRATCH, "strategy.num_candidates=1", "strategy.max_steps=20"]
+    settings += ["strategy.min_steps=20", "checkpoint.every_seconds=0", "final.top_k=0"]
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    with monkeypatch.context() as patch:
+        patch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", 0.0)
+        with stopping(SearchJob, lambda job: job.ledger.spent().generator_steps == 12):
+            run_search(tiny("search", *settings, "executor=in_process"), stopped)
+    with caplog.at_level(logging.INFO):
+        run_search(tiny("search", *settings, *WORKERS, "executor.workers=1"), stopped)
+    assert caplog.text.count("going on from a checkpoint in") == 1
     run_search(tiny("search", *settings, "executor=in_process"), whole)
     assert_same_result(stopped, whole)
 

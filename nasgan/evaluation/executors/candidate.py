@@ -12,12 +12,18 @@ from typing import Any
 from nasgan.contracts import Cost, EvaluationTask, Evaluator, Ledger, Proposal
 from nasgan.errors import NasganError, PluginError, plugin_name
 from nasgan.evaluation.arrival import begin_evaluation, checked_evaluations
-from nasgan.evaluation.attempts import Attempt, newest_attempt, seen_here
+from nasgan.evaluation.attempts import (
+    Attempt,
+    new_attempt,
+    newest_attempt,
+    save_attempt,
+    seen_here,
+)
 from nasgan.reading import digest_of_json
 from nasgan.state_files import not_plain, plugin_state
 from nasgan.supervisor import PieceError
 
-__all__ = ["SCORE", "candidate_folder", "half_done", "request", "score"]
+__all__ = ["SCORE", "candidate_folder", "half_done", "hand_over", "request", "score"]
 
 SCORE = "nasgan.evaluation.executors.candidate:score"
 
@@ -58,6 +64,22 @@ def half_done(
     spent = Ledger()
     spent.load_state_dict(state["ledger"])
     return state["task"], spent.spent()
+
+
+def hand_over(folder: Path, task: Any, spent: Cost) -> None:
+    """Leave to workers what the search's own process has half done of a candidate.
+
+    Args:
+        folder: see `candidate_folder`.
+        task: the state of the evaluation.
+        spent: what it has cost.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    ledger = Ledger()
+    ledger.charge(spent)
+    save_attempt(new_attempt(folder), {"task": task, "ledger": ledger.state_dict()}, spent.images)
 
 
 def score(order: Mapping[str, Any]) -> dict[str, Any]:

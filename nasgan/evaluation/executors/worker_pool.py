@@ -14,7 +14,8 @@ from nasgan import atomic
 from nasgan.contracts import Cost, Evaluation, EvaluationPool, Evaluator, Ledger, Proposal
 from nasgan.errors import BudgetExhausted, ConfigError
 from nasgan.evaluation.arrival import check_parent
-from nasgan.evaluation.executors.candidate import SCORE, candidate_folder, request
+from nasgan.evaluation.executors.candidate import SCORE, candidate_folder, hand_over, request
+from nasgan.evaluation.pool import candidates_in
 from nasgan.run_settings import CheckpointSettings
 from nasgan.supervisor import Outcome, Piece, Supervisor, Work
 
@@ -48,12 +49,14 @@ class WorkOrder:
 class _Job:
     """A candidate under way, what it is expected to cost, and how often it failed before.
 
-    Its number is that of the order in which the search has proposed them.
+    Its number is that of the order in which the search has proposed them. Of what it costs the
+    ledger may have been charged a part, when the search did it in its own process.
     """
 
     proposal: Proposal
-    expected: Cost
     number: int
+    paid: Cost
+    expected: Cost
     errors: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     work: Work | None = None
@@ -136,12 +139,12 @@ class WorkerPool(EvaluationPool):
         expected = self._evaluator.expected_cost(proposal)
         self._check_budget(expected)
         self._proposed += 1
-        self._jobs.append(_Job(proposal, expected, self._proposed))
+        self._jobs.append(_Job(proposal, self._proposed, Cost(), expected))
         self._begin_waiting()
         self._supervisor.fill()
 
     def _check_budget(self, expected: Cost) -> None:
-        reserved = sum((job.expected for job in self._jobs), Cost())
+        reserved = sum((job.expected - job.paid for job in self._jobs), Cost())
         self._ledger.require(reserved + expected)
         if self._seconds_under_way() >= self._ledger.remaining("device_seconds"):
             limit = self._ledger.budget.device_seconds
@@ -160,9 +163,7 @@ class WorkerPool(EvaluationPool):
 
     def _begin(self, job: _Job) -> None:
         asked = request(self._evaluator, job.proposal)
-        if self._order.folder is not None:
-            atomic.make_folder(self._order.folder)
-            job.folder = candidate_folder(self._order.folder, job.number, asked)
+        self._find_folder(job, asked)
         folder = None if job.folder is None else str(job.folder.absolute())
         piece = Piece(
             key=f"candidate-{job.number}-{job.proposal.architecture.id}",
@@ -184,6 +185,11 @@ class WorkerPool(EvaluationPool):
             losses=job.losses,
         )
         job.errors, job.losses = job.work.errors, job.work.losses
+
+    def _find_folder(self, job: _Job, asked: Mapping[str, Any]) -> None:
+        if self._order.folder is not None:
+            atomic.make_folder(self._order.folder)
+            job.folder = candidate_folder(self._order.folder, job.number, asked)
 
     def advance(self) -> list[Evaluation]:
         """See `EvaluationPool.advance`.
@@ -209,17 +215,17 @@ class WorkerPool(EvaluationPool):
         if outcome.failure:
             self._arrived.append(self._given_up(job, outcome))
         else:
-            self._arrived.append(self._accepted(outcome.result))
+            self._arrived.append(self._accepted(job, outcome.result))
 
     def _forget(self, job: _Job) -> None:
         """Remove what a candidate that is over was resumed from."""
         if job.folder is not None:
             shutil.rmtree(job.folder, ignore_errors=True)
 
-    def _accepted(self, result: Mapping[str, Any]) -> Evaluation:
+    def _accepted(self, job: _Job, result: Mapping[str, Any]) -> Evaluation:
         evaluation = Evaluation.from_json(result["evaluation"])
         self._evaluator.adopt(evaluation.architecture, result["kept"])
-        self._ledger.charge(evaluation.cost)
+        self._ledger.charge(evaluation.cost - job.paid)
         return evaluation
 
     def _given_up(self, job: _Job, outcome: Outcome) -> Evaluation:
@@ -227,7 +233,7 @@ class WorkerPool(EvaluationPool):
         spent = Cost(device_seconds=outcome.seconds) if told is None else Cost.from_json(told)
         # It counts as an architecture scored, as a training that diverges does.
         cost = Cost(1, spent.generator_steps, spent.images, spent.device_seconds)
-        self._ledger.charge(cost)
+        self._ledger.charge(cost - job.paid)
         return Evaluation(
             architecture=job.proposal.architecture,
             metrics={},
@@ -267,6 +273,7 @@ class WorkerPool(EvaluationPool):
             "untold": [evaluation.to_json() for evaluation in self._arrived],
             "proposals": [job.proposal.to_json() for job in self._jobs],
             "numbers": [job.number for job in self._jobs],
+            "paid": [job.paid.to_json() for job in self._jobs],
             "proposed": self._proposed,
             "failures": [list(job.errors) for job in self._jobs],
             "losses": [list(job.losses) for job in self._jobs],
@@ -276,19 +283,23 @@ class WorkerPool(EvaluationPool):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `EvaluationPool.load_state_dict`; the evaluator's own state comes first.
 
-        A run without workers may be resumed with them: what it had half done is begun again.
+        A run without workers may be resumed with them: they go on with what it had half done.
         """
         self.close()
-        proposals = [Proposal.from_json(item) for item in state["proposals"]]
-        none: list[list[str]] = [[]] * len(proposals)
-        # Runs without workers numbered nothing before.
-        numbers = state.get("numbers", range(1, len(proposals) + 1))
-        self._proposed = state.get("proposed", len(proposals))
-        told = (numbers, state.get("failures", none), state.get("losses", none))
+        candidates = list(candidates_in(state))
+        none: list[list[str]] = [[]] * len(candidates)
+        self._proposed = state.get("proposed", len(candidates))
+        told = (state.get("failures", none), state.get("losses", none))
         self._jobs = [
-            _Job(proposal, self._evaluator.expected_cost(proposal), number, errors, losses)
-            for proposal, number, errors, losses in zip(proposals, *told, strict=True)
+            _Job(*candidate, self._evaluator.expected_cost(candidate[0]), errors, losses)
+            for candidate, errors, losses in zip(candidates, *told, strict=True)
         ]
+        # A group is begun anew, one by one.
+        if state.get("task") is not None and len(self._jobs[: self._evaluator.together]) == 1:
+            job = self._jobs[0]
+            self._find_folder(job, request(self._evaluator, job.proposal))
+            if job.folder is not None:
+                hand_over(job.folder, state["task"], job.paid)
         self._retried = state.get("retried", 0)
         self._arrived = [Evaluation.from_json(item) for item in state.get("untold", ())]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from pretending import PretendPlaces
 from scripted import BUILDER, ScriptedEvaluator
 
-from nasgan.contracts import Evaluation, Ledger, Proposal
-from nasgan.evaluation import ScratchEvaluator, TrainingTask, attempts
+from nasgan.contracts import Budget, Evaluation, Ledger, Proposal
+from nasgan.errors import BudgetExhausted
+from nasgan.evaluation import InProcessPool, ScratchEvaluator, TrainingTask, attempts
 from nasgan.evaluation.executors import WorkOrder, candidate
 from nasgan.evaluation.executors.worker_pool import WorkerPool
 from nasgan.state_files import Checkpoints
@@ -106,6 +108,138 @@ def test_a_machine_that_does_not_see_the_folder_says_so_and_begins_anew(score, t
     assert steps == list(range(STEPS))
     assert caplog.text.count("candidates that are lost there begin anew") == 1
     assert not (tmp_path / "under_way").exists(), "it would be a folder of that machine alone"
+
+
+# From the search's own process to workers, and back
+
+
+class Half:
+    """A search of one candidate, resumed in other ways; each process has its own evaluator."""
+
+    def __init__(self, make_context, root):
+        self.make_context = make_context
+        self.root = root
+        self.proposal = Proposal(ToySpace().sample(np.random.default_rng(3)))
+        self.ledger = {}
+
+    def evaluator(self):
+        run = self.make_context()
+        evaluator = ScratchEvaluator(generator_steps=STEPS)
+        evaluator.setup(run)
+        return evaluator, run.ledger
+
+    def resumed(self, kind, state):
+        """The pool, its ledger, and its places if it has some."""
+        evaluator, ledger = self.evaluator()
+        ledger.load_state_dict(self.ledger)
+        if kind is InProcessPool:
+            found = partial(candidate.half_done, self.root, evaluator)
+            pool, places = InProcessPool(evaluator, ledger, found), None
+        else:
+            places = PretendPlaces(1)
+            order = WorkOrder(BUILDER, {}, folder=self.root)
+            pool = WorkerPool(evaluator, ledger, Supervisor(places), order)
+        if state is None:
+            pool.submit(self.proposal)
+        else:
+            pool.load_state_dict(state)
+        return pool, ledger, places
+
+    def here(self, state, advances):
+        """The pool's state after so many advances in one process."""
+        pool, ledger, _ = self.resumed(InProcessPool, state)
+        for _ in range(advances):
+            assert pool.advance() == []
+        self.ledger = ledger.state_dict()
+        return pool.state_dict()
+
+    def in_a_worker(self, order, steps):
+        """What a worker answers that is killed after so many steps; None: it is not."""
+        evaluator, ledger = self.evaluator()
+        order = {**order, "every_seconds": 0.0}
+        advance, left = TrainingTask.advance, [steps]
+
+        def counted(task):
+            if left[0] == 0:
+                raise KilledError
+            left[0] = None if left[0] is None else left[0] - 1
+            self.trained.append(task.generator_steps)
+            advance(task)
+
+        self.trained = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TrainingTask, "advance", counted)
+            try:
+                return candidate._scored(evaluator, ledger, order)
+            except KilledError:
+                return None
+
+
+@pytest.fixture
+def half(make_context, tmp_path, monkeypatch):
+    monkeypatch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", 0.0)
+    return Half(make_context, tmp_path / "under_way")
+
+
+def assert_charged_once(ledger, evaluation):
+    spent, cost = ledger.spent(), evaluation.cost
+    assert spent.device_seconds == pytest.approx(cost.device_seconds)
+    assert replace(spent, device_seconds=0.0) == replace(cost, device_seconds=0.0)
+
+
+def timeless(evaluation):
+    return replace(evaluation, cost=replace(evaluation.cost, device_seconds=0.0))
+
+
+@pytest.fixture
+def whole(half):
+    """The evaluation that nothing has stopped."""
+    made = half.in_a_worker({**request_of(half), "folder": None}, None)
+    return timeless(Evaluation.from_json(made["evaluation"]))
+
+
+def request_of(half):
+    return candidate.request(half.evaluator()[0], half.proposal)
+
+
+def test_a_worker_goes_on_with_what_the_search_itself_had_half_done(half, whole):
+    state = half.here(None, 3)
+    pool, ledger, places = half.resumed(WorkerPool, state)
+    before = ledger.spent()
+    assert before.generator_steps == 3
+    assert pool.advance() == []
+    (attempt,) = places.begun
+    made = half.in_a_worker(attempt.order, None)
+    assert half.trained == [3, 4, 5]
+    places.tell(attempt, kind="done", result=made)
+    (evaluation,) = pool.advance()
+    assert timeless(evaluation) == whole
+    assert_charged_once(ledger, evaluation)
+
+
+def test_what_goes_from_the_search_to_a_worker_and_back_is_charged_once(half, whole):
+    state = half.here(None, 2)
+    pool, ledger, places = half.resumed(WorkerPool, state)
+    pool.advance()
+    assert half.in_a_worker(places.begun[0].order, 2) is None
+    half.ledger = ledger.state_dict()
+    assert ledger.spent().generator_steps == 2
+    pool, ledger, _ = half.resumed(InProcessPool, pool.state_dict())
+    made = pool.advance()
+    assert ledger.spent().generator_steps == 5
+    while not made:
+        made = pool.advance()
+    assert timeless(made[0]) == whole
+    assert_charged_once(ledger, made[0])
+
+
+def test_the_budget_covers_the_rest_of_what_the_search_had_half_done(half):
+    state = half.here(None, 4)
+    pool, ledger, _ = half.resumed(WorkerPool, state)
+    ledger.budget = Budget(generator_steps=2 * STEPS)
+    pool.submit(half.proposal)
+    with pytest.raises(BudgetExhausted):
+        pool.submit(half.proposal)
 
 
 # Where the search keeps them
