@@ -209,11 +209,15 @@ class FinalPhase:
         """Advance the training under way; see `nasgan.engine.loop.Job.step`."""
         number = len(self.evaluations)
         architecture = self._queue[number]
-        # One that was begun here, by a run without workers, ends here.
-        if self._trainings is not None and self._task is None:
-            if self._trainings.trains:
-                return self._step_elsewhere(self._trainings, number)
-            found = self._trainings.find(architecture, shared=self._is_shared(architecture))
+        trainings = self._trainings
+        if trainings is not None and trainings.trains:
+            self._begin_elsewhere(trainings)
+            if self._task is None:
+                return self._step_elsewhere(trainings, number)
+            # One that was begun here, by a run without workers, ends here, the others beside it.
+            trainings.go_on_beside_the_search()
+        elif trainings is not None and self._task is None:
+            found = trainings.find(architecture, shared=self._is_shared(architecture))
             if found is not None:
                 lines = list(self._take(architecture, found))
                 message = f"{number + 1}/{len(self._queue)} trainings over"
@@ -257,11 +261,14 @@ class FinalPhase:
         yield from self._point_lines(architecture, task.curve, costs)
         self._scoring.ledger.charge(task.cost, Ledger.FINAL)
 
+    def _begin_elsewhere(self, trainings: Trainings) -> None:
+        """Have trained whatever is left, but for what is under way here."""
+        first = len(self.evaluations) + (self._task is not None)
+        for each in self._queue[first:]:
+            trainings.begin(each, shared=self._is_shared(each))
+
     def _step_elsewhere(self, trainings: Trainings, number: int) -> JobReport:
         """See `step`; the next in the order, and how far the others have come."""
-        for each in self._queue:
-            if each.id not in self.evaluations:
-                trainings.begin(each, shared=self._is_shared(each))
         architecture = self._queue[number]
         trained = trainings.result(architecture, _WAIT_SECONDS)
         lines = () if trained is None else tuple(self._take(architecture, trained))

@@ -334,8 +334,22 @@ def test_a_training_begun_here_ends_here_and_the_others_elsewhere(
         patch.setattr(final_phase.FinalPhase, "step", stop)
         with pytest.raises(StopError):
             run_search(config, tmp_path)
+    elsewhere = []
+    told = FinalPhase._told
+
+    def note(self: FinalPhase, evaluation: Any) -> Any:
+        assert self._trainings is not None
+        known = {each.id: self._trainings.steps(each) for each in self._queue}
+        elsewhere.append([key for key, steps in known.items() if steps is not None])
+        return told(self, evaluation)
+
+    monkeypatch.setattr(FinalPhase, "_told", note)
     run_search(tiny("search", *FINALS, "checkpoint.every_seconds=0"), tmp_path)
     assert fingerprint(tmp_path) == fingerprint(alone)
+    first = json.loads((tmp_path / "record.json").read_text())["finalists"][0]["architecture"]["id"]
+    assert elsewhere[0], "the others waited for the first one"
+    assert first not in elsewhere[-1]
+    assert len(elsewhere[-1]) == len(elsewhere) - 1
 
 
 def test_results_that_a_killed_run_has_left_are_not_made_again(
