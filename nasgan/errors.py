@@ -149,9 +149,9 @@ class UnknownNameError(ConfigError, LookupError):
         self.near = near
 
 
-def nearest_names(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
-    """Up to ``limit`` of the ``known`` names that look most like ``name``, best first."""
-    return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
+def nearest_names(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three of the ``known`` names that look most like ``name``, best first."""
+    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
 
 
 def plugin_name(plugin: object) -> str:
@@ -159,15 +159,15 @@ def plugin_name(plugin: object) -> str:
     return f"{type(plugin).__module__}.{type(plugin).__qualname__}"
 
 
-def quoted(value: object, *, most: int = _LONGEST_VALUE) -> str:
-    """``value`` as messages show it: as Python writes it, of at most ``most`` characters."""
+def quoted(value: object) -> str:
+    """``value`` as messages show it: as Python writes it, or the beginning of that."""
     if isinstance(value, str):
-        value = value[: most + 1]  # what is not shown need not be written first
+        value = value[: _LONGEST_VALUE + 1]  # what is not shown need not be written first
     try:
         shown = "null" if value is None else repr(value)
     except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
         shown = f"an endless {type(value).__name__}"
-    return shortened(shown, most)
+    return shortened(shown)
 
 
 def shortened(text: str, most: int = _LONGEST_VALUE) -> str:

@@ -248,13 +248,12 @@ def to_float(
     return scaled.to(dtype)
 
 
-def resize_images(images: NDArray[np.uint8], image_size: int, *, threads: int = 4) -> Tensor:
+def resize_images(images: NDArray[np.uint8], image_size: int) -> Tensor:
     """Resize images as torchvision's ``Resize`` does on PIL images (bilinear, antialiased).
 
     Args:
         images: uint8, (N, C, H, W) with 1 or 3 channels; may be a memory map, any strides.
         image_size: side of the result.
-        threads: PIL works outside the interpreter's lock, so threads help.
 
     Returns:
         uint8 (N, C, image_size, image_size), a copy.
@@ -267,7 +266,8 @@ def resize_images(images: NDArray[np.uint8], image_size: int, *, threads: int = 
         small = picture.resize((image_size, image_size), Image.Resampling.BILINEAR)
         resized[row] = _from_pil(small)
 
-    with ThreadPoolExecutor(threads) as pool:
+    # PIL works outside the interpreter's lock, so threads help.
+    with ThreadPoolExecutor(4) as pool:
         for start in range(0, count, 4096):  # bounds the number of waiting jobs
             list(pool.map(fill, range(start, min(start + 4096, count))))
     return torch.from_numpy(resized)

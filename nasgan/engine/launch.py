@@ -42,7 +42,7 @@ from nasgan.engine.run_directory import (
 from nasgan.engine.search_job import SearchJob
 from nasgan.engine.summary import how_far, how_it_ended, result_lines, what_runs
 from nasgan.engine.training_job import TrainingJob
-from nasgan.engine.trainings import Trainings, are_shared, shared_folder
+from nasgan.engine.trainings import SHARED_FOLDER, Trainings, shared_folder
 from nasgan.engine.workers import WORKER_BUILDER
 from nasgan.errors import (
     PluginFailedError,
@@ -321,10 +321,11 @@ class _Run:
     ) -> Trainings | None:
         """Final trainings in other processes, or those that some have done; None without any."""
         final, plan = parts.final, final_plan(parts.final)
+        made_by_others = Path(self.config["output_root"], SHARED_FOLDER).is_dir()
         if final.top_k == 0 or parts.final_evaluator is not None or not parts.are_named:
             return None
         shared = None
-        if final.random_architectures and (supervisor is not None or are_shared(parts)):
+        if final.random_architectures and (supervisor is not None or made_by_others):
             wide = final_space(final, space)
             shared = shared_folder(parts, self.directory.path, bench, wide, plan)
         own = self.directory.candidates / "final"

@@ -26,9 +26,9 @@ from nasgan.supervisor import Outcome, Piece, Supervisor, Work
 
 __all__ = [
     "RESULT_FILE",
+    "SHARED_FOLDER",
     "Trained",
     "Trainings",
-    "are_shared",
     "read_result",
     "shared_folder",
     "write_result",
@@ -245,11 +245,6 @@ SHARED_FOLDER = "trainings"
 """Below ``output_root``: trainings of random architectures, which the runs of a sweep share."""
 
 _KEY_DIGITS = 24
-
-
-def are_shared(parts: SearchParts) -> bool:
-    """Whether there may be any that other runs have made."""
-    return (Path(parts.config["output_root"]) / SHARED_FOLDER).is_dir()
 
 
 def shared_folder(

@@ -101,7 +101,7 @@ class MetricHarness:
         Args:
             sample: draws them, with their classes where there are some.
             num_images: another number than the protocol's; the scores then belong to
-                ``protocol.with_num_images(num_images)``.
+                ``dataclasses.replace(protocol, num_images=num_images)``.
 
         Raises:
             MetricError: the images cannot be scored.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nasgan.errors import ConfigError, UnknownNameError
 from nasgan.metrics.table import METRICS
@@ -68,10 +68,6 @@ class Protocol:
         thousands, rest = divmod(self.num_images, 1000)
         count = str(self.num_images) if rest else f"{thousands}k"
         return f"{self.dataset}-{self.split}-{count}-{self.features}-v{self.version}"
-
-    def with_num_images(self, num_images: int) -> Protocol:
-        """The same protocol for another number of generated images."""
-        return replace(self, num_images=num_images)
 
     @classmethod
     def parse(cls, protocol_id: str) -> Protocol:

@@ -212,12 +212,11 @@ def too_few_images(
     return f"the {num_images} {what} are too few for {', '.join(short)}" if short else ""
 
 
-def metric_info(name: str, *, kind: str = "metric") -> MetricInfo:
+def metric_info(name: str) -> MetricInfo:
     """The metric called ``name``.
 
     Args:
         name: nasgan's or a plugin's.
-        kind: what it is in the message, if there is none of this name.
 
     Raises:
         UnknownNameError: there is none; lists the nearest.
@@ -226,7 +225,7 @@ def metric_info(name: str, *, kind: str = "metric") -> MetricInfo:
     try:
         return METRICS[name]
     except KeyError:
-        raise UnknownNameError(kind, name, METRICS) from None
+        raise UnknownNameError("metric", name, METRICS) from None
 
 
 def objective_info(name: str) -> MetricInfo:

@@ -202,7 +202,6 @@ def scatter_chart(
     y_label: str,
     label: str,
     front: Sequence[tuple[float, float]] = (),
-    references: Sequence[Reference] = (),
     x_log: bool | None = None,
 ) -> Markup:
     """Points, and the front of those that no other beats.
@@ -213,20 +212,15 @@ def scatter_chart(
         y_label: what is measured along y.
         label: the chart in words, for those who do not see it.
         front: its corners by ascending x, joined by steps.
-        references: horizontal lines for comparison.
         x_log: whether the horizontal axis is logarithmic; None: where the numbers ask for it.
     """
-    references = near(references, [point.y for point in points])
-    ys = [point.y for point in points] + [line.value for line in references]
     frame = Frame(
         spanning((point.x for point in points), _LEFT, WIDTH - _RIGHT, log=x_log),
-        spanning(ys, HEIGHT - _BOTTOM, _TOP),
+        spanning([point.y for point in points], HEIGHT - _BOTTOM, _TOP),
         x_label,
         y_label,
     )
     parts = frame.draw()
-    for reference in references:
-        parts += frame.reference(reference)
     if front:
         corners = _staircase([(frame.x(x), frame.y(y)) for x, y in front])
         corners.append((frame.x.end, corners[-1][1]))
