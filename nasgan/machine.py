@@ -50,10 +50,11 @@ def _quotas(lines: list[str], mount: Path) -> Iterator[float]:
         _, controllers, place = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        top = mount / "cpu" if controllers else mount
+        # Controllers of the first version that are mounted together have one folder.
+        tops = {mount / "cpu", mount / controllers} if controllers else {mount}
         # Limits of the groups above hold too; a container sees its own group as the top.
         inner = Path(place.lstrip("/"))
-        for folder in (top / inner, *(top / above for above in inner.parents), top):
+        for folder in (top / above for top in tops for above in (inner, *inner.parents, Path())):
             with suppress(OSError, ValueError):
                 yield _quota(folder, first=bool(controllers))
 

@@ -50,6 +50,23 @@ def test_a_group_of_the_first_version_limits_its_processes(tmp_path: Path) -> No
     assert machine.cpu_quota(tmp_path) == 4.0
 
 
+@pytest.mark.parametrize("place", ["job", ""])
+@pytest.mark.parametrize("folder", ["cpu", "cpu,cpuacct"])
+def test_a_container_of_the_first_version_is_limited_wherever_its_controllers_are_mounted(
+    tmp_path: Path, folder: str, place: str
+) -> None:
+    _in_groups(tmp_path, "4:cpu,cpuacct:/job", "0::/")
+    _group(tmp_path, f"{folder}/{place}", cpu__cfs_quota_us="150000", cpu__cfs_period_us="50000")
+    assert machine.cpu_quota(tmp_path) == 3.0
+
+
+def test_the_limits_of_other_controllers_are_not_taken_for_a_quota(tmp_path: Path) -> None:
+    _in_groups(tmp_path, "6:cpuset:/job", "5:cpuacct:/job")
+    _group(tmp_path, "cpuset/job", cpu__cfs_quota_us="100000", cpu__cfs_period_us="100000")
+    _group(tmp_path, "cpu/job", cpu__cfs_quota_us="100000", cpu__cfs_period_us="100000")
+    assert machine.cpu_quota(tmp_path) is None
+
+
 @pytest.mark.parametrize(("quota", "cores"), [(None, 8), (2.5, 2), (0.5, 1), (64.0, 8)])
 def test_usable_cores_are_those_of_both_affinity_and_quota(
     quota: float | None, cores: int, monkeypatch: pytest.MonkeyPatch

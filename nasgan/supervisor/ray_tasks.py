@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.errors import ConfigError
+from nasgan.machine import usable_cores
 from nasgan.supervisor.pieces import Message, do
 from nasgan.supervisor.places import Places
 
@@ -91,7 +92,10 @@ class RayTasks(Places):
         return self._connected
 
     def _connect(self, ray: Any) -> None:
-        own: dict[str, Any] = {"include_dashboard": False} if self._address == _LOCAL else {}
+        own: dict[str, Any] = {}
+        if self._address == _LOCAL:
+            # Ray itself counts cores that this process may not use.
+            own = {"include_dashboard": False, "num_cpus": usable_cores()}
         # It would report statistics of use over the network.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:

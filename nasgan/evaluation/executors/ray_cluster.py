@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from nasgan.errors import ConfigError, MissingDependencyError, quoted
 from nasgan.evaluation.executors.device_room import trainings_on
 from nasgan.evaluation.executors.executor import WorkerExecutor
+from nasgan.machine import usable_cores
 from nasgan.supervisor import Places
 from nasgan.supervisor.ray_address import reach
 from nasgan.supervisor.ray_tasks import RayTasks, check_room
@@ -83,7 +83,7 @@ class RayExecutor(WorkerExecutor):
 
 def _this_machine() -> dict[str, float]:
     """What a Ray of our own has at the most."""
-    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+    return {"CPU": usable_cores(), "GPU": torch.cuda.device_count()}
 
 
 def _part(count: int) -> float:

@@ -112,7 +112,7 @@ def test_what_no_machine_of_a_cluster_has_is_refused_before_anything_runs(monkey
 
 def test_what_this_machine_has_not_is_refused_before_a_ray_of_its_own_starts(devices, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("nasgan.evaluation.executors.ray_cluster.usable_cores", lambda: 4)
     devices(24, 24)
     RayExecutor(cpus=4, gpus=2).check_installed(CUDA, 1)
     with pytest.raises(ConfigError, match=r"of {'CPU': 5, 'GPU': 2}: they have \[{'CPU': 4, 'GPU"):
@@ -121,6 +121,20 @@ def test_what_this_machine_has_not_is_refused_before_a_ray_of_its_own_starts(dev
         RayExecutor(gpus=3).check_installed(CUDA, 1)
     with pytest.raises(ConfigError, match=r"worker of {'CPU': 8, 'GPU': 0.0}"):
         RayExecutor().check_installed(torch.device("cpu"), 8)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [(None, {"include_dashboard": False, "num_cpus": 3}), ("10.0.0.1:6379", {})],
+)
+def test_a_ray_of_the_runs_own_has_the_cores_that_this_process_may_use(address, told, monkeypatch):
+    monkeypatch.setattr(ray_tasks, "usable_cores", lambda: 3)
+    asked = []
+    ray = SimpleNamespace(init=lambda _, **settings: asked.append(settings))
+    RayTasks(address, cpus=1, gpus=0)._connect(ray)
+    (settings,) = asked
+    assert {name: settings.get(name) for name in told} == told
+    assert ("num_cpus" in settings) == (address is None), "a cluster's are not ours to say"
 
 
 def test_the_size_of_a_cluster_counts_parts_of_gpus(monkeypatch):
