@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import nasgan
-from nasgan.contracts import AskTellStrategy, Proposal
+from nasgan.contracts import AskTellStrategy, Objective, Proposal, SimpleEvaluator
 from nasgan.data import ImageSet, Splits
 from nasgan.errors import ConfigError, RunDirectoryError
 from nasgan.evaluation.scratch import ScratchEvaluator
@@ -43,6 +43,17 @@ class Drawing(AskTellStrategy):
 
     def ask(self) -> Proposal:
         return Proposal(self.run.space.sample(self.run.rng("drawing")))
+
+
+class Brief(SimpleEvaluator):
+    """Scores by the number of options that come first."""
+
+    fidelity = "brief"
+    objective = Objective("firsts", "max")
+
+    def score(self, proposal: Proposal) -> float:
+        chosen = proposal.architecture
+        return float(sum(chosen[d.name] == d.options[0] for d in self.run.space.decisions))
 
 
 class Other(Drawing):
@@ -131,6 +142,19 @@ def test_an_object_of_one_s_own_searches_a_space_of_one_s_own(here: Path) -> Non
     assert (held["installed"], held["settings"]) == (False, {"count": 2})
     assert not_installed(record.config).keys() == {"strategy", "search_space"}
     assert run.folder.parent.name.startswith("drawing-own-digits-debug_tiny-")
+
+
+def test_an_evaluator_of_one_s_own_scores_and_names_the_method(here: Path) -> None:
+    run = search(evaluator=Brief(), search_space=OwnSpace(**SPACE, **WIDTHS), final={"top_k": 0})
+    record, found = run.record, run.record.search_result
+    assert record.strategy == "drawing_brief"
+    assert record.search_objective == {"metric": "firsts", "direction": "max"}
+    assert not_installed(record.config).keys() == {"strategy", "search_space", "evaluator"}
+    assert found is not None
+    assert found["fidelity"] == "brief"
+    space = OwnSpace(**SPACE, **WIDTHS)
+    assert run.architecture is not None
+    assert found["score"] == space.encode(run.architecture).count(0)
 
 
 def test_the_same_call_finds_its_run_and_other_code_is_another_run(
