@@ -1,4 +1,7 @@
-"""Files that are either there whole or not there: write beside, flush to disk, rename."""
+"""Files that are either there whole or not there: write beside, flush to disk, rename.
+
+And output that a reader may leave (``nasgan search | head``): it ends no run.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TextIO, TypeAlias
 
 from nasgan.errors import StorageError, shortened
 
@@ -21,6 +24,7 @@ __all__ = [
     "is_unwritable",
     "make_folder",
     "new_folder",
+    "put",
     "reason_of",
     "remove_leftovers",
     "storage_error",
@@ -190,3 +194,15 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def put(stream: TextIO, text: str) -> None:
+    """Write ``text`` and flush; a run goes on, and says nothing more, when its reader has left."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # What is still buffered goes there too, so that no second error ends the interpreter.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

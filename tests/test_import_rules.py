@@ -29,7 +29,6 @@ FLOORS = {
     "schema": 1,
     "conversion": 1,
     "machine": 1,
-    "streams": 1,
     "pareto": 1,
     "run_settings": 1,
     "nodes": 1,

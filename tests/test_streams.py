@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from nasgan.atomic import put
 from nasgan.runs.record import RunRecord
-from nasgan.streams import put
 
 ENDS_AT_ONCE = "import sys; sys.stdin.readline()"
 

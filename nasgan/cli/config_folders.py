@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 import nasgan
+from nasgan.cli.paths import config_folder
 from nasgan.errors import PluginError, shortened
 from nasgan.reading import read_text
 from nasgan.registry import CONFIGS, EVALUATORS, SEARCH_SPACES, STRATEGIES, Plugin, plugins
@@ -32,7 +33,6 @@ from nasgan.registry import CONFIGS, EVALUATORS, SEARCH_SPACES, STRATEGIES, Plug
 __all__ = [
     "PAIRED",
     "ConfigFolder",
-    "config_folder",
     "config_folders",
     "package_folder",
     "plugin_folder",
@@ -87,13 +87,6 @@ class ConfigFolder:
         """Those of `files` that can be chosen."""
         unusable = self.hidden.keys() | self.left_out.keys()
         return {name: path for name, path in self.files(group).items() if name not in unusable}
-
-
-def config_folder() -> Path:
-    """The folder of nasgan's own configurations, installed or in a checkout."""
-    package = Path(nasgan.__file__).resolve().parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
 
 
 def plugin_folder(plugin: Plugin) -> Path:

@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # comes with OmegaConf
 
 import nasgan
-from nasgan.cli.config_folders import ConfigFolder, config_folder, config_folders, read_yaml
+from nasgan.cli.config_folders import ConfigFolder, config_folders, read_yaml
+from nasgan.cli.paths import config_folder
 from nasgan.errors import ConfigError, PluginError, shortened
 from nasgan.reading import read_text
 

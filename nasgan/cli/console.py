@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from nasgan.atomic import is_full, reason_of
+from nasgan.atomic import is_full, put, reason_of
 from nasgan.errors import (
     NasganError,
     PluginFailedError,
@@ -20,7 +20,6 @@ from nasgan.errors import (
     TrainingDiverged,
     shortened,
 )
-from nasgan.streams import put
 
 __all__ = [
     "ConsoleHandler",

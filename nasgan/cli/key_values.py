@@ -15,9 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import PlainValidator
 
-from nasgan.cli.config_folders import config_folder
 from nasgan.cli.console import log_shown, say
-from nasgan.cli.paths import settled_paths
+from nasgan.cli.paths import config_folder, settled_paths
 from nasgan.errors import ConfigError, MissingSettingError, nearest_names, quoted, shortened
 from nasgan.reading import read_text
 from nasgan.run_settings import Count, Positive, flat

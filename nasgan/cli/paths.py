@@ -1,4 +1,4 @@
-"""Paths among the settings: one place for what holds of all of them."""
+"""Paths among the settings, and to their defaults: one place for what holds of all of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import nasgan
 from nasgan.errors import ConfigError, RunDirectoryError, shortened
 from nasgan.registry import ARCHITECTURES, plugins
 from nasgan.run_settings import PLACES, TABLES, absolute, changed, is_table_file, with_home
 
 __all__ = [
     "cannot_make",
+    "config_folder",
     "given_folder",
     "is_architecture_file",
     "refuse_empty_paths",
@@ -37,6 +39,13 @@ _PATHS = (
     }
 )
 """The settings that are paths, or may be."""
+
+
+def config_folder() -> Path:
+    """The folder of nasgan's own configurations, installed or in a checkout."""
+    package = Path(nasgan.__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
 
 
 def settled_paths(config: Mapping[str, Any], start: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from nasgan.atomic import put
 from nasgan.contracts import Ledger
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import CheckpointError, RunDirectoryError, StorageError, shortened
@@ -23,7 +24,6 @@ from nasgan.runs.history import HISTORY_FILE, History, finite, read_history
 from nasgan.runs.loggers import RunLogger, run_log
 from nasgan.runs.status import STATUS_FILE, Status
 from nasgan.state_files import Checkpoints
-from nasgan.streams import put
 
 __all__ = [
     "Job",
