@@ -81,7 +81,7 @@ class Commands:
 
     def _begin(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "nasgan.cli", *words, f"device={self.device}"],
+            [sys.executable, "-m", "nasgan", *words, f"device={self.device}"],
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

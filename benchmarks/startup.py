@@ -15,9 +15,9 @@ import time
 LIMIT = 1.5
 PROGRAMS = {
     "python (nothing)": ["-c", "pass"],
-    "nasgan --help": ["-m", "nasgan.cli", "--help"],
-    "nasgan list": ["-m", "nasgan.cli", "list"],
-    "nasgan leaderboard --help": ["-m", "nasgan.cli", "leaderboard", "--help"],
+    "nasgan --help": ["-m", "nasgan", "--help"],
+    "nasgan list": ["-m", "nasgan", "list"],
+    "nasgan leaderboard --help": ["-m", "nasgan", "leaderboard", "--help"],
     "import torch": ["-c", "import torch"],
 }
 LIMITED = ("nasgan --help", "nasgan list", "nasgan leaderboard --help")

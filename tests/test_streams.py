@@ -24,7 +24,7 @@ def test_what_nobody_reads_is_written_to_nobody() -> None:
 
 
 def test_a_run_whose_readers_leave_ends_as_any_other(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "nasgan.cli", "search", "+experiment=debug/tiny", "run_dir=r"]
+    command = [sys.executable, "-m", "nasgan", "search", "+experiment=debug/tiny", "run_dir=r"]
     command += ["device=cpu", "threads=1", "final.random_architectures=0"]
     reader = subprocess.Popen([sys.executable, "-c", ENDS_AT_ONCE], stdin=subprocess.PIPE)
     assert reader.stdin is not None

@@ -24,7 +24,7 @@ from nasgan.registry import (
     STRATEGIES,
     plugins,
 )
-from nasgan.tabular.shipped import shipped_tables
+from nasgan.tabular import shipped_tables
 
 __all__ = ["SECTIONS", "run"]
 

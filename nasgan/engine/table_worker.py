@@ -13,7 +13,7 @@ import torch
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
 from nasgan.engine.parts import make_space
-from nasgan.engine.trained_apart import TrainingAttempt, open_inputs, training_run
+from nasgan.engine.workers import TrainingAttempt, open_inputs, training_run
 from nasgan.evaluation import TrainingPlan, TrainingTask
 from nasgan.evaluation.attempts import seen_here
 from nasgan.networks.cost import count_macs, count_parameters

@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 RESULT_FILE = "training.json"
-"""In the folder of a training that is over, see `nasgan.engine.trained_apart.train`."""
+"""In the folder of a training that is over, see `nasgan.engine.workers.train`."""
 
-_TRAIN = "nasgan.engine.trained_apart:train"
+_TRAIN = "nasgan.engine.workers:train"
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -93,7 +93,7 @@ class Trained:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path) -> Trained:
-        """From what `nasgan.engine.trained_apart.train` gives."""
+        """From what `nasgan.engine.workers.train` gives."""
         return cls(
             Evaluation.from_json(data["evaluation"]),
             list(data["curve"]),

@@ -18,6 +18,7 @@ from nasgan.architecture import Architecture, Decision
 from nasgan.errors import ArchitectureError, TableError, UnknownNameError
 from nasgan.metrics.protocol import TABLE_PROTOCOL
 from nasgan.metrics.table import metric_info
+from nasgan.tabular import shipped_tables
 from nasgan.tabular.build import merged
 from nasgan.tabular.reliability import (
     Reliability,
@@ -25,7 +26,6 @@ from nasgan.tabular.reliability import (
     rank_agreement,
     reliability,
 )
-from nasgan.tabular.shipped import shipped_tables
 from nasgan.tabular.table_file import read_table_file
 
 if TYPE_CHECKING:

@@ -336,7 +336,7 @@ def test_an_installed_package_reads_its_own_configurations(tmp_path: Path) -> No
         [
             sys.executable,
             "-m",
-            "nasgan.cli",
+            "nasgan",
             "search",
             "budget=mine",
             "--cfg",
@@ -353,7 +353,7 @@ def test_an_installed_package_reads_its_own_configurations(tmp_path: Path) -> No
     )
     assert "images: 7" in done.stdout, done.stderr
     info = subprocess.run(
-        [sys.executable, "-m", "nasgan.cli", "search", "--info", "searchpath"],
+        [sys.executable, "-m", "nasgan", "search", "--info", "searchpath"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,

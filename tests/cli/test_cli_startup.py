@@ -113,7 +113,7 @@ def cpu_seconds(arguments: list[str], folder: Path) -> float:
     before = os.times()
     started = time.monotonic()
     subprocess.run(
-        [sys.executable, "-m", "nasgan.cli", *arguments],
+        [sys.executable, "-m", "nasgan", *arguments],
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ from built_packages import build_wheel, run, unpack
 from nasgan.cli.main import main
 from nasgan.cli.new import KINDS
 
-NASGAN = [sys.executable, "-m", "nasgan.cli"]
+NASGAN = [sys.executable, "-m", "nasgan"]
 
 
 @pytest.fixture(autouse=True)

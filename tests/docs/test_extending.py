@@ -15,7 +15,7 @@ GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES: dict[str, str] = dict(
     re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', GUIDE, re.DOTALL),
 )
-NASGAN = [sys.executable, "-m", "nasgan.cli"]
+NASGAN = [sys.executable, "-m", "nasgan"]
 TESTS = [f"tests/test_{name}.py" for name in ("tabu", "plain", "evaluators", "tiles")]
 PARTS = {
     "strategy": ["mylab/tabu.py", "mylab/conf/strategy/tabu.yaml"],

@@ -19,10 +19,10 @@ from processes import is_running, workers_of
 from run_comparison import TINY, fingerprint
 
 from nasgan.cli.compose import compose
-from nasgan.engine import final_phase, run_search, trained_apart, trainings
+from nasgan.engine import final_phase, run_search, trainings, workers
 from nasgan.engine.final_phase import FinalPhase, FullTraining
-from nasgan.engine.trained_apart import TrainingAttempt
 from nasgan.engine.trainings import Trainings
+from nasgan.engine.workers import TrainingAttempt
 from nasgan.evaluation.executors import AutoExecutor, ProcessExecutor
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
@@ -142,14 +142,14 @@ def test_without_finalists_no_random_architecture_is_trained(
 def _trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The architectures whose training begins from now on."""
     begun: list[str] = []
-    original = trained_apart._trained
+    original = workers._trained
 
     def note(order: Any, folder: Path) -> Any:
         if not (folder / "training.json").exists():
             begun.append(order["architecture"]["id"])
         return original(order, folder)
 
-    monkeypatch.setattr(trained_apart, "_trained", note)
+    monkeypatch.setattr(workers, "_trained", note)
     return begun
 
 
@@ -463,10 +463,10 @@ def test_a_copy_that_was_thought_dead_writes_elsewhere(
         "device": "cpu",
         "threads": 1,
     }
-    made = trained_apart.train(order)
+    made = workers.train(order)
     (tmp_path / "training" / "training.json").unlink()
     assert not list((tmp_path / "training").glob("attempt-*"))
-    again = trained_apart.train(order)
+    again = workers.train(order)
     assert again["networks"] == made["networks"], "its name is the digest of its content"
     assert again["curve"] == made["curve"]
     shutil.rmtree(tmp_path / "training")
@@ -480,7 +480,7 @@ def test_a_training_that_fails_for_good_ends_the_run_with_the_reason(
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(trained_apart, "_trained", broken)
+    monkeypatch.setattr(workers, "_trained", broken)
     with pytest.raises(NasganError, match="failed 2 times: ZeroDivisionError: a bug"):
         run_search(tiny("search", *FINALS), tmp_path)
 

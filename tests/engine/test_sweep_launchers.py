@@ -46,7 +46,7 @@ _SEEDS = {"submitit_local": (_GOOD, _KILLED)}
 
 
 def _start(folder: Path, launcher: str, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "nasgan.cli", "search", "-m", *arguments]
+    command = [sys.executable, "-m", "nasgan", "search", "-m", *arguments]
     # A file and no pipe: services that Ray starts hold it open after the sweep.
     with (folder / "out.txt").open("w") as out:
         return subprocess.Popen(
@@ -169,7 +169,7 @@ def test_slurm_runs_a_sweep_and_what_it_stops_goes_on_from_the_queue(
 def test_after_ctrl_c_every_run_says_that_it_was_interrupted(launcher: str, tmp_path: Path) -> None:
     if not _is_installed(launcher):
         pytest.skip(f"hydra/launcher={launcher} is not installed")
-    command = [sys.executable, "-m", "nasgan.cli", "search", "-m", *_RUN, "seed=1,2"]
+    command = [sys.executable, "-m", "nasgan", "search", "-m", *_RUN, "seed=1,2"]
     longer = ["budget.generator_steps=100000", "budget.architectures=100000"]
     with (tmp_path / "out.txt").open("w") as out:
         sweep = subprocess.Popen(

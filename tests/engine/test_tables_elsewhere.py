@@ -191,7 +191,7 @@ def test_a_shard_that_one_process_had_half_done_goes_on_with_ray(
 
 
 def _start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "nasgan.cli", "tabulate", *TINY, *DESIGN, *LONGER]
+    command = [sys.executable, "-m", "nasgan", "tabulate", *TINY, *DESIGN, *LONGER]
     # A file and no pipe: services that Ray starts hold it open after the table.
     with (folder.parent / "err.txt").open("w") as err:
         return subprocess.Popen(

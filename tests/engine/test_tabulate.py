@@ -12,7 +12,7 @@ from table_rows import TINY, contents, table
 
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
-from nasgan.engine import run_training, table_worker, trained_apart
+from nasgan.engine import run_training, table_worker, workers
 from nasgan.engine import tabulate as driver
 from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
 from nasgan.runs.history import read_history
@@ -98,13 +98,13 @@ def test_a_training_half_done_by_a_version_of_before_goes_on(whole, tmp_path, mo
         with pytest.raises(KeyboardInterrupt):
             table(tmp_path, "checkpoint.every_seconds=0")
     gone_on_from = []
-    load = trained_apart.TrainingTask.load_state_dict
+    load = workers.TrainingTask.load_state_dict
 
     def loaded(self, state):
         gone_on_from.append(state["trainer"]["generator_steps"])
         load(self, state)
 
-    monkeypatch.setattr(trained_apart.TrainingTask, "load_state_dict", loaded)
+    monkeypatch.setattr(workers.TrainingTask, "load_state_dict", loaded)
     table(tmp_path)
     assert len(gone_on_from) == 1
     assert gone_on_from[0] > 0

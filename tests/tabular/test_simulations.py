@@ -25,10 +25,10 @@ from nasgan.leaderboard.searches import FRACTIONS, summary_of
 from nasgan.randomness import numpy_generator
 from nasgan.runs.folder import RunLock
 from nasgan.runs.parts import UNITS
+from nasgan.tabular import shipped_tables
 from nasgan.tabular.build import build_table
 from nasgan.tabular.manifest import Manifest
 from nasgan.tabular.rows import Point, Row, RowFile
-from nasgan.tabular.shipped import shipped_tables
 from nasgan.tabular.table import load_table
 from nasgan.tabular.table_file import read_table_file, write_table_file
 from nasgan.training import TrainerSettings
