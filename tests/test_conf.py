@@ -56,6 +56,24 @@ def test_every_option_composes_and_passes_the_checks(verb: str, choice: str) -> 
     bind(compose(verb, [*GIVEN[verb], choice, *NEEDED.get(choice, [])]))
 
 
+@pytest.mark.parametrize(
+    ("choice", "setting"),
+    [
+        ("strategy=optuna", "strategy.sampler_settings={n_startup_trials: 3}"),
+        ("strategy=optuna", "strategy.pruner_settings={min_resource: 2}"),
+        ("strategy=eagan", "strategy.discriminator={cell1_edge1: conv_3x3}"),
+        ("strategy=random", "strategy.constraints={macs: [1, null]}"),
+        ("evaluator=zero_cost", "evaluator.directions={macs_g: min}"),
+        ("search_space=autogan", "search_space.fixed={cell1_up: bilinear}"),
+    ],
+)
+def test_an_empty_mapping_can_be_given_on_the_command_line(choice: str, setting: str) -> None:
+    key, _, given = setting.partition("=")
+    group, name = key.split(".")
+    made = compose("search", [choice, setting])[group][name]
+    assert dict(made) == OmegaConf.to_container(OmegaConf.create(f"it: {given}"))["it"]  # type: ignore[index,call-overload]
+
+
 @pytest.mark.parametrize("experiment", [option.name for option in options("experiment")])
 def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> None:
     bind(compose("search", [f"+experiment={experiment}"]))

@@ -5,6 +5,7 @@ Needs no torch; `nasgan.engine` checks the nodes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 from annotated_types import Ge
 
 from nasgan.cli.key_values import READING_VERBS
+from nasgan.errors import ConfigError
 from nasgan.metrics.table import objective_info
 from nasgan.nodes import check_values
 from nasgan.run_settings import (
@@ -133,10 +135,25 @@ def strip_foreign(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
 def check_config(verb: str, config: Mapping[str, Any]) -> None:
     """Check the settings outside the nodes that name a class: their names, types and ranges.
 
+    In all of them numbers are finite: records hold no others.
+
     Raises:
         ConfigError: naming the setting.
     """
+    for name, value in config.items():
+        _refuse_not_finite(value, name)
     check_values(config, _SCHEMAS[verb])
     objective = config.get("objective") or []
     for name in [objective] if isinstance(objective, str) else objective:
         objective_info(name)
+
+
+def _refuse_not_finite(value: Any, where: str) -> None:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _refuse_not_finite(item, f"{where}.{name}")
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_not_finite(item, where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where} must be a finite number, or null where it may be; got {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,6 +27,8 @@ __all__ = [
     "GeneratorSizes",
     "SizeConstraints",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 class CandidateSearch(AskTellStrategy):
@@ -58,6 +61,26 @@ class CandidateSearch(AskTellStrategy):
             )
         self._num_candidates = num_candidates
         self._constraints = SizeConstraints(constraints)
+        self._first: tuple[str, int, str] | None = None
+
+    def begin_with(self, setting: str, count: int, then: str) -> None:
+        """Say how many random candidates come first; a budget that ends among them is told.
+
+        Args:
+            setting: of the strategy, that says so.
+            count: them.
+            then: what the search does after them, a verb.
+
+        Raises:
+            ConfigError: they are all.
+        """
+        self._first = setting, count, then
+        if self._num_candidates is not None and count >= self._num_candidates:
+            raise ConfigError(
+                f"strategy.{setting}={count} random architectures are all of "
+                f"strategy.num_candidates={self._num_candidates}: nothing would {then}; begin with "
+                "fewer, or score more candidates"
+            )
 
     def setup(self, run: SearchRun) -> None:
         """See `SearchStrategy.setup`.
@@ -66,8 +89,16 @@ class CandidateSearch(AskTellStrategy):
             ConfigError: a search without an end, or constraints that no architecture keeps.
         """
         super().setup(run)
+        limit = run.ledger.budget.architectures
         if self._num_candidates is None:
             run.ledger.budget.require_limit("strategy.num_candidates")
+        if self._first is not None and limit is not None and limit <= self._first[1]:
+            setting, count, then = self._first
+            _log.warning(
+                "budget.architectures=%d ends strategy=%s among its strategy.%s=%d random "
+                "architectures: nothing will %s",
+                *(limit, self.name, setting, count, then),
+            )
         self._constraints.setup(run.space, run.rng("constraints"))
 
     @property

@@ -154,10 +154,15 @@ class _Run:
                 raise
             self._claim()
             return self._already(record)
-        try:
+        with ExitStack() as at_the_end:
+            at_the_end.callback(lock.release)
+            at_the_end.callback(self._dismiss_workers)
             return self._run_alone()
-        finally:
-            lock.release()
+
+    def _dismiss_workers(self) -> None:
+        """However the run ends, its workers do not outlive it."""
+        if self.supervisor is not None:
+            self.supervisor.close()
 
     def _run_alone(self) -> Outcome:
         """The run, while its folder is held."""
@@ -218,30 +223,15 @@ class _Run:
         for name, kind in not_installed(self.config).items():
             tell(view, f"{name}: {kind} is no installed plugin; the record holds its code's digest")
         splits = self.parts.load_data()
-        # Impossible networks are refused before the metrics' reference is computed.
         space, given = self.parts.space_for(splits.train)
         identity.hold({**content_of_images(splits), "architecture": given.id if given else None})
-        features = self.config["metrics"]["features"]["name"]
-        tell(
-            view,
-            f"reference: {features} features of {len(splits.train)} images of "
-            f"{splits.train.identity} (made once, then cached)",
-        )
-        bench = load_inputs(self.parts, splits)
-        identity.hold({"features": bench.harness.extractor.fingerprint})
-        tell(view, f"protocol {bench.harness.protocol.id}, on {device_name(bench.device)}")
-        metric = bench.objective.metric
-        if bench.bound_note:
-            tell(view, f"bound: {bench.bound_note}")
-        if bench.bound is not None and metric in bench.bound:
-            tell(
-                view,
-                f"bound: the {bench.bound_images} test images have {metric} "
-                f"{bench.bound[metric]:.4g} against the training images",
-            )
+        bench = load_inputs(self.parts, splits, later=True)
+        # What does not go together is refused before the metrics' reference is computed.
         job = self._make_job(bench, space, given, replicas)
         if isinstance(job, SearchJob):
             identity.hold(job.content_of_tables())
+        identity.hold({"features": bench.harness.extractor.fingerprint})
+        _prepare(bench, view)
         loop = RunLoop(
             job, self.directory, self.parts.checkpoint, view, logger, run_id=identity.run_id
         )
@@ -252,10 +242,7 @@ class _Run:
                 "config": dict(self.config),
             }
         )
-        with ExitStack() as at_the_end, loop.status_of_failure():
-            if self.supervisor is not None:
-                # However the run ends, its workers do not outlive it.
-                at_the_end.callback(self.supervisor.close)
+        with loop.status_of_failure():
             if loop.resume():
                 tell(view, f"resuming from the last checkpoint in {self.directory.checkpoints}")
                 run_log.info("resumed: %s", how_far(job.ledger))
@@ -424,4 +411,25 @@ class _Run:
             ended=utc_now(),
             **networks,
             **{"protocol": bench.harness.protocol.id, **job.about()},
+        )
+
+
+def _prepare(bench: Inputs, view: ProgressView) -> None:
+    """Make the metrics' reference, and score the test images."""
+    images, protocol = bench.images, bench.harness.protocol
+    tell(
+        view,
+        f"reference: {bench.harness.extractor.name} features of {len(images)} images of "
+        f"{images.identity} (made once, then cached)",
+    )
+    bench.harness.prepare()
+    tell(view, f"protocol {protocol.id}, on {device_name(bench.device)}")
+    metric = bench.objective.metric
+    if bench.bound_note:
+        tell(view, f"bound: {bench.bound_note}")
+    if bench.bound is not None and metric in bench.bound:
+        tell(
+            view,
+            f"bound: the {bench.bound_images} test images have {metric} "
+            f"{bench.bound[metric]:.4g} against the training images",
         )

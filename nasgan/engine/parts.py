@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +80,7 @@ class Inputs:
         harness: scores under the run's protocol.
         trainer: settings of every training.
         objective: the metric that decides.
-        bound: scores of the test split under the protocol, or None without one.
-        bound_images: number of its images.
-        bound_note: what the bound lacks and why; empty if nothing.
+        test: the test images of the bound; None for none.
     """
 
     device: torch.device
@@ -90,9 +89,26 @@ class Inputs:
     harness: MetricHarness
     trainer: TrainerSettings
     objective: Objective
-    bound: dict[str, float] | None
-    bound_images: int
-    bound_note: str
+    test: ImageSet | None
+
+    @cached_property
+    def _of_test(self) -> tuple[Scores | None, str]:
+        return _bound(self.harness, self.test, self.device)
+
+    @property
+    def bound(self) -> Scores | None:
+        """Scores of the test split under the protocol, or None without one."""
+        return self._of_test[0]
+
+    @property
+    def bound_images(self) -> int:
+        """Number of its images."""
+        return 0 if self.test is None else min(len(self.test), self.harness.num_images)
+
+    @property
+    def bound_note(self) -> str:
+        """What the bound lacks and why; empty if nothing."""
+        return self._of_test[1]
 
     def run(
         self, space: SearchSpace, ledger: Ledger, *, seed: int, folder: Path, **more: Any
@@ -377,7 +393,12 @@ def load_splits(node: Mapping[str, Any]) -> Splits:
 
 
 def make_harness(
-    settings: MetricSettings, train: ImageSet, device: torch.device, *, num_classes: int = 0
+    settings: MetricSettings,
+    train: ImageSet,
+    device: torch.device,
+    *,
+    num_classes: int = 0,
+    later: bool = False,
 ) -> MetricHarness:
     """The metrics against the training images.
 
@@ -386,6 +407,7 @@ def make_harness(
         train: the images.
         device: of the features.
         num_classes: of class-conditional generators, which are scored class by class, too.
+        later: see `build_harness`.
     """
     return build_harness(
         train,
@@ -393,22 +415,25 @@ def make_harness(
         num_images=settings.num_images,
         metrics=settings.metrics,
         num_classes=num_classes,
+        later=later,
     )
 
 
-def load_inputs(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Inputs:
+def load_inputs(
+    parts: Parts, splits: Splits, *, with_bound: bool = True, later: bool = False
+) -> Inputs:
     """Put the data on the device and make the metrics.
 
     Args:
         parts: of the run.
         splits: the data.
-        with_bound: whether to score the test split.
+        with_bound: whether the test split is scored.
+        later: compute nothing before it is asked for, or `MetricHarness.prepare` is called.
     """
     device = parts.device
     images = resident(splits.train, device)
     classes = images.num_classes if parts.config["conditional"] else 0
-    harness = make_harness(parts.metrics, images, device, num_classes=classes)
-    bound, note = _bound(harness, splits.test if with_bound else None, device)
+    harness = make_harness(parts.metrics, images, device, num_classes=classes, later=later)
     return Inputs(
         device=device,
         images=images,
@@ -416,9 +441,7 @@ def load_inputs(parts: Parts, splits: Splits, *, with_bound: bool = True) -> Inp
         harness=harness,
         trainer=parts.trainer,
         objective=parts.objective,
-        bound=bound,
-        bound_images=0 if splits.test is None else min(len(splits.test), harness.num_images),
-        bound_note=note,
+        test=splits.test if with_bound else None,
     )
 
 

@@ -266,13 +266,20 @@ class Run:
         self.__dict__.pop("shared_weights", None)
 
 
-def check_num_images(run: SearchRun, num_images: int, metrics: Sequence[str] | None = None) -> None:
+def check_num_images(
+    run: SearchRun,
+    num_images: int,
+    metrics: Sequence[str] | None = None,
+    *,
+    where: str = "evaluator.num_images",
+) -> None:
     """Refuse a number of generated images from which scores cannot be computed.
 
     Args:
         run: in which they would be.
         num_images: the number.
         metrics: the scores; None for all of the run's.
+        where: the setting.
 
     Raises:
         ConfigError: it is too small.
@@ -281,8 +288,7 @@ def check_num_images(run: SearchRun, num_images: int, metrics: Sequence[str] | N
     least = least_images(wanted, run.space.network.num_classes)
     if num_images < least:
         raise ConfigError(
-            f"evaluator.num_images must be at least {least} for {', '.join(wanted)}, got "
-            f"{num_images}"
+            f"{where} must be at least {least} for {', '.join(wanted)}, got {num_images}"
         )
 
 

@@ -6,9 +6,10 @@ import copy
 import math
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -43,6 +44,9 @@ from nasgan.metrics.table import (
 )
 
 __all__ = ["MetricHarness", "build_harness"]
+
+
+_Real: TypeAlias = "tuple[ReferenceStatistics, ClassReferences | None]"
 
 
 class MetricHarness:
@@ -81,19 +85,63 @@ class MetricHarness:
                 f"the protocol {protocol.id} does not describe {num_images} images and the "
                 f"features {features!r}"
             )
-        if reference.features.shape[1] != extractor.dim:
-            raise ConfigError(
-                f"the reference's features are {reference.features.shape[1]}-dimensional, those of "
-                f"{extractor.name} {extractor.dim}-dimensional: compute the reference with it"
-            )
+        _check_width(reference, extractor)
+        self._take(extractor, lambda: (reference, classes), num_images, metrics, protocol)
+        if classes is not None:
+            self.metrics = (*metrics, *CLASS_METRICS)
+
+    def _take(
+        self,
+        extractor: FeatureExtractor,
+        real: Callable[[], _Real],
+        num_images: int,
+        metrics: tuple[str, ...],
+        protocol: Protocol,
+    ) -> None:
         self.extractor = extractor
-        self.reference = reference
         self.num_images = num_images
-        self._is_held = False
-        self.metrics = metrics if classes is None else (*metrics, *CLASS_METRICS)
+        self.metrics = metrics
         self.protocol = protocol
-        self.classes = classes
+        self._real = cache(real)  # once, for all copies
+        self._is_held = False
         self._sums: dict[int, Tensor] = {}
+
+    @classmethod
+    def later(
+        cls,
+        extractor: FeatureExtractor,
+        real: Callable[[], _Real],
+        *,
+        num_images: int,
+        metrics: tuple[str, ...],
+        protocol: Protocol,
+    ) -> MetricHarness:
+        """A harness whose real side is made when it is first asked for; see `prepare`.
+
+        Args:
+            extractor: as for the class.
+            real: makes the statistics of the real images, and of each class if these are scored.
+            num_images: as for the class.
+            metrics: as there, those of classes included.
+            protocol: as there.
+        """
+        made = cls.__new__(cls)
+        made._take(extractor, real, num_images, metrics, protocol)
+        return made
+
+    def prepare(self) -> None:
+        """Make the real side now, if that has not been done."""
+        self._real()
+
+    @property
+    def reference(self) -> ReferenceStatistics:
+        """Statistics of the real images."""
+        return self._real()[0]
+
+    @property
+    def classes(self) -> ClassReferences | None:
+        """Those of each class; None where classes are not scored."""
+        return self._real()[1]
 
     def evaluate(self, sample: Sampler, *, num_images: int | None = None) -> Scores:
         """Draw images and score them.
@@ -329,6 +377,7 @@ def build_harness(
     num_classes: int = 0,
     settings: ScoreSettings | None = None,
     cache_dir: Path | None = None,
+    later: bool = False,
 ) -> MetricHarness:
     """A harness that scores against the images of ``train``.
 
@@ -341,12 +390,14 @@ def build_harness(
             protocol id stays, because the other scores compare with those of unconditional ones.
         settings: of the scores; any but the defaults mark the protocol id.
         cache_dir: folder of the cached reference statistics; ``None`` for `default_cache_dir`.
+        later: make these when they are first asked for, or by `MetricHarness.prepare`.
 
     Raises:
         ConfigError: a setting is wrong, see `MetricHarness`, or the real images are too few for one
             of the metrics.
         MetricError: the real images cannot be scored.
     """
+    check_metrics(metrics)
     if "is" in metrics and not extractor.num_logits:
         raise ConfigError(
             f"metrics.metrics: is needs class logits, and the {extractor.name} features have none; "
@@ -373,27 +424,42 @@ def build_harness(
             f"{lack}: take more images than {train.identity} has here, or leave these scores out "
             "of metrics.metrics"
         )
-    cache = TensorCache(default_cache_dir() if cache_dir is None else cache_dir)
-    reference = ReferenceStatistics.from_images(
-        train.images,
-        extractor,
-        checksum=train.checksum,
-        num_generated=num_images,
-        cache=cache,
-        settings=settings,
-        metrics=metrics,
-    )
-    classes = None
-    if num_classes and train.labels is not None:
-        origin = origin_of(train.images, extractor, train.checksum)
-        classes = ClassReferences.cached(
-            reference.features, train.labels, num_classes, cache=cache, origin=origin
+    kept = TensorCache(default_cache_dir() if cache_dir is None else cache_dir)
+
+    def real() -> _Real:
+        reference = ReferenceStatistics.from_images(
+            train.images,
+            extractor,
+            checksum=train.checksum,
+            num_generated=num_images,
+            cache=kept,
+            settings=settings,
+            metrics=metrics,
         )
-    return MetricHarness(
+        _check_width(reference, extractor)
+        if not num_classes or train.labels is None:
+            return reference, None
+        origin = origin_of(train.images, extractor, train.checksum)
+        of_classes = ClassReferences.cached(
+            reference.features, train.labels, num_classes, cache=kept, origin=origin
+        )
+        return reference, of_classes
+
+    harness = MetricHarness.later(
         extractor,
-        reference,
+        real,
         num_images=num_images,
-        metrics=metrics,
+        metrics=(*metrics, *CLASS_METRICS) if num_classes else metrics,
         protocol=protocol,
-        classes=classes,
     )
+    if not later:
+        harness.prepare()
+    return harness
+
+
+def _check_width(reference: ReferenceStatistics, extractor: FeatureExtractor) -> None:
+    if reference.features.shape[1] != extractor.dim:
+        raise ConfigError(
+            f"the reference's features are {reference.features.shape[1]}-dimensional, those of "
+            f"{extractor.name} {extractor.dim}-dimensional: compute the reference with it"
+        )

@@ -79,6 +79,12 @@ MISTAKES = [
     (["search", "+trainer.foo=1"], "unknown setting trainer.foo"),
     (["search", "seed=-1"], "seed must be at least 0"),
     (["search", "seed=x"], "seed must be int"),
+    (["search", "strategy=asha", "strategy.factor=nan"], "strategy.factor must be a finite number"),
+    (
+        ["search", "strategy=optuna", "strategy.sampler_settings={c: inf}"],
+        "strategy.sampler_settings.c must be a finite number",
+    ),
+    (["search", "+trainer.foo=nan"], "trainer.foo must be a finite number"),
     (["search", "objective=fidd"], "unknown objective 'fidd'. Did you mean 'fid'"),
     (["search", "final.top_k=-1"], "final.top_k must be at least 0"),
     (["search", "strategy=[a"], "cannot read 'strategy=[a'"),

@@ -92,7 +92,8 @@ def test_labels_tell_methods_apart(toy_run):
     [
         ({"population_size": 0}, "population_size must be at least 1"),
         ({"sample_size": 30}, "sample_size=30 of a population of strategy.population_size=20"),
-        ({"num_candidates": 10}, "population_size=20 random architectures are more than all of"),
+        ({"num_candidates": 10}, "population_size=20 random architectures are all of"),
+        ({"num_candidates": 20}, "population_size=20 random architectures are all of"),
         ({"survivors": "oldest"}, "survivors must be newest or best, got 'oldest'"),
         ({"crossover": 1.5}, "crossover must be from 0 to 1"),
     ],
@@ -100,3 +101,11 @@ def test_labels_tell_methods_apart(toy_run):
 def test_impossible_populations_are_refused(settings, complaint):
     with pytest.raises(ConfigError, match=complaint):
         Evolution(**settings)
+
+
+@pytest.mark.parametrize(("architectures", "is_told"), [(20, True), (21, False)])
+def test_a_budget_that_ends_among_the_random_ones_is_told(toy_run, caplog, architectures, is_told):
+    Evolution().setup(toy_run("scratch", architectures=architectures))
+    assert (
+        "population_size=20 random architectures: nothing will evolve" in caplog.text
+    ) is is_told

@@ -89,6 +89,8 @@ def test_settings_out_of_range_are_refused(toy_run):
         LocalSearch(step="steep")
     with pytest.raises(ConfigError, match=r"strategy\.num_initial must be at least 1"):
         LocalSearch(num_initial=0)
+    with pytest.raises(ConfigError, match="num_initial=10 random architectures are all of"):
+        LocalSearch(num_candidates=10)
     with pytest.raises(ConfigError, match=r"num_candidates must be at least 1, or null, got 0"):
         LocalSearch(num_candidates=0)
     endless = LocalSearch(num_candidates=None)

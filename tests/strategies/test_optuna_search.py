@@ -181,6 +181,16 @@ def test_another_answer_than_before_is_refused_when_resuming():
         ({"sampler": "bruteforce"}, ConfigError, "design.kind=all trains them all"),
         ({"sampler": "grid"}, ConfigError, r"strategy\.sampler=grid: .*search_space"),
         ({"pruner": "percentile"}, ConfigError, r"strategy\.pruner=percentile: .*percentile"),
+        (
+            {"sampler_settings": {"n_startup_trials": "x"}},
+            ConfigError,
+            "n_startup_trials': 'x'.*fails",
+        ),
+        (
+            {"pruner": "hyperband", "pruner_settings": {"reduction_factor": 1}},
+            ConfigError,
+            r"strategy\.pruner=hyperband with {'reduction_factor': 1}: Optuna fails",
+        ),
     ],
 )
 def test_bad_names_and_settings_are_refused(toy_run, settings, kind, complaint):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from nasgan.contracts import DiscriminatorSizes, EvaluationPool, Objective, SearchRun
 from nasgan.evaluation import InheritEvaluator, InProcessPool
-from nasgan.evaluation.run import measured_pool
+from nasgan.evaluation.run import check_num_images, measured_pool
 from nasgan.metrics.table import SIZES
 
 __all__ = ["OneToOne", "one_to_one"]
@@ -29,7 +29,13 @@ class OneToOne:
 
 
 def one_to_one(run: SearchRun, *, generator_steps: int, num_images: int | None) -> OneToOne:
-    """Set the scoring of pairs up; arguments as `InheritEvaluator`."""
+    """Set the scoring of pairs up; arguments as `InheritEvaluator`.
+
+    Raises:
+        ConfigError: too few images for a score.
+    """
+    if num_images is not None:
+        check_num_images(run, num_images, where="strategy.num_images")
     evaluator = InheritEvaluator(generator_steps=generator_steps, num_images=num_images)
     evaluator.setup(run)
     own = tuple(_of_discriminator(each) for each in run.objective.others)

@@ -62,7 +62,8 @@ class Evolution(CandidateSearch):
             supernet_steps=supernet_steps,
             supernet_paths=supernet_paths,
         )
-        _check_population(num_candidates, population_size, sample_size)
+        _check_population(population_size, sample_size)
+        self.begin_with("population_size", population_size, "evolve")
         if survivors not in get_args(Survivors):
             raise ConfigError(f"strategy.survivors must be newest or best, got {quoted(survivors)}")
         if not 0 <= crossover <= 1:
@@ -130,7 +131,7 @@ class Evolution(CandidateSearch):
         return child, dict(drawn).get(child, last_parent)
 
 
-def _check_population(candidates: int | None, population: int, sample: int) -> None:
+def _check_population(population: int, sample: int) -> None:
     for name, value in (("population_size", population), ("sample_size", sample)):
         if value < 1:
             raise ConfigError(f"strategy.{name} must be at least 1, got {value}")
@@ -138,10 +139,4 @@ def _check_population(candidates: int | None, population: int, sample: int) -> N
         raise ConfigError(
             f"strategy.sample_size={sample} of a population of strategy.population_size="
             f"{population} cannot compete: make the sample as large as the population at most"
-        )
-    if candidates is not None and population > candidates:
-        raise ConfigError(
-            f"strategy.population_size={population} random architectures are more than all of "
-            f"strategy.num_candidates={candidates}: nothing would evolve; make the population "
-            "smaller, or score more candidates"
         )

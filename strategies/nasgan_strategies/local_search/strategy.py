@@ -53,6 +53,7 @@ class LocalSearch(CandidateSearch):
         )
         if num_initial < 1:
             raise ConfigError(f"strategy.num_initial must be at least 1, got {num_initial}")
+        self.begin_with("num_initial", num_initial, "climb")
         if step not in get_args(Step):
             raise ConfigError(f"strategy.step must be first or best, got {quoted(step)}")
         self._num_initial = num_initial

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from nasgan.architecture import Architecture
@@ -105,13 +106,33 @@ class OptunaSearch(CandidateSearch):
         objectives = 1 + len(run.objective.others)
         self._check_pruner(objectives)
         seed = int(run.rng("optuna").integers(2**31))
-        self._study = ReplayedStudy(
+        new_study = partial(
+            ReplayedStudy,
             sampler_named(*self._sampler, seed=seed, objectives=objectives),
             pruner_named(*self._pruner, factor=self._factor, rungs=len(self._lengths)),
             run.space.decisions,
             objectives=objectives,
             counts=counts_options(self._sampler[0]),
         )
+        self._rehearse(new_study(), objectives)
+        self._study = new_study()
+
+    def _rehearse(self, study: ReplayedStudy, objectives: int) -> None:
+        """Refuse settings with which Optuna itself fails, on a study that is thrown away."""
+        try:
+            for value in (0.0, 1.0):
+                number, _ = study.ask()
+                if self._pruner[0] is not None:
+                    study.report(number, 1, value)
+                study.tell(number, [value] * objectives)
+        except Exception as error:
+            named = {"sampler": self._sampler, "pruner": self._pruner}
+            told = ", ".join(
+                f"strategy.{kind}={name} with {settings}"
+                for kind, (name, settings) in named.items()
+                if name is not None
+            )
+            raise ConfigError(f"{told}: Optuna fails, {type(error).__name__}: {error}") from error
 
     def _check_pruner(self, objectives: int) -> None:
         pruner, fidelity = self._pruner[0], self.run.evaluator.fidelity
