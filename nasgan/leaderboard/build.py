@@ -9,7 +9,6 @@ from typing import Any
 from nasgan.errors import ConfigError, NasganError, UnknownNameError
 from nasgan.leaderboard.finding import (
     Selection,
-    resolve_selection,
     select_runs,
     selection_of,
 )
@@ -78,7 +77,7 @@ def build_leaderboard(
         if name not in GROUPS:
             raise UnknownNameError("group_by", name, GROUPS)
     # Names that no run has are told before several protocols are: those hide nothing then.
-    selection = resolve_selection(selection_of(where), runs)
+    selection = selection_of(where, runs)
     kept = select_runs(runs, selection)
     if rank_by is not None:
         tried = [random.metrics for run in runs for random in run.random_architectures]

@@ -21,7 +21,6 @@ __all__ = [
     "Selection",
     "find_records",
     "read_selection",
-    "resolve_selection",
     "select_runs",
     "selection_of",
     "selection_text",
@@ -168,11 +167,16 @@ MIN_PREFIX = 6
 """Characters of a configuration's hash that can stand for it: as many as reports show."""
 
 
-def selection_of(where: Mapping[str, Any] | None) -> Selection:
+def selection_of(where: Mapping[str, Any] | None, runs: Iterable[RunSummary] = ()) -> Selection:
     """Filters with a value or a list of values each; None for a filter that keeps all.
 
+    Args:
+        where: values by filter.
+        runs: that the beginning of a configuration's hash may stand for one of.
+
     Raises:
-        ConfigError: a filter is unknown, or a value is of a wrong type.
+        ConfigError: a filter is unknown, a value is of a wrong type, or several configurations
+            among ``runs`` have a hash that begins so.
     """
     found: dict[str, tuple[Any, ...]] = {}
     for name, given in sorted((where or {}).items()):
@@ -190,20 +194,15 @@ def selection_of(where: Mapping[str, Any] | None) -> Selection:
                 f"where.{name} must be {kind.__name__} or a list of it, got {quoted(given)}{hint}"
             )
         found[name] = tuple(sorted(set(values)))
+    if "config_hash" in found:
+        found["config_hash"] = _whole_hashes(found["config_hash"], runs)
     return found
 
 
-def resolve_selection(selection: Selection, runs: Sequence[RunSummary]) -> Selection:
-    """``selection`` with whole hashes in place of their beginnings.
-
-    Raises:
-        ConfigError: several configurations among ``runs`` have a hash that begins so.
-    """
-    if "config_hash" not in selection:
-        return selection
-    known = sorted({run.config_hash for run in runs})
-    whole = set()
-    for value in selection["config_hash"]:
+def _whole_hashes(values: Iterable[str], runs: Iterable[RunSummary]) -> tuple[str, ...]:
+    """Hashes of configurations of ``runs`` in place of their beginnings."""
+    known, whole = sorted({run.config_hash for run in runs}), set()
+    for value in values:
         found = [value] if value in known else [name for name in known if name.startswith(value)]
         if found not in ([], [value]) and len(value) < MIN_PREFIX:
             raise ConfigError(
@@ -215,7 +214,7 @@ def resolve_selection(selection: Selection, runs: Sequence[RunSummary]) -> Selec
                 f"({', '.join(found)}); give more characters"
             )
         whole.add(found[0] if found else value)
-    return {**selection, "config_hash": tuple(sorted(whole))}
+    return tuple(sorted(whole))
 
 
 def select_runs(
