@@ -22,6 +22,7 @@ from nasgan.cli.listing import SECTIONS
 from nasgan.cli.main import VERBS
 from nasgan.cli.schema import settings_class
 from nasgan.engine.parts import bind
+from nasgan.registry import LOSSES, plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -90,6 +91,67 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
     listed = [*config["extra"]["polyfills"], *config["extra_css"]]
     listed += config.get("extra_javascript", [])
     assert all((DOCS / path).is_file() for path in listed)
+
+
+# Methods
+
+
+def methods() -> list[tuple[str, str]]:
+    return [(kind, each.name) for kind in ("strategy", "evaluator") for each in options(kind)]
+
+
+def method_pages(kind: str, name: str) -> list[str]:
+    """Pages on the option, which say what it is, when to take it, what it costs, whose it is."""
+    texts = [path.read_text("utf-8") for path in sorted((DOCS / "methods").glob("*.md"))]
+    rows = [f"| {row} |" for row in ("what", "when", "cost", "source")]
+    named = re.compile(rf"`{name}`|{kind}={name}\b")
+    return [text for text in texts if named.search(text) and all(row in text for row in rows)]
+
+
+@pytest.mark.parametrize(("kind", "name"), methods())
+def test_every_strategy_and_evaluator_has_a_page_with_all_its_settings(
+    kind: str, name: str
+) -> None:
+    (path,) = [option.path for option in options(kind) if option.name == name]
+    settings = [key for key in plain(path) if key not in ("defaults", "_target_")]
+    pages = method_pages(kind, name)
+    assert pages
+    assert any(all(f"`{key}`" in page for key in settings) for page in pages), settings
+
+
+def test_every_loss_has_its_formula_and_its_source() -> None:
+    page = (DOCS / "methods" / "losses.md").read_text("utf-8")
+    found = re.findall(r"^\| \[?`(\w+)`.* \d{4}.* \|$", page, re.MULTILINE)
+    assert {plugin.name for plugin in plugins(LOSSES)} == set(found)
+
+
+def test_which_search_to_use_rests_on_the_benchmark() -> None:
+    """The figures of the advice are those of the tables."""
+    advice = (DOCS / "guides" / "which.md").read_text("utf-8")
+    benchmark = (DOCS / "benchmark.md").read_text("utf-8")
+    tables = benchmark.split("\n\n")
+    found, course = (
+        next(text for text in tables if text.startswith(f"| | {head}"))
+        for head in ("FID found | better", "2 % | 5 %")
+    )
+
+    def row(table: str, name: str) -> list[str]:
+        (line,) = [line for line in table.splitlines() if line.startswith(f"| `{name}` |")]
+        return [cell.strip(" *") for cell in line.strip("|").split("|")][1:]
+
+    def fid(name: str) -> float:
+        return float(row(found, name)[0].split("*")[0].split()[0].replace(",", ""))
+
+    after = dict(zip((2, 5, 10, 20, 30, 50, 70, 100), row(course, "optuna"), strict=True))
+    assert f"{after[30]} of 100 searches after 30 trainings and in {after[100]} after 100" in advice
+    tpe = row(course, "tpe")[3:]
+    assert f"better in {min(tpe)} to {max(tpe)} of 100 from 20 trainings on" in advice
+    others = [row(course, name)[-1] for name in ("rl_scratch", "bohb", "nsga2", "evolution")]
+    assert f"all beat random search ({min(others)} to {max(others)} of 100)" in advice
+    assert f"within {(fid('random') / fid('optuna') - 1) * 100:.0f} % of what the best" in advice
+    names = re.findall(r"^\| `(\w+)` \|", found, re.MULTILINE)
+    ranks = [float(row(found, name)[-1].split()[0]) for name in names]
+    assert f"the largest here is {max(ranks) - min(ranks):.1f}" in advice
 
 
 # Commands
