@@ -21,7 +21,7 @@ from nasgan.leaderboard.leaderboard import Leaderboard
 from nasgan.leaderboard.rows import Task
 from nasgan.leaderboard.summaries import Problem, RunSummary, grouped
 from nasgan.metrics.protocol import TABLE_PROTOCOL
-from nasgan.publishing.faults import record_faults
+from nasgan.publishing.contradictions import record_faults
 from nasgan.reading import digest_of, load_json, open_file
 from nasgan.report.chapters import collect
 from nasgan.report.checklist import checklist

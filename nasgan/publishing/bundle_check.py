@@ -23,7 +23,7 @@ from nasgan.publishing.bundle import (
     TABLE_FILES,
     read_manifest,
 )
-from nasgan.publishing.faults import record_faults
+from nasgan.publishing.contradictions import record_faults
 from nasgan.publishing.table_file import read_table
 from nasgan.publishing.verification import Verification, compare_table, need_metric
 from nasgan.reading import digest_of, read_json, read_text, walk

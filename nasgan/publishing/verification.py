@@ -16,7 +16,7 @@ from nasgan.leaderboard.leaderboard import GROUPS, Leaderboard
 from nasgan.leaderboard.rows import metric_names
 from nasgan.leaderboard.summaries import Problem, RunSummary
 from nasgan.metrics.table import METRICS
-from nasgan.publishing.faults import record_faults
+from nasgan.publishing.contradictions import record_faults
 from nasgan.publishing.table_file import (
     NO_HEAD,
     Line,

@@ -15,7 +15,7 @@ from nasgan.contracts import Budget, Cost, Evaluation, Evaluator, Proposal, Sear
 from nasgan.errors import BudgetExhausted, PluginError, quoted
 from nasgan.randomness import numpy_generator
 from nasgan.state_files import not_plain
-from nasgan.testing.probing import expect, own_randomness_only, through_a_file
+from nasgan.testing.expectations import expect, own_randomness_only, through_a_file
 from nasgan.testing.toy_run import ToyRun
 from nasgan.testing.toy_space import ToySpace
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nasgan.metrics import FeatureExtractor
 from nasgan.randomness import torch_generator
-from nasgan.testing.probing import expect, own_randomness_only
+from nasgan.testing.expectations import expect, own_randomness_only
 
 __all__ = ["check_feature_extractor"]
 

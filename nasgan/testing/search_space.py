@@ -17,7 +17,7 @@ from nasgan.contracts import SearchSpace, Supernet, inherit_weights
 from nasgan.errors import ArchitectureError, ConfigError
 from nasgan.graph import Graph
 from nasgan.randomness import numpy_generator
-from nasgan.testing.probing import (
+from nasgan.testing.expectations import (
     BATCH,
     TOLERANCE,
     build_in_double,

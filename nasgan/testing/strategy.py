@@ -20,7 +20,7 @@ from nasgan.contracts import (
 from nasgan.errors import BudgetExhausted, ConfigError, PluginError, quoted
 from nasgan.pareto import dominates
 from nasgan.state_files import not_plain
-from nasgan.testing.probing import expect, own_randomness_only, through_a_file
+from nasgan.testing.expectations import expect, own_randomness_only, through_a_file
 from nasgan.testing.toy_evaluator import require_valid
 from nasgan.testing.toy_run import ToyRun
 from nasgan.testing.toy_space import ToySpace

@@ -21,7 +21,7 @@ from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
-from nasgan.publishing.faults import record_faults
+from nasgan.publishing.contradictions import record_faults
 from nasgan.report.page import build_report
 from nasgan.runs.record import RunRecord
 

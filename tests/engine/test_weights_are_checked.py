@@ -17,7 +17,7 @@ from nasgan.cli.main import main
 from nasgan.errors import CheckpointError
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
-from nasgan.publishing.faults import record_faults
+from nasgan.publishing.contradictions import record_faults
 
 GENERATOR = "checkpoints/generator.safetensors"
 

@@ -23,7 +23,7 @@ from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records, read_selection
 from nasgan.publishing.bundle import publish
 from nasgan.publishing.bundle_check import verify_bundle
-from nasgan.publishing.faults import record_faults
+from nasgan.publishing.contradictions import record_faults
 from nasgan.publishing.verification import verify_table
 from nasgan.report.details import embed_grid
 from nasgan.report.histories import read_run_history
