@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,32 @@ def harness(
 
 def test_the_protocol_names_data_images_and_features(harness: MetricHarness) -> None:
     assert harness.protocol.id == "digits-train-1438-digits-v1"
+
+
+def test_a_harness_can_be_there_before_its_reference(
+    harness: MetricHarness,
+    digits: Splits,
+    extractor: FeatureExtractor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    from_images = reference_module.ReferenceStatistics.from_images
+
+    def counted(*given: Any, **settings: Any) -> Any:
+        made.append(given)
+        return from_images(*given, **settings)
+
+    monkeypatch.setattr(reference_module.ReferenceStatistics, "from_images", counted)
+    count = len(digits.train)
+    later = build_harness(digits.train, extractor, num_images=count, cache_dir=tmp_path, later=True)
+    assert (later.protocol, later.metrics) == (harness.protocol, harness.metrics)
+    assert made == []
+    held = later.held_to_protocol()
+    later.prepare()
+    features = extractor(digits.test.images)  # type: ignore[union-attr]
+    assert dict(held.score(features)) == dict(harness.score(features))
+    assert len(made) == 1, "once for all copies"
 
 
 def test_the_reference_against_itself_is_perfect(harness: MetricHarness, digits: Splits) -> None:

@@ -109,3 +109,9 @@ def test_a_budget_that_ends_among_the_random_ones_is_told(toy_run, caplog, archi
     assert (
         "population_size=20 random architectures: nothing will evolve" in caplog.text
     ) is is_told
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("shared", True), ("scratch", False)])
+def test_weights_that_no_child_can_inherit_are_told(toy_run, caplog, kind, is_told):
+    Evolution(inherit=True).setup(toy_run(kind, generator_steps=5))
+    assert ("none can begin with its parent's weights" in caplog.text) is is_told

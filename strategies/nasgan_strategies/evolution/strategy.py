@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import ClassVar, Literal, get_args
 
 from nasgan.architecture import Architecture
-from nasgan.contracts import CandidateSearch, Constraints, Evaluation, Proposal, SupernetPaths
+from nasgan.contracts import (
+    CandidateSearch,
+    Constraints,
+    Evaluation,
+    Proposal,
+    SearchRun,
+    SupernetPaths,
+)
 from nasgan.errors import ConfigError, quoted
 from nasgan_strategies.evolution.variation import varied
 
 __all__ = ["Evolution"]
+
+_log = logging.getLogger(__name__)
 
 Survivors = Literal["newest", "best"]
 
@@ -73,6 +83,16 @@ class Evolution(CandidateSearch):
         self._keeps_best = survivors == "best"
         self._crossover = crossover
         self._inherit = inherit
+
+    def setup(self, run: SearchRun) -> None:
+        """See `CandidateSearch.setup`."""
+        super().setup(run)
+        if self._inherit and not self._inherits:
+            _log.warning(
+                "strategy.inherit=true changes nothing: evaluator=%s trains no candidates, so that "
+                "none can begin with its parent's weights",
+                run.evaluator.fidelity,
+            )
 
     @property
     def label(self) -> str:
