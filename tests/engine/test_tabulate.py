@@ -146,7 +146,7 @@ def test_another_setting_in_the_same_folder_is_refused_by_name(whole, override, 
     assert {p.name: p.read_bytes() for p in whole.iterdir() if p.is_file()} == before
 
 
-def test_a_table_made_before_a_setting_of_the_trainer_came_goes_on(whole, tmp_path, here):
+def test_a_table_made_before_a_setting_of_the_trainer_came_goes_on(whole, tmp_path):
     folder = tmp_path / "grown"
     shutil.copytree(whole, folder)
     path = folder / "table.json"
