@@ -13,6 +13,7 @@ from nasgan.evaluation.run import measured_pool
 from nasgan.pareto import best_first
 from nasgan.testing import ToyRun, check_strategy
 from nasgan.testing.toy_space import ToySpace
+from nasgan_search_spaces.adversarial_nas.space import AdversarialNASSpace
 from nasgan_strategies.evolution.two_stages import TwoStageEvolution
 
 SMALL = {"population_size": 2, "generations": 2, "warm_up": 0.25}
@@ -195,3 +196,17 @@ def test_a_budget_that_ends_the_second_stage_early_is_told(toy_run, caplog, arch
     run = toy_run("shared", generator_steps=200, architectures=architectures)
     TwoStageEvolution(**SMALL).setup(run)
     assert ("ends the second stage early" in caplog.text) is is_told
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("same", False), ("autogan", True)])
+def test_pairs_with_one_discriminator_whatever_was_decided_are_told(caplog, kind, is_told):
+    space = AdversarialNASSpace(
+        image_size=16,
+        generator_channels=4,
+        discriminator_channels=4,
+        latent_dim=4,
+        stand_alone_discriminator=kind,
+    )
+    run = ToyRun(space, Budget(generator_steps=100), shared=True, seed=0)
+    TwoStageEvolution(**SMALL).setup(run)
+    assert ("random discriminators of 'adversarial_nas' are all alike" in caplog.text) is is_told

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nasgan.contracts import DiscriminatorSizes, EvaluationPool, Objective, SearchRun
+import numpy as np
+import torch
+
+from nasgan.contracts import (
+    DiscriminatorSizes,
+    EvaluationPool,
+    Objective,
+    SearchRun,
+    SearchSpace,
+)
 from nasgan.evaluation import InheritEvaluator, InProcessPool
 from nasgan.evaluation.run import check_num_images, measured_pool
 from nasgan.metrics.table import SIZES
 
-__all__ = ["OneToOne", "one_to_one"]
+__all__ = ["OneToOne", "are_alike", "one_to_one"]
+
+_PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -50,3 +61,16 @@ def _of_discriminator(objective: Objective) -> Objective:
     if objective.metric not in SIZES:
         return objective
     return replace(objective, metric=objective.metric + DiscriminatorSizes.suffix)
+
+
+def are_alike(space: SearchSpace, rng: np.random.Generator) -> bool:
+    """Whether random architectures have discriminators of the same weights, by name and shape.
+
+    Args:
+        space: may build one discriminator whatever its decisions say.
+        rng: draws them.
+    """
+    with torch.device("meta"):
+        drawn = [space.build_discriminator(space.sample(rng)) for _ in range(_PROBES)]
+    weights = [[(name, each.shape) for name, each in n.state_dict().items()] for n in drawn]
+    return all(each == weights[0] for each in weights)

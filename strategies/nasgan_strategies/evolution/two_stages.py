@@ -20,7 +20,7 @@ from nasgan.contracts import (
     StepReport,
 )
 from nasgan.errors import ConfigError, UnknownNameError
-from nasgan_strategies.evolution.pairs import one_to_one
+from nasgan_strategies.evolution.pairs import are_alike, one_to_one
 from nasgan_strategies.evolution.variation import Shaped, varied
 
 __all__ = ["TwoStageEvolution"]
@@ -128,6 +128,13 @@ class TwoStageEvolution(AskTellStrategy):
         pair_steps = (self._steps - self._first) // pairs
         if len(self._parts) == len(_STAGES):
             self._check_second_stage(budget, pairs)
+        if _STAGES[1] in self._parts and are_alike(run.space, run.rng("probes")):
+            _log.warning(
+                "random discriminators of %r are all alike: strategy=eagan's second stage would "
+                "compare chance; have the space build what its decisions say "
+                "(adversarial_nas: search_space.stand_alone_discriminator=same)",
+                run.space.name,
+            )
         if _STAGES[1] in self._parts and pair_steps < 1:
             _log.warning(
                 "a stage of %d generator steps is short for strategy.generations=%d of "
