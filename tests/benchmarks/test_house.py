@@ -27,7 +27,7 @@ def test_a_search_composes_checks_and_makes_its_strategy_once(by: str, tmp_path:
 
 def test_a_reader_crosses_no_more_of_the_house_than_is_known(tmp_path: Path) -> None:
     """With some room for what is cached; who needs more says so by raising a number here."""
-    known = {"search": (740, 100), "leaderboard": (178, 26)}
+    known = {"search": (760, 100), "leaderboard": (178, 26)}
     for name, words in COMMANDS.items():
         functions = measured(words, tmp_path)["functions"]
         files = {line.partition(":")[0] for line in functions}
