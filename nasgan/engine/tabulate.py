@@ -241,6 +241,7 @@ class _Tabulation:
         trainings = {training.name: training for training in waiting}
         limit = self.executor.timeout
         pieces = [piece_of(each, self.config, self.folder, timeout=limit) for each in waiting]
+        self.view.show(progress.report())
         with closing(self._supervisor(memory)) as supervisor:
             for piece, outcome in results_of(supervisor, pieces):
                 if outcome.failure:
@@ -287,10 +288,12 @@ class _Progress:
 
     def report(self) -> JobReport:
         done = self._done + self.finished
-        pace = (time.monotonic() - self._started) / self.finished
-        left = _duration(pace * (self._wanted - done))
-        broken = f", {self._broken} broke down" if self._broken else ""
-        message = f"{done} of {self._wanted} trainings{broken}, {left} left"
+        message = f"{done} of {self._wanted} trainings"
+        if self._broken:
+            message += f", {self._broken} broke down"
+        if self.finished:
+            pace = (time.monotonic() - self._started) / self.finished
+            message += f", {_duration(pace * (self._wanted - done))} left"
         return JobReport("table", message, progress=done / self._wanted)
 
 

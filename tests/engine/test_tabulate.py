@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 
@@ -14,6 +15,7 @@ from nasgan.cli.compose import compose
 from nasgan.cli.main import main
 from nasgan.engine import run_training, table_worker, workers
 from nasgan.engine import tabulate as driver
+from nasgan.engine.loop import ProgressView
 from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
 from nasgan.runs.history import read_history
 from nasgan.state_files import Checkpoints
@@ -109,6 +111,17 @@ def test_a_training_half_done_by_a_version_of_before_goes_on(whole, tmp_path, mo
     assert len(gone_on_from) == 1
     assert gone_on_from[0] > 0
     assert contents(tmp_path) == contents(whole)
+
+
+def test_progress_is_told_before_the_first_training_ends(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(ProgressView, "show", lambda _, report: told.append(report.message))
+    table(tmp_path, "design.architectures=1", "design.repeated=0", "design.seeds=2")
+    assert told[0] == "0 of 2 trainings"
+    assert [re.sub(r"\d+ s left", "left", each) for each in told[1:]] == [
+        "1 of 2 trainings, left",
+        "2 of 2 trainings, left",
+    ]
 
 
 def test_a_torn_last_line_is_dropped_and_made_again(whole, tmp_path):
