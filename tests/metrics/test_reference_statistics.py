@@ -144,7 +144,7 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_run(
     def full(path: Path, data: bytes) -> None:
         raise StorageError(28, f"cannot write {path}: the disk is full")
 
-    monkeypatch.setattr(cache_module, "write_bytes", full)
+    monkeypatch.setattr(cache_module, "write_file", full)
     assert_same(compute(extractor, tmp_path), compute(extractor, None))
     assert "the disk is full" in caplog.text
 
