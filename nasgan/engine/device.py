@@ -18,6 +18,7 @@ __all__ = [
     "ask_to_repeat",
     "choose_device",
     "crowded",
+    "device_name",
     "kept_algorithms",
     "prepare_torch",
     "prepared_torch",
@@ -149,6 +150,11 @@ def prepare_torch(config: Mapping[str, Any], device: torch.device) -> None:
             os.environ.setdefault(_CUBLAS, ":4096:8")
         ask_to_repeat(deterministic)
         torch.backends.cudnn.benchmark = not deterministic
+
+
+def device_name(device: torch.device) -> str:
+    """``"cpu"``, or the accelerator's model."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def settled(

@@ -22,7 +22,6 @@ from nasgan.runs.grid import save_grid
 __all__ = [
     "average_random",
     "describe_networks",
-    "device_name",
     "peak_memory_bytes",
     "write_networks",
     "write_samples",
@@ -110,11 +109,6 @@ def average_random(evaluations: Sequence[Evaluation]) -> dict[str, Any] | None:
         "metrics": {name: sum(values) / len(values) for name, values in found.items()},
         "evaluations": [evaluation.to_json() for evaluation in evaluations],
     }
-
-
-def device_name(device: torch.device) -> str:
-    """``"cpu"``, or the accelerator's model."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def peak_memory_bytes(device: torch.device) -> int:

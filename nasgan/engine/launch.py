@@ -14,11 +14,10 @@ import torch
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
-from nasgan.engine.device import crowded, prepared_torch
+from nasgan.engine.device import crowded, device_name, prepared_torch
 from nasgan.engine.export import (
     average_random,
     describe_networks,
-    device_name,
     peak_memory_bytes,
     write_networks,
     write_samples,
@@ -31,6 +30,7 @@ from nasgan.engine.parts import (
     TrainingParts,
     bind,
     load_inputs,
+    prepare_metrics,
 )
 from nasgan.engine.replicas import training_replicas
 from nasgan.engine.run_directory import (
@@ -416,14 +416,7 @@ class _Run:
 
 def _prepare(bench: Inputs, view: ProgressView) -> None:
     """Make the metrics' reference, and score the test images."""
-    images, protocol = bench.images, bench.harness.protocol
-    tell(
-        view,
-        f"reference: {bench.harness.extractor.name} features of {len(images)} images of "
-        f"{images.identity} (made once, then cached)",
-    )
-    bench.harness.prepare()
-    tell(view, f"protocol {protocol.id}, on {device_name(bench.device)}")
+    prepare_metrics(bench, partial(tell, view))
     metric = bench.objective.metric
     if bench.bound_note:
         tell(view, f"bound: {bench.bound_note}")

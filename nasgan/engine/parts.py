@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from nasgan.contracts import (
 )
 from nasgan.data import ImageSet, Splits
 from nasgan.data.placement import resident
-from nasgan.engine.device import choose_device, settled, with_threads
+from nasgan.engine.device import choose_device, device_name, settled, with_threads
 from nasgan.engine.replicas import check_devices
 from nasgan.errors import ConfigError, quoted
 from nasgan.evaluation import Run, TrainingPlan
@@ -56,6 +56,7 @@ __all__ = [
     "make_harness",
     "make_logger",
     "make_space",
+    "prepare_metrics",
 ]
 
 # Beside its own arguments a dataset's node says what suits it; other nodes refer to that.
@@ -443,6 +444,17 @@ def load_inputs(
         objective=parts.objective,
         test=splits.test if with_bound else None,
     )
+
+
+def prepare_metrics(bench: Inputs, say: Callable[[str], object]) -> None:
+    """Make the metrics' reference, if that has not been done, and tell of it."""
+    images = bench.images
+    say(
+        f"reference: {bench.harness.extractor.name} features of {len(images)} images of "
+        f"{images.identity} (made once, then cached)"
+    )
+    bench.harness.prepare()
+    say(f"protocol {bench.harness.protocol.id}, on {device_name(bench.device)}")
 
 
 def _bound(

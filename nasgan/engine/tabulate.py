@@ -6,15 +6,14 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nasgan.contracts import SearchSpace
-from nasgan.engine.device import choose_device, prepared_torch, settled
-from nasgan.engine.export import device_name
+from nasgan.engine.device import choose_device, device_name, prepared_torch, settled
 from nasgan.engine.loop import JobReport, ProgressView, progress_view
 from nasgan.engine.parts import (
     Inputs,
@@ -23,6 +22,7 @@ from nasgan.engine.parts import (
     load_splits,
     make_executor,
     make_space,
+    prepare_metrics,
 )
 from nasgan.engine.table_worker import forget_checkpoints, piece_of
 from nasgan.errors import ConfigError, SearchFailed
@@ -192,15 +192,14 @@ class _Tabulation:
         parts, splits = bind_common(self.config), load_splits(self.config["dataset"])
         space = make_space(self.config, splits.train, parts.trainer)
         architectures = self.design.choose(space, metric=self.config["objective"])
-        # Impossible networks are refused before the metrics' reference is computed.
+        # Impossible networks, and a folder of another table, are refused before the metrics'
+        # reference is computed.
         space.build_generator(architectures[0])
-        self.view.say(
-            f"reference: {self.config['metrics']['features']['name']} features of "
-            f"{len(splits.train)} images of {splits.train.identity} (made once, then cached)"
-        )
-        bench = load_inputs(parts, splits)
-        self.view.say(f"protocol {bench.harness.protocol.id}, on {device_name(self.device)}")
-        self._manifest(bench, space).claim(self.folder)
+        bench = load_inputs(parts, splits, later=True)
+        manifest = self._manifest(bench, space)
+        manifest.refuse_another(self.folder)
+        prepare_metrics(bench, self.view.say)
+        replace(manifest, bound=bench.bound).claim(self.folder)
         wanted = [t for t in self.design.trainings(architectures) if self.shard.holds(t)]
         return wanted, memory_of_training(space, bench.trainer, bench.images)
 
@@ -229,7 +228,7 @@ class _Tabulation:
             decisions={d.name: list(d.options) for d in space.decisions},
             # A path is this machine's own; what matters of it is in the rows.
             designs=({k: v for k, v in asdict(self.design).items() if k != "path"},),
-            bound=bench.bound,
+            bound=None,
             environments=(environment,),
             licence=self.config["licence"],
         )

@@ -13,7 +13,7 @@ from typing import Any
 from nasgan import atomic
 from nasgan.architecture import Architecture
 from nasgan.contracts import Cost, Evaluation, SearchSpace
-from nasgan.engine.export import device_name
+from nasgan.engine.device import device_name
 from nasgan.engine.parts import Inputs, SearchParts
 from nasgan.errors import CheckpointError, NasganError
 from nasgan.evaluation import TrainingPlan

@@ -48,11 +48,10 @@ class Manifest:
             StorageError: the file could not be written.
         """
         path = folder / MANIFEST_FILE
-        if not path.exists():
+        before = self.refuse_another(folder)
+        if before is None:
             self._write(path)
             return
-        before = Manifest.read(path)
-        _refuse_others(path, before, self)
         merged = replace(
             self,
             designs=_both(before.designs, self.designs),
@@ -60,6 +59,24 @@ class Manifest:
         )
         if merged != before:
             merged._write(path)
+
+    def refuse_another(self, folder: Path) -> Manifest | None:
+        """What ``folder`` holds of this table; None if there is no table.
+
+        Raises:
+            TableError: it holds a table of other settings, which the message names.
+        """
+        path = folder / MANIFEST_FILE
+        if not path.exists():
+            return None
+        before = Manifest.read(path)
+        differing = list(differences_of_tables(before, self))
+        if differing:
+            raise TableError(
+                f"{path}: this folder holds a table of other settings: {'; '.join(differing)}. "
+                "Give the same settings to go on with it, or another folder with out="
+            )
+        return before
 
     def _write(self, path: Path) -> None:
         atomic.write_json(
@@ -100,15 +117,6 @@ def _both(
     before: tuple[Mapping[str, Any], ...], now: tuple[Mapping[str, Any], ...]
 ) -> tuple[Mapping[str, Any], ...]:
     return before + tuple(each for each in now if each not in before)
-
-
-def _refuse_others(path: Path, before: Manifest, now: Manifest) -> None:
-    differing = list(differences_of_tables(before, now))
-    if differing:
-        raise TableError(
-            f"{path}: this folder holds a table of other settings: {'; '.join(differing)}. Give "
-            "the same settings to go on with it, or another folder with out="
-        )
 
 
 def differences_of_tables(before: Manifest, now: Manifest) -> Iterator[str]:

@@ -17,6 +17,7 @@ from nasgan.engine import run_training, table_worker, workers
 from nasgan.engine import tabulate as driver
 from nasgan.engine.loop import ProgressView
 from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
+from nasgan.metrics.harness import MetricHarness
 from nasgan.runs.history import read_history
 from nasgan.state_files import Checkpoints
 from nasgan.tabular.build import build_table
@@ -152,7 +153,11 @@ def test_a_line_damaged_before_the_last_stops_with_its_number(tmp_path):
         ("search_space.fixed={cell1.shortcut: on}", "fixed.*the decisions of the search space"),
     ],
 )
-def test_another_setting_in_the_same_folder_is_refused_by_name(whole, override, message):
+def test_another_setting_in_the_same_folder_is_refused_by_name(
+    whole, override, message, monkeypatch
+):
+    # Before the metrics' reference is computed.
+    monkeypatch.setattr(MetricHarness, "prepare", pytest.fail)
     before = {path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()}
     with pytest.raises(TableError, match=message):
         table(whole, override)
