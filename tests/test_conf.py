@@ -13,7 +13,9 @@ from nasgan.cli.compose import compose
 from nasgan.cli.config_folders import read_yaml
 from nasgan.cli.config_options import ConfigOption, config_folder, options
 from nasgan.engine.parts import bind
+from nasgan.factory import make_search_space
 from nasgan.registry import SEARCH_SPACES, STRATEGIES, plugins
+from nasgan.tabular.design import Design
 
 GROUPS = {
     "search": [
@@ -77,6 +79,31 @@ def test_an_empty_mapping_can_be_given_on_the_command_line(choice: str, setting:
 @pytest.mark.parametrize("experiment", [option.name for option in options("experiment")])
 def test_every_experiment_composes_and_passes_the_checks(experiment: str) -> None:
     bind(compose("search", [f"+experiment={experiment}"]))
+
+
+TABLES = [o.name for o in options("experiment") if o.name.startswith("table/")]
+
+
+@pytest.mark.parametrize("experiment", TABLES)
+def test_a_table_is_of_widths_and_lengths_of_its_own_and_scored_at_the_end(experiment: str) -> None:
+    config = compose("tabulate", [f"+experiment={experiment}", "out=unused"])
+    Design(**config["design"])
+    training, suggested = config["training"], config["dataset"]["suggested"]
+    assert training["eval_at"][-1] == training["generator_steps"] == suggested["generator_steps"]
+    widths = ("generator_channels", "discriminator_channels")
+    assert all(config["search_space"][w] == suggested[w] == suggested[f"final_{w}"] for w in widths)
+
+
+def test_digits_train_the_architectures_that_photos_do() -> None:
+    chosen = []
+    for name in ("digits_autogan", "cifar10_16_autogan"):
+        config = compose("tabulate", [f"+experiment=table/{name}", "out=unused"])
+        widths = {k: config["search_space"][k] for k in ("generator_channels", "latent_dim")}
+        space = make_search_space("autogan", image_size=16, **widths)
+        chosen.append(Design(**config["design"]).choose(space))
+    digits, photos = chosen
+    assert len(digits) == 200
+    assert digits == photos[:200]
 
 
 @pytest.mark.parametrize("strategy", [option.name for option in options("strategy")])
