@@ -25,7 +25,7 @@ from nasgan.reading import digest_of_json
 from nasgan.runs.environment import collect_environment
 from nasgan.runs.folder import RunLock
 from nasgan.runs.history import History, read_history
-from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
+from nasgan.runs.simulations import MANIFEST_FILE, SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import utc_now
 from nasgan.supervisor import Here, Piece, Retries, Slots, Supervisor, results_of
 from nasgan.tabular.table import load_table
@@ -145,14 +145,16 @@ def why_not(asked: Simulations, name: str, node: Mapping[str, Any]) -> str:
 def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[dict[str, Any]]:
     """Simulate all searches, and write them to ``out`` when all are there; each as it ends.
 
-    The folder is made, and this process's alone, before the first search. Searches of a call
-    that was killed are not made again.
+    The folder is made, and this process's alone, before the first search. Searches that it holds
+    already, of a call that ended or was killed, are not made again, and come first; those of
+    strategies that are not asked for now stay.
 
     The records are sorted by strategy and seed, and do not depend on the number of workers. With a
     strategy that is given as an object, all are simulated in this process.
 
     Raises:
         NasganError: the table is missing, damaged, or does not fit.
+        ConfigError: ``out`` holds searches that were made otherwise and are not asked for.
         RunDirectoryError: another process simulates into ``out``.
         StorageError: a file could not be written.
     """
@@ -169,13 +171,15 @@ def _simulated(
     asked: Simulations, trainings: TableTrainings, out: Path, workers: int
 ) -> Iterator[dict[str, Any]]:
     made = {**_made(asked, trainings), "started": utc_now()}
-    done = _UnderWay(out, made)
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
-    yield from (done[key] for key in searches if key in done)
+    made, ended = _with_ended(made, searches, out)
+    done = _UnderWay(out, made)
+    done.update(ended)
+    yield from done.values()
     for record in _records(asked, [key for key in searches if key not in done], workers):
         done.add(record)
         yield record
-    found = [done[key] for key in sorted(searches)]
+    found = [done[key] for key in sorted(done)]
     SimulationFile(out / SEARCHES_FILE, {**made, "ended": utc_now()}).write(found)
     done.forget()
 
@@ -195,29 +199,84 @@ def _records(
             yield outcome.result
 
 
-class _UnderWay(dict[tuple[str, int], dict[str, Any]]):
+Searches = dict[tuple[str, int], dict[str, Any]]
+
+_SHAPES_ALL = {
+    "checksum": "on another table",
+    "space_settings": "in another search space",
+    "budget": "with another budget",
+    "metric": "by another metric",
+}
+
+
+def _code(made: Mapping[str, Any]) -> list[Any]:
+    return [made["environment"].get(key) for key in ("nasgan", "packages", "plugins")]
+
+
+def _shaped_by(made: Mapping[str, Any]) -> dict[str, str]:
+    """By strategy a digest of what shapes its searches: its settings, and what all have in common.
+
+    That is the table, the budget, the metric, and the code as far as its version and commit tell.
+    """
+    shared = [made[key] for key in _SHAPES_ALL]
+    nodes = made["strategies"].items()
+    return {name: digest_of_json([shared, _code(made), node]) for name, node in nodes}
+
+
+def _with_ended(
+    made: Mapping[str, Any], searches: Sequence[tuple[str, int]], out: Path
+) -> tuple[dict[str, Any], Searches]:
+    """What is made together with what ``out`` holds, and the searches of that which count.
+
+    Raises:
+        ConfigError: searches would be lost that were made otherwise, and are not asked for.
+    """
+    if not (out / MANIFEST_FILE).exists():
+        return dict(made), {}
+    file = SimulationFile.open(out / SEARCHES_FILE)
+    strategies = {**file.made["strategies"], **made["strategies"]}
+    then, now = _shaped_by(file.made), _shaped_by({**made, "strategies": strategies})
+    # With a line damaged it is not the file that was written, and nothing in it counts.
+    counts = {name for name in then if not file.differs() and then[name] == now[name]}
+    held = {(each["strategy"], each["seed"]): each for each, _ in file.read(lambda _: None)}
+    lost = sorted({name for name, _ in held.keys() - {*searches}} - counts)
+    if lost:
+        raise ConfigError(
+            f"out={out} holds searches of {', '.join(lost)} that would be lost: "
+            f"{_why_another(file, made)}. Take another folder, or remove that one"
+        )
+    ended = {key: search for key, search in held.items() if key[0] in counts}
+    nodes = {k: v for k, v in strategies.items() if k in counts or k in made["strategies"]}
+    seeds = max([made["seeds"], *(seed + 1 for _, seed in ended)])
+    return {**made, "strategies": nodes, "seeds": seeds}, ended
+
+
+def _why_another(file: SimulationFile, made: Mapping[str, Any]) -> str:
+    if file.differs():
+        return f"{SEARCHES_FILE} {file.differs()}"
+    found = [why for key, why in _SHAPES_ALL.items() if file.made[key] != made[key]]
+    found += ["by other code"] if _code(file.made) != _code(made) else []
+    return f"they were made {', '.join(found) or 'with other settings of the strategy'}"
+
+
+class _UnderWay(Searches):
     """The searches that are over, by strategy and seed, on the disk until all are.
 
-    Those of a call that was killed count if what shapes them is as it was: table, budget, metric,
-    the strategy's settings, and the code as far as its version and commit tell.
+    Those of a call that was killed count if what shapes them is as it was.
     """
 
     def __init__(self, out: Path, made: Mapping[str, Any]) -> None:
         super().__init__()
-        shared = [made[key] for key in ("checksum", "space_settings", "budget", "metric")]
-        code = [made["environment"][key] for key in ("nasgan", "packages", "plugins")]
-        self._made_by = {
-            name: digest_of_json([shared, code, node]) for name, node in made["strategies"].items()
-        }
+        self._shaped_by = _shaped_by(made)
         self._lines = History(out / _UNDER_WAY)
         for line in read_history(self._lines.path) if len(self._lines) else ():
             search = line["search"]
-            if self._made_by.get(search["strategy"]) == line["made_by"]:
+            if self._shaped_by.get(search["strategy"]) == line["made_by"]:
                 self[search["strategy"], search["seed"]] = search
 
     def add(self, search: dict[str, Any]) -> None:
         """Note it, on the disk first."""
-        made_by = self._made_by[search["strategy"]]
+        made_by = self._shaped_by[search["strategy"]]
         self._lines.append({"made_by": made_by, "search": search})
         self[search["strategy"], search["seed"]] = search
 

@@ -299,6 +299,82 @@ def test_searches_of_a_call_that_was_stopped_are_not_made_again(exact, tmp_path,
     assert not (tmp_path / "out" / "under_way.jsonl").exists()
 
 
+def _counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The searches that are simulated from now on."""
+    really = simulations.simulate_piece
+    made: list[tuple[str, int]] = []
+
+    def simulate_piece(order: dict[str, Any]) -> dict[str, Any]:
+        made.append((order["strategy"], order["seed"]))
+        return really(order)
+
+    monkeypatch.setattr(simulations, "simulate_piece", simulate_piece)
+    return made
+
+
+def test_a_folder_grows_by_strategies_and_seeds(exact, tmp_path, monkeypatch, capsys):
+    few = ("budget.architectures=8", "workers=1")
+    whole = _run(exact, tmp_path / "whole", "strategy=evolution,local_search", "seeds=3", *few)
+    made = _counted(monkeypatch)
+    _run(exact, tmp_path / "out", "strategy=evolution", "seeds=2", *few)
+    _run(exact, tmp_path / "out", "strategy=local_search", "seeds=3", *few)
+    assert len(made) == 4 + 1 + 3
+    capsys.readouterr()
+    assert _run(exact, tmp_path / "out", "strategy=evolution", "seeds=3", *few) == whole
+    assert made[8:] == [("evolution", 2)]
+    assert _run(exact, tmp_path / "out", "strategy=evolution", "seeds=1", *few[:1]) == whole
+    assert len(made) == 9
+    assert "local_search" in capsys.readouterr().out
+    runs, problems = find_records([tmp_path / "out"])
+    assert problems == []
+    assert [(run.strategy, run.seed) for run in runs] == [(r["strategy"], r["seed"]) for r in whole]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["strategy=random", "seeds=2", "budget.architectures=9"], "made with another budget"),
+        (["strategy=evolution", "seeds=1", "budget.architectures=9"], "made with another budget"),
+        (
+            ["strategy=random", "seeds=2", "table=OTHER"],
+            "on another table, in another search space",
+        ),
+    ],
+)
+def test_searches_made_otherwise_are_not_lost(exact, partial, tmp_path, capsys, words, message):
+    first = ("strategy=evolution", "seeds=2", "budget.architectures=8", "workers=1")
+    _run(exact, tmp_path / "out", *first)
+    before = (tmp_path / "out" / "simulations.jsonl").read_bytes()
+    given = [f"table={exact}", *first[2:], *(w.replace("OTHER", str(partial)) for w in words)]
+    assert main(["simulate", f"out={tmp_path / 'out'}", *given]) == 2
+    told = capsys.readouterr().err
+    assert "holds searches of evolution" in told
+    assert message in told
+    assert (tmp_path / "out" / "simulations.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["budget", "edited", "code"])
+def test_the_same_searches_are_made_anew_where_something_else_shapes_them(
+    exact, tmp_path, monkeypatch, change
+):
+    words = ["strategy=random", "seeds=2", "budget.architectures=8", "workers=1"]
+    _run(exact, tmp_path, *words)
+    if change == "budget":
+        words[2] = "budget.architectures=9"
+    elif change == "edited":
+        file = tmp_path / "simulations.jsonl"
+        file.write_text(file.read_text(encoding="utf-8").replace(": 8", ": 7"), encoding="utf-8")
+    else:
+        whole = simulations.collect_environment
+        monkeypatch.setattr(
+            simulations, "collect_environment", lambda *a: {**whole(*a), "packages": {"numpy": "9"}}
+        )
+    made = _counted(monkeypatch)
+    again = _run(exact, tmp_path, *words)
+    assert made == [("random", 0), ("random", 1)]
+    assert {r["spent"]["architectures"] for r in again} == {9 if change == "budget" else 8}
+
+
 def test_every_strategy_spends_the_budget(partial, tmp_path):
     names = ["random_scratch", "rl_scratch", "evolution", "local_search", "asha", "hyperband"]
     words = (f"strategy={','.join(names)}", "seeds=2", "budget.generator_steps=12000")
