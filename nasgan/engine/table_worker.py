@@ -14,17 +14,20 @@ from nasgan.architecture import Architecture
 from nasgan.contracts import Ledger, SearchSpace
 from nasgan.engine.parts import make_space
 from nasgan.engine.workers import TrainingAttempt, open_inputs, training_run
+from nasgan.errors import ArchitectureError, PluginError
 from nasgan.evaluation import TrainingPlan, TrainingTask
 from nasgan.evaluation.attempts import seen_here
+from nasgan.metrics import MetricError
 from nasgan.networks.cost import count_macs, count_parameters
 from nasgan.randomness import seeded
-from nasgan.supervisor import Piece
+from nasgan.supervisor import Piece, PieceError
 from nasgan.tabular.design import Training
 from nasgan.tabular.rows import Point, Row
 
 __all__ = ["forget_checkpoints", "piece_of", "train", "train_piece"]
 
 _UNDER_WAY = "under_way"
+_OWN_FAULTS = (ArchitectureError, MetricError, PluginError)
 
 
 def piece_of(
@@ -53,10 +56,18 @@ def piece_of(
 
 
 def train_piece(order: Mapping[str, Any]) -> dict[str, Any]:
-    """`train`, as of `piece_of`."""
+    """`train`, as of `piece_of`.
+
+    Raises:
+        PieceError: the networks cannot be built, or what they make cannot be scored. All other
+            trainings may well be: unlike bad settings or a full disk it ends this one alone.
+    """
     architecture = Architecture.from_json(order["architecture"], source="order")
-    training = Training(architecture, order["seed"])
-    return train(order["config"], training, Path(order["folder"]), device=order["device"]).to_json()
+    training, folder = Training(architecture, order["seed"]), Path(order["folder"])
+    try:
+        return train(order["config"], training, folder, device=order["device"]).to_json()
+    except _OWN_FAULTS as error:
+        raise PieceError from error
 
 
 def train(config: Mapping[str, Any], training: Training, folder: Path, *, device: str) -> Row:
@@ -110,7 +121,8 @@ def _row(attempt: TrainingAttempt, space: SearchSpace, training: Training) -> Ro
         device_seconds=result.cost.device_seconds,
         parameters=parameters,
         macs=macs,
-        failure=result.failure,
+        # Unlike a candidate that had a score by then, the training has failed.
+        failure="" if result.breakdown is None else result.breakdown.reason,
     )
 
 

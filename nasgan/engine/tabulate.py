@@ -32,7 +32,7 @@ from nasgan.evaluation.executors.device_room import memory_of_training
 from nasgan.machine import interrupted_by_sigterm
 from nasgan.nodes import check_values
 from nasgan.runs.environment import collect_environment
-from nasgan.runs.folder import RunLock
+from nasgan.runs.folder import RunLock, new_folder
 from nasgan.supervisor import Here, Outcome, Piece, Retries, Supervisor, results_of
 from nasgan.tabular.design import Design, Shard, Training
 from nasgan.tabular.manifest import Manifest
@@ -121,8 +121,9 @@ def _checked(config: Mapping[str, Any]) -> tuple[Design, Shard, TrainingPlan]:
         raise ConfigError("a table needs a space: search_space=NAME")
     check_values(config["design"], Design, where="design")
     check_values(config["training"], TrainingPlan, where="training")
-    plan = TrainingPlan(**config["training"])
-    return Design(**config["design"]), Shard.parse(config["shard"]), plan
+    design, plan = Design(**config["design"]), TrainingPlan(**config["training"])
+    design.refuse_rows_of(Path(config["out"]))
+    return design, Shard.parse(config["shard"]), plan
 
 
 def _json(plan: TrainingPlan) -> dict[str, Any]:
@@ -154,40 +155,49 @@ class _Tabulation:
         self.shard = shard
         self.device = device
         self.view = view
+        self.rows: dict[tuple[str, int], Row] = {}
         self.left: dict[str, str] = {}
 
     def run(self) -> Tabulated:
-        wanted, memory = self._prepare()
-        with RunLock(self._own_folder):
-            rows = {row.key: row for row in read_rows(self.folder)}
-            waiting: list[Training] = []
-            for training in wanted:
-                if _key(training) in rows:
-                    # A kill between a row and the end of its training leaves them.
-                    forget_checkpoints(self.folder, training)
-                else:
-                    waiting.append(training)
-            self.view.say(
-                f"{len(wanted)} trainings in shard {self.shard.number}/{self.shard.of}, "
-                f"{len(waiting)} to do",
-            )
+        bench, manifest, wanted, memory = self._prepare()
+        # A second command for this shard ends here: before the metrics' reference is computed, and
+        # before it changes anything.
+        with new_folder(self._own_folder), RunLock(self._own_folder):
+            self.rows = {row.key: row for row in read_rows(self.folder)}
+            prepare_metrics(bench, self.view.say)
+            replace(manifest, bound=bench.bound).claim(self.folder)
+            waiting = self._waiting(wanted)
             with interrupted_by_sigterm():
                 for row in self._train(waiting, len(wanted), memory):
-                    rows[row.key] = row
-        done = [rows[_key(t)] for t in wanted if _key(t) in rows]
+                    self.rows[row.key] = row
+        done = [self.rows[_key(t)] for t in wanted if _key(t) in self.rows]
         failed = sum(bool(row.failure) for row in done)
         return Tabulated(self.folder, len(done), len(wanted), failed, self.left)
+
+    def _waiting(self, wanted: list[Training]) -> list[Training]:
+        """Those that have no row."""
+        for training in wanted:
+            if _key(training) in self.rows:
+                # A kill between a row and the end of its training leaves them.
+                forget_checkpoints(self.folder, training)
+        waiting = [training for training in wanted if _key(training) not in self.rows]
+        self.view.say(
+            f"{len(wanted)} trainings in shard {self.shard.number}/{self.shard.of}, "
+            f"{len(waiting)} to do",
+        )
+        return waiting
 
     @property
     def _own_folder(self) -> Path:
         """Of this shard alone."""
         return self.folder / f".{self.shard.name}"
 
-    def _prepare(self) -> tuple[list[Training], int]:
-        """Check everything, claim the folder, compute the reference.
+    def _prepare(self) -> tuple[Inputs, Manifest, list[Training], int]:
+        """Check everything.
 
         Returns:
-            The trainings, and how many bytes of a CUDA device one may need.
+            What trainings are made of, without the metrics' reference; the manifest, without the
+            bound; the trainings, and how many bytes of a CUDA device one may need.
         """
         parts, splits = bind_common(self.config), load_splits(self.config["dataset"])
         space = make_space(self.config, splits.train, parts.trainer)
@@ -198,10 +208,8 @@ class _Tabulation:
         bench = load_inputs(parts, splits, later=True)
         manifest = self._manifest(bench, space)
         manifest.refuse_another(self.folder)
-        prepare_metrics(bench, self.view.say)
-        replace(manifest, bound=bench.bound).claim(self.folder)
         wanted = [t for t in self.design.trainings(architectures) if self.shard.holds(t)]
-        return wanted, memory_of_training(space, bench.trainer, bench.images)
+        return bench, manifest, wanted, memory_of_training(space, bench.trainer, bench.images)
 
     def _manifest(self, bench: Inputs, space: SearchSpace) -> Manifest:
         images = bench.images
@@ -223,7 +231,7 @@ class _Tabulation:
                 "objective": bench.objective.to_json(),
                 "trainer": asdict(bench.trainer),
                 "training": self.config["training"],
-                "device": self.device.type,
+                **self._of_device(),
             },
             decisions={d.name: list(d.options) for d in space.decisions},
             # A path is this machine's own; what matters of it is in the rows.
@@ -232,6 +240,12 @@ class _Tabulation:
             environments=(environment,),
             licence=self.config["licence"],
         )
+
+    def _of_device(self) -> dict[str, Any]:
+        """The settings by which a device computes other numbers; a CPU's repeat in any case."""
+        if self.device.type == "cpu":
+            return {"device": self.device.type}
+        return {"device": self.device.type, "deterministic": self.config["deterministic"]}
 
     def _train(self, waiting: list[Training], wanted: int, memory: int) -> Iterator[Row]:
         """Train all that is waiting; rows as they come, already on disk."""
@@ -244,7 +258,7 @@ class _Tabulation:
         with closing(self._supervisor(memory)) as supervisor:
             for piece, outcome in results_of(supervisor, pieces):
                 if outcome.failure:
-                    self._give_up(piece, outcome, progress)
+                    self._give_up(piece, outcome)
                     continue
                 row = Row.from_json(outcome.result, source=piece.title)
                 file.append(row)
@@ -253,14 +267,15 @@ class _Tabulation:
                 self.view.show(progress.report())
                 yield row
 
-    def _give_up(self, piece: Piece, outcome: Outcome, progress: _Progress) -> None:
+    def _give_up(self, piece: Piece, outcome: Outcome) -> None:
         """Leave out a training that stopped by a fault of the program, or was lost each time.
 
         Raises:
-            SearchFailed: nothing has succeeded so far: it is no training's own fault.
+            SearchFailed: the folder has no row, of earlier calls neither: it is no training's own
+                fault.
         """
         self.left[piece.key] = outcome.failure
-        if not progress.finished and len(self.left) >= _ATTEMPTS:
+        if not self.rows and len(self.left) >= _ATTEMPTS:
             raise SearchFailed(
                 f"the first {len(self.left)} trainings all stopped: {outcome.failure}"
             )

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -82,6 +83,7 @@ def _take_back(folder: Path, own: list[str], *, is_new: bool) -> None:
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 _VARIABLE = "NASGAN_LOCKS"
+_PAUSE_SECONDS = 0.05
 
 
 def _no_locks(folder: Path, error: OSError) -> str:
@@ -102,18 +104,21 @@ class RunLock:
 
     Args:
         run_dir: the run's folder; made if it is not there.
+        patience: seconds to wait for a process that holds it, where it does so for a moment.
     """
 
-    def __init__(self, run_dir: str | Path) -> None:
+    def __init__(self, run_dir: str | Path, *, patience: float = 0.0) -> None:
         self.path = Path(run_dir) / LOCK_FILE
+        self._patience = patience
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock without waiting; with ``NASGAN_LOCKS=off`` there is none.
+        """Take the lock; with ``NASGAN_LOCKS=off`` there is none.
 
         Raises:
             ConfigError: ``NASGAN_LOCKS`` is neither on nor off.
-            RunDirectoryError: another process runs in this folder; names its process id.
+            RunDirectoryError: another process runs in this folder, and did so for all of the
+                patience; names its process id.
             StorageError: the folder is not writable or its file system has no locks.
         """
         setting = os.environ.get(_VARIABLE, "on")
@@ -138,7 +143,7 @@ class RunLock:
         except OSError as error:
             raise storage_error(self.path, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, self._patience)
             holder = f"{os.getpid()}\n".encode()
             # Never empty meanwhile: who is refused reads it.
             os.pwrite(descriptor, holder, 0)
@@ -179,6 +184,20 @@ class RunLock:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _lock(descriptor: int, patience: float) -> None:
+    """Lock an open file; one that another process holds after ``patience`` seconds is an error."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _HELD or time.monotonic() >= end:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

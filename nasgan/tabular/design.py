@@ -93,6 +93,27 @@ class Design(Checked):
                 f"{self.seeds}: the first design.repeated architectures are trained more often"
             )
 
+    def refuse_rows_of(self, folder: Path) -> None:
+        """Refuse to rank by the rows that are being made: they grow, and the ranking changes.
+
+        Args:
+            folder: of the table that is to be made.
+
+        Raises:
+            ConfigError: ``path`` is that folder, or one in it.
+        """
+        if self.path is None or self.kind == "list":
+            return
+        path, own = Path(self.path).resolve(), folder.resolve()
+        if path == own or (own in path.parents and path.is_dir()):
+            raise ConfigError(
+                f"design.path={self.path}: design.kind={self.kind} cannot go by the rows in "
+                f"out={folder} while more are added to them: the same command would choose others "
+                "when it goes on, and so would another shard. Make a file of those that are there "
+                f"(nasgan table build {self.path} out=two_seeds.npz) and name it: "
+                "design.path=two_seeds.npz"
+            )
+
     def choose(self, space: SearchSpace, *, metric: str = "fid") -> list[Architecture]:
         """The architectures, in the order in which they are trained.
 

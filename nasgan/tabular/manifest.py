@@ -18,6 +18,7 @@ MANIFEST_FILE = "table.json"
 
 _FORMAT = "nasgan-table-rows"
 _FORMAT_VERSION = 2  # 1 had the latest design alone
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,20 @@ class Manifest:
     def claim(self, folder: Path) -> None:
         """Make ``folder`` this table's, or go on with it: then only the designs may differ.
 
+        Shards that claim it at once wait for each other, so that none is lost.
+
         Raises:
             TableError: the folder holds a table of other settings, which the message names.
+            RunDirectoryError: another process has been claiming it for a minute.
             StorageError: the file could not be written.
         """
+        # Not needed to read a table.
+        from nasgan.runs.folder import RunLock
+
+        with RunLock(folder, patience=_PATIENCE_SECONDS):
+            self._claim(folder)
+
+    def _claim(self, folder: Path) -> None:
         path = folder / MANIFEST_FILE
         before = self.refuse_another(folder)
         if before is None:
@@ -132,14 +143,16 @@ def differences_of_tables(before: Manifest, now: Manifest) -> Iterator[str]:
 
 
 def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """``settings`` of a table, with those of the trainer that came after it was made.
+    """``settings`` of a table, with those that came after it was made: of the trainer, of CUDA.
 
     They stood at their defaults then.
     """
     # Not needed to read a table.
     from nasgan.contracts import TrainerSettings
 
-    return {**settings, "trainer": {**asdict(TrainerSettings()), **settings.get("trainer", {})}}
+    of_device = {"deterministic": True} if settings.get("device") == "cuda" else {}
+    trainer = {**asdict(TrainerSettings()), **settings.get("trainer", {})}
+    return {**of_device, **settings, "trainer": trainer}
 
 
 def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:

@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 
 import pytest
+import torch
 from table_rows import TINY, contents, table
 
 from nasgan.cli.compose import compose
@@ -16,13 +17,24 @@ from nasgan.cli.main import main
 from nasgan.engine import run_training, table_worker, workers
 from nasgan.engine import tabulate as driver
 from nasgan.engine.loop import ProgressView
-from nasgan.errors import ConfigError, DatasetError, RunDirectoryError, TableError
+from nasgan.errors import (
+    ArchitectureError,
+    ConfigError,
+    DatasetError,
+    PluginError,
+    RunDirectoryError,
+    TableError,
+    TrainingDiverged,
+)
+from nasgan.metrics import MetricError
 from nasgan.metrics.harness import MetricHarness
+from nasgan.runs.folder import RunLock
 from nasgan.runs.history import read_history
 from nasgan.state_files import Checkpoints
 from nasgan.tabular.build import build_table
 from nasgan.tabular.rows import read_rows
 from nasgan.tabular.table import load_table
+from nasgan.training import AdversarialTrainer
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +99,20 @@ def test_the_best_of_a_table_get_more_seeds_in_the_same_folder(tmp_path):
     counts = Counter(row.architecture for row in read_rows(folder))
     assert counts[best.id] == 3
     assert sorted(counts.values()) == [2, 3]
+
+
+@pytest.mark.parametrize("kind", ["best", "neighbours"])
+@pytest.mark.parametrize("place", ["{}", "{}/part/../", "{}/link", "{}/part"])
+def test_a_ranking_by_rows_that_grow_is_refused_before_anything_is_read(
+    tmp_path, kind, place, monkeypatch
+):
+    monkeypatch.setattr(driver, "load_splits", pytest.fail)
+    folder = tmp_path / "rows"
+    (folder / "part").mkdir(parents=True)
+    (folder / "link").symlink_to(folder)
+    path = place.format(folder)
+    with pytest.raises(ConfigError, match=rf"table build {path} out=two_seeds\.npz\) and name it"):
+        table(folder, f"design.kind={kind}", f"design.path={path}", "design.repeated=0")
 
 
 def test_a_training_half_done_by_a_version_of_before_goes_on(whole, tmp_path, monkeypatch):
@@ -164,6 +190,53 @@ def test_another_setting_in_the_same_folder_is_refused_by_name(
     assert {p.name: p.read_bytes() for p in whole.iterdir() if p.is_file()} == before
 
 
+def test_a_second_command_for_a_shard_is_refused_and_changes_nothing(whole, monkeypatch):
+    monkeypatch.setattr(MetricHarness, "prepare", pytest.fail)
+    before = (whole / "table.json").read_bytes()
+    with RunLock(whole / ".1of1"), pytest.raises(RunDirectoryError, match="is running in this"):
+        table(whole, "design.architectures=9")
+    assert (whole / "table.json").read_bytes() == before
+
+
+def test_damaged_rows_are_refused_before_the_design_is_noted(whole, tmp_path):
+    folder = tmp_path / "damaged"
+    shutil.copytree(whole, folder)
+    (folder / "rows-1of1.jsonl").write_text('{"index":0}\n', encoding="utf-8")
+    before = (folder / "table.json").read_bytes()
+    with pytest.raises(TableError, match="not a row of a table"):
+        table(folder, "design.architectures=9")
+    assert (folder / "table.json").read_bytes() == before
+
+
+def test_on_cuda_a_folder_holds_to_whether_its_numbers_repeat(tmp_path, monkeypatch):
+    cuda, manifest = torch.device("cuda"), driver._Tabulation._manifest
+
+    def of_cuda(self, *parts):
+        monkeypatch.setattr(self, "device", cuda)
+        return manifest(self, *parts)
+
+    monkeypatch.setattr(driver, "device_name", str)
+    monkeypatch.setattr(driver._Tabulation, "_manifest", of_cuda)
+    monkeypatch.setattr(driver._Tabulation, "_train", lambda *_: iter(()))
+    table(tmp_path)
+    path = tmp_path / "table.json"
+    made = json.loads(path.read_text(encoding="utf-8"))
+    assert (made["settings"]["device"], made["settings"].pop("deterministic")) == ("cuda", True)
+    other = r"deterministic is True there and False here"
+    with pytest.raises(TableError, match=other):
+        table(tmp_path, "deterministic=false")
+    # A folder of before says nothing of it: it was made with the default.
+    path.write_text(json.dumps(made), encoding="utf-8")
+    with pytest.raises(TableError, match=other):
+        table(tmp_path, "deterministic=false")
+    table(tmp_path)
+
+
+def test_on_a_cpu_numbers_repeat_in_any_case(whole):
+    assert "deterministic" not in json.loads((whole / "table.json").read_text())["settings"]
+    assert table(whole, "deterministic=false").done == 5
+
+
 def test_a_table_made_before_a_setting_of_the_trainer_came_goes_on(whole, tmp_path):
     folder = tmp_path / "grown"
     shutil.copytree(whole, folder)
@@ -197,6 +270,26 @@ def test_a_training_that_breaks_down_is_a_row_with_its_reason(tmp_path):
     assert all("loss exploded" in row.failure for row in read_rows(tmp_path))
 
 
+def test_a_training_that_breaks_down_after_a_score_has_the_score_and_the_reason(
+    tmp_path, monkeypatch
+):
+    iteration = AdversarialTrainer.iteration
+
+    def breaks_down(self):
+        if self.generator_steps == 3:
+            raise TrainingDiverged("the loss exploded", generator_step=3)
+        iteration(self)
+
+    monkeypatch.setattr(AdversarialTrainer, "iteration", breaks_down)
+    made = table(tmp_path, "design.architectures=1", "design.seeds=1", "design.repeated=0")
+    assert (made.done, made.broken_down) == (1, 1)
+    (row,) = read_rows(tmp_path)
+    assert ([point.step for point in row.curve], row.steps) == ([2], 3)
+    assert row.failure == "the loss exploded"
+    found = load_table(tmp_path)
+    assert found.breakdowns() == {"the loss exploded": 1}
+
+
 def test_scores_are_made_at_the_points_that_are_asked_for(tmp_path):
     table(tmp_path, "design.architectures=1", "design.seeds=1", "training.eval_at=[1,3]")
     assert [point.step for point in read_rows(tmp_path)[0].curve] == [1, 3, 4]
@@ -224,13 +317,44 @@ def test_bad_input_is_refused_and_leaves_nothing(tmp_path, override, message):
     assert not folder.exists()
 
 
-def test_a_fault_in_every_training_stops_the_table(tmp_path, monkeypatch):
-    def broken(*_, **__):
-        raise ZeroDivisionError("a bug")
+def broken(*_, **__):
+    raise ZeroDivisionError("a bug")
 
+
+def test_a_fault_in_every_training_stops_the_table(tmp_path, monkeypatch):
     monkeypatch.setattr(table_worker, "train", broken)
     with pytest.raises(driver.SearchFailed, match="first 3 trainings all stopped: ZeroDiv"):
         table(tmp_path)
+
+
+def test_faults_of_the_first_trainings_do_not_block_a_folder_that_has_rows(tmp_path, monkeypatch):
+    one = ("design.architectures=1", "design.seeds=1", "design.repeated=0")
+    table(tmp_path, *one)
+    with monkeypatch.context() as patch:
+        patch.setattr(table_worker, "train", broken)
+        made = table(tmp_path, "design.seeds=1", "design.repeated_seeds=4")
+    assert (made.done, made.wanted, len(made.left)) == (1, 5, 4)
+
+
+@pytest.mark.parametrize("fault", [MetricError, ArchitectureError, PluginError])
+def test_a_training_that_cannot_be_scored_is_left_out_and_the_others_go_on(
+    tmp_path, monkeypatch, fault
+):
+    finish = workers.TrainingAttempt.finish
+
+    def unscored(self):
+        if self.task._run.seed == 0:
+            raise fault("no score is computed from them")
+        return finish(self)
+
+    monkeypatch.setattr(workers.TrainingAttempt, "finish", unscored)
+    made = table(tmp_path, "design.architectures=1", "design.repeated=0")
+    assert (made.done, made.wanted) == (1, 2)
+    ((name, reason),) = made.left.items()
+    assert name.endswith("-s0")
+    assert reason == f"{fault.__name__}: no score is computed from them"
+    monkeypatch.setattr(workers.TrainingAttempt, "finish", finish)
+    assert table(tmp_path, "design.architectures=1", "design.repeated=0").done == 2
 
 
 def test_a_fault_in_one_training_leaves_it_out_and_says_so(tmp_path, monkeypatch):

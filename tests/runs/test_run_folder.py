@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -54,6 +55,16 @@ def test_a_second_process_is_refused_by_the_first_ones_id(tmp_path: Path) -> Non
     # Killed, not released: the lock went with the process.
     with RunLock(tmp_path):
         pass
+
+
+def test_a_lock_that_is_held_for_a_moment_can_be_waited_for(tmp_path: Path) -> None:
+    held = RunLock(tmp_path)
+    held.acquire()
+    with pytest.raises(RunDirectoryError, match="is running in this folder"):
+        RunLock(tmp_path, patience=0.1).acquire()
+    Timer(0.1, held.release).start()
+    with RunLock(tmp_path, patience=60.0), pytest.raises(RunDirectoryError):
+        RunLock(tmp_path).acquire()
 
 
 def test_a_lock_file_that_goes_meanwhile_is_no_lock(

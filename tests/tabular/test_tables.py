@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -288,6 +289,28 @@ def test_designs_add_up_in_a_folder_also_in_one_of_before(tmp_path):
     for designs in ((uniform,), (best,), (uniform,)):
         replace(MANIFEST, designs=designs).claim(tmp_path)
     assert Manifest.read(path) == replace(MANIFEST, designs=(uniform, best))
+
+
+def test_shards_that_claim_a_folder_at_once_lose_no_design_and_no_environment(
+    tmp_path, monkeypatch
+):
+    write, others = Manifest._write, []
+
+    def meanwhile(self, path):
+        monkeypatch.setattr(Manifest, "_write", write)
+        other = replace(MANIFEST, designs=({"seeds": 9},), environments=({"python": "3.12"},))
+        others.append(threading.Thread(target=other.claim, args=(tmp_path,)))
+        others[0].start()
+        others[0].join(0.2)
+        write(self, path)
+
+    MANIFEST.claim(tmp_path)
+    monkeypatch.setattr(Manifest, "_write", meanwhile)
+    replace(MANIFEST, designs=({"seeds": 4},)).claim(tmp_path)
+    others[0].join()
+    made = Manifest.read(tmp_path / "table.json")
+    assert made.designs == ({"kind": "uniform"}, {"seeds": 4}, {"seeds": 9})
+    assert made.environments == ({"python": "3.11"}, {"python": "3.12"})
 
 
 def test_the_manifest_can_be_read_without_nasgan(path):
