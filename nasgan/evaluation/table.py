@@ -27,7 +27,8 @@ class TableEvaluator(Evaluator):
     """Looks trainings up, and charges what they would have cost.
 
     A longer training of the same architecture goes on from the shorter one, and is charged the
-    rest. Lengths between the table's points are those of the next point.
+    rest. Lengths between the table's points are those of the next point: two of them that meet at
+    one point are one training, and the second is charged its score alone.
 
     Args:
         table: the trainings.
@@ -40,7 +41,7 @@ class TableEvaluator(Evaluator):
     def __init__(self, table: Trainings, *, generator_steps: int | None = None) -> None:
         self._table = table
         self._generator_steps = generator_steps
-        # Generator steps already charged, by architecture id.
+        # Generator steps asked for, by architecture id: those up to the point after are charged.
         self._trained: dict[str, int] = {}
 
     def setup(self, run: SearchRun) -> None:
@@ -81,18 +82,21 @@ class TableEvaluator(Evaluator):
         """See `Evaluator.expected_cost`."""
         if proposal.stage is not None:
             raise ConfigError("a table holds whole networks: it has no scores at a stage")
-        wanted = self._wanted(proposal)
-        steps = wanted - self._begun(proposal.architecture, wanted)
+        steps = self._wanted(proposal) - self._begun(proposal)
         images = steps * self._table.images_per_generator_step + self._table.num_images
         return Cost(architectures=1, generator_steps=steps, images=images)
 
-    def _wanted(self, proposal: Proposal) -> int:
+    def _asked(self, proposal: Proposal) -> int:
         asked = proposal.generator_steps
-        return self._default if asked is None else self.point(asked)
+        return self._default if asked is None else asked
 
-    def _begun(self, architecture: Architecture, wanted: int) -> int:
-        steps = self._trained.get(architecture.id, 0)
-        return steps if steps < wanted else 0
+    def _wanted(self, proposal: Proposal) -> int:
+        return self.point(self._asked(proposal))
+
+    def _begun(self, proposal: Proposal) -> int:
+        """The point that a training has reached which this one goes on from; 0 for a new one."""
+        before = self._trained.get(proposal.architecture.id, 0)
+        return self.point(before) if 0 < before < self._asked(proposal) else 0
 
     def look_up(self, proposal: Proposal, cost: Cost) -> Evaluation:
         """Charge ``cost`` and what it takes in time; the evaluation.
@@ -104,12 +108,11 @@ class TableEvaluator(Evaluator):
         ledger.allow("architectures", 1)
         architecture, wanted = proposal.architecture, self._wanted(proposal)
         training = self._table.training(architecture, self.run.seed)
-        share = cost.generator_steps / self._table.steps[-1]
-        cost += Cost(device_seconds=training.seconds * share)
+        cost += Cost(device_seconds=training.seconds * self._share_of_seconds(cost))
         # The time is in the table, so it is known beforehand as the other units are.
         ledger.require(cost)
         ledger.charge(cost)
-        self._trained[architecture.id] = wanted
+        self._trained[architecture.id] = self._asked(proposal)
         metrics = training.scores.get(wanted)
         return Evaluation(
             architecture,
@@ -120,6 +123,11 @@ class TableEvaluator(Evaluator):
             cost=cost,
             failure="" if metrics is not None else _reason(training),
         )
+
+    def _share_of_seconds(self, cost: Cost) -> float:
+        """Of a whole training's: the steps', and one score's."""
+        steps, score = self._table.steps, self._table.score_share
+        return cost.generator_steps / steps[-1] * (1 - len(steps) * score) + score
 
     def kept(self, architecture: Architecture) -> dict[str, Any]:
         """See `Evaluator.kept`."""

@@ -26,6 +26,8 @@ __all__ = ["TableTrainings", "open_table", "settings_of_space"]
 # Larger spaces are not listed to see whether a table holds them whole.
 _MOST_LISTED = 100_000
 _MOST_KEPT = 2000
+# Share of its trainings from which on an architecture that breaks down is worth nothing.
+_TOO_OFTEN = 0.5
 # Settings of the trainer by which a device does the same training in its own way.
 _OF_THE_DEVICE = {*TrainerSettings.OPEN, "tf32", "channels_last", "compile"}
 
@@ -33,11 +35,13 @@ _OF_THE_DEVICE = {*TrainerSettings.OPEN, "tf32", "channels_last", "compile"}
 class TableTrainings:
     """Implements `nasgan.tabular.trainings.Trainings` on a table.
 
-    A table that holds every architecture of its space is **exact**: a search sees the seeds of the
-    table's design, and is judged by the mean over the further seeds where an architecture has some,
-    which no search sees (of many noisy means the best is not the best architecture), or else over
-    all. Any other table is judged by the mean of its **surrogate**, for trained architectures as
-    for others: one measure for all.
+    A table that holds every architecture of its space is **exact**: a search sees the seeds that
+    all were trained with by design, and is judged by the mean over the further seeds where an
+    architecture has some, which no search sees (of many noisy means the best is not the best
+    architecture), or else over all. The best known is for the same reason the best by the seeds
+    that searches see. Any other table is judged by the mean of its **surrogate**, for trained
+    architectures as for others: one measure for all. What breaks down in half of its trainings is
+    worth nothing.
 
     Args:
         table: the rows.
@@ -63,7 +67,8 @@ class TableTrainings:
             )
         self.table = table
         self.space = space
-        self.is_exact = _holds_all(table, space)
+        self._searched_seeds = _seeds_of_all(table)
+        self.is_exact = bool(self._searched_seeds) and _holds_all(table, space)
         self._judged: dict[tuple[str, str], float | None] = {}
         # A multi-fidelity search asks for a training once a rung.
         self._training = lru_cache(_MOST_KEPT)(self._find)
@@ -75,7 +80,7 @@ class TableTrainings:
 
     @cached_property
     def metrics(self) -> Sequence[str]:
-        """See `Trainings`; those that a table names but never has are left out."""
+        """See `Trainings`; those that a table names but lacks at a step are left out."""
         known = np.isfinite(self.table.scores)
         at_every_step = (known[:, :, k].any(axis=0).all() for k in range(known.shape[2]))
         return [name for name, has in zip(self.table.metrics, at_every_step, strict=True) if has]
@@ -110,6 +115,20 @@ class TableTrainings:
             self._drawn(architecture, 0)
             self.judged(architecture, metric)
 
+    @cached_property
+    def score_share(self) -> float:
+        """See `Trainings`; by least squares of the mean curve of seconds, linear in both."""
+        seconds = self.table.seconds / self.table.seconds[:, -1:]
+        whole = seconds[np.isfinite(seconds).all(axis=1)]
+        count = len(self.steps)
+        steps = np.array(self.steps) / self.steps[-1]
+        # With a share b of each score the curve is (1 - count b) steps + b (1, 2, ...).
+        excess = np.arange(1, count + 1) - count * steps
+        size = float(excess @ excess)
+        if not len(whole) or not size:
+            return 0.0
+        return float(np.clip(excess @ (whole.mean(axis=0) - steps) / size, 0.0, 1 / count))
+
     def training(self, architecture: Architecture, seed: int) -> SimulatedTraining:
         """See `Trainings`."""
         return self._training(self.table.architecture(architecture), seed)
@@ -124,14 +143,7 @@ class TableTrainings:
     def _seen(self, architecture: Architecture) -> list[int]:
         """The seeds of its trainings that searches may see."""
         seeds = self.table.seeds_of(architecture)
-        return [seed for seed in seeds if not self.is_exact or seed < self._searched_seeds]
-
-    @cached_property
-    def _searched_seeds(self) -> int:
-        # A later design of the same folder trains the best more often, and is the one it keeps.
-        fewest = min(len(self.table.seeds_of(each)) for each in self.table.architectures)
-        designs = self.table.manifest.get("designs", ())
-        return min([fewest, *(int(each["seeds"]) for each in designs if "seeds" in each)])
+        return [seed for seed in seeds if not self.is_exact or seed in self._searched_seeds]
 
     def _row(self, architecture: Architecture, seed: int) -> SimulatedTraining:
         points = [self.table.query(architecture, seed=seed, step=step) for step in self.steps]
@@ -165,23 +177,43 @@ class TableTrainings:
     def _judge(self, architecture: Architecture, metric: str) -> float | None:
         last = self.steps[-1]
         if not self.is_exact:
+            if self.table.surrogate.failure_probability(architecture) >= _TOO_OFTEN:
+                return None
             return self.table.surrogate.predict(architecture, last, [metric])[metric].mean
         seeds = self.table.seeds_of(architecture)
-        held_out = [seed for seed in seeds if seed >= self._searched_seeds]
-        rows = [
-            self.table.query(architecture, seed=seed, step=last).metrics
-            for seed in held_out or seeds
-        ]
+        held_out = [seed for seed in seeds if seed not in self._searched_seeds]
+        return self._mean(architecture, held_out or seeds, metric)
+
+    def _mean(self, architecture: Architecture, seeds: Sequence[int], metric: str) -> float | None:
+        last = self.steps[-1]
+        rows = [self.table.query(architecture, seed=seed, step=last).metrics for seed in seeds]
         found = [row[metric] for row in rows if metric in row]
-        return float(np.mean(found)) if found else None
+        is_broken = len(rows) - len(found) >= _TOO_OFTEN * len(rows)
+        return None if is_broken else float(np.mean(found))
 
     def best_known(self, metric: str) -> float:
         """See `Trainings`."""
-        judged = (self.judged(each, metric) for each in self.table.architectures)
-        found = [score for score in judged if score is not None]
+        sign = 1 if metric_info(metric).direction == "min" else -1
+        found = []
+        for each in self.table.architectures:
+            judged = self.judged(each, metric)
+            seen = self._mean(each, self._seen(each), metric) if self.is_exact else judged
+            if judged is not None and seen is not None:
+                found.append((sign * seen, sign * judged))
         if not found:
             raise TableError(f"the table {self.table.name} has no {metric} at its last step")
-        return min(found) if metric_info(metric).direction == "min" else max(found)
+        return sign * min(found)[1]
+
+
+def _seeds_of_all(table: Table) -> frozenset[int]:
+    """The seeds that every architecture was trained with, without those of further designs.
+
+    ``design.kind=best`` gives more seeds to some, or, where the space is small, to all.
+    """
+    shared = frozenset.intersection(*(frozenset(table.seeds_of(a)) for a in table.architectures))
+    designs = table.manifest.get("designs", ())
+    first = [int(each["seeds"]) for each in designs if each.get("kind") != "best"]
+    return frozenset(seed for seed in shared if not first or seed < max(first))
 
 
 def _holds_all(table: Table, space: SearchSpace) -> bool:

@@ -42,13 +42,13 @@ class SearchLine:
 
     Attributes:
         strategy: its name.
-        judged: mean over seeds of what each search found, judged by the table.
-        better: probability of finding a better one than the baseline with the same seed; ties count
-            half. With the score interval of Wilson (1927), which stays honest near 0 and 1. None
-            for the baseline.
+        judged: mean over its seeds of what each search found, judged by the table.
+        better: probability of finding a better one than the baseline with the same seed, over those
+            that both have; ties count half. With the score interval of Wilson (1927), which stays
+            honest near 0 and 1. None for the baseline.
         gain: by how much better, on average over the seeds in which both found something; above 0
             is better.
-        rank: among the strategies, averaged over seeds; 1 is best.
+        rank: among the strategies, averaged over the seeds that all have; 1 is best.
         generator_steps: spent by a search, on average.
         without_result: searches that found nothing that can be judged.
     """
@@ -104,14 +104,13 @@ def summary_of(
     """One line a strategy, best first; a search without a result is worse than any with one.
 
     Args:
-        records: lines of ``simulations.jsonl``; seeds that not every strategy has are left out of
-            what compares strategies.
+        records: lines of ``simulations.jsonl``.
         metric: by which they were judged.
         baseline: the strategy that the others are held against.
         at: unit of cost and how much of it: what was known then; None: at the end.
     """
     losses = _losses(records, metric, at)
-    ranks = losses.rank(axis=1)
+    ranks = losses.dropna().rank(axis=1)
     lines = [_line(name, records, losses, ranks[name], baseline, metric) for name in losses]
     return sorted(lines, key=lambda line: line.rank.mean if line.rank else math.inf)
 
@@ -128,7 +127,7 @@ def over_time(
 
 def critical_difference(records: Records, metric: str) -> CriticalDifference | None:
     """Test what the searches found; None with fewer than two strategies or seeds."""
-    ranks = _losses(records, metric, None).rank(axis=1)
+    ranks = _losses(records, metric, None).dropna().rank(axis=1)
     seeds, count = ranks.shape
     if count < 2 or seeds < 2:
         return None
@@ -156,12 +155,12 @@ def _alike(ordered: Mapping[str, float], difference: float) -> tuple[tuple[str, 
 
 
 def _losses(records: Records, metric: str, at: tuple[str, float] | None) -> pd.DataFrame:
-    """By seed and strategy; less is better, infinite without a result."""
+    """By seed and strategy; less is better, infinite without a result, NaN without a search."""
     sign, losses = _sign(metric), {}
     for name, own in grouped(records, itemgetter("strategy")).items():
         judged = {record["seed"]: _judged(record, at) for record in own}
         losses[name] = {k: math.inf if v is None else sign * v for k, v in judged.items()}
-    return pd.DataFrame(losses).dropna().sort_index()
+    return pd.DataFrame(losses).sort_index()
 
 
 def _sign(metric: str) -> float:
@@ -188,14 +187,10 @@ def _line(
     metric: str,
 ) -> SearchLine:
     steps = [r["spent"]["generator_steps"] for r in records if r["strategy"] == name]
-    own = losses[name].to_numpy()
-    found = own[np.isfinite(own)]
-    better = gain = None
-    if name != baseline and len(losses.get(baseline, ())):
-        other = losses[baseline].to_numpy()
-        better = _proportion(0.5 * ((own < other) + 1.0 * (own <= other)))
-        both = np.isfinite(own) & np.isfinite(other)
-        gain = _mean(other[both] - own[both])
+    alone = losses[name].dropna().to_numpy()
+    found = alone[np.isfinite(alone)]
+    is_compared = name != baseline and baseline in losses
+    better, gain = _against(losses[[name, baseline]].dropna()) if is_compared else (None, None)
     return SearchLine(
         strategy=name,
         judged=_mean(_sign(metric) * found),
@@ -203,8 +198,18 @@ def _line(
         gain=gain,
         rank=_mean(ranks.to_numpy()),
         generator_steps=sum(steps) / len(steps),
-        without_result=len(own) - len(found),
+        without_result=len(alone) - len(found),
     )
+
+
+def _against(pairs: pd.DataFrame) -> tuple[Summary | None, Summary | None]:
+    """`SearchLine.better` and ``gain`` of the first column over the second."""
+    own, other = pairs.to_numpy().T
+    if not len(own):
+        return None, None
+    both = np.isfinite(own) & np.isfinite(other)
+    better = _proportion(0.5 * ((own < other) + 1.0 * (own <= other)))
+    return better, _mean(other[both] - own[both])
 
 
 def _mean(values: np.ndarray) -> Summary | None:

@@ -268,26 +268,29 @@ def _chapter(
 
 
 def _simulated(rows: Sequence[LabelledRow]) -> Iterator[SimulatedTask]:
-    """The simulated searches by task; those of one seed that do not count are left out."""
+    """The simulated searches by task and metric; those of one seed that do not count are left out.
+
+    What was searched for FID and what for IS are judged in different units.
+    """
     row_of = {run.run_id: row for row in rows for run in row.simulated}
     paths = {run.path for row in rows for run in row.simulated if run.path is not None}
-    searches: dict[Task, list[dict[str, Any]]] = {}
-    files: dict[Task, SimulationFile] = {}
-    baselines: dict[Task, str] = {}
+    searches: dict[tuple[Task, str], list[dict[str, Any]]] = {}
+    files: dict[tuple[Task, str], SimulationFile] = {}
+    baselines: dict[tuple[Task, str], str] = {}
     for path in sorted(paths):
         file = SimulationFile.open(path)
         for search, record in file.read(lambda told: None):
             row = row_of.get(record.run_id)
             if row is None:
                 continue
-            task = Task.of(row.row)
-            files.setdefault(task, file)
+            key = Task.of(row.row), file.made["metric"]
+            files.setdefault(key, file)
             if search["strategy"] == file.made["baseline"]:
-                baselines.setdefault(task, row.short)
-            searches.setdefault(task, []).append({**search, "strategy": row.short})
-    for task, found in searches.items():
-        baseline = baselines.get(task, files[task].made["baseline"])
-        yield SimulatedTask(task, files[task], baseline, tuple(found))
+                baselines.setdefault(key, row.short)
+            searches.setdefault(key, []).append({**search, "strategy": row.short})
+    for key, found in searches.items():
+        baseline = baselines.get(key, files[key].made["baseline"])
+        yield SimulatedTask(key[0], files[key], baseline, tuple(found))
 
 
 def _run(summary: RunSummary, row: Row, label: str, problems: list[Problem]) -> Run | None:

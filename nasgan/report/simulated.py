@@ -104,22 +104,27 @@ def heads_of(metric: str, baseline: str) -> tuple[str, ...]:
         f"better than {baseline} (95 %)",
         "mean rank (95 %)",
         "generator steps",
+        "without result",
     )
 
 
 def cells_of(line: SearchLine, file: SimulationFile) -> tuple[str, ...]:
     """One strategy, for people."""
-    searches = (line.judged.n if line.judged else 0) + line.without_result
     return (
         line.strategy,
-        str(searches),
+        str(_searches(line)),
         _interval(line.judged),
         short_number(_regret(line, file)),
         _interval(line.gain),
         _interval(line.better),
         _interval(line.rank),
         f"{line.generator_steps:.0f}",
+        str(line.without_result),
     )
+
+
+def _searches(line: SearchLine) -> int:
+    return (line.judged.n if line.judged else 0) + line.without_result
 
 
 def sentence(found: CriticalDifference | None) -> str:
@@ -154,7 +159,9 @@ def _markdown(
 ) -> Iterator[str]:
     made, last = file.made, moments[-1]
     metric, baseline = made["metric"], made["baseline"]
-    yield f"# {escape_markdown(made['table'])}: {made['seeds']} searches a strategy\n"
+    fewest, most = (f(_searches(line) for line in last.lines) for f in (min, max))
+    searches = f"{most}" if fewest == most else f"{fewest} to {most}"
+    yield f"# {escape_markdown(made['table'])}: {searches} searches a strategy\n"
     yield (
         f"Protocol `{made['protocol']}`, scores of the {made['scores']} table, budget "
         f"{last.spent:g} {unit.replace('_', ' ')}, best known {metric} {made['best_known']:.4g}.\n"

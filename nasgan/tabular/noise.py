@@ -102,8 +102,12 @@ def _within(values: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _correlation_root(standardised: np.ndarray) -> np.ndarray:
-    """A square root of the columns' correlation matrix, from rows without gaps, (C, C)."""
-    rows = standardised[np.isfinite(standardised).all(axis=1)]
+    """A square root of the columns' correlation matrix, from rows without gaps, (C, C).
+
+    A column without a number goes with no other.
+    """
+    known = np.isfinite(standardised)
+    rows = np.nan_to_num(standardised[(known | ~known.any(axis=0)).all(axis=1)])
     lengths = np.linalg.norm(rows, axis=0)
     unit = rows / np.where(lengths > 0, lengths, 1.0)
     correlation = (1 - _SHRINKAGE) * (unit.T @ unit)

@@ -137,7 +137,9 @@ class Surrogate:
 
     @cached_property
     def _failures(self) -> LogisticRegression | float:
-        failed = np.isnan(self._values).any(axis=1)
+        known = np.isfinite(self._values)
+        # What no training has says nothing of any.
+        failed = ~known[:, known.any(axis=0)].all(axis=1)
         if failed.sum() < _LEAST_FAILURES or (~failed).sum() < _LEAST_FAILURES:
             return float(failed.mean())
         return LogisticRegression(C=0.1, max_iter=1000).fit(self._encoded[self._group], failed)

@@ -317,8 +317,13 @@ class Table:
             TableError: there are no scores at this step.
             NasganError: nothing was trained with two seeds.
         """
-        at = self.steps[self._column(step)]
-        return self.surrogate.predict(self.architecture(architecture), at, self.metrics)
+        column = self._column(step)
+        wanted = [
+            name
+            for k, name in enumerate(self.metrics)
+            if np.isfinite(self.scores[:, column, k]).any()
+        ]
+        return self.surrogate.predict(self.architecture(architecture), self.steps[column], wanted)
 
     # What is in it
 

@@ -17,7 +17,7 @@ class SimulatedTraining:
 
     Attributes:
         scores: by generator step, the value of each metric; the points before a breakdown only.
-        seconds: of one idle device, for the whole training.
+        seconds: of one idle device, for the whole training with the scores at all points.
         source: ``exact``: the table holds it; ``surrogate``: drawn with the table's noise.
         failure: why it broke down; empty if it did not.
     """
@@ -47,6 +47,10 @@ class Trainings(Protocol):
     def num_images(self) -> int:
         """Generated images behind a score."""
 
+    @property
+    def score_share(self) -> float:
+        """What one score takes of a whole training's seconds, which hold one at each point."""
+
     def training(self, architecture: Architecture, seed: int) -> SimulatedTraining:
         """What a search with ``seed`` sees of ``architecture``: the same each time.
 
@@ -55,7 +59,7 @@ class Trainings(Protocol):
         """
 
     def judged(self, architecture: Architecture, metric: str) -> float | None:
-        """The mean over seeds at the last step; None where trainings of it break down."""
+        """The mean over seeds at the last step; None where half of its trainings break down."""
 
     def best_known(self, metric: str) -> float:
-        """The best judged score of all architectures that were trained."""
+        """What the best of the architectures that were trained is judged to be."""

@@ -108,6 +108,18 @@ def test_searches_of_two_files_stand_in_one_comparison(tmp_path):
     assert all("ended later" in problem for problem in problems)
 
 
+def test_what_was_searched_for_another_metric_stands_apart(tmp_path):
+    write_simulations(tmp_path / "fid", some_searches())
+    write_simulations(tmp_path / "is", some_searches(), metric="is", best_known=99.0)
+    (chapter,) = collect([tmp_path]).chapters
+    found = simulated_views(chapter)
+    assert len(found) == 2
+    for one, metric in zip(found, ("FID", "IS"), strict=True):
+        assert [row[0].text for row in one["table"].rows].count("good") <= 1
+        assert len(one["table"].rows) == 2
+        assert any(metric in head for head in one["table"].headers)
+
+
 def test_a_search_without_a_result_is_counted(tmp_path):
     write_simulations(tmp_path, [*some_searches(), *[search("none", k, []) for k in range(4)]])
     lost = cells(view(tmp_path), "none")

@@ -108,6 +108,24 @@ def test_the_gain_is_of_the_seeds_in_which_both_found_something():
     assert more.gain.mean == -2.0
 
 
+def test_a_strategy_with_few_seeds_takes_none_from_the_others():
+    scores = {"new": [1.0, 1.5, 1.0, 3.0], "random": [2.0] * 4, "late": [3.0]}
+    lines = {line.strategy: line for line in summary_of(_table(scores), "fid", "random")}
+    assert {name: line.judged.n for name, line in lines.items()} == {
+        "new": 4,
+        "random": 4,
+        "late": 1,
+    }
+    assert (lines["new"].better.mean, lines["new"].better.n) == (0.75, 4)
+    assert (lines["new"].gain.mean, lines["late"].gain.mean) == (0.375, -1.0)
+    # Ranks are among all, so of the seed that all have.
+    assert {name: (line.rank.mean, line.rank.n) for name, line in lines.items()} == {
+        "new": (1.0, 1),
+        "random": (2.0, 1),
+        "late": (3.0, 1),
+    }
+
+
 def test_over_time_counts_what_was_known_then():
     records = [
         *(_record("early", seed, (1, 6.0), (40, 5.0)) for seed in range(3)),

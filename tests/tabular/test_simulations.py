@@ -145,6 +145,7 @@ def test_more_seeds_for_the_best_alone_judge_also_where_the_design_counts_them(e
     manifest["designs"] = [{"kind": "best", "seeds": 4}]
     write_table_file(tmp_path / "few.npz", manifest, fewer)
     trainings = _trainings(tmp_path / "few.npz")
+    assert trainings.is_exact
     best = trainings.table.architecture(arrays["options"][0].tolist())
     assert trainings.table.seeds_of(best) == (0, 1, 2, 3)
     rows = [trainings.table.query(best, seed=k).metrics["fid"] for k in range(4)]
@@ -152,6 +153,93 @@ def test_more_seeds_for_the_best_alone_judge_also_where_the_design_counts_them(e
         rows[:2]
     )
     assert trainings.judged(best, "fid") == pytest.approx(np.mean(rows[2:]))
+
+
+def _cut(path: Path, out: Path, keep: Any, **more: Any) -> TableTrainings:
+    """A table with some of the rows of ``path``: those that ``keep`` takes of the arrays."""
+    manifest, arrays = read_table_file(path)
+    kept = keep(arrays)
+    arrays = {k: a if k in ("step", "failure") else a[kept] for k, a in arrays.items()}
+    arrays["failure"] = np.frombuffer(json.dumps([""] * int(kept.sum())).encode(), np.uint8)
+    write_table_file(out, {**manifest, **more}, arrays)
+    return _trainings(out)
+
+
+@pytest.mark.parametrize(
+    ("designs", "seen"),
+    [
+        ([("all", 1), ("all", 2)], {0, 1}),
+        ([("all", 2), ("all", 1)], {0, 1}),
+        ([("all", 2), ("best", 4)], {0, 1}),
+        ([("best", 4)], {0, 1, 2, 3}),
+    ],
+)
+def test_searches_see_the_seeds_of_all_whatever_came_later(exact, tmp_path, designs, seen):
+    told = [{"kind": kind, "seeds": seeds} for kind, seeds in designs]
+    trainings = _trainings(_changed(exact, tmp_path / "told.npz", designs=told))
+    architecture = trainings.table.architectures[3]
+    shown = {trainings.training(architecture, seed).scores[600]["fid"] for seed in range(60)}
+    rows = {k: trainings.table.query(architecture, seed=k).metrics["fid"] for k in range(4)}
+    assert shown == {rows[k] for k in seen}
+    judges = [k for k in rows if k not in seen] or list(rows)
+    assert trainings.judged(architecture, "fid") == pytest.approx(
+        np.mean([rows[k] for k in judges])
+    )
+
+
+def test_one_training_left_out_takes_its_seed_from_no_other_search(exact, tmp_path):
+    def all_but_one(arrays: dict[str, Any]) -> Any:
+        first = (arrays["options"] == arrays["options"][0]).all(axis=1)
+        return ~(first & (arrays["seed"] == 0))
+
+    trainings = _cut(exact, tmp_path / "lacks.npz", all_but_one)
+    assert trainings.is_exact
+    lacking, *others = trainings.table.architectures
+    for each in (lacking, others[0]):
+        assert {trainings.training(each, seed).source for seed in range(9)} == {"exact"}
+        seen = {trainings.training(each, seed).scores[600]["fid"] for seed in range(30)}
+        assert seen == {trainings.table.query(each, seed=1).metrics["fid"]}
+
+
+def test_what_breaks_down_in_half_of_its_trainings_is_worth_nothing(exact, tmp_path):
+    manifest, arrays = read_table_file(exact)
+    first = (arrays["options"] == arrays["options"][0]).all(axis=1)
+    second = (arrays["options"] == arrays["options"][4]).all(axis=1)
+    arrays["scores"][first & (arrays["seed"] == 2), -1] = np.nan
+    arrays["scores"][second & (arrays["seed"] == 0), -1] = np.nan
+    write_table_file(tmp_path / "broken.npz", manifest, arrays)
+    trainings = _trainings(tmp_path / "broken.npz")
+    one, two = trainings.table.architectures[:2]
+    assert trainings.judged(one, "fid") is None
+    # Of the second a search may see the breakdown; those that judge are whole.
+    assert trainings.judged(two, "fid") is not None
+
+
+def test_the_best_known_is_chosen_by_the_seeds_that_do_not_judge_it(exact, tmp_path):
+    manifest, arrays = read_table_file(exact)
+    lucky = (arrays["options"] == arrays["options"][0]).all(axis=1)
+    arrays["scores"][lucky, -1, 0] = np.where(arrays["seed"][lucky] < 2, 500.0, 1.0)
+    write_table_file(tmp_path / "lucky.npz", manifest, arrays)
+    trainings = _trainings(tmp_path / "lucky.npz")
+    table = trainings.table
+    seen = {
+        each: np.mean([table.query(each, seed=k).metrics["fid"] for k in (0, 1)])
+        for each in table.architectures
+    }
+    best = min(seen, key=lambda each: seen[each])
+    assert trainings.judged(table.architectures[0], "fid") == pytest.approx(1.0)
+    assert trainings.best_known("fid") == trainings.judged(best, "fid") > 100
+
+
+def test_the_share_of_a_score_is_read_from_the_curves(exact, tmp_path):
+    manifest, arrays = read_table_file(exact)
+    # 0.05 s a step, and 4 s each of three scores: a whole training takes 42 s.
+    arrays["seconds"] = np.tile([60 * 0.05 + 4, 150 * 0.05 + 8, 42.0], (len(arrays["seed"]), 1))
+    arrays["seconds"] = arrays["seconds"].astype(np.float32)
+    write_table_file(tmp_path / "timed.npz", manifest, arrays)
+    assert _trainings(tmp_path / "timed.npz").score_share == pytest.approx(4 / 42, rel=1e-5)
+    # Its seconds grow with the steps alone.
+    assert _trainings(exact).score_share == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,22 @@ def test_trainings_that_broke_down_are_told_and_do_not_spoil_the_rest():
     assert np.isfinite(made.predict(bad, 200)["fid"].mean)
 
 
+def test_a_score_that_no_training_has_changes_nothing(surrogate):
+    trained, scores = _table()
+    more = {**scores, "kid": np.full(scores["fid"].shape, np.nan)}
+    made = Surrogate(DECISIONS, *_order((trained, more)))
+    architecture = _architecture("conv", "pool", "on", "one", "narrow")
+    assert made.failure_probability(architecture) == 0.0
+    points = [("fid", 100), ("fid", 200)]
+    drawn = [
+        np.log([model.draw_curve(architecture, points, seed=k) for k in range(200)])
+        for model in (surrogate, made)
+    ]
+    together = [float(np.corrcoef(each.T)[0, 1]) for each in drawn]
+    assert together[1] == pytest.approx(together[0], abs=0.1)
+    assert together[0] > 0.7
+
+
 def test_what_the_table_does_not_hold_is_named(surrogate):
     architecture = _architecture("conv", "pool", "on", "one", "none")
     with pytest.raises(NasganError, match="no scores at step 300; its points are 100, 200"):

@@ -68,6 +68,23 @@ def test_lengths_between_points_are_those_of_the_next_point(table):
     assert _score(_evaluator(table, generator_steps=10)[0], table).generator_steps == 10
 
 
+def test_two_lengths_that_meet_at_one_point_are_one_training(table):
+    evaluator, ledger = _evaluator(table)
+    for asked, steps in ((7, 10), (15, 10), (30, 20), (40, 0)):
+        assert _score(evaluator, table, asked).cost.generator_steps == steps
+    assert ledger.spent().generator_steps == 40
+    # The same length once more is another training.
+    assert _score(evaluator, table, 40).cost.generator_steps == 40
+
+
+def test_a_score_takes_its_share_of_the_seconds(table):
+    table.score_share = 0.1
+    evaluator, _ = _evaluator(table)
+    # Of 80 s three scores take 24.
+    assert _score(evaluator, table, 10).cost.device_seconds == pytest.approx(56 / 4 + 8)
+    assert _score(evaluator, table, 40).cost.device_seconds == pytest.approx(56 * 3 / 4 + 8)
+
+
 def test_a_length_beyond_the_last_point_is_refused(table):
     evaluator, ledger = _evaluator(table)
     with pytest.raises(

@@ -21,6 +21,7 @@ class ToyTable:
     metrics: tuple[str, ...] = ("fid", "is")
     images_per_generator_step: int = 8
     num_images: int = 100
+    score_share: float = 0.0
     looked_up: list[tuple[str, int]] = field(default_factory=list)
 
     def true(self, architecture: Architecture) -> float:
