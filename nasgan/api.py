@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -81,8 +82,13 @@ def simulate(*overrides: str, **settings: Any) -> Study:
     """
     given = settings.pop("strategy", None) or []
     several = given if isinstance(given, list | tuple) else [given]
-    objects = {label_of(one): one for one in several if isinstance(one, SearchStrategy)}
+    given_objects = [one for one in several if isinstance(one, SearchStrategy)]
     names = [one for one in several if not isinstance(one, SearchStrategy)]
+    labels = Counter([*map(label_of, given_objects), *dict.fromkeys(names)])
+    if labels.total() > len(labels):
+        twice = labels.most_common(1)[0][0]
+        raise ConfigError(f"strategy: two are called {twice}; set the `name` of one of them")
+    objects = {label_of(one): one for one in given_objects}
     words = words_of(settings | ({"strategy": names} if names else {}))
     config = settings_of("simulate", [*words, *overrides])
     simulated(asked_of(config, objects), config)

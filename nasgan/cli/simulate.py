@@ -43,6 +43,8 @@ def asked_of(
     from nasgan.engine.simulations import Simulations
     from nasgan.tabular.table import load_table
 
+    if objects and _RANDOM in objects:
+        raise ConfigError(f"strategy: {_RANDOM} is what all are held against; set another `name`")
     steps = load_table(settings["table"]).steps
     budget = dict(settings["budget"])
     if all(limit is None for limit in budget.values()):

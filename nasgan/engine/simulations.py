@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from copy import deepcopy
@@ -12,6 +15,7 @@ from typing import Any
 
 import torch
 
+from nasgan import atomic
 from nasgan.contracts import AskTellStrategy, Budget, Objective, SearchStrategy
 from nasgan.engine.simulation import TableRun, simulate
 from nasgan.errors import ConfigError, NasganError, SearchFailed
@@ -22,16 +26,18 @@ from nasgan.metrics.table import metric_info
 from nasgan.nodes import build_node
 from nasgan.objects import described
 from nasgan.reading import digest_of_json
-from nasgan.runs.environment import collect_environment
+from nasgan.runs.environment import collect_environment, installed_version, names_its_code
 from nasgan.runs.folder import RunLock
 from nasgan.runs.history import History, read_history
 from nasgan.runs.simulations import MANIFEST_FILE, SEARCHES_FILE, SimulationFile
 from nasgan.runs.status import utc_now
 from nasgan.supervisor import Here, Piece, Retries, Slots, Supervisor, results_of
+from nasgan.tabular.build import build_table
 from nasgan.tabular.table import load_table
 
 __all__ = ["Simulations", "run_simulations", "simulate_one", "why_not"]
 
+_LOG = logging.getLogger(__name__)
 _UNDER_WAY = "under_way.jsonl"  # in the folder, until all searches are over
 
 
@@ -81,6 +87,12 @@ class Simulations:
         """Whether other processes can make the strategies: none is given as an object."""
         return not any(isinstance(given, SearchStrategy) for given in self.strategies.values())
 
+    def known_code(self, environment: Mapping[str, Any]) -> set[str]:
+        """The strategies whose code ``environment`` says, so that their searches can be kept."""
+        if not names_its_code(environment):
+            return set()
+        return {k for k, given in self.strategies.items() if not isinstance(given, SearchStrategy)}
+
     @property
     def nodes(self) -> dict[str, Any]:
         """What the results say of the strategies; see `nasgan.objects`."""
@@ -88,8 +100,15 @@ class Simulations:
         return {k: described(v) if isinstance(v, SearchStrategy) else v for k, v in given}
 
 
-@lru_cache(maxsize=1)
 def _opened(table: str) -> TableTrainings:
+    """The table as it is now, opened once while it stays that."""
+    path = Path(table)
+    told = path.stat() if path.is_file() else None
+    return _read(table, None if told is None else (told.st_mtime_ns, told.st_size))
+
+
+@lru_cache(maxsize=1)
+def _read(table: str, _: object) -> TableTrainings:
     loaded = load_table(table)
     name, settings = settings_of_space(loaded)
     return TableTrainings(loaded, make_search_space(name, **settings))
@@ -158,13 +177,28 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
         RunDirectoryError: another process simulates into ``out``.
         StorageError: a file could not be written.
     """
-    # What is wrong with the table shows here, before a process is started.
-    trainings = _opened(asked.table)
-    if asked.metric not in trainings.metrics:
-        raise ConfigError(f"objective={asked.metric}: the table has {', '.join(trainings.metrics)}")
-    trainings.prepare(asked.metric)
-    with RunLock(out):
-        yield from _simulated(asked, trainings, out, workers)
+    with _as_it_is(asked) as kept:
+        # What is wrong with the table shows here, before a process is started.
+        trainings = _opened(kept.table)
+        known = trainings.metrics
+        if asked.metric not in known:
+            raise ConfigError(f"objective={asked.metric}: the table has {', '.join(known)}")
+        trainings.prepare(asked.metric)
+        with RunLock(out):
+            yield from _simulated(kept, trainings, out, workers)
+
+
+@contextmanager
+def _as_it_is(asked: Simulations) -> Iterator[Simulations]:
+    """``asked`` on a table that stays: of a folder the rows that it has now, as a file."""
+    folder = Path(asked.table)
+    if not folder.is_dir():
+        yield asked
+        return
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / f"{folder.resolve().name}.npz"
+        build_table([folder], file, name=folder.name)
+        yield replace(asked, table=str(file))
 
 
 def _simulated(
@@ -172,15 +206,19 @@ def _simulated(
 ) -> Iterator[dict[str, Any]]:
     made = {**_made(asked, trainings), "started": utc_now()}
     searches = [(name, seed) for seed in range(asked.seeds) for name in asked.strategies]
-    made, ended = _with_ended(made, searches, out)
-    done = _UnderWay(out, made)
+    known = asked.known_code(made["environment"])
+    if not known and {*out.iterdir()} & {out / MANIFEST_FILE, out / _UNDER_WAY}:
+        _LOG.warning("all searches are made anew: no commit or version names the code that runs")
+    made, ended = _with_ended(made, searches, out, known)
+    done = _UnderWay(out, made, known)
     done.update(ended)
     yield from done.values()
     for record in _records(asked, [key for key in searches if key not in done], workers):
         done.add(record)
         yield record
     found = [done[key] for key in sorted(done)]
-    SimulationFile(out / SEARCHES_FILE, {**made, "ended": utc_now()}).write(found)
+    seeds = 1 + max(seed for _, seed in done)
+    SimulationFile(out / SEARCHES_FILE, {**made, "seeds": seeds, "ended": utc_now()}).write(found)
     done.forget()
 
 
@@ -210,6 +248,7 @@ _SHAPES_ALL = {
 
 
 def _code(made: Mapping[str, Any]) -> list[Any]:
+    """Versions and commit, as far as they tell."""
     return [made["environment"].get(key) for key in ("nasgan", "packages", "plugins")]
 
 
@@ -224,9 +263,11 @@ def _shaped_by(made: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _with_ended(
-    made: Mapping[str, Any], searches: Sequence[tuple[str, int]], out: Path
+    made: Mapping[str, Any], searches: Sequence[tuple[str, int]], out: Path, known: set[str]
 ) -> tuple[dict[str, Any], Searches]:
     """What is made together with what ``out`` holds, and the searches of that which count.
+
+    They count if what shapes them is as it was, and if they are asked for, their code is ``known``.
 
     Raises:
         ConfigError: searches would be lost that were made otherwise, and are not asked for.
@@ -237,7 +278,8 @@ def _with_ended(
     strategies = {**file.made["strategies"], **made["strategies"]}
     then, now = _shaped_by(file.made), _shaped_by({**made, "strategies": strategies})
     # With a line damaged it is not the file that was written, and nothing in it counts.
-    counts = {name for name in then if not file.differs() and then[name] == now[name]}
+    same = {name for name in then if not file.differs() and then[name] == now[name]}
+    counts = {name for name in same if name in known or name not in made["strategies"]}
     held = {(each["strategy"], each["seed"]): each for each, _ in file.read(lambda _: None)}
     lost = sorted({name for name, _ in held.keys() - {*searches}} - counts)
     if lost:
@@ -247,8 +289,7 @@ def _with_ended(
         )
     ended = {key: search for key, search in held.items() if key[0] in counts}
     nodes = {k: v for k, v in strategies.items() if k in counts or k in made["strategies"]}
-    seeds = max([made["seeds"], *(seed + 1 for _, seed in ended)])
-    return {**made, "strategies": nodes, "seeds": seeds}, ended
+    return {**made, "strategies": nodes}, ended
 
 
 def _why_another(file: SimulationFile, made: Mapping[str, Any]) -> str:
@@ -256,23 +297,28 @@ def _why_another(file: SimulationFile, made: Mapping[str, Any]) -> str:
         return f"{SEARCHES_FILE} {file.differs()}"
     found = [why for key, why in _SHAPES_ALL.items() if file.made[key] != made[key]]
     found += ["by other code"] if _code(file.made) != _code(made) else []
-    return f"they were made {', '.join(found) or 'with other settings of the strategy'}"
+    return f"they were made {', '.join(found) or 'otherwise, or by code that no commit names'}"
 
 
 class _UnderWay(Searches):
     """The searches that are over, by strategy and seed, on the disk until all are.
 
-    Those of a call that was killed count if what shapes them is as it was.
+    Those of a call that was killed count if what shapes them is as it was and their code is
+    ``known``. The others stay on the disk, for a call that asks for them.
     """
 
-    def __init__(self, out: Path, made: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path, made: Mapping[str, Any], known: set[str]) -> None:
         super().__init__()
         self._shaped_by = _shaped_by(made)
         self._lines = History(out / _UNDER_WAY)
+        self._others = []
         for line in read_history(self._lines.path) if len(self._lines) else ():
             search = line["search"]
-            if self._shaped_by.get(search["strategy"]) == line["made_by"]:
-                self[search["strategy"], search["seed"]] = search
+            name = search["strategy"]
+            if name not in made["strategies"]:
+                self._others.append(line)
+            elif name in known and self._shaped_by[name] == line["made_by"]:
+                self[name, search["seed"]] = search
 
     def add(self, search: dict[str, Any]) -> None:
         """Note it, on the disk first."""
@@ -281,8 +327,13 @@ class _UnderWay(Searches):
         self[search["strategy"], search["seed"]] = search
 
     def forget(self) -> None:
-        """Remove what was noted."""
-        self._lines.path.unlink(missing_ok=True)
+        """Remove what was noted, but for the searches of strategies that were not asked for."""
+        if self._others:
+            numbered = ({**line, "index": k} for k, line in enumerate(self._others))
+            text = "".join(f"{json.dumps(line)}\n" for line in numbered)
+            atomic.write_file(self._lines.path, text)
+        else:
+            self._lines.path.unlink(missing_ok=True)
 
 
 def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
@@ -306,8 +357,15 @@ def _made(asked: Simulations, trainings: TableTrainings) -> dict[str, Any]:
             "checksum": images.get("checksum") or "unknown",
             "num_images": images.get("num_images", 0),
         },
-        "environment": collect_environment("simulated", {"strategies": asked.nodes}),
+        "environment": _environment(asked),
     }
+
+
+def _environment(asked: Simulations) -> dict[str, Any]:
+    """That of a run, with what fits the surrogate and what some strategies search with."""
+    found = collect_environment("simulated", {"strategies": asked.nodes})
+    more = {name: installed_version(name) for name in ("scikit-learn", "optuna")}
+    return {**found, "packages": {**found["packages"], **more}}
 
 
 def _piece(asked: Simulations, name: str, seed: int) -> Piece:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,7 @@ def test_workers_change_nothing(exact, tmp_path):
     assert alone == _run(exact, tmp_path / "two", *words, "workers=2")
 
 
+@pytest.mark.usefixtures("named_code")
 def test_searches_of_a_call_that_was_stopped_are_not_made_again(exact, tmp_path, monkeypatch):
     words = ("strategy=evolution", "seeds=3", "budget.architectures=8", "workers=1")
     whole = _run(exact, tmp_path / "whole", *words)
@@ -387,6 +389,12 @@ def test_searches_of_a_call_that_was_stopped_are_not_made_again(exact, tmp_path,
     assert not (tmp_path / "out" / "under_way.jsonl").exists()
 
 
+@pytest.fixture
+def named_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the checkout were a commit's."""
+    monkeypatch.setattr(simulations, "names_its_code", lambda _: True)
+
+
 def _counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """The searches that are simulated from now on."""
     really = simulations.simulate_piece
@@ -400,6 +408,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return made
 
 
+@pytest.mark.usefixtures("named_code")
 def test_a_folder_grows_by_strategies_and_seeds(exact, tmp_path, monkeypatch, capsys):
     few = ("budget.architectures=8", "workers=1")
     whole = _run(exact, tmp_path / "whole", "strategy=evolution,local_search", "seeds=3", *few)
@@ -441,7 +450,8 @@ def test_searches_made_otherwise_are_not_lost(exact, partial, tmp_path, capsys, 
     assert (tmp_path / "out" / "simulations.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["budget", "edited", "code"])
+@pytest.mark.usefixtures("named_code")
+@pytest.mark.parametrize("change", ["budget", "edited", "code", "unnamed code"])
 def test_the_same_searches_are_made_anew_where_something_else_shapes_them(
     exact, tmp_path, monkeypatch, change
 ):
@@ -452,6 +462,8 @@ def test_the_same_searches_are_made_anew_where_something_else_shapes_them(
     elif change == "edited":
         file = tmp_path / "simulations.jsonl"
         file.write_text(file.read_text(encoding="utf-8").replace(": 8", ": 7"), encoding="utf-8")
+    elif change == "unnamed code":
+        monkeypatch.setattr(simulations, "names_its_code", lambda _: False)
     else:
         whole = simulations.collect_environment
         monkeypatch.setattr(
@@ -461,6 +473,62 @@ def test_the_same_searches_are_made_anew_where_something_else_shapes_them(
     again = _run(exact, tmp_path, *words)
     assert made == [("random", 0), ("random", 1)]
     assert {r["spent"]["architectures"] for r in again} == {9 if change == "budget" else 8}
+
+
+@pytest.mark.usefixtures("named_code")
+def test_what_a_stopped_call_had_done_waits_for_one_that_asks_for_it(exact, tmp_path, monkeypatch):
+    few = ("budget.architectures=8", "workers=1", "seeds=2")
+    really = simulations.simulate_piece
+
+    def stopped(order: dict[str, Any]) -> dict[str, Any]:
+        if order["seed"] == 1:
+            raise KeyboardInterrupt
+        return really(order)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(simulations, "simulate_piece", stopped)
+        given = ["simulate", f"table={exact}", f"out={tmp_path}", "strategy=evolution", *few]
+        assert main(given) != 0
+    made = _counted(monkeypatch)
+    _run(exact, tmp_path, "strategy=local_search", *few)
+    assert (tmp_path / "under_way.jsonl").exists()
+    _run(exact, tmp_path, "strategy=evolution", *few)
+    assert ("evolution", 0) not in made
+    assert ("evolution", 1) in made
+    assert not (tmp_path / "under_way.jsonl").exists()
+
+
+def test_the_rows_of_a_folder_are_those_of_the_beginning(exact, tmp_path, monkeypatch):
+    """Rows may come while searches run; each process would see others."""
+    rows = tmp_path / "rows"
+    shutil.copytree(exact.parent, rows)
+    seen: list[str] = []
+    really = simulations.simulate_piece
+
+    def simulate_piece(order: dict[str, Any]) -> dict[str, Any]:
+        seen.append(load_table(order["asked"]["table"]).checksum)
+        (file,) = rows.glob("rows-*.jsonl")
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        file.write_text("".join(lines[:-1]), encoding="utf-8")
+        return really(order)
+
+    monkeypatch.setattr(simulations, "simulate_piece", simulate_piece)
+    begun = load_table(rows).checksum
+    words = ("strategy=random", "seeds=2", "budget.architectures=4", "workers=1")
+    _run(rows, tmp_path / "out", *words)
+    made = json.loads((tmp_path / "out" / "simulations.json").read_text(encoding="utf-8"))
+    assert {*seen, made["checksum"]} == {begun}
+    assert made["table"] == "rows"
+
+
+def test_a_file_that_was_made_anew_is_read_anew(exact, tmp_path):
+    """In one process, as a notebook is."""
+    path = tmp_path / "table.npz"
+    shutil.copy(exact, path)
+    first = simulations._opened(str(path))
+    assert simulations._opened(str(path)) is first
+    _changed(exact, path, designs=[{"kind": "all", "seeds": 1}])
+    assert simulations._opened(str(path)).table.checksum != first.table.checksum
 
 
 def test_every_strategy_spends_the_budget(partial, tmp_path):
@@ -617,3 +685,14 @@ def test_strategies_are_simulated_as_objects_too(exact, tmp_path):
     assert made["strategies"]["drawn"]["settings"] == {"stream": "mine"}
     with pytest.raises(ConfigError, match="has no setting 'sedes'"):
         nasgan.simulate(table=exact, out=tmp_path, sedes=3)
+    with pytest.raises(ConfigError, match="two are called drawn; set the `name`"):
+        nasgan.simulate(strategy=[mine, _Drawn("other")], **given)
+    other = _Drawn("other")
+    other.name = "random"
+    with pytest.raises(ConfigError, match="random is what all are held against"):
+        nasgan.simulate(strategy=[mine, other], **given)
+    # Nobody can say whether an object's code is as it was: it searches anew.
+    assert made["searches"] == 6
+    nasgan.simulate(strategy=[_Drawn("later")], **given)
+    made = json.loads((tmp_path / "simulations.json").read_text(encoding="utf-8"))
+    assert made["strategies"]["drawn"]["settings"] == {"stream": "later"}
