@@ -3,11 +3,13 @@
 On a table that does not hold its whole space, `nasgan simulate` lets one surrogate draw what a
 search sees and judge what it found, so a search that finds the surrogate's errors is rewarded for
 them. Here the table's architectures are split at random into two halves. Each half is a table of
-its own: searches run on one and are judged by the surrogate of the other, both ways. What is left
-of a strategy's gain over `random` then holds for trainings that neither it nor its table had.
+its own: searches run on one and are judged by the surrogate of the other, both ways, and the same
+for more splits. What is left of a strategy's gain over `random` then holds for trainings that
+neither it nor its table had. Searches of one direction share table and judge, so what differs
+between directions tells how sure a gain is, not how many searches there are.
 
     PYTHONPATH=.:strategies:search_spaces python benchmarks/cross_judged.py ROWS --strategies \
-        random,tpe,evolution --seeds 100 --out cross_judged.json
+        random,tpe,evolution --seeds 50 --splits 3 --out cross_judged.json
 
 ROWS is a folder of rows, as `nasgan tabulate` leaves them.
 """
@@ -19,6 +21,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +33,7 @@ from nasgan.cli.simulate import asked_of, simulated
 from nasgan.errors import TableError
 from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
 from nasgan.factory import make_search_space
-from nasgan.leaderboard.bootstrap import Summary
-from nasgan.leaderboard.searches import SearchLine, summary_of
+from nasgan.leaderboard.searches import summary_of
 from nasgan.randomness import numpy_generator
 from nasgan.tabular.build import assembled
 from nasgan.tabular.manifest import MANIFEST_FILE, Manifest
@@ -39,11 +41,12 @@ from nasgan.tabular.rows import read_rows
 from nasgan.tabular.table import load_table
 from nasgan.tabular.table_file import write_table_file
 
-__all__ = ["Records", "cross_judged", "judged_by", "main", "write_halves"]
+__all__ = ["Direction", "Records", "cross_judged", "judged_by", "main", "write_halves"]
 
 BASELINE, METRIC = "random", "fid"
 
 Records = list[dict[str, Any]]
+Direction = dict[str, dict[str, dict[str, Any]]]
 
 
 def write_halves(rows: Path, out: Path, *, seed: int = 0) -> tuple[Path, Path]:
@@ -79,68 +82,61 @@ def _judged(judge: TableTrainings, found: Mapping[str, Any] | None) -> float | N
     return judge.judged(Architecture.from_json(found, source="a simulated search"), METRIC)
 
 
-def cross_judged(one: Path, two: Path, words: Sequence[str], out: Path) -> dict[str, Any]:
-    """Search on each of two tables, judged by itself and by the other.
+def cross_judged(table: Path, judge: Path, words: Sequence[str], out: Path) -> Direction:
+    """Search on one table, and let another judge what is found.
 
     Args:
-        one: a table.
-        two: another, of the same settings.
+        table: to search on.
+        judge: another, of the same settings.
         words: of ``nasgan simulate``: strategies, seeds, budget.
         out: folder for the searches.
 
     Returns:
-        ``own`` and ``other``: a line a strategy of the searches on both tables together, by who
-        judged; ``ranks``: each direction's mean ranks by strategy, judged by the other; and
-        ``agreement``: their Spearman correlation.
+        By strategy its line, as JSON data, under ``own`` as the table itself judges, and under
+        ``other`` as the other does.
     """
-    own: Records = []
-    other: Records = []
-    ranks: list[dict[str, float]] = []
-    for table, judge in ((one, two), (two, one)):
-        settings = settings_of("simulate", [f"table={table}", f"out={out / table.stem}", *words])
-        asked = asked_of(settings)
-        records = simulated(asked, settings)
-        crossed = judged_by(judge, records)
-        ranks.append(
-            {x.strategy: x.rank.mean for x in summary_of(crossed, METRIC, BASELINE) if x.rank}
-        )
-        # A search of one table is held against the random one of the same table and seed.
-        shift = len(own) // len(asked.strategies)
-        own += [{**each, "seed": each["seed"] + shift} for each in records]
-        other += [{**each, "seed": each["seed"] + shift} for each in crossed]
-    names = list(ranks[0])
-    agreement = spearmanr([ranks[0][n] for n in names], [ranks[1][n] for n in names]).statistic
+    settings = settings_of("simulate", [f"table={table}", f"out={out}", *words])
+    records = simulated(asked_of(settings), settings)
+    judged = {"own": records, "other": judged_by(judge, records)}
     return {
-        "own": [asdict(line) for line in summary_of(own, METRIC, BASELINE)],
-        "other": [asdict(line) for line in summary_of(other, METRIC, BASELINE)],
-        "ranks": ranks,
-        "agreement": float(agreement),
+        who: {line.strategy: asdict(line) for line in summary_of(found, METRIC, BASELINE)}
+        for who, found in judged.items()
     }
 
 
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """What was found, for people."""
-    own = {line["strategy"]: _line(line) for line in found["own"]}
+def lines(directions: Sequence[Direction]) -> Iterator[str]:
+    """What was found, for people: means over the directions, and how far these are apart."""
+    yield f"of {len(directions)} directions the mean, and from the least to the most"
     heads = ("gain, own half judges", "gain, the other judges", "better in", "mean rank")
     yield f"{'':<16}" + "".join(f"{head:>24}" for head in heads)
-    for line in map(_line, found["other"]):
-        cells = [_cell(own[line.strategy].gain, ".0f"), _cell(line.gain, ".0f")]
-        cells += [_cell(line.better, ".2f"), _cell(line.rank, ".1f")]
-        yield f"{line.strategy:<16}" + "".join(f"{cell:>24}" for cell in cells)
-    yield f"mean ranks of the two directions agree to {found['agreement']:.2f} (Spearman)"
+    columns = (
+        ("own", "gain", 0),
+        ("other", "gain", 0),
+        ("other", "better", 2),
+        ("other", "rank", 1),
+    )
+    ranks = {name: _means(directions, "other", "rank", name) for name in directions[0]["other"]}
+    for name in sorted(ranks, key=lambda each: sum(ranks[each])):
+        cells = [_cell(_means(directions, who, what, name), n) for who, what, n in columns]
+        yield f"{name:<16}" + "".join(f"{cell:>24}" for cell in cells)
+    orders = zip(*ranks.values(), strict=True)
+    agreements = [spearmanr(*pair).statistic for pair in combinations(orders, 2)]
+    yield (
+        f"mean ranks of two directions agree to {sum(agreements) / len(agreements):.2f} (Spearman; "
+        f"{min(agreements):.2f} to {max(agreements):.2f})"
+    )
 
 
-def _line(data: Mapping[str, Any]) -> SearchLine:
-    parts = ("judged", "better", "gain", "rank")
-    summaries = {name: Summary(**data[name]) if data[name] else None for name in parts}
-    return SearchLine(**{**data, **summaries})
+def _means(directions: Sequence[Direction], who: str, what: str, name: str) -> list[float]:
+    found = (direction[who][name][what] for direction in directions)
+    return [summary["mean"] for summary in found if summary]
 
 
-def _cell(summary: Summary | None, digits: str) -> str:
-    if summary is None or summary.ci_low is None or summary.ci_high is None:
+def _cell(means: Sequence[float], digits: int) -> str:
+    if not means:
         return ""
-    mean, low, high = (format(x, digits) for x in (summary.mean, summary.ci_low, summary.ci_high))
-    return f"{mean} ({low} to {high})"
+    mean, least, most = sum(means) / len(means), min(means), max(means)
+    return f"{mean:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
 
 
 def main() -> None:
@@ -150,14 +146,17 @@ def main() -> None:
     )
     parser.add_argument("rows", type=Path)
     parser.add_argument("--strategies", default="random,random_scratch,rl_scratch")
-    parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--split", type=int, default=0, help="seed of the halves")
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     words = [f"strategy={given.strategies}", f"seeds={given.seeds}"]
-    with tempfile.TemporaryDirectory() as folder:
-        one, two = write_halves(given.rows, Path(folder), seed=given.split)
-        found = cross_judged(one, two, words, Path(folder))
+    found = []
+    for split in range(given.splits):
+        with tempfile.TemporaryDirectory() as folder:
+            one, two = write_halves(given.rows, Path(folder), seed=split)
+            for table, judge in ((one, two), (two, one)):
+                found.append(cross_judged(table, judge, words, Path(folder) / table.stem))
     print(*lines(found), sep="\n")
     if given.out is not None:
         given.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

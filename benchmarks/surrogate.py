@@ -30,6 +30,7 @@ from sklearn.model_selection import KFold
 
 from benchmarks.synthetic_table import write_synthetic_table
 from nasgan.architecture import Architecture
+from nasgan.errors import TableError
 from nasgan.evaluation.table_trainings import settings_of_space
 from nasgan.factory import make_search_space
 from nasgan.tabular.design import Design
@@ -268,8 +269,17 @@ def named_groups(table: Held, given: Sequence[str]) -> dict[str, set[Architectur
 
 
 def measure(table: Table, metric: str = "fid", groups: Sequence[str] = ()) -> dict[str, Any]:
-    """Everything, as JSON data."""
+    """Everything, as JSON data.
+
+    Raises:
+        TableError: the surrogate models the logarithm of what is analysed as it is.
+    """
     held = Held.of(table, metric)
+    if not table.is_logarithm(metric) and all(scores.min() > 0 for scores in held.scores):
+        raise TableError(
+            f"{metric} is analysed as it is, and its surrogate predicts the logarithm: take fid, "
+            "or kid where it is above 0"
+        )
     reliability = table.reliability(metric)
     ceiling = (
         None

@@ -15,6 +15,7 @@ from scipy.stats import kendalltau
 from benchmarks import surrogate
 from benchmarks.surrogate import Held, accuracy, calibration, held_out, left_out, sparse_tau
 from benchmarks.synthetic_table import SPACE_SETTINGS, STEPS, Truth, write_synthetic_table
+from nasgan.errors import TableError
 from nasgan.factory import make_search_space
 from nasgan.tabular.table import Table, load_table
 
@@ -53,6 +54,11 @@ def test_the_truth_reaches_the_ceiling_and_nothing_passes_it(table, found):
     for other in found["predictors"].values():
         assert other["tau"][0] < found["ceiling"]["tau"]
         assert other["tau"][1] < other["tau"][0] < other["tau"][2]
+
+
+def test_what_is_modelled_on_another_scale_is_refused(table):
+    with pytest.raises(TableError, match="is is analysed as it is"):
+        surrogate.measure(table, "is")
 
 
 def test_rivals_that_know_less_are_worse_than_the_surrogate(found):
