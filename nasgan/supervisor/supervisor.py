@@ -339,8 +339,9 @@ class Supervisor:
                 work.sign, work.sign_at = sign, now
                 if not work.begun:
                     work.begun, work.since = True, now
-        # One that has given none may be waiting for its turn on a cluster.
-        if work.sign and now - work.sign_at > _SILENT_SECONDS:
+        # One that has given none may be waiting for its turn on a cluster; here it starts at once.
+        may_wait = self.places.queues and not work.sign
+        if not may_wait and now - work.sign_at > _SILENT_SECONDS:
             seconds = work.seconds
             self._stop(work)
             self._lost(work, f"it gave no sign of life for {_SILENT_SECONDS:g} seconds", seconds)

@@ -146,6 +146,7 @@ def test_a_piece_without_signs_of_life_is_begun_elsewhere_by_another_name(
     clock: Clock, tmp_path: Path
 ) -> None:
     stage = Stage(folder=tmp_path)
+    stage.places.queues = True
     stage.begin("a")
     stage.supervisor.advance(0.0)
     clock.now += 10_000
@@ -166,6 +167,24 @@ def test_a_piece_without_signs_of_life_is_begun_elsewhere_by_another_name(
     assert stage.heard == []
     stage.end(2, DONE)
     assert stage.heard[0][1].result == 7
+
+
+def test_a_worker_of_this_machine_that_hangs_before_its_first_sign_of_life_is_lost(
+    clock: Clock, tmp_path: Path
+) -> None:
+    stage = Stage(losses=1, folder=tmp_path)
+    stage.begin("a")
+    stage.supervisor.advance(0.0)
+    clock.now += 179
+    stage.supervisor.advance(0.0)
+    assert stage.places.ended == [], "torch is slow to import on a busy machine"
+    clock.now += 2
+    stage.supervisor.advance(0.0)
+    assert stage.places.ended == [1]
+    # What it has done meanwhile is heard, although the file was never seen.
+    clock.now += 500
+    stage.end(2, DONE)
+    assert (stage.places.ended, stage.heard[0][1].result) == ([1], 7)
 
 
 def test_room_that_is_reserved_for_this_process_stays_free(clock: Clock) -> None:
