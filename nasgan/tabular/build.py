@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nasgan.errors import TableError
 from nasgan.tabular.manifest import MANIFEST_FILE, Manifest, differences_of_tables
-from nasgan.tabular.rows import Row, read_rows
+from nasgan.tabular.rows import NETWORKS, Row, read_rows
 from nasgan.tabular.table_file import FORMAT, FORMAT_VERSION, write_table_file
 
 __all__ = ["assembled", "build_table", "merged"]
@@ -50,15 +50,15 @@ def merged(folders: Sequence[Path], *, name: str) -> tuple[dict[str, Any], dict[
         name: of the table.
 
     Raises:
-        TableError: a folder is not a table's, holds another table than the first, or there are no
-            rows.
+        TableError: a folder is not a table's, holds another table than the first, or a line that
+            is no row of it, which the message names; or there are no rows.
     """
     manifests = [Manifest.read(folder / MANIFEST_FILE) for folder in folders]
     for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
         _refuse_another(manifests[0], manifest, folders[0], folder)
     rows: dict[tuple[str, int], Row] = {}
-    for folder in folders:
-        for row in read_rows(folder):
+    for folder, manifest in zip(folders, manifests, strict=True):
+        for row in read_rows(folder, manifest.decisions):
             rows.setdefault(row.key, row)
     if not rows:
         raise TableError(f"there are no rows in {', '.join(map(str, folders))}: nothing to build")
@@ -72,16 +72,13 @@ def assembled(
 
     Args:
         manifests: how they were made; all of one table.
-        rows: at least one, of different trainings.
+        rows: at least one, of different trainings, with an option for each decision.
         name: of the table.
-
-    Raises:
-        TableError: a row has another number of options than there are decisions.
     """
     ordered = sorted(rows, key=lambda row: row.key)
     metrics = list(manifests[0].settings["metrics"])
     metrics += sorted({m for row in ordered for p in row.curve for m in p.metrics} - {*metrics})
-    arrays = _arrays(ordered, metrics, manifests[0].decisions)
+    arrays = _arrays(ordered, metrics)
     return _manifest(manifests, name, metrics), arrays
 
 
@@ -112,27 +109,21 @@ def _manifest(manifests: Sequence[Manifest], name: str, metrics: list[str]) -> d
     }
 
 
-def _arrays(
-    rows: Sequence[Row], metrics: Sequence[str], decisions: Mapping[str, Sequence[str]]
-) -> dict[str, NDArray[Any]]:
+def _arrays(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, NDArray[Any]]:
     steps = sorted({point.step for row in rows for point in row.curve})
     scores = np.full((len(rows), len(steps), len(metrics)), np.nan)
     seconds = np.full((len(rows), len(steps)), np.nan, dtype=np.float32)
     for i, row in enumerate(rows):
-        if len(row.options) != len(decisions):
-            raise TableError(
-                f"a row of {row.architecture} has {len(row.options)} options for "
-                f"{len(decisions)} decisions"
-            )
         for point in row.curve:
             j = steps.index(point.step)
             seconds[i, j] = point.seconds
             for k, metric in enumerate(metrics):
                 value = point.metrics.get(metric)
                 scores[i, j, k] = np.nan if value is None else value
-    networks = ("generator", "discriminator")
+    # One byte each, if there is no decision of more options.
+    largest = max((index for row in rows for index in row.options), default=0)
     return {
-        "options": np.array([row.options for row in rows], dtype=np.uint8),
+        "options": np.array([row.options for row in rows], dtype=np.min_scalar_type(largest)),
         "seed": np.array([row.seed for row in rows], dtype=np.int32),
         "step": np.array(steps, dtype=np.int32),
         "scores": scores,
@@ -141,8 +132,8 @@ def _arrays(
         "device_seconds": np.array([row.device_seconds for row in rows], dtype=np.float32),
         "steps_trained": np.array([row.steps for row in rows], dtype=np.int32),
         "images": np.array([row.images for row in rows], dtype=np.int64),
-        "parameters": np.array([[row.parameters[n] for n in networks] for row in rows], np.int64),
-        "macs": np.array([[row.macs[n] for n in networks] for row in rows], dtype=np.int64),
+        "parameters": np.array([[row.parameters[n] for n in NETWORKS] for row in rows], np.int64),
+        "macs": np.array([[row.macs[n] for n in NETWORKS] for row in rows], dtype=np.int64),
         "failure": _texts([row.failure for row in rows]),
     }
 

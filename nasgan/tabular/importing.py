@@ -16,7 +16,7 @@ from nasgan.metrics.table import metric_info
 from nasgan.schema import Many, Shape, Text, made_of, model, whole
 from nasgan.tabular.build import assembled
 from nasgan.tabular.manifest import Manifest
-from nasgan.tabular.rows import Point, Row
+from nasgan.tabular.rows import MOST_SECONDS, MOST_STEPS, Point, Row
 from nasgan.tabular.table_file import write_table_file
 
 if TYPE_CHECKING:
@@ -28,10 +28,8 @@ _OPTIONAL = frozenset({"licence", "join", "seconds", "parameters", "failure"})
 _MOST_OPTIONS = 255
 _NO_SCORE = "no score"
 _MOST_SHOWN = 3
-# What the arrays of a table hold.
-_MOST_STEPS = 2**31 - 1
+# Cells are read as float64, which tells larger whole numbers no longer apart.
 _MOST_PARAMETERS = 2**53
-_MOST_SECONDS = 1e38
 
 
 @model("the mapping")
@@ -102,8 +100,8 @@ def import_table(
     """
     columns = made_of(Columns, dict(mapping), newer=_OPTIONAL)
     Protocol.parse(columns.protocol)
-    if isinstance(columns.steps, int) and columns.steps > _MOST_STEPS:
-        raise TableError(f"{source}: steps must be at most {_MOST_STEPS}, got {columns.steps}")
+    if isinstance(columns.steps, int) and columns.steps > MOST_STEPS:
+        raise TableError(f"{source}: steps must be at most {MOST_STEPS}, got {columns.steps}")
     for metric in columns.metrics:
         metric_info(metric)
     frame = _frame(columns, source, told)
@@ -246,8 +244,8 @@ def _rows(frame: pd.DataFrame, columns: Columns, options: Mapping[str, list[str]
         scores = {m: _number(line, column, number) for m, column in columns.metrics.items()}
         steps = columns.steps
         if isinstance(steps, str):
-            steps = _whole(line, steps, number, least=1, most=_MOST_STEPS)
-        seconds = _number(line, columns.seconds, number, least=0, most=_MOST_SECONDS) or 0.0
+            steps = _whole(line, steps, number, least=1, most=MOST_STEPS)
+        seconds = _number(line, columns.seconds, number, least=0, most=MOST_SECONDS) or 0.0
         size = _whole(line, columns.parameters, number, most=_MOST_PARAMETERS, empty=0)
         failure = "" if columns.failure is None else str(line[columns.failure]).strip()
         known = {name: score for name, score in scores.items() if score is not None}

@@ -115,6 +115,8 @@ class Manifest:
                 data["designs"] = [data.pop("design")]
             elif version != _FORMAT_VERSION:
                 raise ValueError(f"its format_version {quoted(version)} is not {_FORMAT_VERSION}")
+            if not all(isinstance(data[key], dict) for key in ("settings", "decisions")):
+                raise ValueError("its settings and decisions must be mappings")
             lists = {key: tuple(data[key]) for key in ("designs", "environments")}
             return cls(**{**data, **lists})
         except (OSError, ValueError, KeyError, TypeError) as error:

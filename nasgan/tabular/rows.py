@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nasgan.errors import TableError
+from nasgan.errors import TableError, quoted
 from nasgan.runs.history import History, finite, read_history
 
-__all__ = ["Point", "Row", "RowFile", "read_rows", "rows_files"]
+__all__ = [
+    "MOST_SECONDS",
+    "MOST_STEPS",
+    "NETWORKS",
+    "Point",
+    "Row",
+    "RowFile",
+    "read_rows",
+    "rows_files",
+]
+
+NETWORKS = ("generator", "discriminator")
+
+# What the arrays of a table hold.
+MOST_STEPS = 2**31 - 1
+MOST_SECONDS = 1e38
+_MOST_SEED = 2**31 - 1
+_MOST_COUNTED = 2**63 - 1
 
 _PREFIX = "rows-"
 
@@ -57,8 +76,8 @@ class Row:
     images: int
     seconds: float
     device_seconds: float
-    parameters: Mapping[str, int] = field(default_factory=dict)
-    macs: Mapping[str, int] = field(default_factory=dict)
+    parameters: Mapping[str, int]
+    macs: Mapping[str, int]
     failure: str = ""
 
     @property
@@ -78,26 +97,32 @@ class Row:
         return row
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], *, source: str) -> Row:
-        """Read what `to_json` wrote; ``source`` names the origin in messages.
+    def from_json(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        source: str,
+        decisions: Mapping[str, Sequence[str]] | None = None,
+    ) -> Row:
+        """Read what `to_json` wrote.
+
+        Args:
+            data: the row.
+            source: names the origin in messages.
+            decisions: the options of each decision; None: not known.
 
         Raises:
-            TableError: something is missing or of a wrong kind.
+            TableError: something is missing, of a wrong kind, more than a table holds, or an option
+                that its decision does not have.
         """
         values = {key: value for key, value in data.items() if key != "index"}
         try:
-            values["options"] = tuple(int(index) for index in values["options"])
-            values["curve"] = tuple(
-                Point(int(step), float(seconds), {str(k): _number(v) for k, v in metrics.items()})
-                for step, seconds, metrics in values["curve"]
-            )
-            row = cls(**values)
-            if not isinstance(row.architecture, str) or not isinstance(row.failure, str):
-                raise TypeError("architecture and failure must be texts")
-            if not all(type(n) is int for n in (row.seed, row.steps, row.images)):
-                raise TypeError("seed, steps and images must be whole numbers")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TableError(f"{source}: not a row of a table: {error}") from error
+            row = cls(**{**values, **{key: read(values[key], key) for key, read in _READ.items()}})
+            if decisions is not None:
+                _check_options(row.options, decisions)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise TableError(f"{source}: not a row of a table: {reason}") from error
         return row
 
 
@@ -129,20 +154,83 @@ def rows_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{_PREFIX}*of*.jsonl"))
 
 
-def read_rows(folder: Path) -> list[Row]:
+def read_rows(folder: Path, decisions: Mapping[str, Sequence[str]] | None = None) -> list[Row]:
     """The rows of all shards in ``folder``, the first of each training.
+
+    Args:
+        folder: of the table.
+        decisions: the options of each of its decisions; None: not known.
 
     Raises:
         RunDirectoryError: a file is damaged before its last line.
-        TableError: a line is no row.
+        TableError: a line is no row; names file and line.
     """
     rows: dict[tuple[str, int], Row] = {}
     for path in rows_files(folder):
         for number, line in enumerate(read_history(path), 1):
-            row = Row.from_json(line, source=f"{path}, line {number}")
+            row = Row.from_json(line, source=f"{path}, line {number}", decisions=decisions)
             rows.setdefault(row.key, row)
     return list(rows.values())
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+# Reading a row
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, got {quoted(value)}")
+    return value
+
+
+def _whole(value: Any, name: str, most: int = _MOST_COUNTED) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{name} must be a whole number from 0 to {most}, got {quoted(value)}")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a number, got {quoted(value)}")
+    return float(value)
+
+
+def _seconds(value: Any, name: str) -> float:
+    if not 0 <= _number(value, name) <= MOST_SECONDS:
+        raise ValueError(f"{name} must be from 0 to {MOST_SECONDS:g}, got {quoted(value)}")
+    return float(value)
+
+
+def _options(value: Any, name: str) -> tuple[int, ...]:
+    return tuple(_whole(index, name) for index in value)
+
+
+def _point(step: Any, seconds: Any, metrics: Any) -> Point:
+    scores = {k: None if v is None else _number(v, k) for k, v in metrics.items()}
+    return Point(_whole(step, "a step", MOST_STEPS), _seconds(seconds, "seconds"), scores)
+
+
+def _sizes(value: Any, name: str) -> dict[str, int]:
+    return {network: _whole(value[network], f"{name} of the {network}") for network in NETWORKS}
+
+
+_READ: Mapping[str, Callable[[Any, str], Any]] = {
+    "architecture": _text,
+    "options": _options,
+    "seed": partial(_whole, most=_MOST_SEED),
+    "curve": lambda value, _: tuple(_point(*point) for point in value),
+    "steps": partial(_whole, most=MOST_STEPS),
+    "images": _whole,
+    "seconds": _seconds,
+    "device_seconds": _seconds,
+    "parameters": _sizes,
+    "macs": _sizes,
+    "failure": _text,
+}
+
+
+def _check_options(options: Sequence[int], decisions: Mapping[str, Sequence[str]]) -> None:
+    if len(options) != len(decisions):
+        raise ValueError(f"it has {len(options)} options for {len(decisions)} decisions")
+    for index, (name, known) in zip(options, decisions.items(), strict=True):
+        if index >= len(known):
+            raise ValueError(f"{name} has {len(known)} options, none of them number {index}")

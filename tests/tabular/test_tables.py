@@ -186,6 +186,79 @@ def test_statistics_are_of_the_logarithm_by_architecture(table):
     assert set(table.explained()) == {d.name for d in SPACE.decisions}
 
 
+def changed(**values):
+    return lambda data: {**data, **values}
+
+
+def without(name):
+    return lambda data: {key: value for key, value in data.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without("parameters"), "it lacks 'parameters'"),
+        (without("curve"), "it lacks 'curve'"),
+        (changed(parameters={"discriminator": 1}), "it lacks 'generator'"),
+        (changed(macs={"generator": 1, "discriminator": 2**63}), "macs of the discriminator must"),
+        (changed(parameters=[1, 2]), "indices"),
+        (changed(options=[-1] * 14), "options must be a whole number from 0"),
+        (changed(options=[300] * 14), r"cell1\.block has 2 options, none of them number 300"),
+        (changed(options=[2] * 14), r"cell1\.block has 2 options, none of them number 2"),
+        (changed(options=[0.5] * 14), r"options must be a whole number .* got 0\.5"),
+        (changed(options=[0, 1]), "it has 2 options for 14 decisions"),
+        (changed(seed=2**40), "seed must be a whole number from 0 to 2147483647"),
+        (changed(seed=-1), "seed must be"),
+        (changed(steps=True), "steps must be"),
+        (changed(images=2**70), "images must be"),
+        (changed(seconds="3"), "seconds must be a number, got '3'"),
+        (changed(seconds=10**400), "too large"),
+        (changed(device_seconds=-1.0), "device_seconds must be from 0"),
+        (changed(device_seconds=1e300), "device_seconds must be from 0"),
+        (changed(curve=[[2**40, 1.0, {}]]), "a step must be"),
+        (changed(curve=[[10, 1.0, {"fid": "low"}]]), "fid must be a number, got 'low'"),
+        (changed(curve=[[10, 1.0, []]]), "items"),
+        (changed(curve=[[10, 1.0]]), "metrics"),
+        (changed(curve=7), "iterable"),
+        (changed(failure=None), "failure must be a text"),
+        (changed(architecture=1), "architecture must be a text"),
+        (changed(more=1), "more"),
+    ],
+)
+def test_a_damaged_row_is_told_with_its_file_and_line(tmp_path, damage, message):
+    folder = write_folder(tmp_path / "rows", rows()[:3])
+    file = folder / "rows-1of1.jsonl"
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    lines[1] = damage(lines[1])
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    told = rf"rows-1of1\.jsonl, line 2: not a row of a table: .*{message}"
+    with pytest.raises(TableError, match=told):
+        build_table([folder], tmp_path / "t.npz")
+    with pytest.raises(TableError, match=told):
+        nasgan.load_table(folder)
+    assert not (tmp_path / "t.npz").exists()
+
+
+def test_a_decision_of_many_options_is_held(tmp_path):
+    many = {"a": [str(k) for k in range(300)]}
+    made = [replace(rows()[0], options=(k,), architecture=f"{k:012x}") for k in (0, 299)]
+    folder = write_folder(tmp_path, made, manifest=replace(MANIFEST, decisions=many))
+    table = nasgan.load_table(folder)
+    assert table.options.tolist() == [[0], [299]]
+
+
+@pytest.mark.parametrize("name", ["settings", "decisions"])
+def test_a_manifest_without_mappings_is_refused(tmp_path, name):
+    path = write_folder(tmp_path, rows()) / "table.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), name: 5}))
+    for use in (
+        lambda: build_table([tmp_path], tmp_path / "t.npz"),
+        lambda: MANIFEST.claim(tmp_path),
+    ):
+        with pytest.raises(TableError, match="its settings and decisions must be mappings"):
+            use()
+
+
 def test_a_kid_below_zero_is_analysed_in_its_own_unit(tmp_path):
     made = rows()
     curve = (replace(made[0].curve[0]), replace(made[0].curve[1], metrics={"fid": 3, "kid": -0.1}))
