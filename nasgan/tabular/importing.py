@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,9 +104,9 @@ def import_table(
         raise TableError(f"{source}: steps must be at most {MOST_STEPS}, got {columns.steps}")
     for metric in columns.metrics:
         metric_info(metric)
-    frame = _frame(columns, source, told)
-    options = {name: _options(frame, name, column) for name, column in columns.decisions.items()}
-    rows = list(_rows(frame, columns, options))
+    lines = _lines(columns, source, told)
+    options = {name: _options(lines, name, column) for name, column in columns.decisions.items()}
+    rows = list(_rows(lines, columns, options))
     if not rows:
         raise TableError(f"{source}: the spreadsheets hold no row")
     if not any(row.curve for row in rows):
@@ -122,20 +122,69 @@ def import_table(
     return len(rows)
 
 
-def _frame(columns: Columns, source: Path, told: Callable[[str], object]) -> pd.DataFrame:
-    """The rows of all files, as texts."""
+@dataclass(frozen=True)
+class _Line:
+    """A row of a spreadsheet, or two that are joined.
+
+    Attributes:
+        cells: by column its text; by the number of each file the row there, the header is row 1.
+        files: their names.
+        file_of: by column the number of the file that has it.
+    """
+
+    cells: Mapping[Any, Any]
+    files: Sequence[str]
+    file_of: Mapping[str, int]
+
+    def text(self, column: str | None) -> str:
+        """What stands in a column; nothing in none."""
+        return "" if column is None else str(self.cells[column]).strip()
+
+    def where(self, column: str | None) -> str:
+        """The cell, for messages."""
+        number = self.file_of[str(column)]
+        return f"{self.files[number]}: row {self.cells[number]}, column {quoted(column)}"
+
+
+def _lines(columns: Columns, source: Path, told: Callable[[str], object]) -> list[_Line]:
+    """The rows of all files."""
     if not 1 <= len(columns.files) <= 2 or (len(columns.files) == 2) != bool(columns.join):
         raise TableError(
             f"{source}: files must name one spreadsheet, or two with the column that both have as "
             "join"
         )
-    frames = [_read(source.parent / Path(name).expanduser()) for name in columns.files]
-    whole = frames[0]
-    if columns.join is not None:
-        whole = _joined(dict(zip(columns.files, frames, strict=True)), columns.join, told)
+    if len({*columns.files}) != len(columns.files):
+        raise TableError(f"{columns.files[0]}: two different spreadsheets are joined, not one")
+    frames = {name: _read(source.parent / Path(name).expanduser()) for name in columns.files}
+    file_of, join = _file_of(frames, columns), columns.join
+    for number, (name, frame) in enumerate(frames.items()):
+        read = [each for each in frame.columns if each == join or file_of.get(each) == number]
+        frames[name] = frame[read].copy()
+        frames[name][number] = range(2, len(frame) + 2)
+    whole = next(iter(frames.values())) if join is None else _joined(frames, join, told)
+    return [_Line(cells, columns.files, file_of) for cells in whole.to_dict("records")]
+
+
+def _file_of(frames: Mapping[str, pd.DataFrame], columns: Columns) -> dict[str, int]:
+    """By column that is read the number of the file that has it.
+
+    Raises:
+        TableError: none has it; or both have, and it is not what they are joined by.
+    """
+    for name, frame in frames.items() if columns.join is not None else ():
+        _need(frame.columns, str(columns.join), "join", name)
+    known = list(dict.fromkeys(each for frame in frames.values() for each in frame.columns))
+    found: dict[str, int] = {}
     for setting, column in columns.wanted():
-        _need(whole, column, setting, " and ".join(columns.files))
-    return whole
+        _need(known, column, setting, " and ".join(frames))
+        has = [number for number, frame in enumerate(frames.values()) if column in frame.columns]
+        if len(has) > 1 and column != columns.join:
+            raise TableError(
+                f"{' and '.join(frames)}: both have a column {quoted(column)} ({setting} of the "
+                "mapping), which may differ; rename it in one of them"
+            )
+        found[column] = has[0]
+    return found
 
 
 def _joined(
@@ -147,13 +196,10 @@ def _joined(
         TableError: it names the rows of neither, so that rows would multiply, or of none.
     """
     for name, frame in frames.items():
-        _need(frame, join, "join", name)
         frame[join] = frame[join].str.strip()
         if "" in set(frame[join]):
             number = list(frame[join]).index("") + 2
             raise TableError(f"{name}: row {number}, column {quoted(join)}: nothing to join by")
-    if len(frames) != 2:
-        raise TableError(f"{next(iter(frames))}: two different spreadsheets are joined, not one")
     (one, first), (other, second) = frames.items()
     twice = [set(frame.loc[frame[join].duplicated(), join]) for frame in (first, second)]
     if all(twice):
@@ -214,8 +260,7 @@ def _headed(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
     return rows[[name for name in names if name]].copy()
 
 
-def _need(frame: pd.DataFrame, column: str, setting: str, where: str) -> None:
-    known = list(frame.columns)
+def _need(known: Collection[str], column: str, setting: str, where: str) -> None:
     if column not in known:
         near = nearest_names(column, known)
         hint = f" Did you mean {quoted(near[0])}?" if near else ""
@@ -225,29 +270,30 @@ def _need(frame: pd.DataFrame, column: str, setting: str, where: str) -> None:
         )
 
 
-def _options(frame: pd.DataFrame, decision: str, column: str) -> list[str]:
-    found = sorted({text.strip() for text in frame[column]})
-    if "" in found:
-        number = next(k for k, text in enumerate(frame[column], 2) if not text.strip())
-        raise TableError(f"row {number}, column {quoted(column)}: {decision} has no option")
+def _options(lines: Sequence[_Line], decision: str, column: str) -> list[str]:
+    for line in lines:
+        if not line.text(column):
+            raise TableError(f"{line.where(column)}: {decision} has no option")
+    found = sorted({line.text(column) for line in lines})
     if len(found) > _MOST_OPTIONS:
         raise TableError(f"column {quoted(column)}: {len(found)} options are no decision's")
     return found
 
 
-def _rows(frame: pd.DataFrame, columns: Columns, options: Mapping[str, list[str]]) -> Iterator[Row]:
+def _rows(
+    lines: Sequence[_Line], columns: Columns, options: Mapping[str, list[str]]
+) -> Iterator[Row]:
     seeds: Counter[str] = Counter()
-    # In a spreadsheet, the header is row 1.
-    for number, line in enumerate(frame.to_dict("records"), start=2):
-        chosen = {name: line[column].strip() for name, column in columns.decisions.items()}
+    for line in lines:
+        chosen = {name: line.text(column) for name, column in columns.decisions.items()}
         architecture = Architecture(columns.search_space, 1, tuple(chosen.items())).id
-        scores = {m: _number(line, column, number) for m, column in columns.metrics.items()}
+        scores = {m: _number(line, column) for m, column in columns.metrics.items()}
         steps = columns.steps
         if isinstance(steps, str):
-            steps = _whole(line, steps, number, least=1, most=MOST_STEPS)
-        seconds = _number(line, columns.seconds, number, least=0, most=MOST_SECONDS) or 0.0
-        size = _whole(line, columns.parameters, number, most=_MOST_PARAMETERS, empty=0)
-        failure = "" if columns.failure is None else str(line[columns.failure]).strip()
+            steps = _whole(line, steps, least=1, most=MOST_STEPS)
+        seconds = _number(line, columns.seconds, least=0, most=MOST_SECONDS) or 0.0
+        size = _whole(line, columns.parameters, most=_MOST_PARAMETERS, empty=0)
+        failure = line.text(columns.failure)
         known = {name: score for name, score in scores.items() if score is not None}
         yield Row(
             architecture=architecture,
@@ -266,48 +312,43 @@ def _rows(frame: pd.DataFrame, columns: Columns, options: Mapping[str, list[str]
 
 
 def _whole(
-    line: Mapping[Any, Any],
+    line: _Line,
     column: str | None,
-    number: int,
     *,
     most: int,
     least: int = 0,
     empty: int | None = None,
 ) -> int:
     """The whole number in a cell; ``empty`` for one that holds none, which None refuses."""
-    value = _number(line, column, number, least=least, most=most)
+    value = _number(line, column, least=least, most=most)
     value = empty if value is None else value
     if value is None or value != int(value):
         raise TableError(
-            f"row {number}, column {quoted(column)}: must be a whole number of at least {least}, "
-            f"got {quoted(str(line[column]).strip())}"
+            f"{line.where(column)}: must be a whole number of at least {least}, got "
+            f"{quoted(line.text(column))}"
         )
     return int(value)
 
 
 def _number(
-    line: Mapping[Any, Any],
+    line: _Line,
     column: str | None,
-    number: int,
     *,
     least: float = -math.inf,
     most: float = math.inf,
 ) -> float | None:
     """What stands in a cell; None for an empty one, and for one that says that it is none."""
-    text = "" if column is None else str(line[column]).strip()
+    text = line.text(column)
     if not text:
         return None
     try:
         value = float(text)
     except ValueError as error:
-        raise TableError(
-            f"row {number}, column {quoted(column)}: {quoted(text)} is no number"
-        ) from error
+        raise TableError(f"{line.where(column)}: {quoted(text)} is no number") from error
     if not math.isfinite(value):
         return None
     if not least <= value <= most:
         raise TableError(
-            f"row {number}, column {quoted(column)}: must be from {least:g} to {most:g}, got "
-            f"{quoted(text)}"
+            f"{line.where(column)}: must be from {least:g} to {most:g}, got {quoted(text)}"
         )
     return value

@@ -150,6 +150,56 @@ def test_rows_without_a_partner_are_told(tmp_path, capsys):
     assert "runs.csv: row 6, column 'Gen': nothing to join by" in refused(source, capsys)
 
 
+def test_columns_that_both_have_and_nobody_reads_do_not_matter(tmp_path):
+    source = write(tmp_path)
+    whole = imported(source)
+    for name, text in (("generators", GENERATORS), ("runs", RUNS)):
+        head, *lines = text.splitlines()
+        # By the names that a join gives to columns of both.
+        more = "Note,Note_x,Note_y" if name == "generators" else "Note"
+        made = [f"{head},{more}", *(f"{line}{',other' * (more.count(',') + 1)}" for line in lines)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(made), encoding="utf-8")
+    both = imported(source)
+    assert both.checksum == whole.checksum
+
+
+@pytest.mark.parametrize("more", ["FID", "FID,FID_x,FID_y"])
+def test_a_column_that_is_read_and_that_both_have_is_refused(tmp_path, capsys, more):
+    source = write(tmp_path)
+    lines = GENERATORS.splitlines()
+    made = [f"{lines[0]},{more}", *(f"{line}{',1' * len(more.split(','))}" for line in lines[1:])]
+    (tmp_path / "generators.csv").write_text("\n".join(made), encoding="utf-8")
+    message = refused(source, capsys)
+    assert "generators.csv and runs.csv: both have a column 'FID' (metrics.fid of the" in message
+
+
+@pytest.mark.parametrize(
+    ("generators", "runs", "message"),
+    [
+        ("g3,conv,none,1", "g3,low,1,1,", "runs.csv: row 6, column 'FID': 'low' is no number"),
+        ("g3,conv,none,no", "g3,1,1,1,", "generators.csv: row 5, column 'Params': 'no' is no"),
+        ("g3,,none,1", "g3,1,1,1,", "generators.csv: row 5, column 'Operation': operation has no"),
+        ("g3,conv,none,1.5", "g3,1,1,1,", "generators.csv: row 5, column 'Params': must be a w"),
+        ("g3,conv,none,1", "g3,1,1,-1,", "runs.csv: row 6, column 'Hours': must be from 0"),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_cell_of_joined_spreadsheets_is_told_by_its_own_file_and_row(
+    tmp_path, capsys, generators, runs, message, turned
+):
+    files = ["generators.csv", "runs.csv"]
+    source = write(tmp_path, files=files[::-1] if turned else files)
+    # One that has no partner goes before it: rows of the joined ones are not those of the files.
+    (tmp_path / "generators.csv").write_text(f"{GENERATORS}g0,conv,none,1\n{generators}\n")
+    (tmp_path / "runs.csv").write_text(f"{RUNS}{runs}\n")
+    assert message in refused(source, capsys)
+
+
+def test_one_spreadsheet_is_not_joined_with_itself(tmp_path, capsys):
+    source = write(tmp_path, files=["runs.csv", "runs.csv"])
+    assert "runs.csv: two different spreadsheets are joined, not one" in refused(source, capsys)
+
+
 def one_file(folder: Path, text: str, **changes: Any) -> Path:
     (folder / "all.csv").write_text(text, encoding="utf-8")
     settings = {"files": ["all.csv"], "join": None, "decisions": {"a": "A"}, "failure": None}
