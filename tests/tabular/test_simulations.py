@@ -269,6 +269,24 @@ def test_the_tables_that_come_with_nasgan_are_listed_and_small(capsys):
     assert sum(path.stat().st_size for path in shipped.values()) <= 3_000_000
 
 
+def test_the_table_of_photos_that_comes_with_nasgan_can_be_searched():
+    table = load_table("cifar10-16-autogan-v1")
+    assert (table.name, table.space, table.steps) == (
+        "cifar10-16-autogan-v1",
+        "autogan",
+        (60, 150, 300, 600),
+    )
+    seeds = [len(table.seeds_of(each)) for each in table.architectures]
+    # 300 random ones, 30 of them six times, and those that searches ended with.
+    assert (sum(seeds), min(seeds), seeds.count(6)) == (814, 2, 30)
+    assert len(seeds) == 347
+    trainings = _trainings(shipped_tables()["cifar10-16-autogan-v1"])
+    assert set(trainings.metrics) >= {"fid", "is"}
+    seen = trainings.training(table.architectures[0], 0)
+    assert seen.source == "exact"
+    assert seen.scores.keys() == set(table.steps)
+
+
 def test_a_partial_table_is_judged_by_its_surrogate_also_where_it_has_rows(partial):
     trainings = _trainings(partial)
     assert not trainings.is_exact
