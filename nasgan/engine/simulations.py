@@ -196,7 +196,7 @@ def _as_it_is(asked: Simulations) -> Iterator[Simulations]:
         yield asked
         return
     with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / f"{folder.resolve().name}.npz"
+        file = Path(place) / "table.npz"
         build_table([folder], file, name=folder.name)
         yield replace(asked, table=str(file))
 

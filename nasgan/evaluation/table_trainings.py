@@ -212,7 +212,9 @@ def _seeds_of_all(table: Table) -> frozenset[int]:
     """
     shared = frozenset.intersection(*(frozenset(table.seeds_of(a)) for a in table.architectures))
     designs = table.manifest.get("designs", ())
-    first = [int(each["seeds"]) for each in designs if each.get("kind") != "best"]
+    first = [
+        int(each["seeds"]) for each in designs if each.get("kind") != "best" and "seeds" in each
+    ]
     return frozenset(seed for seed in shared if not first or seed < max(first))
 
 

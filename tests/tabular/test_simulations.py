@@ -173,10 +173,11 @@ def _cut(path: Path, out: Path, keep: Any, **more: Any) -> TableTrainings:
         ([("all", 2), ("all", 1)], {0, 1}),
         ([("all", 2), ("best", 4)], {0, 1}),
         ([("best", 4)], {0, 1, 2, 3}),
+        ([("imported", None)], {0, 1, 2, 3}),
     ],
 )
 def test_searches_see_the_seeds_of_all_whatever_came_later(exact, tmp_path, designs, seen):
-    told = [{"kind": kind, "seeds": seeds} for kind, seeds in designs]
+    told = [{"kind": kind} | ({"seeds": seeds} if seeds else {}) for kind, seeds in designs]
     trainings = _trainings(_changed(exact, tmp_path / "told.npz", designs=told))
     architecture = trainings.table.architectures[3]
     shown = {trainings.training(architecture, seed).scores[600]["fid"] for seed in range(60)}
