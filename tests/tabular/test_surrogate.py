@@ -212,6 +212,21 @@ def test_a_fit_is_deterministic():
     assert first == second
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_last_digit_in_which_processors_differ_makes_no_other_fit(seed):
+    trained, scores = _table()
+    rng = np.random.default_rng(seed)
+    other = {name: v * (1 + 2e-16 * rng.standard_normal(v.shape)) for name, v in scores.items()}
+    assert any((other[name] != scores[name]).any() for name in scores)
+    wanted = [_sample(rng) for _ in range(40)]
+    one, two = (Surrogate(DECISIONS, *_order((trained, each))) for each in (scores, other))
+    for metric in scores:
+        made, again = (each.location(metric, wanted, STEPS[-1]) for each in (one, two))
+        np.testing.assert_allclose(made, again, rtol=0, atol=1e-12)
+    spreads = (each.noise.spread(1, np.linspace(-1, 1, 9)) for each in (one, two))
+    np.testing.assert_allclose(*spreads, rtol=1e-12)
+
+
 def test_the_spread_may_depend_on_the_level():
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(400), 4)
