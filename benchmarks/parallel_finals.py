@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgan.cli.compose import compose
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.machine import load, usable_cores
 
 SERIAL, PARALLEL, OLD = "one process, 1 thread", "workers, 1 thread each", "one process, all cores"
@@ -55,7 +55,7 @@ def timed(way: str, overrides: Sequence[str], folder: Path) -> tuple[float, dict
     """Seconds of a search, and its record."""
     run_dir = folder / way.replace(" ", "_").replace(",", "")
     started = time.perf_counter()
-    run_search(compose("search", ["progress=false", *overrides]), run_dir)
+    run_config(compose("search", ["progress=false", *overrides]), run_dir)
     seconds = time.perf_counter() - started
     print(f"  {way:<26}{seconds:8.1f} s   load {load():.1f} on {usable_cores()} cores", flush=True)
     record: dict[str, Any] = json.loads((run_dir / "record.json").read_text())

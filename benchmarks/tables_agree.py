@@ -28,7 +28,7 @@ from benchmarks.surrogate import Held, accuracy
 from nasgan.errors import TableError
 from nasgan.leaderboard.searches import critical_difference, summary_of
 from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
-from nasgan.tabular.reliability import reliability
+from nasgan.tabular.reliability import Reliability, reliability
 from nasgan.tabular.table import Table, load_table
 
 __all__ = ["compare", "lines", "main", "of_searches", "predicted", "trained_by_both"]
@@ -68,17 +68,18 @@ def trained_by_both(first: Held, second: Held) -> Found | None:
 
     ``pearson`` and ``tau`` stand beside what two measures of the same truth would have by the noise
     of both (Spearman 1904), each for the seeds behind a mean, and ``true_pearson`` is the
-    correlation without that noise: of the architectures themselves, with its interval over these.
+    correlation without that noise: of the architectures themselves. Its interval is over these
+    alone, with the noise taken as known.
     """
     there = {architecture: k for k, architecture in enumerate(second.architectures)}
     shared = [(k, there[a]) for k, a in enumerate(first.architectures) if a in there]
     if len(shared) < FEWEST:
         return None
-    one, two = (np.array(side) for side in zip(*shared, strict=True))
-    reliabilities = _reliability(first, one) * _reliability(second, two)
+    one, two = (list(side) for side in zip(*shared, strict=True))
+    noises = _noise(first, one), _noise(second, two)
+    ceiling = math.sqrt(math.prod(n.of_mean(k) if n else math.nan for n, k in noises))
     made = accuracy(first.means[one], second.means[two])
     pearson, low, high = _pearson(first.means[one], second.means[two])
-    ceiling = math.sqrt(reliabilities)
     return {
         "architectures": len(shared),
         "tau": made["tau"],
@@ -90,12 +91,10 @@ def trained_by_both(first: Held, second: Held) -> Found | None:
     }
 
 
-def _reliability(held: Held, which: np.ndarray) -> float:
-    """Of the means of some architectures over their own seeds; see `Reliability.of_mean`."""
-    groups = [held.scaled(int(k)) for k in which]
-    seeds = len(groups) / sum(1 / len(each) for each in groups)
-    found = reliability(groups)
-    return math.nan if found is None else found.of_mean(seeds)
+def _noise(held: Held, which: Sequence[int]) -> tuple[Reliability | None, float]:
+    """Between the seeds of some architectures, and how many seeds are behind a mean."""
+    groups = [held.scaled(k) for k in which]
+    return reliability(groups), len(groups) / sum(1 / len(each) for each in groups)
 
 
 def _pearson(one: np.ndarray, two: np.ndarray) -> tuple[float, float, float]:
@@ -114,15 +113,13 @@ def predicted(first: Held, second: Held) -> Found | None:
     ``bias`` is that of predictions, on the scale of analysis (of FID, logarithms: 0.1 is 10 %).
     """
     known = set(first.architectures)
-    which = np.array([k for k, a in enumerate(second.architectures) if a not in known], dtype=int)
+    which = [k for k, a in enumerate(second.architectures) if a not in known]
     if len(which) < FEWEST:
         return None
     wanted = [second.architectures[k] for k in which]
     model, step = first.table.surrogate, first.table.steps[-1]
     made, means = np.asarray(model.location(first.metric, wanted, step)), second.means[which]
-    groups = [second.scaled(int(k)) for k in which]
-    noise = reliability(groups)
-    seeds = len(groups) / sum(1 / len(each) for each in groups)
+    noise, seeds = _noise(second, which)
     return {
         "architectures": len(which),
         **accuracy(made, means),

@@ -1,7 +1,7 @@
 """The engine: runs searches and trainings to their end, and reads what they left."""
 
 from nasgan.engine.finished import LoadedRun, evaluate_run, load, sample_run
-from nasgan.engine.launch import Outcome, run, run_search, run_training
+from nasgan.engine.launch import Outcome, run, run_config
 from nasgan.engine.parts import bind
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "evaluate_run",
     "load",
     "run",
-    "run_search",
-    "run_training",
+    "run_config",
     "sample_run",
 ]

@@ -64,7 +64,7 @@ from nasgan.runs.status import utc_now
 from nasgan.supervisor import Supervisor
 from nasgan.training.replicas import ALONE, Replicas
 
-__all__ = ["Outcome", "run", "run_search", "run_training"]
+__all__ = ["Outcome", "run", "run_config"]
 
 _AnyJob: TypeAlias = "SearchJob | TrainingJob"
 
@@ -86,38 +86,29 @@ class Outcome:
     failure: str = ""
 
 
-def run_search(config: Mapping[str, Any], run_dir: Path) -> Outcome:
-    """Search an architecture and retrain the best; resumes what was begun in ``run_dir``.
+def run_config(config: Mapping[str, Any], run_dir: Path) -> Outcome:
+    """`run`, of what a configuration asks for.
 
     Args:
-        config: the resolved configuration of ``nasgan search``.
+        config: the resolved configuration of ``nasgan search`` or ``nasgan train``.
         run_dir: the run's folder.
 
     Raises:
-        NasganError: bad input, before any compute; or a full disk, which a rerun resumes from.
-    """
-    return run(bind(config), run_dir)
-
-
-def run_training(config: Mapping[str, Any], run_dir: Path) -> Outcome:
-    """Train one architecture from scratch; resumes what was begun in ``run_dir``.
-
-    Args:
-        config: the resolved configuration of ``nasgan train``.
-        run_dir: the run's folder.
-
-    Raises:
-        NasganError: as `run_search`.
+        NasganError: as `run`.
     """
     return run(bind(config), run_dir)
 
 
 @plugins_named(PluginFailedError)
 def run(parts: SearchParts | TrainingParts, run_dir: Path) -> Outcome:
-    """`run_search` or `run_training`, of parts that are made; they serve one run.
+    """Search an architecture and retrain the best, or train one; resumes what was begun there.
+
+    Args:
+        parts: made for this run alone.
+        run_dir: the run's folder.
 
     Raises:
-        NasganError: as `run_search`.
+        NasganError: bad input, before any compute; or a full disk, which a rerun resumes from.
     """
     with (
         interrupted_by_sigterm(),

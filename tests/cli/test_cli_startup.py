@@ -60,7 +60,7 @@ print(json.dumps(told))
 OF_A_RUN = """
 import sys
 from nasgan.data import load_digits
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 assert len(load_digits().train) == 1438
 heavy = {"torchvision", "scipy", "sklearn", "pandas", "matplotlib"} & set(sys.modules)
 assert not heavy, f"imported {heavy}"

@@ -11,7 +11,7 @@ import torch
 import nasgan
 from nasgan.cli.compose import compose
 from nasgan.contracts import inherit_weights, narrowed
-from nasgan.engine import load, run_search
+from nasgan.engine import load, run_config
 from nasgan.errors import ArchitectureError, ConfigError, UnknownNameError
 from nasgan.randomness import numpy_generator
 from nasgan.testing import check_search_space
@@ -161,7 +161,7 @@ def test_searches_in_a_narrowed_space_end_in_it(strategy, tmp_path):
     overrides = ["+experiment=debug/tiny", "progress=false", "threads=1", "device=cpu"]
     narrow = "search_space.fixed={cell1.shortcut: on, cell3.skip: cell1}"
     config = compose("search", [*overrides, f"strategy={strategy}", narrow])
-    assert run_search(config, tmp_path).status == "completed"
+    assert run_config(config, tmp_path).status == "completed"
     run = load(tmp_path)
     assert run.architecture["cell1.shortcut"] == "on"
     assert run.space.settings["fixed"] == {"cell1.shortcut": "on", "cell3.skip": "cell1"}

@@ -9,7 +9,7 @@ import torch
 from run_comparison import TINY
 
 from nasgan.cli.compose import compose
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def tiny() -> Callable[..., dict[str, Any]]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished tiny search."""
     run_dir = tmp_path_factory.mktemp("finished") / "run"
-    run_search(compose("search", TINY), run_dir)
+    run_config(compose("search", TINY), run_dir)
     return run_dir
 
 

@@ -10,7 +10,7 @@ import pytest
 from run_comparison import TINY, fingerprint
 
 from nasgan.cli.compose import compose
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.loop import JobReport, RunLoop
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
@@ -41,7 +41,7 @@ class StoppedError(Exception):
 @pytest.fixture(scope="module", params=list(SEARCHES))
 def finished(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[str, Path]:
     run_dir = tmp_path_factory.mktemp("finished") / "run"
-    run_search(compose("search", [*TINY, *SEARCHES[request.param]]), run_dir)
+    run_config(compose("search", [*TINY, *SEARCHES[request.param]]), run_dir)
     return request.param, run_dir
 
 
@@ -91,6 +91,6 @@ def test_a_stopped_search_by_gradient_resumes_bit_identical(
     monkeypatch.setattr(RunLoop, "_publish", publish)
     config = tiny("search", *SEARCHES[space], "checkpoint.every_seconds=0")
     with pytest.raises(StoppedError):
-        run_search(config, tmp_path)
-    run_search(config, tmp_path)
+        run_config(config, tmp_path)
+    run_config(config, tmp_path)
     assert fingerprint(tmp_path) == fingerprint(whole)

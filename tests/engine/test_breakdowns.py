@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nasgan.cli.main import main
-from nasgan.engine import load, run_search, run_training
+from nasgan.engine import load, run_config
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
 from nasgan.runs.history import read_history
@@ -52,12 +52,12 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_a_late_breakdown_leaves_the_best_moment_with_all_that_a_run_leaves(
     tiny: Tiny, tmp_path: Path, breaking: Callable[..., None]
 ) -> None:
-    run_training(
+    run_config(
         tiny("train", "architecture=dcgan", "training.generator_steps=2"), tmp_path / "short"
     )
     breaking(supernet=False)
     folder = tmp_path / "broken"
-    outcome = run_training(tiny("train", "architecture=dcgan"), folder)
+    outcome = run_config(tiny("train", "architecture=dcgan"), folder)
     record = RunRecord.read(folder / "record.json")
     assert outcome.status == record.status == "completed"
     assert record.metrics == RunRecord.read(tmp_path / "short" / "record.json").metrics
@@ -81,7 +81,7 @@ def test_table_and_report_say_that_it_broke_down_and_the_table_verifies(
     tiny: Tiny, tmp_path: Path, breaking: Callable[..., None]
 ) -> None:
     breaking(supernet=False)
-    run_search(tiny("search"), tmp_path / "runs")
+    run_config(tiny("search"), tmp_path / "runs")
     records, _ = find_records([tmp_path / "runs"])
     board = build_leaderboard(records)
     notes = {row["strategy"]: "; ".join(row["note"]) for row in board.rows}
@@ -101,7 +101,7 @@ def test_a_supernet_that_breaks_down_ends_the_search_with_what_it_had_found(
 ) -> None:
     breaking(supernet=True)
     settings = ["search_space=baselines", "strategy=adversarial", "strategy.derive_every=1"]
-    outcome = run_search(tiny("search", *settings), tmp_path)
+    outcome = run_config(tiny("search", *settings), tmp_path)
     record = RunRecord.read(tmp_path / "record.json")
     assert outcome.status == record.status == "completed"
     (mark,) = record.breakdowns
@@ -117,7 +117,7 @@ def test_a_search_goes_on_beyond_the_limits_of_trainings(
 ) -> None:
     limits = ["min_loss=1e9", "patience=6", "check_every=1"]  # of final trainings: after 4 steps
     with caplog.at_level(logging.WARNING):
-        run_search(tiny("search", *[f"trainer.health.{limit}" for limit in limits]), tmp_path)
+        run_config(tiny("search", *[f"trainer.health.{limit}" for limit in limits]), tmp_path)
     record = RunRecord.read(tmp_path / "record.json")
     assert (record.status, record.breakdowns) == ("completed", [])
     assert record.cost["search"]["generator_steps"] == 12

@@ -14,7 +14,7 @@ from run_comparison import TINY
 
 import nasgan
 from nasgan.cli.compose import compose
-from nasgan.engine import evaluate_run, run_search, run_training, sample_run
+from nasgan.engine import evaluate_run, run_config, sample_run
 from nasgan.errors import ConfigError
 from nasgan.evaluation.sampling import image_sampler, images_of
 from nasgan.metrics import to_uint8
@@ -25,7 +25,7 @@ _CLASSES = 10
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("conditional") / "run"
-    run_search(compose("search", [*TINY, "conditional=true"]), folder)
+    run_config(compose("search", [*TINY, "conditional=true"]), folder)
     return folder
 
 
@@ -125,7 +125,7 @@ def test_classes_that_are_not_there_are_refused(finished: Path, tmp_path: Path) 
     with pytest.raises(ConfigError, match=r"labels must be of shape \(2,\), got \(1,\)"):
         run.sample(2, labels=torch.tensor([3]))
     plain = tmp_path / "plain"
-    run_training(compose("train", [*TINY, "architecture=dcgan", "tuning_budget=none"]), plain)
+    run_config(compose("train", [*TINY, "architecture=dcgan", "tuning_budget=none"]), plain)
     with pytest.raises(ConfigError, match="no classes"):
         sample_run(_sampling(plain, classes=[0]))
     with pytest.raises(ConfigError, match="no classes"):

@@ -17,7 +17,7 @@ from torch import nn
 
 from nasgan.cli.compose import compose
 from nasgan.cli.config_options import config_folder
-from nasgan.engine import LoadedRun, evaluate_run, run_search, run_training, sample_run
+from nasgan.engine import LoadedRun, evaluate_run, run_config, sample_run
 from nasgan.engine.device import prepared_torch
 from nasgan.engine.tabulate import tabulate
 
@@ -63,8 +63,8 @@ def set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
         given = [text.format(run=run_dir, out=tmp_path / "table") for text in OVERRIDES[verb]]
         config = compose(verb, [*given, *overrides])
         work: dict[str, Callable[[], Any]] = {
-            "search": lambda: run_search(config, tmp_path / "run"),
-            "train": lambda: run_training(config, tmp_path / "run"),
+            "search": lambda: run_config(config, tmp_path / "run"),
+            "train": lambda: run_config(config, tmp_path / "run"),
             "tabulate": lambda: tabulate(config),
             "evaluate": lambda: evaluate_run(config),
             "sample": lambda: sample_run(config),

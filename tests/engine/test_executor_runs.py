@@ -18,7 +18,7 @@ from processes import is_running, workers_of
 from run_comparison import TINY, stopping, without_times
 
 from nasgan.cli.compose import compose, compose_run
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.loop import JobReport, RunLoop
 from nasgan.engine.parts import bind
 from nasgan.engine.search_job import SearchJob
@@ -49,7 +49,7 @@ WORKERS = ["executor=processes", "executor.workers=2", "executor.threads=1"]
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The search in one process."""
     run_dir = tmp_path_factory.mktemp("alone") / "run"
-    run_search(compose("search", [*TINY, *SCRATCH]), run_dir)
+    run_config(compose("search", [*TINY, *SCRATCH]), run_dir)
     return run_dir
 
 
@@ -113,7 +113,7 @@ def assert_same_result(run_dir: Path, other: Path) -> None:
 def test_workers_find_bit_for_bit_what_one_process_finds(
     alone: Path, tiny: Tiny, tmp_path: Path, workers: list[_Process]
 ) -> None:
-    outcome = run_search(tiny("search", *SCRATCH, *WORKERS), tmp_path)
+    outcome = run_config(tiny("search", *SCRATCH, *WORKERS), tmp_path)
     assert outcome.status == "completed"
     assert [line["generator_steps"] for line in scored(tmp_path)] == [2] * 4 + [4] * 2 + [8]
     assert_same_result(tmp_path, alone)
@@ -146,11 +146,11 @@ def test_a_search_that_stops_takes_its_workers_along_and_resumes_without_them(
     with monkeypatch.context() as patch:
         patch.setattr(RunLoop, "_publish", publish)
         with pytest.raises(KeyboardInterrupt):
-            run_search(config, tmp_path)
+            run_config(config, tmp_path)
     assert len(workers) == 2
     assert all(is_gone(worker) for worker in workers)
     # What arrived after the last checkpoint, and what was under way, is done again.
-    run_search(tiny("search", *SCRATCH, "executor=in_process"), tmp_path)
+    run_config(tiny("search", *SCRATCH, "executor=in_process"), tmp_path)
     assert len(workers) == 2
     assert_same_result(tmp_path, alone)
 
@@ -177,11 +177,11 @@ def test_a_candidate_whose_worker_is_killed_goes_on_in_another_to_the_same_last_
 
     with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
         patch.setattr(WorkerPool, "advance", kill_once)
-        run_search(tiny("search", *settings, *WORKERS, "executor.workers=1"), killed)
+        run_config(tiny("search", *settings, *WORKERS, "executor.workers=1"), killed)
     assert len(workers) == 2
     assert "is begun again: its worker was killed by SIGKILL" in caplog.text
     assert "going on from a checkpoint in" in caplog.text
-    run_search(tiny("search", *settings, "executor=in_process"), whole)
+    run_config(tiny("search", *settings, "executor=in_process"), whole)
     assert_same_result(killed, whole)
 
 
@@ -201,11 +201,11 @@ def test_a_search_resumed_without_workers_goes_on_with_what_they_had_half_done(
     with monkeypatch.context() as patch:
         patch.setattr(WorkerPool, "advance", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            run_search(tiny("search", *settings, *WORKERS), stopped)
+            run_config(tiny("search", *settings, *WORKERS), stopped)
     with caplog.at_level(logging.INFO):
-        run_search(tiny("search", *settings, "executor=in_process"), stopped)
+        run_config(tiny("search", *settings, "executor=in_process"), stopped)
     assert caplog.text.count("going on from a checkpoint in") == 2
-    run_search(tiny("search", *settings, "executor=in_process"), whole)
+    run_config(tiny("search", *settings, "executor=in_process"), whole)
     assert_same_result(stopped, whole)
 
 
@@ -218,19 +218,19 @@ def test_workers_go_on_with_the_candidate_that_one_process_had_half_done(
     with monkeypatch.context() as patch:
         patch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", 0.0)
         with stopping(SearchJob, lambda job: job.ledger.spent().generator_steps == 12):
-            run_search(tiny("search", *settings, "executor=in_process"), stopped)
+            run_config(tiny("search", *settings, "executor=in_process"), stopped)
     with caplog.at_level(logging.INFO):
-        run_search(tiny("search", *settings, *WORKERS, "executor.workers=1"), stopped)
+        run_config(tiny("search", *settings, *WORKERS, "executor.workers=1"), stopped)
     assert caplog.text.count("going on from a checkpoint in") == 1
-    run_search(tiny("search", *settings, "executor=in_process"), whole)
+    run_config(tiny("search", *settings, "executor=in_process"), whole)
     assert_same_result(stopped, whole)
 
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from nasgan.engine import run_search
-run_search(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+from nasgan.engine import run_config
+run_config(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
 """
 
 
@@ -259,14 +259,14 @@ def test_a_search_killed_while_its_workers_work_leaves_none_and_resumes(
         time.sleep(0.02)
     saved = Checkpoints(run_dir / "checkpoints", keep=2).load_newest()
     assert saved["job"]["strategy"]["evaluations"], "what had arrived is not evaluated again"
-    assert run_search(config, run_dir).status == "completed"
+    assert run_config(config, run_dir).status == "completed"
     assert_same_result(run_dir, alone)
 
 
 def test_a_strategy_that_scores_nothing_by_the_executor_starts_no_workers(
     tiny: Tiny, tmp_path: Path, workers: list[_Process]
 ) -> None:
-    run_search(tiny("search", "strategy=adversarial", "final.top_k=0", *WORKERS), tmp_path)
+    run_config(tiny("search", "strategy=adversarial", "final.top_k=0", *WORKERS), tmp_path)
     assert workers == []
 
 
@@ -309,7 +309,7 @@ def test_without_ray_its_executor_says_how_to_get_it(
     config = tiny("search", "strategy=random_scratch", "executor=ray")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'nasgan\[ray\]'"):
-        run_search(config, tmp_path / "run")
+        run_config(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -320,6 +320,6 @@ def test_the_executor_changes_neither_the_folder_of_a_run_nor_whose_it_is(
         compose_run("search", ["strategy=random_scratch", *more])[1] for more in ([], WORKERS)
     ]
     assert folders == [plain, plain]
-    assert run_search(tiny("search", *SCRATCH, *WORKERS), alone).status == "already_completed"
+    assert run_config(tiny("search", *SCRATCH, *WORKERS), alone).status == "already_completed"
     with pytest.raises(RunDirectoryError, match="another configuration"):
-        run_search(tiny("search", *SCRATCH, "trainer.n_critic=1"), alone)
+        run_config(tiny("search", *SCRATCH, "trainer.n_critic=1"), alone)

@@ -53,22 +53,22 @@ class Drawing(SimpleEvaluator):
         return {**found, "drawn": sum(drawn), "noise": self.run.rng("noise").random()}
 
 
-def run_search(config: dict[str, Any], run_dir: Path) -> RunRecord:
-    from nasgan.engine import run_search as search
+def run_config(config: dict[str, Any], run_dir: Path) -> RunRecord:
+    from nasgan.engine import run_config as search
 
     search(config, run_dir)
     return RunRecord.read(run_dir / "record.json")
 
 
 def test_the_finalists_are_scored_by_the_named_evaluator(tiny: Tiny, tmp_path: Path) -> None:
-    record = run_search(tiny("search", SCRATCH, "final.top_k=2"), tmp_path / "run")
+    record = run_config(tiny("search", SCRATCH, "final.top_k=2"), tmp_path / "run")
     assert [(f["fidelity"], f["generator_steps"]) for f in record.finalists] == [("scratch", 3)] * 2
     assert record.metrics == min(record.finalists, key=lambda f: f["score"])["metrics"]
     assert record.average_random is not None
     assert record.average_random["evaluations"][0]["fidelity"] == "scratch", "in the same way"
     assert record.cost["final"]["generator_steps"] == 3 * 3
     assert record.cost["final"]["architectures"] == 3
-    full = run_search(tiny("search", "final.top_k=2"), tmp_path / "full")
+    full = run_config(tiny("search", "final.top_k=2"), tmp_path / "full")
     assert record.cost["search"]["architectures"] == full.cost["search"]["architectures"]
     searched = list(read_history(tmp_path / "run" / "history.jsonl"))
     of_full = list(read_history(tmp_path / "full" / "history.jsonl"))
@@ -110,7 +110,7 @@ def test_a_proxy_of_its_own_unit_leaves_no_networks_and_no_fid(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_parts, "_final_evaluator", lambda *_: Sizer())
-    record = run_search(tiny("search", "final.top_k=3", "objective=[fid,macs]"), tmp_path / "run")
+    record = run_config(tiny("search", "final.top_k=3", "objective=[fid,macs]"), tmp_path / "run")
     assert record.status == "completed"
     sizes = [finalist["metrics"]["size"] for finalist in record.finalists]
     assert record.metrics == {"aux": 1.0, "size": min(sizes)}
@@ -131,7 +131,7 @@ def test_scores_of_the_protocol_are_of_its_number_of_images(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_parts, "_final_evaluator", lambda *_: Drawing())
-    record = run_search(tiny("search", "final.top_k=1"), tmp_path / "run")
+    record = run_config(tiny("search", "final.top_k=1"), tmp_path / "run")
     assert record.metrics is not None
     assert record.metrics["drawn"] == 64
 
@@ -148,11 +148,11 @@ def test_a_final_phase_by_an_evaluator_resumes_to_the_bit(
         monkeypatch.setattr(run_parts, "_final_evaluator", lambda *_: Drawing())
     final = [SCRATCH, "final.top_k=2", "final.random_architectures=3"]
     config = tiny("search", *final, "checkpoint.every_seconds=0")
-    run_search(config, tmp_path / "whole")
+    run_config(config, tmp_path / "whole")
     steps = iter(range(99))
     with stopping(FinalPhase, lambda _: next(steps) == after):
-        run_search(config, tmp_path / "run")
-    run_search(config, tmp_path / "run")
+        run_config(config, tmp_path / "run")
+    run_config(config, tmp_path / "run")
     if kind == "scratch":
         assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.errors import RunDirectoryError
 from nasgan.runs.folder import RunLock
 
@@ -20,7 +20,7 @@ def _ask(config: dict[str, Any], run_dir: str, together: Any, answers: Any) -> N
     together.wait()
     for _ in range(3):
         try:
-            answers.put(run_search(config, Path(run_dir)).status)
+            answers.put(run_config(config, Path(run_dir)).status)
         except RunDirectoryError as error:
             answers.put(str(error))
 
@@ -40,11 +40,11 @@ def test_ten_processes_on_a_finished_run_all_get_it(tiny: Tiny, finished: Path) 
 
 def test_a_run_under_way_still_refuses_a_second_process(tiny: Tiny, tmp_path: Path) -> None:
     with RunLock(tmp_path), pytest.raises(RunDirectoryError, match=r"process \d+ is running"):
-        run_search(tiny("search"), tmp_path)
+        run_config(tiny("search"), tmp_path)
 
 
 def test_a_finished_run_of_other_settings_is_refused_while_it_is_held(
     tiny: Tiny, finished: Path
 ) -> None:
     with RunLock(finished), pytest.raises(RunDirectoryError, match="another configuration"):
-        run_search(tiny("search", "trainer.n_critic=1"), finished)
+        run_config(tiny("search", "trainer.n_critic=1"), finished)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from run_comparison import fingerprint, stopping
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.search_job import SearchJob
 from nasgan.runs.record import RunRecord
 
@@ -55,12 +55,12 @@ def test_a_search_that_is_stopped_between_its_steps_ends_bit_identical(
         pytest.importorskip("optuna")
     monkeypatch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", 0.0)
     config = tiny("search", *SHORTEST, *SEARCHES[case])
-    run_search(config, tmp_path / "whole")
+    run_config(config, tmp_path / "whole")
     # Before any score, between scores that others depend on, and before the last.
     for scores in (0, 2, 4):
         with stopping(SearchJob, lambda job, least=scores: len(job.strategy.evaluations) >= least):
-            run_search(config, tmp_path / "run")
-    run_search(config, tmp_path / "run")
+            run_config(config, tmp_path / "run")
+    run_config(config, tmp_path / "run")
     assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
     records = [RunRecord.read(tmp_path / name / "record.json") for name in ("run", "whole")]
     assert records[0].front == records[1].front

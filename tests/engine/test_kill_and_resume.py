@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from run_comparison import fingerprint
 
-from nasgan.engine import run_search, run_training
+from nasgan.engine import run_config
 from nasgan.runs.status import Status
 
 KILLS = int(os.environ.get("NASGAN_KILLS", "2"))
@@ -104,16 +104,16 @@ LONGER = {
 }
 
 
-def _run(verb: str, config: dict[str, Any], run_dir: str) -> None:
-    outcome = (run_training if verb == "train" else run_search)(config, Path(run_dir))
+def _run(config: dict[str, Any], run_dir: str) -> None:
+    outcome = run_config(config, Path(run_dir))
     assert outcome.status in ("completed", "already_completed")
 
 
-def _start(verb: str, config: dict[str, Any], run_dir: Path) -> BaseProcess:
+def _start(config: dict[str, Any], run_dir: Path) -> BaseProcess:
     # The fork server has torch imported already: each resumption starts in a moment.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["nasgan.engine", "nasgan.cli.compose"])
-    process = context.Process(target=_run, args=(verb, config, str(run_dir)))
+    process = context.Process(target=_run, args=(config, str(run_dir)))
     process.start()
     return process
 
@@ -163,14 +163,14 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(
     config = tiny(verb, *LONGER[case])
     moments = random.Random(20260101)
 
-    whole = _start(verb, config, tmp_path / "whole")
+    whole = _start(config, tmp_path / "whole")
     whole.join()
     assert whole.exitcode == 0
 
     killed = tmp_path / "killed"
     seen: list[str] = []
     while len(seen) < KILLS:
-        process = _start(verb, config, killed)
+        process = _start(config, killed)
         _wait_for_work(process, killed, checkpoints=moments.randrange(3))
         if moments.random() < 0.25:
             _wait_for_a_write(process, killed)
@@ -185,7 +185,7 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(
         process.join()
     assert seen, "the run ended before it could be killed once: make it longer"
 
-    last = _start(verb, config, killed)
+    last = _start(config, killed)
     last.join()
     assert last.exitcode == 0
     assert not list(killed.rglob(".*.tmp")), "a killed process's half-written file was left behind"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from run_comparison import fingerprint
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.search_job import SearchJob
 from nasgan.runs.history import read_history
@@ -62,7 +62,7 @@ def test_a_logger_hears_each_line_of_the_history_under_names_of_its_own(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = use(monkeypatch, Recorder())
-    run_search(tiny("search"), tmp_path)
+    run_config(tiny("search"), tmp_path)
     lines = read_history(tmp_path / "history.jsonl")
     assert [step for step, _ in told.logged] == list(range(len(lines)))
     of = {line["index"]: line for line in lines}
@@ -93,7 +93,7 @@ def test_after_a_crash_it_hears_the_run_from_its_first_line_and_nothing_twice(
 ) -> None:
     config = tiny("search", "checkpoint.every_seconds=0")
     whole = use(monkeypatch, Recorder())
-    run_search(config, tmp_path / "whole")
+    run_config(config, tmp_path / "whole")
 
     first = use(monkeypatch, Recorder())
     step, save = SearchJob.step, RunLoop._save
@@ -112,12 +112,12 @@ def test_after_a_crash_it_hears_the_run_from_its_first_line_and_nothing_twice(
         patched.setattr(SearchJob, "step", stop_in_the_final_phase)
         patched.setattr(RunLoop, "_save", save_until_the_search_ends)
         with pytest.raises(Stopped):
-            run_search(config, tmp_path / "cut")
+            run_config(config, tmp_path / "cut")
     assert first.ends == ["failed"]
     assert any("final/evaluation/score" in values for _, values in first.logged)
 
     second = use(monkeypatch, Recorder())
-    run_search(config, tmp_path / "cut")
+    run_config(config, tmp_path / "cut")
     assert second.info["run_id"] == first.info["run_id"]
     assert [(step, without_seconds(values)) for step, values in second.logged] == [
         (step, without_seconds(values)) for step, values in whole.logged
@@ -132,9 +132,9 @@ def test_a_run_whose_logger_breaks_down_ends_as_any_other(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = tiny("search")
-    run_search(config, tmp_path / "without")
+    run_config(config, tmp_path / "without")
     broken = use(monkeypatch, Recorder(fails_at=2))
-    outcome = run_search(config, tmp_path / "broken")
+    outcome = run_config(config, tmp_path / "broken")
     assert outcome.status == "completed"
     assert len(broken.logged) == 2
     assert caplog.text.count("switched off") == 1

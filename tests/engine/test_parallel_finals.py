@@ -19,7 +19,7 @@ from processes import is_running, workers_of
 from run_comparison import TINY, fingerprint
 
 from nasgan.cli.compose import compose
-from nasgan.engine import final_phase, run_search, trainings, workers
+from nasgan.engine import final_phase, run_config, trainings, workers
 from nasgan.engine.final_phase import FinalPhase, FullTraining
 from nasgan.engine.trainings import Trainings
 from nasgan.engine.workers import TrainingAttempt
@@ -50,7 +50,7 @@ BUILD = {"version": "1", "commit": "abc", "dirty": False}
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The search with everything in one process."""
     run_dir = tmp_path_factory.mktemp("alone") / "run"
-    run_search(compose("search", [*TINY, *FINALS, "executor=in_process"]), run_dir)
+    run_config(compose("search", [*TINY, *FINALS, "executor=in_process"]), run_dir)
     return run_dir
 
 
@@ -74,7 +74,7 @@ def assert_same(run_dir: Path, other: Path) -> None:
 def test_processes_make_what_one_process_makes_to_the_last_bit(
     alone: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
-    run_search(tiny("search", *FINALS, *WORKERS), tmp_path)
+    run_config(tiny("search", *FINALS, *WORKERS), tmp_path)
     assert_same(tmp_path, alone)
     assert not (tmp_path / "checkpoints" / "candidates").exists()
 
@@ -85,7 +85,7 @@ def test_processes_make_what_one_process_makes_to_the_last_bit(
 def test_a_ray_cluster_makes_what_one_process_makes_to_the_last_bit(
     alone: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
-    run_search(tiny("search", *FINALS, "executor=ray"), tmp_path)
+    run_config(tiny("search", *FINALS, "executor=ray"), tmp_path)
     assert_same(tmp_path, alone)
     assert not sys.modules["ray"].is_initialized()
 
@@ -93,7 +93,7 @@ def test_a_ray_cluster_makes_what_one_process_makes_to_the_last_bit(
 def test_pieces_make_what_the_final_phase_makes_here(
     here: None, alone: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
-    run_search(tiny("search", *FINALS), tmp_path)
+    run_config(tiny("search", *FINALS), tmp_path)
     assert fingerprint(tmp_path) == fingerprint(alone)
 
 
@@ -102,7 +102,7 @@ def test_short_trainings_stay_in_the_process_of_the_search(
 ) -> None:
     monkeypatch.setattr(Trainings, "begin", None)
     assert tiny("search")["executor"]["_target_"].endswith("AutoExecutor")
-    assert run_search(tiny("search", *FINALS), tmp_path).status == "completed"
+    assert run_config(tiny("search", *FINALS), tmp_path).status == "completed"
 
 
 def test_random_architectures_begin_with_the_search(
@@ -121,7 +121,7 @@ def test_random_architectures_begin_with_the_search(
 
     monkeypatch.setattr(Trainings, "begin", note)
     monkeypatch.setattr(FinalPhase, "__init__", note_end)
-    run_search(tiny("search", *FINALS), tmp_path)
+    run_config(tiny("search", *FINALS), tmp_path)
     assert events[:2] == [("begin", True)] * 2
     assert ("search over", False) in events[2:]
 
@@ -132,7 +132,7 @@ def test_without_finalists_no_random_architecture_is_trained(
     monkeypatch.setattr(trainings, "Piece", None)
     search = [text for text in FINALS if not text.startswith("final.")]
     settings = ["final.top_k=0", "final.random_architectures=2"]
-    outcome = run_search(tiny("search", *search, *settings), tmp_path)
+    outcome = run_config(tiny("search", *search, *settings), tmp_path)
     assert outcome.status == "completed"
 
 
@@ -170,9 +170,9 @@ def test_random_architectures_of_a_seed_are_trained_once_for_all_strategies(
     begun = _trained(monkeypatch)
     root = f"output_root={tmp_path}"
     runs = [tmp_path / name for name in ("first", "second", "other_seed", "longer")]
-    run_search(tiny("search", *FINALS, root), runs[0])
+    run_config(tiny("search", *FINALS, root), runs[0])
     first, begun[:] = list(begun), []
-    run_search(tiny("search", *FINALS, root, "strategy.max_steps=3"), runs[1])
+    run_config(tiny("search", *FINALS, root, "strategy.max_steps=3"), runs[1])
     randoms = [line["architecture"]["id"] for line in _randoms(runs[0])]
     assert len(first) == 4
     assert set(randoms) <= set(first)
@@ -183,7 +183,7 @@ def test_random_architectures_of_a_seed_are_trained_once_for_all_strategies(
     # Another seed, or another length, is another training.
     for more, run in (("seed=1", runs[2]), ("final.generator_steps=8", runs[3])):
         begun.clear()
-        run_search(tiny("search", *FINALS, root, more), run)
+        run_config(tiny("search", *FINALS, root, more), run)
         assert len(begun) == 4
     assert len(list((tmp_path / "trainings").iterdir())) == 3
 
@@ -201,7 +201,7 @@ def _randoms(run_dir: Path) -> list[dict[str, Any]]:
 def test_a_run_outside_the_common_folder_shares_nothing(
     here: None, clean: None, tiny: Tiny, tmp_path: Path
 ) -> None:
-    run_search(tiny("search", *FINALS, f"output_root={tmp_path / 'outputs'}"), tmp_path / "own")
+    run_config(tiny("search", *FINALS, f"output_root={tmp_path / 'outputs'}"), tmp_path / "own")
     assert not (tmp_path / "outputs").exists()
 
 
@@ -213,7 +213,7 @@ def test_a_checkout_with_changes_shares_nothing(
     monkeypatch.setattr(
         trainings, "collect_environment", lambda *a: {**collect(*a), "nasgan": BUILD}
     )
-    run_search(tiny("search", *FINALS, f"output_root={tmp_path}"), tmp_path / "run")
+    run_config(tiny("search", *FINALS, f"output_root={tmp_path}"), tmp_path / "run")
     assert not (tmp_path / "trainings").exists()
 
 
@@ -222,7 +222,7 @@ def test_a_damaged_training_is_made_again(
     here: None, clean: None, tiny: Tiny, tmp_path: Path, harm: str
 ) -> None:
     root = f"output_root={tmp_path}"
-    run_search(tiny("search", *FINALS, root), tmp_path / "first")
+    run_config(tiny("search", *FINALS, root), tmp_path / "first")
     file, *_ = sorted(tmp_path.glob("trainings/*/*/training.json"))
     told = json.loads(file.read_text())
     if harm == "result":
@@ -233,7 +233,7 @@ def test_a_damaged_training_is_made_again(
     else:
         told["result"]["evaluation"]["score"] = 1.0
         file.write_text(json.dumps(told))
-    run_search(tiny("search", *FINALS, root, "strategy.max_steps=3"), tmp_path / "second")
+    run_config(tiny("search", *FINALS, root, "strategy.max_steps=3"), tmp_path / "second")
     found = [
         [(line["architecture"], line["metrics"]) for line in _randoms(tmp_path / name)]
         for name in ("first", "second")
@@ -264,8 +264,8 @@ def test_workers_that_compute_otherwise_share_with_their_like(
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from nasgan.engine import run_search
-run_search(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+from nasgan.engine import run_config
+run_config(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
 """
 LONGER = ["final.generator_steps=60", "final.eval_every=20", "checkpoint.every_seconds=0"]
 
@@ -301,8 +301,8 @@ def test_killed_with_trainings_under_way_it_goes_on_from_their_checkpoints_to_th
         kept = list(pieces.glob("*/attempt-*/resume-*.pt"))
     assert Status.read(killed / "status.json").state == "interrupted"
     assert kept, "there is nothing to go on from"
-    run_search(tiny("search", *FINALS, *LONGER, "executor=processes", "executor.workers=1"), killed)
-    run_search(tiny("search", *FINALS, *LONGER, "executor=in_process"), whole)
+    run_config(tiny("search", *FINALS, *LONGER, "executor=processes", "executor.workers=1"), killed)
+    run_config(tiny("search", *FINALS, *LONGER, "executor=in_process"), whole)
     assert_same(killed, whole)
 
 
@@ -333,7 +333,7 @@ def test_a_training_begun_here_ends_here_and_the_others_elsewhere(
     with monkeypatch.context() as patch:
         patch.setattr(final_phase.FinalPhase, "step", stop)
         with pytest.raises(StopError):
-            run_search(config, tmp_path)
+            run_config(config, tmp_path)
     elsewhere = []
     told = FinalPhase._told
 
@@ -344,7 +344,7 @@ def test_a_training_begun_here_ends_here_and_the_others_elsewhere(
         return told(self, evaluation)
 
     monkeypatch.setattr(FinalPhase, "_told", note)
-    run_search(tiny("search", *FINALS, "checkpoint.every_seconds=0"), tmp_path)
+    run_config(tiny("search", *FINALS, "checkpoint.every_seconds=0"), tmp_path)
     assert fingerprint(tmp_path) == fingerprint(alone)
     first = json.loads((tmp_path / "record.json").read_text())["finalists"][0]["architecture"]["id"]
     assert elsewhere[0], "the others waited for the first one"
@@ -367,11 +367,11 @@ def test_results_that_a_killed_run_has_left_are_not_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(FinalPhase, "_take", stop)
         with pytest.raises(KeyboardInterrupt):
-            run_search(config, tmp_path)
+            run_config(config, tmp_path)
     assert Status.read(tmp_path / "status.json").state == "interrupted"
     assert len(begun) == 4
     begun.clear()
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     assert begun == []
     assert fingerprint(tmp_path) == fingerprint(alone)
 
@@ -392,7 +392,7 @@ def test_one_process_alone_finds_what_workers_had_trained(
     with monkeypatch.context() as patch:
         patch.setattr(FinalPhase, "_take", stop)
         with pytest.raises(KeyboardInterrupt):
-            run_search(tiny("search", *settings), run_dir)
+            run_config(tiny("search", *settings), run_dir)
     assert len(list(tmp_path.glob("trainings/*/*/training.json"))) == 2, "random ones are shared"
     left = next(run_dir.glob("checkpoints/candidates/final/*/training.json")).parent.name
     begun = []
@@ -403,7 +403,7 @@ def test_one_process_alone_finds_what_workers_had_trained(
         return begin(self, architecture)
 
     monkeypatch.setattr(FullTraining, "begin", note)
-    run_search(tiny("search", *settings, "executor=in_process"), run_dir)
+    run_config(tiny("search", *settings, "executor=in_process"), run_dir)
     assert left not in begun
     assert len(begun) <= 1, "four are over, or one of them was not begun yet"
     assert fingerprint(run_dir) == fingerprint(alone)
@@ -429,9 +429,9 @@ def test_one_process_alone_goes_on_with_what_a_worker_had_half_done(
         patch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", 0.0)
         patch.setattr(TrainingAttempt, "advance", stop)
         with pytest.raises(KeyboardInterrupt):
-            run_search(tiny("search", *settings), tmp_path)
+            run_config(tiny("search", *settings), tmp_path)
     with caplog.at_level("INFO"):
-        run_search(tiny("search", *settings, "executor=in_process"), tmp_path)
+        run_config(tiny("search", *settings, "executor=in_process"), tmp_path)
     assert caplog.text.count("going on from a checkpoint in") == 1
     assert fingerprint(tmp_path) == fingerprint(alone)
 
@@ -482,7 +482,7 @@ def test_a_training_that_fails_for_good_ends_the_run_with_the_reason(
 
     monkeypatch.setattr(workers, "_trained", broken)
     with pytest.raises(NasganError, match="failed 2 times: ZeroDivisionError: a bug"):
-        run_search(tiny("search", *FINALS), tmp_path)
+        run_config(tiny("search", *FINALS), tmp_path)
 
 
 @pytest.mark.parametrize("kind", [AutoExecutor, ProcessExecutor])

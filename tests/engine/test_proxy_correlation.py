@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from run_comparison import fingerprint, stopping
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.search_job import SearchJob
 from nasgan.engine.summary import proxy_lines
 from nasgan.errors import ConfigError
@@ -39,7 +39,7 @@ def scores(run_dir: Path, phase: str) -> dict[str, float]:
 def test_a_search_that_trains_all_it_scored_tells_how_the_two_scores_correlate(
     tiny: Tiny, tmp_path: Path
 ) -> None:
-    outcome = run_search(tiny("search", *ALL_TRAINED, "final.top_k=5"), tmp_path)
+    outcome = run_config(tiny("search", *ALL_TRAINED, "final.top_k=5"), tmp_path)
     proxy = RunRecord.read(tmp_path / "record.json").proxy_correlation
     assert proxy is not None
     searched, final = scores(tmp_path, "search"), scores(tmp_path, "final")
@@ -59,15 +59,15 @@ def test_finalists_drawn_at_random_survive_a_crash(tiny: Tiny, tmp_path: Path) -
     config = tiny(
         "search", *ALL_TRAINED, "final.top_k=3", "final.select=random", "checkpoint.every_seconds=0"
     )
-    run_search(config, tmp_path / "whole")
+    run_config(config, tmp_path / "whole")
     drawn = list(scores(tmp_path / "whole", "final"))
     searched = scores(tmp_path / "whole", "search")
     assert len(drawn) == 3
     assert drawn != sorted(searched, key=searched.__getitem__)[:3]
 
     with stopping(SearchJob, lambda job: job.strategy.finished):
-        run_search(config, tmp_path / "cut")
-    run_search(config, tmp_path / "cut")
+        run_config(config, tmp_path / "cut")
+    run_config(config, tmp_path / "cut")
     assert fingerprint(tmp_path / "cut") == fingerprint(tmp_path / "whole")
     records = [json.loads((tmp_path / x / "record.json").read_text()) for x in ("cut", "whole")]
     assert records[0]["proxy_correlation"] == records[1]["proxy_correlation"]
@@ -79,7 +79,7 @@ def test_a_search_that_scores_nothing_trains_its_best_instead(
 ) -> None:
     config = tiny("search", "strategy=adversarial", "final.select=random", "final.eval_every=null")
     with caplog.at_level(logging.WARNING):
-        run_search(config, tmp_path)
+        run_config(config, tmp_path)
     assert "final.select=random: the search scored nothing" in caplog.text
     assert RunRecord.read(tmp_path / "record.json").proxy_correlation is None
 
@@ -88,7 +88,7 @@ def test_another_way_to_select_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     config = tiny("search")
     config["final"] = {**config["final"], "select": "worst"}
     with pytest.raises(ConfigError, match=r"final\.select"):
-        run_search(config, tmp_path)
+        run_config(config, tmp_path)
 
 
 def test_the_line_says_when_there_is_no_correlation() -> None:

@@ -18,7 +18,7 @@ from nasgan.contracts import (
     Objective,
     Proposal,
 )
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.summary import proxy_lines
 from nasgan.errors import PluginError
 from nasgan.networks.cost import count_parameters
@@ -86,7 +86,7 @@ def test_a_proxy_s_scores_have_their_own_name_in_record_log_and_report(
     config = tiny(
         "search", "strategy=random_scratch", "final.top_k=2", "final.random_architectures=0"
     )
-    run_search(config, tmp_path / "run")
+    run_config(config, tmp_path / "run")
     record = RunRecord.read(tmp_path / "run" / "record.json")
     assert record.strategy == "random_size", "not random_scratch: it trained nothing"
     assert record.objective == {"metric": "fid", "direction": "min"}
@@ -143,7 +143,7 @@ def test_a_score_that_is_not_the_objective_needs_a_name(
     with pytest.raises(
         PluginError, match=r"Unnamed: Evaluation.score is \d+.*objective = Objective"
     ):
-        run_search(tiny("search", "strategy=random_scratch"), tmp_path)
+        run_config(tiny("search", "strategy=random_scratch"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_an_evaluator_that_names_itself_wrongly_is_refused_at_once(
 ) -> None:
     by(type("Wrong", (SizeEvaluator,), changes))
     with pytest.raises(PluginError, match=f"Wrong: {complaint}"):
-        run_search(tiny("search", "strategy=random_scratch"), tmp_path)
+        run_config(tiny("search", "strategy=random_scratch"), tmp_path)
 
 
 def test_records_with_a_wrong_proxy_are_refused(tmp_path: Path) -> None:

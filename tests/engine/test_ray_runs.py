@@ -17,7 +17,7 @@ import pytest
 from run_comparison import TINY, without_times
 
 from nasgan.cli.compose import compose
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.runs.history import read_history
 from nasgan.runs.status import Status
 
@@ -54,7 +54,7 @@ def scored(run_dir: Path) -> list[str]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The scores of a search that nothing has stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    run_search(compose("search", [*TINY, *SEARCH, *IN_PROCESS]), folder)
+    run_config(compose("search", [*TINY, *SEARCH, *IN_PROCESS]), folder)
     return scored(folder)
 
 
@@ -96,7 +96,7 @@ def test_a_search_ended_on_ray_goes_on_from_its_workers_checkpoints_to_the_same_
     if sign == signal.SIGTERM:
         assert told == "error: interrupted; the same command resumes\n"
     with caplog.at_level(logging.INFO):
-        assert run_search(tiny("search", *SEARCH, *then), ended).status == "completed"
+        assert run_config(tiny("search", *SEARCH, *then), ended).status == "completed"
     assert "going on from a checkpoint in" in caplog.text
     assert scored(ended) == whole
     assert len(whole) == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.errors import NasganError
 
 NO_LENGTH = ("budget.generator_steps=null", "budget.architectures=null")
@@ -56,5 +56,5 @@ def test_what_does_not_go_together_costs_no_features(
     computed = "nasgan.metrics.reference.ReferenceStatistics.from_images"
     monkeypatch.setattr(computed, lambda *_, **__: pytest.fail("the reference was computed"))
     with pytest.raises(NasganError, match=complaint):
-        run_search(tiny("search", *overrides), tmp_path / "run")
+        run_config(tiny("search", *overrides), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nasgan.cli.compose import compose
-from nasgan.engine import Outcome, evaluate_run, run_search, run_training
+from nasgan.engine import Outcome, evaluate_run, run_config
 from nasgan.errors import DatasetError, RunDirectoryError
 from nasgan.factory import load_architecture
 from nasgan.leaderboard.build import build_leaderboard
@@ -43,7 +43,7 @@ def data(path: Path | str, *more: str) -> list[str]:
 
 
 def trained(tiny: Tiny, folder: Path, *overrides: str) -> RunRecord:
-    outcome = run_training(tiny("train", *DCGAN, *overrides), folder)
+    outcome = run_config(tiny("train", *DCGAN, *overrides), folder)
     assert outcome.status == "completed"
     return RunRecord.read(folder / "record.json")
 
@@ -164,7 +164,7 @@ def test_a_run_under_way_goes_on_with_data_that_moved_and_refuses_others(
 
     def start(*overrides: str) -> Outcome:
         base = ["search_space=baselines", "metrics=digits", "trainer=small"]
-        return run_search(tiny("search", *base, *overrides), run)
+        return run_config(tiny("search", *base, *overrides), run)
 
     with monkeypatch.context() as patch:
         patch.setattr("nasgan.engine.search_job.SearchJob.step", _interrupt)
@@ -187,7 +187,7 @@ def test_a_finished_run_is_not_taken_for_one_of_other_data(tiny: Tiny, tmp_path:
     trained(tiny, run, *data(place))
 
     def again(*overrides: str) -> Outcome:
-        return run_training(tiny("train", *DCGAN, *overrides), run)
+        return run_config(tiny("train", *DCGAN, *overrides), run)
 
     other = images(tmp_path / "other.npz", seed=1)
     with pytest.raises(RunDirectoryError, match="other training images"):
@@ -204,10 +204,10 @@ def test_images_that_were_changed_in_their_place_are_other_data(tiny: Tiny, tmp_
     ended = (run / "record.json").stat().st_mtime
     os.utime(place, (ended + 5, ended + 5))
     with pytest.raises(RunDirectoryError, match="other training images"):
-        run_training(tiny("train", *DCGAN, *data(place)), run)
+        run_config(tiny("train", *DCGAN, *data(place)), run)
     images(place)
     os.utime(place, (ended + 5, ended + 5))
-    again = run_training(tiny("train", *DCGAN, *data(place)), run)
+    again = run_config(tiny("train", *DCGAN, *data(place)), run)
     assert again.status == "already_completed", "written again, with the same images"
 
 

@@ -14,7 +14,7 @@ from run_comparison import TINY
 
 from nasgan.architecture import Architecture
 from nasgan.cli.main import main
-from nasgan.engine import run_search, run_training
+from nasgan.engine import run_config
 from nasgan.engine.search_job import SearchJob
 from nasgan.runs.history import read_history
 from nasgan.runs.record import RunRecord
@@ -180,8 +180,8 @@ def test_a_log_on_a_full_disk_is_done_without(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_status_of_a_short_run_names_its_last_phase(tiny: Tiny, tmp_path: Path) -> None:
-    run_search(tiny("search"), tmp_path / "whole")
-    run_search(tiny("search", "strategy=random_scratch", *_DIVERGES), tmp_path / "diverged")
+    run_config(tiny("search"), tmp_path / "whole")
+    run_config(tiny("search", "strategy=random_scratch", *_DIVERGES), tmp_path / "diverged")
     whole, diverged = (Status.read(tmp_path / x / "status.json") for x in ("whole", "diverged"))
     assert (whole.state, whole.phase) == ("completed", "final")
     assert (diverged.state, diverged.phase) == ("failed", "search")
@@ -190,7 +190,7 @@ def test_the_status_of_a_short_run_names_its_last_phase(tiny: Tiny, tmp_path: Pa
 def test_a_run_in_python_tells_the_same_events(
     tiny: Tiny, tmp_path: Path, told: Callable[[], list[str]]
 ) -> None:
-    run_training(tiny("train", "architecture=sngan"), tmp_path)
+    run_config(tiny("train", "architecture=sngan"), tmp_path)
     events = told()
     assert events[0].startswith("train ")
     assert events[-1].startswith("the run completed: fid ")
@@ -201,11 +201,11 @@ def test_a_finished_run_says_that_it_does_not_take_a_tuning_budget(
     tiny: Tiny, tmp_path: Path
 ) -> None:
     asked = {"tuning_budget": "20 runs"}
-    run_training({**tiny("train", "architecture=sngan"), **asked}, tmp_path)
+    run_config({**tiny("train", "architecture=sngan"), **asked}, tmp_path)
     config = tiny("train", "architecture=sngan")
     for same in (config, {**config, **asked}):
-        assert run_training(same, tmp_path).summary_lines[0] == "This run is finished already."
-    other = run_training({**config, "tuning_budget": "none"}, tmp_path)
+        assert run_config(same, tmp_path).summary_lines[0] == "This run is finished already."
+    other = run_config({**config, "tuning_budget": "none"}, tmp_path)
     assert other.status == "already_completed"
     first = other.summary_lines[0]
     assert "finished already; its record stands and does not take tuning_budget='none'" in first

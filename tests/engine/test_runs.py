@@ -16,7 +16,7 @@ from run_comparison import fingerprint
 
 import nasgan
 from nasgan import atomic
-from nasgan.engine import evaluate_run, run_search, run_training, sample_run
+from nasgan.engine import evaluate_run, run_config, sample_run
 from nasgan.engine.loop import JobReport, RunLoop
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
@@ -91,9 +91,9 @@ def test_the_history_tells_the_search_and_the_final_phase(finished: Path) -> Non
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(
     finished: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
-    run_search(tiny("search"), tmp_path / "again")
+    run_config(tiny("search"), tmp_path / "again")
     assert fingerprint(tmp_path / "again") == fingerprint(finished)
-    run_search(tiny("search", "seed=1"), tmp_path / "other")
+    run_config(tiny("search", "seed=1"), tmp_path / "other")
     other = fingerprint(tmp_path / "other")
     assert (
         other["files"]["generator.safetensors"]
@@ -105,7 +105,7 @@ def test_a_finished_run_says_so_and_computes_nothing(
     finished: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nasgan.engine.launch.load_inputs", pytest.fail)
-    outcome = run_search(tiny("search"), finished)
+    outcome = run_config(tiny("search"), finished)
     assert outcome.status == "already_completed"
     assert "finished already" in outcome.summary_lines[0]
 
@@ -115,9 +115,9 @@ def test_a_finished_run_is_the_same_run_with_other_threads_but_not_with_another_
 ) -> None:
     config = tiny("search")
     other = {**config, "threads": (config["threads"] or 1) + 1}
-    assert run_search(other, finished).status == "already_completed"
+    assert run_config(other, finished).status == "already_completed"
     with pytest.raises(RunDirectoryError, match=r"another configuration \(seed: 0 -> 1\)"):
-        run_search({**other, "seed": 1}, finished)
+        run_config({**other, "seed": 1}, finished)
 
 
 def test_a_run_under_way_goes_on_with_its_threads_only(
@@ -127,9 +127,9 @@ def test_a_run_under_way_goes_on_with_its_threads_only(
     with monkeypatch.context() as patch:
         _stop_after(3, patch)
         with pytest.raises(Stopped):
-            run_search(config, tmp_path)
+            run_config(config, tmp_path)
     with pytest.raises(RunDirectoryError, match=r"threads: 1 -> 2\)\. It goes on with"):
-        run_search({**config, "threads": 2}, tmp_path)
+        run_config({**config, "threads": 2}, tmp_path)
 
 
 @pytest.mark.parametrize("stop_at", range(1, 8, 2))
@@ -149,9 +149,9 @@ def test_a_run_stopped_between_any_two_steps_resumes_bit_identical(
     monkeypatch.setattr(RunLoop, "_publish", publish)
     config = tiny("search", "checkpoint.every_seconds=0")
     with pytest.raises(Stopped):
-        run_search(config, tmp_path)
+        run_config(config, tmp_path)
     assert Status.read(tmp_path / "status.json").state == "failed"
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     assert fingerprint(tmp_path) == fingerprint(finished)
 
 
@@ -181,10 +181,10 @@ def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before(
     with monkeypatch.context() as patch:
         _stop_after(5, patch)
         with pytest.raises(Stopped):
-            run_search(config, tmp_path)
+            run_config(config, tmp_path)
     newest = max((tmp_path / "checkpoints").glob("resume-*.pt"))
     newest.write_bytes(newest.read_bytes()[:-100])
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     assert "truncated or damaged" in caplog.text
     assert "falling back" in caplog.text
     assert fingerprint(tmp_path) == fingerprint(finished)
@@ -207,9 +207,9 @@ def test_a_full_disk_stops_with_a_clear_error_and_the_run_resumes(
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "write_file", full)
         with pytest.raises(StorageError, match=r"(?s)resume-.*disk .*full; free some space"):
-            run_search(config, tmp_path)
+            run_config(config, tmp_path)
     assert len(list((tmp_path / "checkpoints").glob("resume-*.pt"))) == 2
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     assert fingerprint(tmp_path) == fingerprint(finished)
 
 
@@ -217,7 +217,7 @@ def test_a_divergence_ends_the_run_as_failed_with_its_reason(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny("search", "trainer.health.check_every=1", "trainer.health.max_loss=0.0001")
-    outcome = run_search(config, tmp_path)
+    outcome = run_config(config, tmp_path)
     assert outcome.status == "failed"
     record = RunRecord.read(tmp_path / "record.json")
     assert record.status == "failed"
@@ -225,10 +225,10 @@ def test_a_divergence_ends_the_run_as_failed_with_its_reason(
     assert record.metrics is None
     assert Status.read(tmp_path / "status.json").state == "failed"
 
-    again = run_search(config, tmp_path)
+    again = run_config(config, tmp_path)
     assert again.status == "failed"
     assert "failed before" in again.summary_lines[0]
-    retried = run_search({**config, "threads": 2, "retry_failed": True}, tmp_path)
+    retried = run_config({**config, "threads": 2, "retry_failed": True}, tmp_path)
     assert retried.status == "failed"
     assert "failed before" not in retried.summary_lines[0]
     assert RunRecord.read(tmp_path / "record.json").config["threads"] == 2
@@ -250,7 +250,7 @@ def test_one_diverging_finalist_does_not_fail_the_search(
         original(self, until)
 
     monkeypatch.setattr(TrainingTask, "_train", train)
-    outcome = run_search(tiny("search", "final.top_k=2"), tmp_path)
+    outcome = run_config(tiny("search", "final.top_k=2"), tmp_path)
     record = RunRecord.read(tmp_path / "record.json")
     assert outcome.status == record.status == "completed"
     assert [item["failure"] for item in record.finalists] == ["made to fail", ""]
@@ -260,12 +260,12 @@ def test_one_diverging_finalist_does_not_fail_the_search(
 def test_another_configuration_in_the_same_folder_is_refused(finished: Path, tiny: Tiny) -> None:
     config = tiny("search", "trainer.n_critic=3")
     with pytest.raises(RunDirectoryError, match=r"trainer\.n_critic: 2 -> 3"):
-        run_search(config, finished)
+        run_config(config, finished)
 
 
 def test_a_folder_in_use_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with RunLock(tmp_path), pytest.raises(RunDirectoryError, match="process"):
-        run_search(tiny("search"), tmp_path)
+        run_config(tiny("search"), tmp_path)
 
 
 def test_a_checkpoint_of_another_space_is_refused(
@@ -277,11 +277,11 @@ def test_a_checkpoint_of_another_space_is_refused(
         with monkeypatch.context() as patch:
             _stop_after(3, patch)
             with pytest.raises(Stopped):
-                run_search(settings, tmp_path / folder)
+                run_config(settings, tmp_path / folder)
     shutil.rmtree(tmp_path / "a" / "checkpoints")
     shutil.copytree(tmp_path / "b" / "checkpoints", tmp_path / "a" / "checkpoints")
     with pytest.raises(CheckpointError, match="another run"):
-        run_search(config, tmp_path / "a")
+        run_config(config, tmp_path / "a")
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_bad_input_is_refused_before_any_training(
 ) -> None:
     monkeypatch.setattr("nasgan.training.trainer.AdversarialTrainer.iteration", pytest.fail)
     with pytest.raises(NasganError, match=message):
-        run_search(tiny("search", override), tmp_path / "new" / "run")
+        run_config(tiny("search", override), tmp_path / "new" / "run")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -314,14 +314,14 @@ def test_a_refused_run_leaves_what_was_there(finished: Path, tiny: Tiny, tmp_pat
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     with pytest.raises(DatasetError):
-        run_search(tiny("search", *missing), tmp_path / "run")
+        run_config(tiny("search", *missing), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
-    assert run_search(tiny("search"), finished).status == "already_completed"
+    assert run_config(tiny("search"), finished).status == "already_completed"
     # A run that was begun, then refused for what is missing by now, can still be resumed.
     config = tiny("search", *missing)
     RunDirectory(tmp_path / "begun").claim({**config, "device": "cpu"})
     with pytest.raises(DatasetError):
-        run_search(config, tmp_path / "begun")
+        run_config(config, tmp_path / "begun")
     assert (tmp_path / "begun" / "config.json").exists()
 
 
@@ -330,21 +330,21 @@ def test_a_run_leaves_torch_with_the_threads_it_had(tiny: Tiny, tmp_path: Path) 
     before = torch.get_num_threads()
     changed = [f"threads={before + 1}", "dataset=npz", f"dataset.path={tmp_path / 'missing.npz'}"]
     with pytest.raises(DatasetError):
-        run_search(tiny("search", *changed), tmp_path / "run")
+        run_config(tiny("search", *changed), tmp_path / "run")
     assert torch.get_num_threads() == before
 
 
 def test_a_search_whose_budget_allows_no_score_says_what_to_do(tiny: Tiny, tmp_path: Path) -> None:
     config = tiny("search", "strategy=random_scratch", "budget.generator_steps=1")
     with pytest.raises(NasganError, match="raise the budget"):
-        run_search(config, tmp_path)
+        run_config(config, tmp_path)
 
 
 def test_a_search_in_which_every_candidate_fails_is_recorded_as_failed(
     tiny: Tiny, tmp_path: Path
 ) -> None:
     config = tiny("search", "strategy=random_scratch", "trainer.health.max_loss=0.0001")
-    outcome = run_search(config, tmp_path)
+    outcome = run_config(config, tmp_path)
     assert outcome.status == "failed"
     record = RunRecord.read(tmp_path / "record.json")
     assert record.failure.startswith("none of the 3 architectures scored has a score: the")
@@ -361,7 +361,7 @@ def test_a_search_from_scratch_ends_with_its_budget_of_architectures(
         "budget.architectures=2",
         "budget.generator_steps=null",
     )
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     record = RunRecord.read(tmp_path / "record.json")
     assert record.cost["search"]["architectures"] == 2
 
@@ -377,7 +377,7 @@ def test_successive_halving_runs_through_the_engine(tiny: Tiny, tmp_path: Path) 
         "strategy.min_steps=2",
         "strategy.max_steps=8",
     )
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     lines = read_history(tmp_path / "history.jsonl")
     scored = [x for x in lines if x["kind"] == "evaluation" and x["phase"] == "search"]
     assert [line["generator_steps"] for line in scored] == [2] * 4 + [4] * 2 + [8]
@@ -386,7 +386,7 @@ def test_successive_halving_runs_through_the_engine(tiny: Tiny, tmp_path: Path) 
 
 
 def test_a_training_by_name_is_recorded_under_that_name(tiny: Tiny, tmp_path: Path) -> None:
-    outcome = run_training(tiny("train", "architecture=sngan"), tmp_path)
+    outcome = run_config(tiny("train", "architecture=sngan"), tmp_path)
     record = RunRecord.read(tmp_path / "record.json")
     assert outcome.status == "completed"
     assert (record.kind, record.strategy, record.architecture_name) == ("train", "train", "sngan")
@@ -396,8 +396,8 @@ def test_a_training_by_name_is_recorded_under_that_name(tiny: Tiny, tmp_path: Pa
 def test_an_encoding_needs_its_space(tiny: Tiny, tmp_path: Path) -> None:
     encoding = "architecture=[1,0,1,1,1,0,0,1,1,1,0,1,0,3]"
     with pytest.raises(ConfigError, match="search_space=NAME"):
-        run_training(tiny("train", encoding), tmp_path / "a")
-    run_training(tiny("train", encoding, "search_space=autogan"), tmp_path / "b")
+        run_config(tiny("train", encoding), tmp_path / "a")
+    run_config(tiny("train", encoding, "search_space=autogan"), tmp_path / "b")
     named = nasgan.load_architecture("autogan_a")
     assert nasgan.load_architecture(tmp_path / "b").id == named.id
 
@@ -406,7 +406,7 @@ def test_a_found_architecture_can_be_trained_again(
     finished: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
     path = finished / "architecture.json"
-    run_training(tiny("train", f"architecture={path}"), tmp_path)
+    run_config(tiny("train", f"architecture={path}"), tmp_path)
     assert nasgan.load(tmp_path).architecture == nasgan.load(finished).architecture
 
 
@@ -473,7 +473,7 @@ def test_unknown_architectures_are_refused_with_the_nearest_names(
     tiny: Tiny, tmp_path: Path
 ) -> None:
     with pytest.raises(UnknownNameError, match="autogan_a"):
-        run_training(tiny("train", "architecture=autogan_z"), tmp_path)
+        run_config(tiny("train", "architecture=autogan_z"), tmp_path)
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -491,9 +491,9 @@ def test_the_record_is_written_last(
     with monkeypatch.context() as patch:
         patch.setattr("nasgan.engine.launch.write_samples", _crash)
         with pytest.raises(Stopped):
-            run_search(config, tmp_path)
+            run_config(config, tmp_path)
     assert not (tmp_path / "record.json").exists()
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     assert json.loads((tmp_path / "record.json").read_text())["status"] == "completed"
     assert fingerprint(tmp_path) == fingerprint(finished)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.device import settled
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.errors import RunDirectoryError
@@ -33,9 +33,9 @@ def test_a_finished_run_stands_where_new_settings_have_their_defaults(
     tiny: Tiny, tmp_path: Path
 ) -> None:
     config = tiny("search", "strategy=random_scratch")
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     _forget_settings(tmp_path)
-    assert run_search(config, tmp_path).status == "already_completed"
+    assert run_config(config, tmp_path).status == "already_completed"
 
 
 @pytest.mark.parametrize("change", [{"zero_grad": "zero"}, {"r1_penalty": 0.5}, {"n_critic": 3}])
@@ -43,22 +43,22 @@ def test_another_value_than_the_default_is_another_run(
     tiny: Tiny, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     config = tiny("search", "strategy=random_scratch")
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     _forget_settings(tmp_path)
     other = {**config, "trainer": {**config["trainer"], **change}}
     with pytest.raises(RunDirectoryError, match=f"of another configuration .*{next(iter(change))}"):
-        run_search(other, tmp_path)
+        run_config(other, tmp_path)
 
 
 def test_a_failed_run_that_is_run_again_keeps_checkpoints_that_could_not_be_read(
     tiny: Tiny, tmp_path: Path
 ) -> None:
     config = tiny("search", "strategy=random_scratch", "trainer.health.max_loss=1e-9")
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     kept = tmp_path / "checkpoints" / "unusable-resume-00000001.0123.pt"
     kept.parent.mkdir(exist_ok=True)
     kept.write_bytes(b"damaged")
-    run_search({**config, "retry_failed": True}, tmp_path)
+    run_config({**config, "retry_failed": True}, tmp_path)
     assert kept.read_bytes() == b"damaged"
 
 

@@ -13,7 +13,7 @@ from run_comparison import without_times
 
 from nasgan.cli.compose import compose
 from nasgan.cli.paths import settled_paths
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine import tabulate as driver
 from nasgan.engine.run_directory import RunIdentity
 from nasgan.engine.tabulate import tabulate
@@ -91,7 +91,7 @@ def _trainings(path: Path) -> TableTrainings:
 
 
 def _search(config: dict[str, Any], run_dir: Path) -> RunRecord:
-    assert run_search(config, run_dir).status == "completed"
+    assert run_config(config, run_dir).status == "completed"
     return RunRecord.read(run_dir / "record.json")
 
 
@@ -163,11 +163,11 @@ def test_a_table_that_moved_makes_no_other_experiment_and_another_is_refused(
     moved.write_bytes(exact.read_bytes())
     first = _search(config(exact), tmp_path / "one")
     assert first.config_hash == _search(config(moved), tmp_path / "two").config_hash
-    assert run_search(config(moved), tmp_path / "one").status == "already_completed"
+    assert run_config(config(moved), tmp_path / "one").status == "already_completed"
     manifest, arrays = read_table_file(exact)
     write_table_file(moved, manifest, {**arrays, "scores": arrays["scores"] + 1})
     with pytest.raises(RunDirectoryError, match="holds a run of other data: other table"):
-        run_search(config(moved), tmp_path / "one")
+        run_config(config(moved), tmp_path / "one")
     assert _search(config(moved), tmp_path / "three").config_hash != first.config_hash
 
 
@@ -246,7 +246,7 @@ def test_a_table_made_otherwise_is_refused_by_name_before_anything_is_trained(
         words = ["strategy=random", *_judged_by(partial)]
     config = tiny("search", *words, setting)
     with pytest.raises(TableError, match=f"^{use}.table=") as refusal:
-        run_search(config, tmp_path)
+        run_config(config, tmp_path)
     assert word in str(refusal.value)
     assert not (tmp_path / "history.jsonl").exists()
 
@@ -259,7 +259,7 @@ def test_a_setting_younger_than_the_table_stood_at_its_default_when_it_was_made(
     monkeypatch.setattr(table_trainings, "load_table", lambda _: table)
     words = ["search", *ON_TABLE, f"evaluator.table={partial}"]
     with pytest.raises(TableError, match=r"spectral_norm_scale is 1\.0 in the table and 1\.5 here"):
-        run_search(tiny(*words, "trainer.spectral_norm_scale=1.5"), tmp_path)
+        run_config(tiny(*words, "trainer.spectral_norm_scale=1.5"), tmp_path)
     assert _search(tiny(*words), tmp_path).strategy == "random_table"
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from run_comparison import fingerprint
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.device import settled
 from nasgan.engine.run_directory import RunDirectory
 from nasgan.engine.search_job import SearchJob
@@ -49,7 +49,7 @@ def _leave_open(run_dir: Path) -> None:
 def test_record_and_hash_hold_what_the_cpu_decides(tiny: Tiny, tmp_path: Path) -> None:
     config = tiny("search", "strategy=random_scratch")
     assert _of_trainer(config) == LEFT_OPEN
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     record = RunRecord.read(tmp_path / "record.json")
     assert _of_trainer(record.config) == AS_ON_CPU
     explicit = {**config, "trainer": {**config["trainer"], **AS_ON_CPU}}
@@ -65,7 +65,7 @@ def test_a_run_claims_its_folder_with_what_the_gpu_decides(
     monkeypatch.setattr("nasgan.engine.parts.load_splits", _stop)
     config = {**tiny("search"), "device": "auto"}
     with pytest.raises(Stopped):
-        run_search(config, tmp_path)
+        run_config(config, tmp_path)
     held = json.loads((tmp_path / "config.json").read_text())
     assert held["device"] == "cuda"
     assert _of_trainer(held) == {"precision": "bf16", "joint_discriminator_pass": True}
@@ -103,27 +103,27 @@ def test_a_run_that_ended_on_another_device_stands(
     tiny: Tiny, tmp_path: Path, pretend_cuda: Pretend
 ) -> None:
     config = tiny("search", "strategy=random_scratch")
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     pretend_cuda()
     left_to_the_gpu = {**config, "device": "auto"}
-    assert run_search(left_to_the_gpu, tmp_path).status == "already_completed"
+    assert run_config(left_to_the_gpu, tmp_path).status == "already_completed"
     left_to_the_gpu["trainer"] = {**config["trainer"], "precision": "bf16"}
     with pytest.raises(RunDirectoryError, match="'float32' -> 'bf16'"):
-        run_search(left_to_the_gpu, tmp_path)
+        run_config(left_to_the_gpu, tmp_path)
 
 
 def test_a_run_of_before_ends_with_the_same_bits_and_stands(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny("search", "strategy=random_scratch", "checkpoint.every_seconds=0")
-    run_search(config, tmp_path / "whole")
+    run_config(config, tmp_path / "whole")
     old = tmp_path / "old"
     with monkeypatch.context() as patch:
         steps = iter(range(3))
         original = SearchJob.step
         patch.setattr(SearchJob, "step", lambda job: original(job) if next(steps) < 2 else _stop())
         with pytest.raises(Stopped):
-            run_search(config, old)
+            run_config(config, old)
     _leave_open(old)
     folder = RunDirectory(old)
     elsewhere = {**settled(config, CUDA, folder.began_with()), "device": "cuda"}
@@ -131,11 +131,11 @@ def test_a_run_of_before_ends_with_the_same_bits_and_stands(
         folder.claim(elsewhere)
     other = {**config, "trainer": {**config["trainer"], "precision": "bf16"}}
     with pytest.raises(RunDirectoryError, match="'float32' -> 'bf16'"):
-        run_search(other, old)
-    assert run_search(config, old).status == "completed"
+        run_config(other, old)
+    assert run_config(config, old).status == "completed"
     assert fingerprint(old) == fingerprint(tmp_path / "whole")
     _leave_open(old)
-    assert run_search(config, old).status == "already_completed"
+    assert run_config(config, old).status == "already_completed"
 
 
 def test_a_failed_run_is_run_again_as_its_device_decides(
@@ -143,8 +143,8 @@ def test_a_failed_run_is_run_again_as_its_device_decides(
 ) -> None:
     config = tiny("search", "strategy=random_scratch", "trainer.health.max_loss=1e-9")
     begun = {**config, "trainer": {**config["trainer"], "precision": "bf16"}}
-    run_search(begun, tmp_path)
+    run_config(begun, tmp_path)
     assert RunRecord.read(tmp_path / "record.json").status == "failed"
-    run_search({**config, "retry_failed": True}, tmp_path)
+    run_config({**config, "retry_failed": True}, tmp_path)
     record = RunRecord.read(tmp_path / "record.json")
     assert record.config["trainer"]["precision"] == "float32"

@@ -10,7 +10,7 @@ import pytest
 from run_comparison import fingerprint, stopping
 
 from nasgan.contracts import GeneratorSizes
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.parts import bind
 from nasgan.engine.search_job import SearchJob
 from nasgan.errors import ConfigError, UnknownNameError
@@ -53,7 +53,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from nasgan.cli.compose import compose
 
     folder = tmp_path_factory.mktemp("several") / "run"
-    run_search(compose("search", [*TINY, *SEARCH]), folder)
+    run_config(compose("search", [*TINY, *SEARCH]), folder)
     return folder
 
 
@@ -118,8 +118,8 @@ def test_a_search_by_several_objectives_resumes_to_the_bit(
 ) -> None:
     config = tiny("search", *SEARCH, "checkpoint.every_seconds=0")
     with stopping(SearchJob, lambda job: job.strategy.finished):
-        run_search(config, tmp_path / "run")
-    outcome = run_search(config, tmp_path / "run")
+        run_config(config, tmp_path / "run")
+    outcome = run_config(config, tmp_path / "run")
     assert fingerprint(tmp_path / "run") == fingerprint(run_dir)
     front = RunRecord.read(run_dir / "record.json").front
     assert RunRecord.read(tmp_path / "run" / "record.json").front == front
@@ -130,7 +130,7 @@ def test_a_search_by_several_objectives_resumes_to_the_bit(
 def test_several_metrics_of_images_are_all_scored(tiny: Tiny, tmp_path: Path) -> None:
     few = ("strategy.num_candidates=3", "final.top_k=1", "final.random_architectures=0")
     config = tiny("search", *few, "objective=[fid,is,macs]", "metrics.metrics=[is,fid]")
-    run_search(config, tmp_path / "run")
+    run_config(config, tmp_path / "run")
     record = RunRecord.read(tmp_path / "run" / "record.json")
     assert record.objectives == ["fid", "is", "macs"]
     assert {tuple(point["values"]) for point in record.front} == {("fid", "is", "macs")}
@@ -139,7 +139,7 @@ def test_several_metrics_of_images_are_all_scored(tiny: Tiny, tmp_path: Path) ->
 def test_workers_sizes_are_measured_too(tiny: Tiny, tmp_path: Path) -> None:
     few = ("strategy=random_scratch", "strategy.num_candidates=3", "final.top_k=1")
     workers = ("executor=processes", "executor.workers=1", "final.random_architectures=0")
-    run_search(tiny("search", *few, *workers, "objective=[fid,parameters]"), tmp_path / "run")
+    run_config(tiny("search", *few, *workers, "objective=[fid,parameters]"), tmp_path / "run")
     record = RunRecord.read(tmp_path / "run" / "record.json")
     assert record.strategy == "random_scratch_pareto"
     assert all(point["values"]["parameters"] > 0 for point in record.front)

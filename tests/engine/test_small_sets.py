@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasgan.engine import Outcome, run_training
+from nasgan.engine import Outcome, run_config
 from nasgan.errors import ConfigError
 from nasgan.report.boards import headlines
 from nasgan.report.chapters import collect
@@ -30,7 +30,7 @@ def images(path: Path, count: int, classes: int = 0) -> Path:
 def run(tiny: Tiny, folder: Path, train: Path, test: Path, *overrides: str) -> Outcome:
     data = ["dataset=npz", f"dataset.path={train}", f"dataset.test_path={test}"]
     config = tiny("train", *DCGAN, *data, "dataset.image_channels=1", *overrides)
-    return run_training(config, folder / "run")
+    return run_config(config, folder / "run")
 
 
 def trained(tiny: Tiny, folder: Path, *settings: Any) -> RunRecord:

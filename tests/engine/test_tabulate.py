@@ -14,7 +14,7 @@ from table_rows import TINY, contents, table
 
 from nasgan.cli.compose import compose
 from nasgan.cli.main import main
-from nasgan.engine import run_training, table_worker, workers
+from nasgan.engine import run_config, table_worker, workers
 from nasgan.engine import tabulate as driver
 from nasgan.engine.loop import ProgressView
 from nasgan.errors import (
@@ -57,7 +57,7 @@ def test_a_row_holds_the_curve_that_train_makes(whole, tmp_path):
     config = compose(
         "train", [*TINY, "threads=1", "search_space=autogan", encoding, f"seed={row.seed}"]
     )
-    run_training(config, tmp_path)
+    run_config(config, tmp_path)
     record = json.loads((tmp_path / "record.json").read_text())
     points = [line for line in read_history(tmp_path / "history.jsonl") if "metrics" in line]
     trained = {p["generator_steps"]: p["metrics"] for p in points if p["kind"] == "checkpoint"}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nasgan.cli.compose import compose
-from nasgan.engine import device, run_search, run_training
+from nasgan.engine import device, run_config
 from nasgan.engine.finished import _threads
 from nasgan.runs.record import RunRecord
 
@@ -64,7 +64,7 @@ def test_the_record_and_the_folder_hold_them(tiny: Tiny, tmp_path: Path) -> None
     config = {**tiny("train", "architecture=autogan_a"), "threads": None}
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    run_training(config, tmp_path)
+    run_config(config, tmp_path)
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
     assert RunRecord.read(tmp_path / "record.json").config["threads"] == 1
@@ -87,7 +87,7 @@ def test_more_than_needed_on_a_busy_machine_is_said(
 ) -> None:
     config = tiny("search", "strategy=random_scratch")
     machine(2, 3.6)
-    run_search({**config, "threads": 2, "progress": True}, tmp_path)
+    run_config({**config, "threads": 2, "progress": True}, tmp_path)
     err = capsys.readouterr().err
     assert "threads=2: others keep this machine busy (a load of 3.6 on 2 cores)" in err
     assert "without threads= it is 1" in err

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.loop import RunLoop
 
 Tiny = Callable[..., dict[str, Any]]
@@ -45,7 +45,7 @@ def test_a_run_warns_of_decisions_that_its_scores_do_not_see(
 ) -> None:
     monkeypatch.setattr(RunLoop, "run", _stop)
     with pytest.raises(Stopped):
-        run_search(tiny("search", *overrides), tmp_path)
+        run_config(tiny("search", *overrides), tmp_path)
     found = re.findall(
         r"SharedEvaluator does not see the discriminator: its scores do not depend on (\d+) of the "
         r"(\d+) decisions of the search space '\w+', which this search makes by chance",

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import nasgan
-from nasgan.engine import evaluate_run, run_search, run_training, sample_run
+from nasgan.engine import evaluate_run, run_config, sample_run
 from nasgan.errors import ConfigError, RunDirectoryError
 from nasgan.leaderboard.build import build_leaderboard
 from nasgan.leaderboard.finding import find_records
@@ -29,7 +29,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from nasgan.cli.compose import compose
 
     folder = tmp_path_factory.mktemp("untrained") / "run"
-    outcome = run_search(compose("search", [*TINY, "final.top_k=0"]), folder)
+    outcome = run_config(compose("search", [*TINY, "final.top_k=0"]), folder)
     assert outcome.status == "completed"
     assert any("it was not trained (final.top_k=0)" in line for line in outcome.summary_lines)
     assert outcome.summary_lines[-1].endswith(f"nasgan train architecture={folder}")
@@ -72,9 +72,9 @@ def test_loading_gives_all_but_the_generator(run_dir: Path) -> None:
 def test_it_is_found_finished_and_its_architecture_can_be_trained(
     run_dir: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
-    again = run_search(tiny("search", "final.top_k=0"), run_dir)
+    again = run_config(tiny("search", "final.top_k=0"), run_dir)
     assert again.status == "already_completed"
-    outcome = run_training(tiny("train", f"architecture={run_dir}"), tmp_path / "trained")
+    outcome = run_config(tiny("train", f"architecture={run_dir}"), tmp_path / "trained")
     trained = RunRecord.read(outcome.run_dir / "record.json")
     assert trained.architecture == RunRecord.read(run_dir / "record.json").architecture
 
@@ -96,7 +96,7 @@ def test_a_negative_number_of_finalists_is_refused(tiny: Tiny) -> None:
 
 
 def test_a_front_is_recorded_without_a_final_training_too(tiny: Tiny, tmp_path: Path) -> None:
-    run_search(tiny("search", "final.top_k=0", "objective=[fid,parameters]"), tmp_path / "run")
+    run_config(tiny("search", "final.top_k=0", "objective=[fid,parameters]"), tmp_path / "run")
     record = RunRecord.read(tmp_path / "run" / "record.json")
     assert {point["phase"] for point in record.front} == {"search"}
     assert record.front[0]["architecture"] == record.architecture, "the best in the first"

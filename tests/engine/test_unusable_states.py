@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from run_comparison import fingerprint
 
-from nasgan.engine import run_search
+from nasgan.engine import run_config
 from nasgan.engine.loop import RunLoop
 from nasgan.engine.workers import open_evaluator
 from nasgan.errors import NasganError, PluginError
@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from nasgan.cli.compose import compose
 
     folder = tmp_path_factory.mktemp("whole") / "run"
-    run_search(compose("search", [*TINY, _OFTEN]), folder)
+    run_config(compose("search", [*TINY, _OFTEN]), folder)
     return folder
 
 
@@ -58,7 +58,7 @@ def stop_after(saves: int, config: dict[str, Any], folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunLoop, "_save", stopped)
         with pytest.raises(Stopped):
-            run_search(config, folder)
+            run_config(config, folder)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -103,7 +103,7 @@ def test_a_plugins_state_that_could_not_be_read_again_is_refused_when_saved(
     # A training parted after each step, so that one is under way when the run is saved.
     monkeypatch.setattr("nasgan.evaluation.training_task._PIECE_SECONDS", -1.0)
     with pytest.raises(PluginError, match=names):
-        run_search(tiny("search", _OFTEN, *overrides), tmp_path / "run")
+        run_config(tiny("search", _OFTEN, *overrides), tmp_path / "run")
     assert checkpoints(tmp_path / "run") == []
     assert Status.read(tmp_path / "run" / "status.json").state == "failed"
 
@@ -140,7 +140,7 @@ def test_checkpoints_that_cannot_be_read_are_kept_and_the_run_says_that_it_begin
     for name, content in damaged.items():
         (tmp_path / "checkpoints" / name).write_bytes(content)
     caplog.clear()
-    assert run_search(config, tmp_path).status == "completed"
+    assert run_config(config, tmp_path).status == "completed"
     assert caplog.text.count("truncated or damaged") == 2
     assert "it BEGINS ANEW" in caplog.text
     for name, content in damaged.items():
@@ -153,7 +153,7 @@ def test_a_first_run_and_a_resumed_one_do_not_say_that_they_begin_anew(
 ) -> None:
     config = tiny("search", _OFTEN)
     stop_after(3, config, tmp_path)
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     assert "ANEW" not in caplog.text
     assert fingerprint(tmp_path) == fingerprint(whole)
 
@@ -172,13 +172,13 @@ def test_a_history_that_lost_its_last_lines_goes_on_from_the_older_checkpoint(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunLoop, "run", _stop_at_once)
         with pytest.raises(Stopped):
-            run_search(config, tmp_path)
+            run_config(config, tmp_path)
     assert "has lost lines" in caplog.text
     assert "ANEW" not in caplog.text
     assert checkpoints(tmp_path) == [older_path]
     assert len(read_history(history)) == history.read_bytes().count(b"\n")
     assert history.stat().st_size == older["history_offset"]
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     assert fingerprint(tmp_path) == fingerprint(whole)
 
 
@@ -189,7 +189,7 @@ def test_a_history_that_is_gone_begins_anew_and_keeps_the_checkpoints(
     stop_after(4, config, tmp_path)
     (tmp_path / "history.jsonl").unlink()
     names = [path.name for path in checkpoints(tmp_path)]
-    run_search(config, tmp_path)
+    run_config(config, tmp_path)
     assert "it BEGINS ANEW" in caplog.text
     for name in names:
         assert (tmp_path / "checkpoints" / f"unusable-{name}").exists()
@@ -202,7 +202,7 @@ def test_a_plain_value_that_is_no_checkpoint_is_set_aside(
     config = tiny("search", _OFTEN)
     stop_after(3, config, tmp_path)
     Checkpoints(tmp_path / "checkpoints").save(["no", "run"])
-    assert run_search(config, tmp_path).status == "completed"
+    assert run_config(config, tmp_path).status == "completed"
     assert "not the checkpoint of a run" in caplog.text
     assert "ANEW" not in caplog.text
 
