@@ -1,4 +1,4 @@
-"""Light verbs stay light: no torch, and fast."""
+"""Light verbs stay light: nothing heavy is imported. `benchmarks/startup.py` takes the time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = [ROOT, ROOT / "strategies", ROOT / "search_spaces"]
-SECONDS = 1.5
 
 COMMANDS = {
     " ".join(arguments): arguments
@@ -100,27 +98,3 @@ def test_a_process_that_trains_imports_torch_and_no_other_heavy_library(tmp_path
     program = [sys.executable, "-c", OF_A_RUN]
     done = subprocess.run(program, cwd=tmp_path, env=environment(), timeout=120, check=False)
     assert done.returncode == 0
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=" ".join)
-def test_light_verbs_are_fast(arguments: list[str], tmp_path: Path) -> None:
-    # CPU seconds, the best of three: a busy machine must not fail the test.
-    best = min(cpu_seconds(arguments, tmp_path) for _ in range(3))
-    assert best < SECONDS
-
-
-def cpu_seconds(arguments: list[str], folder: Path) -> float:
-    before = os.times()
-    started = time.monotonic()
-    subprocess.run(
-        [sys.executable, "-m", "nasgan", *arguments],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        timeout=60,
-        check=True,
-    )
-    after = os.times()
-    spent = after.children_user + after.children_system
-    spent -= before.children_user + before.children_system
-    return min(spent, time.monotonic() - started)
