@@ -144,10 +144,12 @@ def test_which_search_to_use_rests_on_the_benchmark() -> None:
 
     after = dict(zip((2, 5, 10, 20, 30, 50, 70, 100), row(course, "optuna"), strict=True))
     assert f"{after[30]} of 100 searches after 30 trainings and in {after[100]} after 100" in advice
-    tpe = row(course, "tpe")[3:]
-    assert f"better in {min(tpe)} to {max(tpe)} of 100 from 20 trainings on" in advice
-    others = [row(course, name)[-1] for name in ("rl_scratch", "bohb", "nsga2", "evolution")]
+    quick = [cell for name in ("tpe", "bohb", "rl_scratch") for cell in row(course, name)[4:]]
+    assert f"from 30 trainings on better in {min(quick)} to {max(quick)} of 100" in advice
+    others = [row(course, name)[-1] for name in ("evolution", "local_search", "nsga2")]
     assert f"all beat random search ({min(others)} to {max(others)} of 100)" in advice
+    early = [row(course, name)[0] for name in ("asha", "hyperband")]
+    assert f"early scores beat a guess ({min(early)} to {max(early)} of 100)" in advice
     assert f"within {(fid('random') / fid('optuna') - 1) * 100:.0f} % of what the best" in advice
     names = re.findall(r"^\| `(\w+)` \|", found, re.MULTILINE)
     ranks = [float(row(found, name)[-1].split()[0]) for name in names]
