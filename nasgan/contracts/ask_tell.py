@@ -172,7 +172,7 @@ class AskTellStrategy(SearchStrategy):
             steps = min(_PIECE_STEPS, self.supernet_steps - shared.generator_steps)
             losses = shared.train(self.sample_path, generator_steps=steps)
             message = f"supernet step {shared.generator_steps}/{self.supernet_steps}"
-            return StepReport(message, self.progress(), values=losses.means)
+            return StepReport(message, self._progress(), values=losses.means)
         pool = self.pool
         end = self._submit()
         if end is not None and pool.under_way == 0:
@@ -186,10 +186,17 @@ class AskTellStrategy(SearchStrategy):
             self.tell(evaluation)
         return StepReport(
             self.progress_message(),
-            self.progress(),
+            self._progress(),
             tuple(arrived),
             options=self._chosen_options(before) if arrived else {},
         )
+
+    def _progress(self) -> float | None:
+        # With a supernet its limit of steps is reached while there is much to score.
+        if self.supernet_steps or self.trains_supernet_itself:
+            return self.progress()
+        known = [p for p in (self.progress(), self.run.ledger.share) if p is not None]
+        return max(known, default=None)
 
     def _chosen_options(self, before: int) -> dict[str, list[float]]:
         """How often each option was in the architectures scored: of each window that has filled.
@@ -248,7 +255,7 @@ class AskTellStrategy(SearchStrategy):
         return proposal
 
     def progress(self) -> float | None:
-        """Fraction of the search that is done, if it can be told."""
+        """Fraction of the search that is done, if it can be told, apart from the budget."""
         return None
 
     def progress_message(self) -> str:

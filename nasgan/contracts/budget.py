@@ -145,6 +145,13 @@ class Ledger:
             return float("inf")
         return max(0.0, float(limit - getattr(self.spent(phase), unit)))
 
+    @property
+    def share(self) -> float | None:
+        """How much of the budget is spent, in [0, 1], by its nearest limit; None: no limit."""
+        spent = self.spent(self.SEARCH).to_json()
+        limits = {unit: limit for unit, limit in self.budget.to_json().items() if limit is not None}
+        return max((min(1.0, spent[unit] / limit) for unit, limit in limits.items()), default=None)
+
     def allow(self, unit: str, amount: int, phase: str = SEARCH) -> int:
         """How much of ``amount`` may still be spent: ask before the work, charge after it.
 

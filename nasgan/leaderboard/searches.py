@@ -26,6 +26,7 @@ __all__ = [
     "Moment",
     "SearchLine",
     "critical_difference",
+    "judged_at",
     "over_time",
     "summary_of",
 ]
@@ -158,7 +159,7 @@ def _losses(records: Records, metric: str, at: tuple[str, float] | None) -> pd.D
     """By seed and strategy; less is better, infinite without a result, NaN without a search."""
     sign, losses = _sign(metric), {}
     for name, own in grouped(records, itemgetter("strategy")).items():
-        judged = {record["seed"]: _judged(record, at) for record in own}
+        judged = {record["seed"]: judged_at(record, at) for record in own}
         losses[name] = {k: math.inf if v is None else sign * v for k, v in judged.items()}
     return pd.DataFrame(losses).sort_index()
 
@@ -167,8 +168,8 @@ def _sign(metric: str) -> float:
     return 1.0 if metric_info(metric).direction == "min" else -1.0
 
 
-def _judged(record: Mapping[str, Any], at: tuple[str, float] | None) -> float | None:
-    """What the record's search had found, by the end or by then."""
+def judged_at(record: Mapping[str, Any], at: tuple[str, float] | None) -> float | None:
+    """What the record's search had found by the end, or by ``at``, so much spent of a unit."""
     if at is None:
         judged: float | None = record["judged"]
         return judged

@@ -64,6 +64,21 @@ def test_a_step_is_a_piece_of_an_evaluation_and_reports_each_once(strategy):
     assert reports[-1].message == "3 architectures evaluated"
 
 
+def test_progress_is_that_of_the_budget_where_this_ends_the_search_sooner(space):
+    class Counting(Listed):
+        def progress(self):
+            return len(self.evaluations) / 100
+
+    def course(budget):
+        strategy = Counting(CHOICES)
+        strategy.setup(ToyRun(space, budget, shared=False, seed=0))
+        return [strategy.step().progress for _ in range(4)]
+
+    assert course(Budget()) == [0, 0.01, 0.01, 0.02]
+    assert course(Budget(generator_steps=40))[1::2] == [0.25, 0.5]
+    assert course(Budget(generator_steps=40_000))[1::2] == [0.01, 0.02]
+
+
 def options_told(strategy):
     """What the steps to the end told of the options, with the number of evaluations then."""
     told = []

@@ -49,6 +49,20 @@ def test_booking_beyond_the_limit_is_kept_and_leaves_nothing():
     assert ledger.remaining("images") == 0
 
 
+def test_the_share_spent_is_that_of_the_limit_which_is_nearest():
+    ledger = Ledger(Budget(architectures=100, generator_steps=1200))
+    assert ledger.share == 0
+    ledger.charge(Cost(architectures=1, generator_steps=600, images=10**9))
+    assert ledger.share == 0.5
+    ledger.charge(Cost(generator_steps=600), Ledger.FINAL)
+    assert ledger.share == 0.5
+    ledger.charge(Cost(architectures=79))
+    assert ledger.share == 0.8
+    ledger.charge(Cost(architectures=79))
+    assert ledger.share == 1
+    assert Ledger().share is None
+
+
 def test_the_time_limit_ends_every_unit():
     ledger = Ledger(Budget(device_seconds=1.5))
     ledger.charge(Cost(device_seconds=1.4))
