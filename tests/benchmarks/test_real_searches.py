@@ -21,6 +21,7 @@ from nasgan.factory import make_search_space
 from nasgan.tabular.table import Table, load_table
 
 SEARCHES, TRAININGS, STEPS = 30, 8, 600
+CHANCE = 3 / math.sqrt(12 * 20)  # three standard errors of the mean of 20 uniform numbers
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -91,9 +92,8 @@ def test_searches_of_the_same_kind_lie_among_the_simulated_ones(table, searches,
     before_any, *rest = found["curve"]
     assert before_any["real"] == [math.inf] * 20
     assert before_any["worse"] == [0.5] * 20
-    # Twenty uniform numbers: three standard errors of their mean.
     for moment in rest:
-        assert np.mean(moment["worse"]) == pytest.approx(0.5, abs=3 / math.sqrt(12 * 20))
+        assert np.mean(moment["worse"]) == pytest.approx(0.5, abs=CHANCE)
         low, high = moment["simulated"][1:]
         assert low < np.mean(moment["real"]) < high
     made = found["candidates"]
@@ -111,7 +111,7 @@ def test_searches_that_know_the_truth_are_told(table, searches, truth, tmp_path)
 
     runs = write_runs(tmp_path / "knowing", truth, knowing)
     found = real_searches.compare(table, searches, {"random": runs})
-    assert np.mean(found["strategies"]["random"]["curve"][-1]["worse"]) > 0.8
+    assert np.mean(found["strategies"]["random"]["curve"][-1]["worse"]) > 0.5 + CHANCE
     told = list(real_searches.lines(json.loads(json.dumps(found))))
     assert told[0] == f"random: fid by {table.name}"
     assert len(told) == 8
