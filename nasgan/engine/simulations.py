@@ -184,7 +184,7 @@ def run_simulations(asked: Simulations, out: Path, *, workers: int) -> Iterator[
         if asked.metric not in known:
             raise ConfigError(f"objective={asked.metric}: the table has {', '.join(known)}")
         trainings.prepare(asked.metric)
-        with RunLock(out):
+        with RunLock(out, setting="out"):
             yield from _simulated(kept, trainings, out, workers)
 
 

@@ -162,7 +162,7 @@ class _Tabulation:
         bench, manifest, wanted, memory = self._prepare()
         # A second command for this shard ends here: before the metrics' reference is computed, and
         # before it changes anything.
-        with new_folder(self._own_folder), RunLock(self._own_folder):
+        with new_folder(self._own_folder), RunLock(self._own_folder, setting="out"):
             self.rows = {row.key: row for row in read_rows(self.folder, manifest.decisions)}
             prepare_metrics(bench, self.view.say)
             replace(manifest, bound=bench.bound).claim(self.folder)

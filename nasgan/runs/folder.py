@@ -105,10 +105,14 @@ class RunLock:
     Args:
         run_dir: the run's folder; made if it is not there.
         patience: seconds to wait for a process that holds it, where it does so for a moment.
+        setting: by which a user chooses the folder; for the error.
     """
 
-    def __init__(self, run_dir: str | Path, *, patience: float = 0.0) -> None:
+    def __init__(
+        self, run_dir: str | Path, *, patience: float = 0.0, setting: str = "run_dir"
+    ) -> None:
         self.path = Path(run_dir) / LOCK_FILE
+        self._setting = setting
         self._patience = patience
         self._descriptor: int | None = None
 
@@ -157,7 +161,7 @@ class RunLock:
                 raise storage_error(self.path, error) from error
             raise RunDirectoryError(
                 f"{self.path.parent}: process {said or '(unknown)'} is running in this folder; "
-                "wait for it, stop it, or choose another folder with run_dir="
+                f"wait for it, stop it, or choose another folder with {self._setting}="
             ) from error
         return descriptor
 

@@ -54,7 +54,7 @@ class Manifest:
         # Not needed to read a table.
         from nasgan.runs.folder import RunLock
 
-        with RunLock(folder, patience=_PATIENCE_SECONDS):
+        with RunLock(folder, patience=_PATIENCE_SECONDS, setting="out"):
             self._claim(folder)
 
     def _claim(self, folder: Path) -> None:

@@ -193,7 +193,10 @@ def test_another_setting_in_the_same_folder_is_refused_by_name(
 def test_a_second_command_for_a_shard_is_refused_and_changes_nothing(whole, monkeypatch):
     monkeypatch.setattr(MetricHarness, "prepare", pytest.fail)
     before = (whole / "table.json").read_bytes()
-    with RunLock(whole / ".1of1"), pytest.raises(RunDirectoryError, match="is running in this"):
+    with (
+        RunLock(whole / ".1of1"),
+        pytest.raises(RunDirectoryError, match="another folder with out="),
+    ):
         table(whole, "design.architectures=9")
     assert (whole / "table.json").read_bytes() == before
 

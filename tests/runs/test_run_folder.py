@@ -60,7 +60,7 @@ def test_a_second_process_is_refused_by_the_first_ones_id(tmp_path: Path) -> Non
 def test_a_lock_that_is_held_for_a_moment_can_be_waited_for(tmp_path: Path) -> None:
     held = RunLock(tmp_path)
     held.acquire()
-    with pytest.raises(RunDirectoryError, match="is running in this folder"):
+    with pytest.raises(RunDirectoryError, match=r"is running in this folder.*with run_dir="):
         RunLock(tmp_path, patience=0.1).acquire()
     Timer(0.1, held.release).start()
     with RunLock(tmp_path, patience=60.0), pytest.raises(RunDirectoryError):

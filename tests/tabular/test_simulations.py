@@ -600,7 +600,7 @@ def test_a_folder_that_cannot_be_had_is_refused_before_a_search(
         return
     with RunLock(out):
         assert main(words) != 0
-    assert "is running in this folder" in capsys.readouterr().err
+    assert "choose another folder with out=" in capsys.readouterr().err
     assert {path.name for path in out.iterdir()} == {".lock"}
 
 
