@@ -154,8 +154,8 @@ def _lines(found: Table, metric: str) -> Iterator[str]:
         yield ""
         options = ", ".join(f"{name}={option}" for name, option in best.architecture)
         yield (
-            f"best known: {metric} {best.mean:.4g}, mean of {best.seeds} "
-            f"({best.architecture.id}: {options})"
+            f"best known: {metric} {best.mean:.4g}, mean of {best.seeds}; another training is "
+            f"expected to score {best.expected:.4g} ({best.architecture.id}: {options})"
         )
 
 

@@ -81,8 +81,9 @@ def _headline(found: Trainings, metric: str) -> str:
     best = found.best(metric)
     if best is not None:
         parts.append(
-            f"the best known is {shown(best.mean, 4)}, the mean of "
-            f"{best.seeds} training{'s' if best.seeds > 1 else ''} of {best.architecture.id}"
+            f"the best known is {shown(best.mean, 4)}, the mean of {best.seeds} "
+            f"training{'s' if best.seeds > 1 else ''} of {best.architecture.id}, where another is "
+            f"expected to score {shown(best.expected, 4)}"
         )
     return "; ".join(parts) or "too few trainings"
 
@@ -268,6 +269,8 @@ def _failures(found: Trainings) -> Figure | None:
 
 def _best(found: Trainings, metric: str) -> Table:
     names = [decision.name for decision in found.decisions if len(decision.options) > 1]
+    scale = np.exp if found.is_logarithm(metric) else np.asarray
+    expected = dict(zip(found.architectures, scale(found.expected(metric)), strict=True))
     rows: list[list[Value]] = []
     for rank, each in enumerate(found.ranked(metric)[:_MOST_BEST], 1):
         scores = [found.query(each, seed=seed).metrics for seed in found.seeds_of(each)]
@@ -280,15 +283,23 @@ def _best(found: Trainings, metric: str) -> Table:
                 rank,
                 Cell(with_spread(mean, spread) if values[1:] else shown(mean, 4), mean),
                 len(values),
+                Cell(shown(float(expected[each]), 4), float(expected[each])),
                 *(chosen[name] for name in names),
             ]
         )
     return Table.of(
         f"Best known architectures by {metric_title(metric, found.protocol)} after "
         f"{found.steps[-1]} steps",
-        ("Architecture", "Rank", axis_label(metric, found.protocol), "Trainings", *names),
+        (
+            "Architecture",
+            "Rank",
+            axis_label(metric, found.protocol),
+            "Trainings",
+            "Expected of another",
+            *names,
+        ),
         rows,
-        {1, 2, 3},
+        {1, 2, 3, 4},
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,11 +65,19 @@ class Trained:
 
 @dataclass(frozen=True)
 class Best:
-    """The best known architecture: of those with the most trainings, the best mean."""
+    """The best known architecture, in the metric's own unit.
+
+    Attributes:
+        architecture: which.
+        mean: of its trainings.
+        seeds: how many these are.
+        expected: of another training; see `Table.expected`.
+    """
 
     architecture: Architecture
     mean: float
     seeds: int
+    expected: float
 
 
 class Table:
@@ -386,29 +395,46 @@ class Table:
         """How many trainings broke down, by reason without its numbers."""
         return Counter(failure.partition(" (")[0] for failure in self.failures if failure)
 
-    def ranked(self, metric: str = "fid") -> list[Architecture]:
-        """The architectures by their mean at the last step, the best first; only with a score."""
-        means = self.means(metric)
-        direction = 1 if metric_info(metric).direction == "min" else -1
-        order = np.argsort(direction * means, kind="stable")
-        return [self.architectures[k] for k in order if np.isfinite(means[k])]
+    def expected(self, metric: str = "fid", step: int | None = None) -> NDArray[np.float64]:
+        """What another training of each architecture would score, on the scale of `values`.
 
-    def best(self, metric: str = "fid", step: int | None = None) -> Best | None:
-        """The best known architecture; None without any score.
-
-        The mean of many scores counts, not a lucky single one: only architectures with the most
-        trainings compete.
+        Means over few seeds are partly luck, the best of many most of all: each is drawn towards
+        the mean of all architectures by what of it is noise (best linear unbiased prediction,
+        Robinson 1991). Where nothing was trained twice, the noise is unknown and means stay.
         """
         groups = self._groups(metric, step)
-        most = max(map(len, groups))
-        if not most:
+        means = np.array([v.mean() if len(v) else np.nan for v in groups])
+        noise = reliability(groups)
+        if noise is None:
+            return means
+        kept = np.array([noise.of_mean(len(v)) if len(v) else np.nan for v in groups])
+        centre = np.nanmean(means)
+        return np.asarray(centre + kept * (means - centre))
+
+    def ranked(self, metric: str = "fid", step: int | None = None) -> list[Architecture]:
+        """The architectures by what is `expected` of them, best first; only with a score."""
+        direction = 1 if metric_info(metric).direction == "min" else -1
+        # Where architectures do not differ, their means are all there is to go by.
+        keys = direction * self.means(metric, step), direction * self.expected(metric, step)
+        scored = np.isfinite(keys[0])
+        return [self.architectures[k] for k in np.lexsort(keys) if scored[k]]
+
+    def best(self, metric: str = "fid", step: int | None = None) -> Best | None:
+        """The first of `ranked`; None without any score."""
+        ranked = self.ranked(metric, step)
+        if not ranked:
             return None
-        direction: Literal[1, -1] = 1 if metric_info(metric).direction == "min" else -1
-        means = [direction * v.mean() if len(v) == most else np.inf for v in groups]
-        at = int(np.argmin(means))
+        at = self.architectures.index(ranked[0])
         column = self.scores[:, self._column(step), self.metrics.index(metric)]
-        rows = list(self._rows_of[self.architectures[at]].values())
-        return Best(self.architectures[at], float(np.nanmean(column[rows])), most)
+        scores = column[list(self._rows_of[ranked[0]].values())]
+        scores = scores[np.isfinite(scores)]
+        expected = float(self.expected(metric, step)[at])
+        return Best(
+            ranked[0],
+            float(scores.mean()),
+            len(scores),
+            math.exp(expected) if self.is_logarithm(metric) else expected,
+        )
 
     def _groups(self, metric: str, step: int | None) -> list[NDArray[np.float64]]:
         """The finite values of each architecture, by seed."""

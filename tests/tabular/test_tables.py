@@ -180,10 +180,53 @@ def test_statistics_are_of_the_logarithm_by_architecture(table):
     spearman = np.corrcoef(*ranks)[0, 1]
     assert table.agreement_of_runs("fid") == (pytest.approx(spearman), 11)
     assert table.agreement_of_steps("fid", 10, 20)[1] == 12
-    best = min((k for k, v in logs.items() if len(v) == 2), key=lambda k: np.mean(logs[k]))
-    assert table.best().architecture.id == best
-    assert table.best().seeds == 2
+    # Robinson 1991: the mean of all, and of an architecture's distance from it what is not noise.
+    centre = np.mean([np.mean(v) for v in logs.values()])
+    between, within = found.between**2, found.within**2
+    expected = {
+        k: centre + between / (between + within / len(v)) * (np.mean(v) - centre)
+        for k, v in logs.items()
+    }
+    told = dict(zip((a.id for a in table.architectures), table.expected("fid"), strict=True))
+    assert told == pytest.approx(expected)
+    best = table.best()
+    assert best.architecture.id == min(expected, key=expected.__getitem__)
+    assert best.seeds == len(logs[best.architecture.id])
+    assert best.mean == pytest.approx(np.mean(np.exp(logs[best.architecture.id])))
+    assert best.expected == pytest.approx(math.exp(expected[best.architecture.id]))
     assert set(table.explained()) == {d.name for d in SPACE.decisions}
+
+
+def built(folder, levels):
+    """A table in which each architecture has these scores, a training each."""
+    made = [
+        row(architecture, seed, [fid * 2, fid])
+        for architecture, fids in zip(ARCHITECTURES, levels, strict=False)
+        for seed, fid in enumerate(fids)
+    ]
+    build_table([write_folder(folder / "rows", made)], folder / "made-v1.npz")
+    return nasgan.load_table(folder / "made-v1.npz")
+
+
+def test_the_best_is_neither_the_luckiest_training_nor_only_of_those_with_most_seeds(tmp_path):
+    many = [[100, 130, 115, 120, 110, 125], [95, 118, 107, 111, 103, 114]]
+    twice = [[80, 82], [150, 170], [210, 190]]
+    table = built(tmp_path / "best", [*many, *twice, [80.5]])
+    order = [ARCHITECTURES.index(each) for each in table.ranked("fid")]
+    assert order == [2, 5, 1, 0, 3, 4]
+    best = table.best("fid")
+    assert (best.architecture, best.seeds) == (ARCHITECTURES[2], 2)
+    assert best.mean == 81
+    assert best.expected > 81
+    alone = built(tmp_path / "alone", [[90], [80], [85], []])
+    assert [ARCHITECTURES.index(each) for each in alone.ranked("fid")] == [1, 2, 0]
+    assert alone.best("fid").expected == pytest.approx(80)
+
+
+def test_where_architectures_do_not_differ_their_means_rank_them(tmp_path):
+    table = built(tmp_path / "alike", [[100, 121], [121, 99], [110, 112]])
+    assert table.reliability("fid").icc < 0
+    assert [ARCHITECTURES.index(each) for each in table.ranked("fid")] == [1, 0, 2]
 
 
 def changed(**values):
