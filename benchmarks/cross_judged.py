@@ -38,10 +38,10 @@ from nasgan.randomness import numpy_generator
 from nasgan.tabular.build import assembled
 from nasgan.tabular.manifest import MANIFEST_FILE, Manifest
 from nasgan.tabular.rows import read_rows
-from nasgan.tabular.table import load_table
+from nasgan.tabular.table import Table, load_table
 from nasgan.tabular.table_file import write_table_file
 
-__all__ = ["Direction", "Records", "cross_judged", "judged_by", "main", "write_halves"]
+__all__ = ["Direction", "Records", "cross_judged", "judge_of", "judged_by", "main", "write_halves"]
 
 BASELINE, METRIC = "random", "fid"
 
@@ -68,11 +68,15 @@ def write_halves(rows: Path, out: Path, *, seed: int = 0) -> tuple[Path, Path]:
     return paths
 
 
+def judge_of(table: Table) -> TableTrainings:
+    """``table`` as simulated searches see it, in its own space."""
+    name, settings = settings_of_space(table)
+    return TableTrainings(table, make_search_space(name, **settings))
+
+
 def judged_by(table: Path, records: Sequence[Mapping[str, Any]]) -> Records:
     """``records`` with what the surrogate of another table says of what each search found."""
-    loaded = load_table(table)
-    name, settings = settings_of_space(loaded)
-    judge = TableTrainings(loaded, make_search_space(name, **settings))
+    judge = judge_of(load_table(table))
     return [{**record, "judged": _judged(judge, record["architecture"])} for record in records]
 
 

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.cross_judged import judge_of
 from benchmarks.surrogate import accuracy
 from nasgan.architecture import Architecture
 from nasgan.errors import TableError
-from nasgan.evaluation.table_trainings import TableTrainings, settings_of_space
-from nasgan.factory import make_search_space
+from nasgan.evaluation.table_trainings import TableTrainings
 from nasgan.leaderboard.searches import judged_at
 from nasgan.leaderboard.study import Study
 from nasgan.runs.simulations import SEARCHES_FILE, SimulationFile
@@ -63,8 +63,7 @@ def compare(table: Table, simulated: Path, runs: Mapping[str, Path]) -> Found:
     if file.made["checksum"] != table.checksum:
         raise TableError(f"{simulated} was simulated on another table than {table.name}")
     records = [search for search, _ in file.read(print)]
-    name, settings = settings_of_space(table)
-    judge = TableTrainings(table, make_search_space(name, **settings))
+    judge = judge_of(table)
     found = {}
     for strategy, folder in runs.items():
         own = [record for record in records if record["strategy"] == strategy]

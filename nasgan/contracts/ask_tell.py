@@ -172,7 +172,7 @@ class AskTellStrategy(SearchStrategy):
             steps = min(_PIECE_STEPS, self.supernet_steps - shared.generator_steps)
             losses = shared.train(self.sample_path, generator_steps=steps)
             message = f"supernet step {shared.generator_steps}/{self.supernet_steps}"
-            return StepReport(message, self._progress(), values=losses.means)
+            return StepReport(message, self.progress(), values=losses.means)
         pool = self.pool
         end = self._submit()
         if end is not None and pool.under_way == 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -402,39 +401,39 @@ class Table:
         the mean of all architectures by what of it is noise (best linear unbiased prediction,
         Robinson 1991). Where nothing was trained twice, the noise is unknown and means stay.
         """
-        groups = self._groups(metric, step)
-        means = np.array([v.mean() if len(v) else np.nan for v in groups])
-        noise = reliability(groups)
+        means, noise = self.means(metric, step), self.reliability(metric, step)
         if noise is None:
             return means
-        kept = np.array([noise.of_mean(len(v)) if len(v) else np.nan for v in groups])
+        seeds = [len(scores) for scores in self._groups(metric, step)]
+        kept = np.array([noise.of_mean(count) if count else np.nan for count in seeds])
         centre = np.nanmean(means)
         return np.asarray(centre + kept * (means - centre))
 
     def ranked(self, metric: str = "fid", step: int | None = None) -> list[Architecture]:
         """The architectures by what is `expected` of them, best first; only with a score."""
-        direction = 1 if metric_info(metric).direction == "min" else -1
-        # Where architectures do not differ, their means are all there is to go by.
-        keys = direction * self.means(metric, step), direction * self.expected(metric, step)
-        scored = np.isfinite(keys[0])
-        return [self.architectures[k] for k in np.lexsort(keys) if scored[k]]
+        order = self._order(metric, step, self.expected(metric, step))
+        return [self.architectures[k] for k in order]
 
     def best(self, metric: str = "fid", step: int | None = None) -> Best | None:
         """The first of `ranked`; None without any score."""
-        ranked = self.ranked(metric, step)
-        if not ranked:
+        expected = self.expected(metric, step)
+        order = self._order(metric, step, expected)
+        if not order:
             return None
-        at = self.architectures.index(ranked[0])
+        first, known = order[0], expected[order[0]]
+        architecture = self.architectures[first]
         column = self.scores[:, self._column(step), self.metrics.index(metric)]
-        scores = column[list(self._rows_of[ranked[0]].values())]
+        scores = column[list(self._rows_of[architecture].values())]
         scores = scores[np.isfinite(scores)]
-        expected = float(self.expected(metric, step)[at])
-        return Best(
-            ranked[0],
-            float(scores.mean()),
-            len(scores),
-            math.exp(expected) if self.is_logarithm(metric) else expected,
-        )
+        in_units = float(np.exp(known) if self.is_logarithm(metric) else known)
+        return Best(architecture, float(scores.mean()), len(scores), in_units)
+
+    def _order(self, metric: str, step: int | None, expected: NDArray[np.float64]) -> list[int]:
+        direction = 1 if metric_info(metric).direction == "min" else -1
+        # Where architectures do not differ, their means are all there is to go by.
+        means = self.means(metric, step)
+        order = np.lexsort((direction * means, direction * expected))
+        return [int(k) for k in order if np.isfinite(means[k])]
 
     def _groups(self, metric: str, step: int | None) -> list[NDArray[np.float64]]:
         """The finite values of each architecture, by seed."""
